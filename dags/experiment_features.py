@@ -1,0 +1,97 @@
+"""### Features per user from a laboratory's drop
+
+**What.** Turns a drop (users, the experiments they ran, the compounds they tested) into features in
+PostgreSQL: experiments per user, their average, each user's most commonly experimented compound.
+`extract >> validate >> transform >> load`, daily at 02:00 UTC, by the Trigger button, or over REST.
+
+**In.** `source`: a folder with `users*.csv`, `user_experiments*.csv` and `compounds*.csv`.
+
+**Out.** Schema `features` behind the connection `features_db`: `user_features`,
+`compound_features`, `pipeline_runs`, `data_issues`. The result of `load` is the run's result.
+
+**What it does not do.** It guesses nothing: a faulty row goes to `data_issues` with file, line and
+rule, and a drop it cannot read for certain is refused, the features left as they were. It never
+looks at the logical date: manual runs have none.
+
+**Again.** The same drop twice changes nothing (status `unchanged`). To repeat a run, clear it, or
+clear any task and all behind it, while its workspace is kept. Only a transient error (database
+away, disk full) is retried.
+
+**Parameters**, here as the body of `POST /api/v2/dags/experiment_features/dagRuns`:
+
+    {"logical_date": null, "conf": {"source": "/drops/2026-11-22", "max_rejected_percent": 5}}
+"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+
+SAMPLE_DROP = Path(__file__).resolve().parents[1] / "include" / "data" / "sample"
+
+PARAMETERS = {
+    "source": Param(str(SAMPLE_DROP), type="string", minLength=1, title="Source",
+        description="Folder of the drop: a path or file:// URI in one of the allowed roots."),
+    "engine": Param("auto", enum=["auto", "pandas", "duckdb"], title="Engine",
+        description="auto takes pandas for small drops and DuckDB for large ones."),
+    "max_rejected_percent": Param(10, type="number", minimum=0, maximum=100,
+        title="Most rejected rows (%)",
+        description="With more faulty rows in any table, nothing is loaded."),
+    "allow_empty": Param(False, type="boolean", title="Allow empty tables",
+        description="Take a table without rows; without users, all features go."),
+    "force": Param(False, type="boolean", title="Load an unchanged drop",
+        description="Load even if files and parameters equal the last load's."),
+}  # fmt: skip
+
+RETRY_TRANSIENT = ExceptionRetryPolicy(
+    [RetryRule("experiment_features.errors.TransientError", RetryAction.DEFAULT)],
+    default=RetryAction.FAIL,
+)
+
+
+@task(execution_timeout=timedelta(hours=2))
+def extract() -> dict[str, Any]:
+    """Reads the drop's files into typed rows."""
+    from run_context import pipeline_of_run, source_of_run
+
+    return pipeline_of_run().extract(source_of_run())
+
+
+@task(execution_timeout=timedelta(hours=1))
+def validate(extracted: dict[str, Any]) -> dict[str, Any]:
+    """Names every faulty row, and rejects those with errors."""
+    from run_context import pipeline_of_run
+
+    return pipeline_of_run(extracted["workspace"]).validate()
+
+
+@task(execution_timeout=timedelta(hours=1))
+def transform(validated: dict[str, Any]) -> dict[str, Any]:
+    """Computes the features of the valid rows."""
+    from run_context import pipeline_of_run
+
+    return pipeline_of_run(validated["workspace"]).transform()
+
+
+@task(execution_timeout=timedelta(hours=1))
+def load(transformed: dict[str, Any]) -> dict[str, Any]:
+    """Writes the features to PostgreSQL; returns the run's result."""
+    from run_context import pipeline_of_run
+
+    return pipeline_of_run(transformed["workspace"]).load()
+
+
+@dag(schedule="0 2 * * *", start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False,
+     max_active_runs=1, is_paused_upon_creation=False, params=PARAMETERS,
+     tags=["laboratory", "features"], doc_md=__doc__,
+     default_args={"owner": "laboratory-data", "retries": 3, "retry_policy": RETRY_TRANSIENT,
+                   "retry_delay": timedelta(seconds=15), "retry_exponential_backoff": True,
+                   "max_retry_delay": timedelta(minutes=10)})  # fmt: skip
+def experiment_features() -> None:
+    """The flow."""
+    load(transform(validate(extract())))
+
+
+experiment_features()

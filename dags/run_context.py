@@ -1,0 +1,85 @@
+"""From Airflow's terms to the pipeline's: the only place that knows both."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from experiment_features.config import Settings
+from experiment_features.database import Connection, database_errors
+from experiment_features.errors import ConfigurationError
+from experiment_features.pipeline import Pipeline
+from experiment_features.runs import Run
+from experiment_features.source import resolve_source
+from experiment_features.workspace import Workspace
+
+CONNECTION_ID = "features_db"
+
+TRIGGERS = {
+    "scheduled": "scheduled",
+    "backfill": "backfill",
+    "asset_triggered": "asset",
+}
+"""Airflow's run types as the ledger calls them; all others are manual."""
+
+API_RUN_ID = "api__"
+"""A run whose id begins so was triggered over REST: Airflow does not tell its tasks."""
+
+
+def pipeline_of_run(workspace: str | None = None) -> Pipeline:
+    """The stages of the run that the current task belongs to.
+
+    Args:
+        workspace: the URI that the task before handed on; the first task makes a new one.
+    """
+    context = get_current_context()
+    dag_run, parameters = context["dag_run"], context["params"]
+    settings = Settings.from_environment()
+    trigger = TRIGGERS.get(str(dag_run.run_type.value), "manual")
+    run = Run(
+        run_id=dag_run.run_id,
+        trigger="api" if dag_run.run_id.startswith(API_RUN_ID) else trigger,
+        started_at=dag_run.start_date or dag_run.run_after,
+        max_rejected_percent=parameters["max_rejected_percent"],
+        allow_empty=parameters["allow_empty"],
+        force=parameters["force"],
+    )
+    return Pipeline(
+        run=run,
+        workspace=(
+            Workspace(Path(workspace))
+            if workspace
+            else Workspace.of_run(settings.workspaces, run.run_id)
+        ),
+        engine=parameters["engine"],
+        connect=_connect,
+        settings=settings,
+    )
+
+
+def source_of_run() -> Path:
+    """The drop's folder, if this installation allows it.
+
+    Raises:
+        ConfigurationError: it lies outside of the allowed roots.
+    """
+    roots = Settings.from_environment().source_roots
+    return resolve_source(get_current_context()["params"]["source"], roots)
+
+
+@contextmanager
+def _connect() -> Iterator[Connection]:
+    """Opens the Airflow connection ``features_db``."""
+    try:
+        with database_errors(f"connect to the database of {CONNECTION_ID}"):
+            connection = PostgresHook(CONNECTION_ID).get_conn()
+    except AirflowNotFoundException as error:
+        raise ConfigurationError(
+            f"the Airflow connection {CONNECTION_ID} is not defined: add it under Admin, "
+            f"Connections, or set AIRFLOW_CONN_{CONNECTION_ID.upper()}"
+        ) from error
+    with closing(connection):
+        yield connection

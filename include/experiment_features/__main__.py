@@ -1,0 +1,159 @@
+"""The pipeline without Airflow, for development, benchmarks and one-off loads.
+
+    PYTHONPATH=include .venv/bin/python -m experiment_features run SOURCE --database-url URL
+    PYTHONPATH=include .venv/bin/python -m experiment_features migrate --database-url URL
+
+Exit status: 0 loaded or unchanged, 1 the input was refused, 2 wrong usage, 3 the database failed.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from experiment_features.config import Settings
+from experiment_features.database import connect, migrate
+from experiment_features.engines import ENGINES
+from experiment_features.errors import DatabaseRefused, DatabaseUnavailable, PipelineError
+from experiment_features.pipeline import Pipeline
+from experiment_features.runs import Run
+from experiment_features.workspace import Facts, Workspace
+
+_console = Console(stderr=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.WARNING, handlers=[RichHandler(console=_console, show_path=False)]
+    )
+    try:
+        return int(options.command(options))
+    except (DatabaseUnavailable, DatabaseRefused) as error:
+        _console.print(f"[red]database:[/] {error}", highlight=False, soft_wrap=True)
+        return 3
+    except PipelineError as error:
+        _console.print(f"[red]refused:[/] {error}", highlight=False, soft_wrap=True)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="experiment_features", description=__doc__.splitlines()[0]
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    url = os.environ.get("DATABASE_URL")
+    database = argparse.ArgumentParser(add_help=False)
+    database.add_argument(
+        "--database-url",
+        metavar="URL",
+        default=url,
+        help="postgresql://user@host/database, or set DATABASE_URL",
+    )
+
+    run = commands.add_parser("run", parents=[database], help="load a drop")
+    run.add_argument("source", type=Path, help="the drop's folder")
+    run.add_argument("--engine", choices=ENGINES, default="auto")
+    run.add_argument(
+        "--max-rejected-percent",
+        type=_percent,
+        default=10,
+        metavar="N",
+        help="refuse a drop with more faulty rows in a table (default: 10)",
+    )
+    run.add_argument("--allow-empty", action="store_true", help="take tables without rows")
+    run.add_argument("--force", action="store_true", help="load an unchanged drop again")
+    run.add_argument("--dry-run", action="store_true", help="read and compute, load nothing")
+    run.add_argument("--json", action="store_true", help="print the result as JSON")
+    run.set_defaults(command=_run, fail=run.error)
+
+    upgrade = commands.add_parser(
+        "migrate", parents=[database], help="create or upgrade the schema"
+    )
+    upgrade.set_defaults(command=_migrate, fail=upgrade.error)
+    return parser
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 100")
+    return value
+
+
+def _run(options: argparse.Namespace) -> int:
+    if not options.dry_run and not options.database_url:
+        options.fail("the argument --database-url is required, but for a --dry-run")
+    started_at = datetime.now(UTC)
+    run = Run(
+        run_id=f"cli__{started_at:%Y-%m-%dT%H:%M:%S.%f}",
+        trigger="cli",
+        started_at=started_at,
+        max_rejected_percent=options.max_rejected_percent,
+        allow_empty=options.allow_empty,
+        force=options.force,
+    )
+    with tempfile.TemporaryDirectory(prefix="experiment_features_") as folder:
+        pipeline = Pipeline(
+            run=run,
+            workspace=Workspace(Path(folder) / "run"),
+            engine=options.engine,
+            connect=None if options.dry_run else lambda: connect(options.database_url),
+            settings=Settings.from_environment(),
+        )
+        result = _run_stages(pipeline, options.source)
+    _print_result(result, as_json=options.json)
+    return 0
+
+
+def _run_stages(pipeline: Pipeline, source: Path) -> Facts:
+    """Runs all stages, and shows on a terminal where they are."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    hidden = not _console.is_terminal
+    with Progress(*columns, console=_console, transient=True, disable=hidden) as progress:
+        task = progress.add_task("extract")
+        rows: dict[str, int] = {}
+
+        def show_rows(name: str, more: int) -> None:
+            rows[name] = rows.get(name, 0) + more
+            progress.update(task, description=f"extract {name}: {rows[name]:,} rows")
+
+        pipeline.extract(source, show_rows)
+        progress.update(task, description="validate")
+        pipeline.validate()
+        progress.update(task, description="transform")
+        pipeline.transform()
+        progress.update(task, description="load")
+        return pipeline.load()
+
+
+def _print_result(result: Facts, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(result) + "\n")
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in result.items():
+        table.add_row(name, json.dumps(value) if isinstance(value, dict) else str(value))
+    Console().print(table)
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    if not options.database_url:
+        options.fail("the argument --database-url is required")
+    revision = migrate(options.database_url)
+    _console.print(f"the schema features is at revision {revision}", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""The input contract: tables, columns and the kind of value each column holds.
+
+The one definition of what a drop is; rules.py says which values are faults. A column's *kind*
+decides how a cell is typed (sql/extract_macros.sql); what cannot be typed stays beside it as text.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+DEFINITION_VERSION = 1
+"""Version of the rules and features: a new one makes an unchanged drop load again."""
+
+
+class Kind(Enum):
+    """What a cell of a column is read as; the value says what a user must write."""
+
+    INTEGER = "a whole number from -9223372036854775808 to 9223372036854775807"
+    INTEGERS = "whole numbers separated by ;"
+    NUMBER = "a finite number such as 12.5"
+    DATE = "a date written YYYY-MM-DD"
+    TEXT = "text"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that a table must have."""
+
+    name: str
+    kind: Kind
+    description: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the drop: one file, or several whose names begin with the table's."""
+
+    name: str
+    key: str
+    columns: tuple[Column, ...]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the columns, in the contract's order."""
+        return tuple(column.name for column in self.columns)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+USERS = Table(
+    "users",
+    key="user_id",
+    columns=(
+        Column("user_id", Kind.INTEGER, "identifies the user, greater than 0"),
+        Column("name", Kind.TEXT, "the user's name"),
+        Column("email", Kind.TEXT, "checked, and kept out of the features"),
+        Column("signup_date", Kind.DATE, "checked, and kept out of the features"),
+    ),
+)
+
+COMPOUNDS = Table(
+    "compounds",
+    key="compound_id",
+    columns=(
+        Column("compound_id", Kind.INTEGER, "identifies the compound, greater than 0"),
+        Column("compound_name", Kind.TEXT, "the compound's name"),
+        Column(
+            "compound_structure", Kind.TEXT, "its formula; checked, and kept out of the features"
+        ),
+    ),
+)
+
+USER_EXPERIMENTS = Table(
+    "user_experiments",
+    key="experiment_id",
+    columns=(
+        Column("experiment_id", Kind.INTEGER, "identifies the experiment, greater than 0"),
+        Column("user_id", Kind.INTEGER, "the user who ran it"),
+        Column("experiment_compound_ids", Kind.INTEGERS, "the compounds it tested"),
+        Column("experiment_run_time", Kind.NUMBER, "how long it ran, in the laboratory's unit"),
+    ),
+)
+
+TABLES = (USERS, COMPOUNDS, USER_EXPERIMENTS)
+"""In the order in which they are checked: experiments refer to users and compounds."""
+
+LINES_PER_FILE = 10**12
+"""A row's *position* is its file's number times this, plus the line on which the row starts:
+one integer that sorts rows in file order and gives back both."""

@@ -1,0 +1,161 @@
+"""How text is told apart into rows and fields: the part of reading that has no state.
+
+LF, CRLF and CR each end a line. A delimiter may have padding around it: blanks and tabs, or blanks
+only where the tab is the delimiter. A field may be quoted, within its padding; a quote inside of it
+is doubled, and delimiters and line ends inside of it are content (RFC 4180, with padding added).
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+DELIMITERS = (b",", b";", b"|", b"\t")
+"""The tab last: where a header reads the same under two, the tab is the other one's padding."""
+
+Offsets = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+class UnclosedQuote(Exception):
+    """A quoted field does not end within the text at hand."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row taken apart; ``end`` is where the next begins."""
+
+    fields: list[bytes]
+    end: int
+    is_malformed: bool
+    """Text follows a closing quote."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How fields are told apart once the delimiter is known."""
+
+    delimiter: bytes
+
+    @property
+    def padding(self) -> bytes:
+        """The characters that mean nothing around a field."""
+        return b" " if self.delimiter == b"\t" else b" \t"
+
+    def parse_record(self, text: bytes, start: int) -> Record:
+        """Takes the row apart that begins at ``start``.
+
+        Args:
+            text: whole lines, at least the one that begins at ``start``.
+            start: an offset in ``text``.
+
+        Raises:
+            UnclosedQuote: the row goes on behind ``text``, or its quote is never closed.
+        """
+        fields: list[bytes] = []
+        is_malformed = False
+        while True:
+            quoted = self._quoted_field.match(text, start)
+            if quoted:
+                value = quoted[1].replace(b'""', b'"').strip(b" \t")
+                start = self._end_of_bare_text(text, quoted.end())
+                is_malformed |= start > quoted.end()
+            else:
+                end = self._end_of_bare_text(text, start)
+                value = text[start:end].strip(self.padding)
+                if value.startswith(b'"'):
+                    raise UnclosedQuote
+                start = end
+            fields.append(value)
+            if text[start : start + 1] != self.delimiter:
+                end = start + (2 if text[start : start + 2] == b"\r\n" else 1)
+                return Record(fields, end, is_malformed)
+            start += 1
+
+    def strip_padding(self, text: bytes) -> bytes:
+        """Removes the padding from lines without quotes that end in LF."""
+        if text[:1] in (b" ", b"\t"):
+            text = text.lstrip(self.padding)
+        present = [pair for pair in self._padded_edges if pair in text]
+        for pair in present:  # one layer of padding, the usual case, much faster than the pattern
+            text = text.replace(pair, pair.strip(self.padding))
+        if present and any(pair in text for pair in self._padded_edges):
+            text = self._padded_edge.sub(rb"\1", text)
+        return text
+
+    def find_odd_lines(self, text: bytes, starts: Offsets, ends: Offsets) -> Flags:
+        """Which lines are not plain: they hold a NUL, or a quote that does more than enclose.
+
+        Quotes only enclose in pairs on one line: the first right behind the line's start or a
+        delimiter (one character of padding between them), the second right before a delimiter or
+        the line's end, no delimiter in between. Without its quotes such a line reads the same, but
+        for a lone field: an empty one would leave an empty line, which is no row.
+        """
+        characters = np.frombuffer(text, np.uint8)
+        is_odd = np.zeros(len(ends), dtype=np.bool_)
+        if b"\0" in text:
+            is_odd[np.searchsorted(ends, np.flatnonzero(characters == 0), side="right")] = True
+        quotes = np.flatnonzero(characters == ord('"'))
+        lines = np.searchsorted(ends, quotes, side="right")
+        is_odd |= np.bincount(lines, minlength=len(ends)) % 2 == 1
+        is_paired = ~is_odd[lines]
+        quotes, lines = quotes[is_paired], lines[is_paired]
+        opening, closing, lines = quotes[::2], quotes[1::2], lines[::2]
+
+        delimiter = ord(self.delimiter)
+        before = characters[opening - 1]  # at the text's start: any character, and not looked at
+        is_padded = np.isin(before, list(self.padding)) & (opening > starts[lines] + 1)
+        is_padded &= characters[opening - 2] == delimiter
+        opens = (opening == starts[lines]) | (before == delimiter) | is_padded
+        after = characters[closing + 1]  # every line has an end, so there is one
+        closes = np.isin(after, [delimiter, ord("\n"), ord("\r")])
+        delimiters = np.flatnonzero(characters == delimiter)
+        encloses = np.searchsorted(delimiters, opening) == np.searchsorted(delimiters, closing)
+        is_lone = (opening == starts[lines]) & (after != delimiter)
+        is_odd[lines[~(opens & closes & encloses) | is_lone]] = True
+        return is_odd
+
+    def _end_of_bare_text(self, text: bytes, start: int) -> int:
+        """The offset of the next delimiter or line end."""
+        bare = self._bare_text.match(text, start)
+        return bare.end() if bare else start
+
+    @cached_property
+    def _quoted_field(self) -> re.Pattern[bytes]:
+        pad = b"[" + self.padding + b"]*"
+        return re.compile(pad + rb'"((?:[^"]++|"")*+)"' + pad)
+
+    @cached_property
+    def _bare_text(self) -> re.Pattern[bytes]:
+        return re.compile(b"[^\r\n" + re.escape(self.delimiter) + b"]*")
+
+    @cached_property
+    def _padded_edge(self) -> re.Pattern[bytes]:
+        """A delimiter or line end with the padding around it."""
+        pad = b"[" + self.padding + b"]*"
+        return re.compile(pad + b"([\n" + re.escape(self.delimiter) + b"])" + pad)
+
+    @cached_property
+    def _padded_edges(self) -> tuple[bytes, ...]:
+        """What a text holds if, and only if, a delimiter or line end in it has padding."""
+        pads = [self.padding[i : i + 1] for i in range(len(self.padding))]
+        edges = (self.delimiter, b"\n")
+        return tuple(pair for e in edges for pad in pads for pair in (e + pad, pad + e))
+
+
+def find_line_ends(text: bytes) -> Offsets:
+    """The offsets behind every line end of a text that closes with one."""
+    characters = np.frombuffer(text, np.uint8)
+    is_end = characters == ord("\n")
+    if b"\r" in text:
+        is_lone_cr = characters == ord("\r")
+        is_lone_cr[:-1] &= ~is_end[1:]
+        is_end |= is_lone_cr
+    return np.flatnonzero(is_end) + 1
+
+
+def count_line_ends(text: bytes) -> int:
+    """How many lines end in the text."""
+    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")

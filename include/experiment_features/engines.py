@@ -1,0 +1,113 @@
+"""Where rules and features are computed: the same Narwhals expressions on pandas or DuckDB.
+
+Frames are lazy, integers stay integers (nullable where they may be missing), and both engines give
+the same rows.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+import narwhals as nw
+import pandas as pd
+
+from experiment_features.config import Settings
+from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
+
+Frame = nw.LazyFrame[Any]
+
+ENGINES = ("auto", "pandas", "duckdb")
+
+LARGE_DROP_ROWS = 100_000
+"""`auto` takes DuckDB for drops with more experiments."""
+
+
+class Engine(Protocol):
+    """Reads and writes frames, and does what Narwhals has no word for."""
+
+    name: str
+
+    def read(self, path: Path) -> Frame:
+        """The rows of a Parquet file, or of all Parquet files in a folder."""
+
+    def write(self, frame: Frame, path: Path) -> None:
+        """Computes the frame and writes it to a Parquet file."""
+
+    def gather(self, frame: Frame, key: str, value: str) -> Frame:
+        """One row per ``key`` with the list of its ``value``s, ascending. All else is dropped."""
+
+
+class PandasEngine:
+    """Everything in memory, with Arrow-backed columns: for everyday drops."""
+
+    name = "pandas"
+
+    def read(self, path: Path) -> Frame:
+        """The rows of a Parquet file, or of all Parquet files in a folder."""
+        frame: Frame = nw.from_native(pd.read_parquet(path, dtype_backend="pyarrow")).lazy()
+        return frame
+
+    def write(self, frame: Frame, path: Path) -> None:
+        """Writes the frame to a Parquet file."""
+        frame.sink_parquet(path)
+
+    def gather(self, frame: Frame, key: str, value: str) -> Frame:
+        """One row per ``key`` with the list of its ``value``s, ascending."""
+        table = frame.select(key, value).sort(key, value).collect("pyarrow").to_native()
+        lists = table.group_by(key).aggregate([(value, "list")])
+        lists = lists.rename_columns({f"{value}_list": value})
+        gathered: Frame = nw.from_native(lists.to_pandas(types_mapper=pd.ArrowDtype)).lazy()
+        return gathered
+
+
+class DuckDBEngine:
+    """Out of core: for drops that are larger than memory, and faster on large ones."""
+
+    name = "duckdb"
+
+    def __init__(self, settings: Settings, spill: Path) -> None:
+        """Opens a database in memory that spills to a folder."""
+        self._database = duckdb.connect()
+        self._database.execute("set memory_limit = $limit", {"limit": settings.memory_limit})
+        self._database.execute("set temp_directory = $folder", {"folder": str(spill)})
+        self._database.execute("set preserve_insertion_order = false")
+
+    def read(self, path: Path) -> Frame:
+        """The rows of a Parquet file, or of all Parquet files in a folder."""
+        files = str(path / "*.parquet") if path.is_dir() else str(path)
+        return nw.from_native(self._database.read_parquet(files))
+
+    def write(self, frame: Frame, path: Path) -> None:
+        """Computes the frame and writes it to a Parquet file."""
+        try:
+            frame.sink_parquet(path)
+        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+            raise WorkspaceUnavailable(
+                f"DuckDB cannot write {path} ({error}): free memory or disk, or change "
+                "EXPERIMENT_FEATURES_MEMORY_LIMIT"
+            ) from error
+
+    def gather(self, frame: Frame, key: str, value: str) -> Frame:
+        """One row per ``key`` with the list of its ``value``s, ascending."""
+        relation = frame.select(key, value).to_native()
+        items = duckdb.SQLExpression("list(item order by item)").alias(value)
+        renamed = relation.project(
+            duckdb.ColumnExpression(key), duckdb.ColumnExpression(value).alias("item")
+        )
+        gathered: Frame = nw.from_native(
+            renamed.aggregate([duckdb.ColumnExpression(key), items], key)
+        )
+        return gathered
+
+
+def choose_engine(name: str, experiments: int, settings: Settings, spill: Path) -> Engine:
+    """The engine of that name; ``auto`` goes by the number of experiments.
+
+    Raises:
+        ConfigurationError: there is no such engine.
+    """
+    if name not in ENGINES:
+        raise ConfigurationError(f"engine is {name!r}: expected one of {', '.join(ENGINES)}")
+    if name == "auto":
+        name = "duckdb" if experiments > LARGE_DROP_ROWS else "pandas"
+    return PandasEngine() if name == "pandas" else DuckDBEngine(settings, spill)

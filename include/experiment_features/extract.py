@@ -1,0 +1,203 @@
+"""Extract: the files of a drop, each read once, become typed Parquet.
+
+All dialects and spellings end here (reader.py, sql/extract_*.sql); so do drops that cannot be read
+as the contract asks, before anything is changed.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import BinaryIO
+
+import duckdb
+import pyarrow as pa
+
+from experiment_features.contract import TABLES, Table
+from experiment_features.errors import DropRefused, WorkspaceUnavailable
+from experiment_features.reader import COMPRESSIONS, ROWS, FileReader
+from experiment_features.workspace import Facts, Workspace
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, int], None]
+"""Told the name of the file being read and how many more of its rows were read."""
+
+_SQL = files("experiment_features") / "sql"
+
+
+def _say_nothing(_name: str, _rows: int) -> None:
+    """Progress that nobody watches."""
+
+
+def extract(
+    source: Path,
+    workspace: Workspace,
+    *,
+    allow_empty: bool = False,
+    known_files: Sequence[Facts] = (),
+    progress: Progress = _say_nothing,
+) -> Facts:
+    """Reads every file of a drop and writes its rows, typed, to the workspace.
+
+    Args:
+        source: the drop's folder: a path, or anything with a path's interface.
+        workspace: where ``rows(table)`` gets one Parquet file per file of the drop. Grain: row of
+            the file; columns: position, fault, line, has_nul, and the contract's columns, each with
+            its ``_text`` where the value does not give the cell's spelling back.
+        allow_empty: whether a table may have no rows.
+        known_files: the files of the last load; when the drop's are the same, they are only hashed.
+        progress: told of the rows as they are read.
+
+    Returns:
+        ``source``; ``files``: a list of table, name, bytes, sha256, rows; ``rows``: per table;
+        ``is_unchanged``: whether the files are the known ones, and nothing was written.
+
+    Raises:
+        DropRefused: a file or column is missing or double, a file is no UTF-8 text, an archive is
+            broken, a quote is never closed, or a table has no rows.
+    """
+    workspace.clear()
+    with workspace.stage("extract") as facts:
+        parts = {table: find_parts(source, table) for table in TABLES}
+        facts["source"] = str(source)
+        facts["is_unchanged"] = _are_known(parts, known_files)
+        facts["files"] = (
+            list(known_files)
+            if facts["is_unchanged"]
+            else list(_extract_files(parts, workspace, progress))
+        )
+        facts["rows"] = {
+            table.name: sum(f["rows"] for f in facts["files"] if f["table"] == table.name)
+            for table in TABLES
+        }
+        for table in TABLES:
+            if not facts["rows"][table.name] and not allow_empty:
+                names = ", ".join(path.name for path in parts[table])
+                raise DropRefused(
+                    f"{table.name} has no rows in {names}: drop the full table, or allow empty "
+                    "tables (allow_empty) if that is meant"
+                )
+    return facts
+
+
+def find_parts(source: Path, table: Table) -> list[Path]:
+    """The files of a table in the order of their names.
+
+    Raises:
+        DropRefused: the source is no folder, or has none.
+    """
+    try:
+        present = sorted(
+            (path for path in source.iterdir() if path.is_file()), key=lambda path: path.name
+        )
+    except OSError as error:
+        raise DropRefused(
+            f"the source {source} cannot be read as a folder ({error.strerror or error}): expected "
+            f"a folder with the files of {', '.join(t.name for t in TABLES)}"
+        ) from error
+    endings = (".csv", *(f".csv{ending}" for ending in COMPRESSIONS))
+    parts = [p for p in present if p.name.startswith(table.name) and p.name.endswith(endings)]
+    if not parts:
+        found = ", ".join(path.name for path in present[:20]) or "no files"
+        raise DropRefused(
+            f"the source {source} has no file of {table.name}: expected {table.name}.csv, or parts "
+            f"{table.name}*.csv, plain, .gz or .zst; found {found}"
+        )
+    return parts
+
+
+def _are_known(parts: dict[Table, list[Path]], known_files: Sequence[Facts]) -> bool:
+    """Whether the files are the known ones: names and sizes first, and hashes if those agree."""
+    paths = [(table.name, path) for table, of_table in parts.items() for path in of_table]
+    known = [(file["table"], file["name"], file["bytes"]) for file in known_files]
+    if [(table, path.name, path.stat().st_size) for table, path in paths] != known:
+        return False
+    for (_, path), file in zip(paths, known_files, strict=True):
+        with path.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != file["sha256"]:
+                return False
+    return True
+
+
+def _extract_files(
+    parts: dict[Table, list[Path]], workspace: Workspace, progress: Progress
+) -> Iterator[Facts]:
+    with duckdb.connect() as database:
+        database.execute("set preserve_insertion_order = false")
+        for table, paths in parts.items():
+            folder = workspace.fresh_folder(workspace.rows(table.name))
+            for number, path in enumerate(paths, start=1):
+                target = folder / f"{number:04}.parquet"
+                facts = _extract_file(database, table, path, number, target, progress)
+                log.info("read %s rows of %s from %s", facts["rows"], table.name, path.name)
+                yield facts
+
+
+def _extract_file(
+    database: duckdb.DuckDBPyConnection,
+    table: Table,
+    path: Path,
+    number: int,
+    target: Path,
+    progress: Progress,
+) -> Facts:
+    """Types one file; returns its table, name, bytes, sha256 and rows."""
+    with _opened(path) as stream:
+        reader = FileReader(stream, path.name, number, table)
+        ignored = [name for name in reader.columns if name not in table.column_names]
+        if ignored:
+            log.warning("%s: ignored the extra columns %s", path.name, ", ".join(ignored))
+        refusals: list[Exception] = []
+        rows = pa.RecordBatchReader.from_batches(ROWS, _watched(reader, refusals, progress))
+        database.register("rows", rows)
+        database.execute((_SQL / "extract_macros.sql").read_text())
+        query = (_SQL / f"extract_{table.name}.sql").read_text()
+        columns = {name: reader.columns.index(name) + 1 for name in table.column_names}
+        settings = {"delimiter": reader.delimiter, "width": len(reader.columns)}
+        try:
+            relation = database.execute(
+                f"copy ({query}) to $target (format parquet)",
+                {**columns, **settings, "target": str(target)},
+            )
+            ((count,),) = relation.fetchall()
+        except duckdb.Error as error:
+            if refusals:  # DuckDB wraps what the reader raised
+                raise refusals[0] from None
+            raise WorkspaceUnavailable(
+                f"the rows of {path.name} cannot be written to {target}: {error}"
+            ) from error
+    return {
+        "table": table.name,
+        "name": path.name,
+        "bytes": reader.size,
+        "sha256": reader.sha256,
+        "rows": count,
+    }
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, with what goes wrong in reading it named after it."""
+    try:
+        with path.open("rb") as stream:
+            yield stream
+    except OSError as error:
+        raise DropRefused(
+            f"{path.name} cannot be read ({error.strerror or error}): make the file readable"
+        ) from error
+
+
+def _watched(
+    reader: FileReader, refusals: list[Exception], progress: Progress
+) -> Iterator[pa.RecordBatch]:
+    """The reader's batches; keeps what it raises, and reports the rows."""
+    try:
+        for batch in reader.batches():
+            progress(reader.name, batch.num_rows)
+            yield batch
+    except (DropRefused, OSError) as refusal:
+        refusals.append(refusal)
+        raise

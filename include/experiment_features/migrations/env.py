@@ -1,0 +1,13 @@
+"""Runs the revisions on the connection that database.migrate hands over."""
+
+from alembic import context
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    version_table="schema_version",
+    version_table_schema="features",
+    transaction_per_migration=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

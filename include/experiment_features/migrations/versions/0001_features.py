@@ -1,0 +1,16 @@
+"""Features, their history, the run ledger and its issues, and the two roles."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Creates everything."""
+    # Through the driver: SQLAlchemy would take the % of the script for parameters.
+    driver: Any = op.get_bind().connection.driver_connection
+    driver.execute(Path(__file__).with_suffix(".sql").read_text())

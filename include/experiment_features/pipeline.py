@@ -1,0 +1,104 @@
+"""One run, stage by stage: what Airflow's tasks and the command line both call."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from experiment_features import runs
+from experiment_features.config import Settings
+from experiment_features.database import Connection
+from experiment_features.engines import Engine, choose_engine
+from experiment_features.errors import DropRejected
+from experiment_features.extract import Progress, extract
+from experiment_features.load import load
+from experiment_features.runs import Run
+from experiment_features.transform import transform
+from experiment_features.validate import validate
+from experiment_features.workspace import Facts, Workspace
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The stages of one run; each can be run again, in order, in another process.
+
+    Every stage but the last returns ``workspace``, where the next finds its files, and counts.
+    """
+
+    run: Run
+    workspace: Workspace
+    engine: str
+    """auto, pandas or duckdb."""
+
+    connect: Callable[[], AbstractContextManager[Connection]] | None
+    """Opens the features database; None for a dry run."""
+
+    settings: Settings
+
+    def extract(self, source: Path, progress: Progress | None = None) -> Facts:
+        """Reads the drop; returns ``rows`` per table and whether the drop ``is_unchanged``."""
+        known_files = []
+        if self.connect:
+            with self.connect() as connection:
+                known_files = runs.find_known_files(connection, self.run)
+        options = {"progress": progress} if progress else {}
+        facts = extract(
+            source,
+            self.workspace,
+            allow_empty=self.run.allow_empty,
+            known_files=known_files,
+            **options,
+        )
+        return self._hand_on(facts, "rows", "is_unchanged")
+
+    def validate(self) -> Facts:
+        """Checks the rows; returns ``rejected`` rows per table and the number of ``warnings``.
+
+        Raises:
+            DropRejected: too many are faulty; the run and its issues are then in the database.
+        """
+        if self._is_unchanged:
+            return self._hand_on({})
+        try:
+            facts = validate(
+                self.workspace,
+                self._engine,
+                max_rejected_percent=self.run.max_rejected_percent,
+                today=datetime.now(UTC).date(),
+            )
+        except DropRejected:
+            if self.connect:
+                with self.connect() as connection:
+                    runs.record_rejected(connection, self.workspace, self.run)
+            raise
+        return self._hand_on(facts, "rejected", "warnings")
+
+    def transform(self) -> Facts:
+        """Computes the features; returns the numbers of users, experiments and compounds."""
+        if self._is_unchanged:
+            return self._hand_on({})
+        facts = transform(self.workspace, self._engine)
+        return self._hand_on(facts, "users", "experiments", "compounds", "engine")
+
+    def load(self) -> Facts:
+        """Writes the features; returns the run's result."""
+        if self.connect is None:
+            return runs.preview(self.workspace, self.run)
+        with self.connect() as connection:
+            if self._is_unchanged:
+                return runs.record_unchanged(connection, self.workspace, self.run)
+            return load(connection, self.workspace, self.run)
+
+    def _hand_on(self, facts: Facts, *names: str) -> Facts:
+        return {"workspace": str(self.workspace), **{name: facts[name] for name in names}}
+
+    @property
+    def _is_unchanged(self) -> bool:
+        return bool(self.workspace.facts("extract")["is_unchanged"])
+
+    @property
+    def _engine(self) -> Engine:
+        experiments = self.workspace.facts("extract")["rows"]["user_experiments"]
+        spill = self.workspace.folder / "spill"
+        return choose_engine(self.engine, experiments, self.settings, spill)

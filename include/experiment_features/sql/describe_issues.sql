@@ -1,0 +1,98 @@
+-- What is wrong with a drop, for people. Grain: fault of a row; key: table_name, file_name,
+-- line_number, rule. raw_row: the cells as they were written, or the whole line where it could not
+-- be taken apart. NUL, which PostgreSQL's text cannot hold, is shown as U+FFFD.
+copy (
+    with faults as (
+        select 'users' as table_name, position, rule
+        from (
+            unpivot (from read_parquet($faults || '/users.parquet'))
+            on columns(* exclude position) into name rule value holds
+        )
+        where holds
+        union all
+        select 'compounds', position, rule
+        from (
+            unpivot (from read_parquet($faults || '/compounds.parquet'))
+            on columns(* exclude position) into name rule value holds
+        )
+        where holds
+        union all
+        select 'user_experiments', position, rule
+        from (
+            unpivot (from read_parquet($faults || '/user_experiments.parquet'))
+            on columns(* exclude position) into name rule value holds
+        )
+        where holds
+    ),
+    written as (
+        select
+            'users' as table_name,
+            position,
+            line,
+            json_object(
+                'user_id', coalesce(user_id_text, user_id::varchar),
+                'name', name,
+                'email', email,
+                'signup_date', coalesce(signup_date_text, signup_date::varchar)
+            ) as cells
+        from read_parquet($rows || '/users/*.parquet')
+        where position in (select position from faults where table_name = 'users')
+        union all
+        select
+            'compounds',
+            position,
+            line,
+            json_object(
+                'compound_id', coalesce(compound_id_text, compound_id::varchar),
+                'compound_name', compound_name,
+                'compound_structure', compound_structure
+            )
+        from read_parquet($rows || '/compounds/*.parquet')
+        where position in (select position from faults where table_name = 'compounds')
+        union all
+        select
+            'user_experiments',
+            position,
+            line,
+            json_object(
+                'experiment_id', coalesce(experiment_id_text, experiment_id::varchar),
+                'user_id', coalesce(user_id_text, user_id::varchar),
+                'experiment_compound_ids',
+                coalesce(
+                    experiment_compound_ids_text, array_to_string(experiment_compound_ids, ';')
+                ),
+                'experiment_run_time',
+                coalesce(experiment_run_time_text, experiment_run_time::varchar)
+            )
+        from read_parquet($rows || '/user_experiments/*.parquet')
+        where position in (select position from faults where table_name = 'user_experiments')
+    ),
+    raw_rows as (
+        select
+            table_name,
+            position,
+            replace(
+                (case when line is null then cells else json_object('line', line) end)::varchar,
+                '\u0000',
+                '�'
+            )::json as raw_row
+        from written
+    )
+    select
+        rules.severity,
+        faults.table_name,
+        files.file_name,
+        faults.position % 1_000_000_000_000 as line_number,
+        faults.rule,
+        rules.column_name,
+        json_extract_string(raw_rows.raw_row, rules.column_name) as value,
+        rules.message,
+        raw_rows.raw_row::varchar as raw_row
+    from faults
+    inner join rules using (table_name, rule)
+    inner join raw_rows using (table_name, position)
+    inner join files
+        on faults.table_name = files.table_name
+        and faults.position // 1_000_000_000_000 = files.file_number
+    order by faults.table_name, faults.position, faults.rule
+) to $target (format parquet)

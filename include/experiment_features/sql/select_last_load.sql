@@ -1,0 +1,16 @@
+-- The run whose features the database holds. Grain: at most one run.
+select
+    run_id,
+    source_files,
+    parameters,
+    definition_version,
+    users,
+    experiments,
+    compounds,
+    average_experiments_per_user,
+    rejected_rows,
+    warnings
+from features.pipeline_runs
+where status = 'loaded'
+order by finished_at desc
+limit 1

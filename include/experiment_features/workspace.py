@@ -1,0 +1,95 @@
+"""The folder in which the stages of one run hand each other files and facts.
+
+<workspace>/users/0001.parquet ...   typed rows, a file per file of the drop (extract)
+<workspace>/rejected/users.parquet   positions of the rejected rows (validate)
+<workspace>/issues.parquet           a row per fault of a row (validate)
+<workspace>/user_features.parquet, compound_features.parquet   (transform)
+<workspace>/<stage>.json             the stage's facts: small counts; written last, so a stage
+                                     that was cut short has not happened
+"""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from experiment_features.errors import ConfigurationError
+
+Facts = dict[str, Any]
+"""What a stage found out, as JSON: counts, names, seconds."""
+
+
+class Workspace:
+    """The files of one run."""
+
+    def __init__(self, folder: Path) -> None:
+        """Takes the folder as it is; stages make it when they write."""
+        self.folder = folder
+
+    @classmethod
+    def of_run(cls, parent: Path, run_id: str) -> "Workspace":
+        """The workspace of a run: a folder named after it, with unusual characters replaced."""
+        return cls(parent / re.sub(r"[^\w.+-]", "_", run_id))
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def rows(self, table: str) -> Path:
+        """The folder of a table's typed rows."""
+        return self.folder / table
+
+    def rejected(self, table: str) -> Path:
+        """The positions of a table's rejected rows. Grain: row; column: position."""
+        return self.folder / "rejected" / f"{table}.parquet"
+
+    @property
+    def issues(self) -> Path:
+        """The issues of the run. Grain: fault of a row; columns: see validate.validate."""
+        return self.folder / "issues.parquet"
+
+    def features(self, relation: str) -> Path:
+        """The features of a run. Grain and columns: see transform.transform."""
+        return self.folder / f"{relation}.parquet"
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Facts]:
+        """Runs a stage: its facts, with the seconds it took, are saved if it does not fail."""
+        record = self.folder / f"{name}.json"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        record.unlink(missing_ok=True)
+        facts: Facts = {}
+        started = time.monotonic()
+        yield facts
+        facts["seconds"] = round(time.monotonic() - started, 3)
+        draft = record.with_suffix(".draft")
+        draft.write_text(json.dumps(facts, indent=1))
+        draft.replace(record)
+
+    def facts(self, stage: str) -> Facts:
+        """The facts of a stage that has run.
+
+        Raises:
+            ConfigurationError: it has not, or its workspace was removed since.
+        """
+        try:
+            facts: Facts = json.loads((self.folder / f"{stage}.json").read_text())
+        except FileNotFoundError:
+            raise ConfigurationError(
+                f"the workspace {self} holds no finished {stage!r} stage: run it first "
+                f"(in Airflow, clear the run's task {stage!r} and all behind it)"
+            ) from None
+        return facts
+
+    def clear(self) -> None:
+        """Removes whatever an earlier try left."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def fresh_folder(self, path: Path) -> Path:
+        """Makes an empty folder of the workspace, in place of one that an earlier try left."""
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        return path

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Checks formatting, lint, types and the scripts, without changing anything.
+# usage: scripts/check.sh
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
+[[ $# -eq 0 ]] || fail "usage: scripts/check.sh"
+
+"$root/scripts/setup.sh"
+cd "$root"
+"$python" -m ruff format --check .
+"$python" -m ruff check .
+"$python" -m mypy
+.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh .ci/run

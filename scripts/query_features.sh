@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Asks the features database, as the role that may only read: prints the feature report, or what
+# psql's arguments ask for.
+# usage: scripts/query_features.sh [psql arguments]
+#   scripts/query_features.sh -c 'select * from features.compound_features'
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
+
+[[ -L $local/postgres/socket ]] || fail 'the local stack is not running: scripts/start.sh starts it'
+if [[ $# -eq 0 ]]; then
+    set -- --pset null=- --command '
+        select user_id, user_name, total_experiments, average_experiments_per_user,
+            most_common_compound_name as most_common_compound,
+            most_common_compound_experiments as its_experiments
+        from features.user_feature_report
+        order by user_id'
+fi
+psql --pset pager=off --dbname "$(database_url features_reader experiment_features)" "$@"

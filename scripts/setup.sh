@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Makes .venv with exactly the locked requirements. Does nothing when they are there already.
+# usage: scripts/setup.sh      (PYTHON=/path/to/python3 chooses the interpreter)
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
+[[ $# -eq 0 ]] || fail "usage: scripts/setup.sh"
+cd "$root"
+
+# Runs the code with a Python only if it is one that we support and that can make environments:
+# a name on the PATH may be a shim without a version behind it, or lack ensurepip (Debian).
+suits() { # PYTHON
+    "$1" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+        >/dev/null 2>&1
+}
+
+find_python() {
+    local candidate
+    if [[ -n ${PYTHON:-} ]]; then
+        suits "$PYTHON" || fail "PYTHON=$PYTHON is not a Python 3.11, 3.12 or 3.13 with the modules venv and ensurepip"
+        command -v "$PYTHON"
+        return
+    fi
+    while IFS= read -r candidate; do
+        if suits "$candidate"; then
+            echo "$candidate"
+            return
+        fi
+    done < <(type -ap python3.13 python3.12 python3.11 python3 python)
+    fail "found no Python 3.11, 3.12 or 3.13 with the modules venv and ensurepip" \
+        "(Debian, Ubuntu: apt install python3-venv); name one with PYTHON=/path/to/python3"
+}
+
+wanted="$(cat requirements.txt requirements-dev.txt | cksum) ${PYTHON:-}"
+if [[ -s .venv/installed && $(<.venv/installed) == "$wanted" ]] && "$python" -c '' 2>/dev/null; then
+    exit 0
+fi
+
+rm -f .venv/installed
+if [[ -n ${PYTHON:-} ]] || ! suits "$python"; then
+    base=$(find_python)
+    say "Making .venv with $base"
+    "$base" -m venv --clear .venv
+fi
+
+say "Installing the locked requirements"
+uv_requirement=$(mktemp)
+trap 'rm -f "$uv_requirement"' EXIT
+# uv's own entry in the lock, with its hashes: up to the first line that is not continued.
+awk '/^uv==/ { found = 1 } found { print } found && !/\\$/ { exit }' requirements-dev.txt >"$uv_requirement"
+"$python" -m ensurepip >/dev/null
+"$python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$uv_requirement"
+run_uv pip sync --python "$python" --require-hashes requirements.txt requirements-dev.txt
+echo "$wanted" >.venv/installed

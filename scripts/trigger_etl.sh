@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Runs the DAG experiment_features over Airflow's REST API and waits for it. The result, one JSON
+# object, is the last line on standard output; exit status 1 when the run is refused or fails.
+# usage: scripts/trigger_etl.sh [SOURCE] [--conf JSON]
+#   AIRFLOW_URL, AIRFLOW_USER, AIRFLOW_PASSWORD   (default: the local stack's)
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
+
+usage='usage: scripts/trigger_etl.sh [SOURCE] [--conf JSON]'
+source_uri='' conf='{}'
+while [[ $# -gt 0 ]]; do
+    case $1 in
+        --conf) [[ $# -ge 2 ]] || fail "$usage" && conf=$2 && shift ;;
+        -*) fail "$usage" ;;
+        *) [[ -z $source_uri && -n $1 ]] || fail "$usage" && source_uri=$1 ;;
+    esac
+    shift
+done
+
+[[ -x $python ]] || python=python3 # for JSON alone: any Python will do
+url=${AIRFLOW_URL:-$airflow_url}
+url=${url%/}
+user=${AIRFLOW_USER:-admin}
+runs=/api/v2/dags/experiment_features/dagRuns
+
+# What is secret goes through curl's standard input: arguments show in the list of processes.
+secret=''
+
+request() { # PATH CURL_ARGUMENTS...: sets status and body
+    local response
+    response=$(printf '%s' "$secret" | curl --silent --show-error --max-time 60 \
+        --header 'Content-Type: application/json' --write-out '\n%{http_code}' \
+        "${@:2}" "$url$1" 2>&1) || { body=${response%%$'\n'*} && return 1; }
+    status=${response##*$'\n'} body=${response%$'\n'*}
+}
+
+get() { # EXPRESSION OF body, which is the JSON on standard input
+    "$python" -c "import json, sys; body = json.load(sys.stdin); print($1)" 2>/dev/null
+}
+
+unreachable() { fail "cannot reach Airflow at $url: ${body#curl: }"; }
+
+refused() { # WHAT
+    local detail
+    detail=$(get '" ".join(str(body["detail"]).partition("\n\n")[0].split())' <<<"$body") || detail=${body%%$'\n'*}
+    fail "$1 (HTTP $status): $detail"
+}
+
+log_in() { # sets secret to the header that every further request needs
+    if [[ -z ${AIRFLOW_PASSWORD:-} ]]; then
+        [[ -r $passwords ]] || fail 'set AIRFLOW_PASSWORD, or start the local stack: scripts/start.sh'
+        AIRFLOW_PASSWORD=$(get 'body["admin"]' <"$passwords")
+    fi
+    secret=$(printf '%s\n%s' "$user" "$AIRFLOW_PASSWORD" | "$python" -c '
+import json, sys
+print(json.dumps(dict(zip(("username", "password"), sys.stdin.read().split("\n", 1)))))')
+    request /auth/token --data @- || unreachable
+    [[ $status != 401 ]] || fail "wrong user or password for $url (user $user)"
+    secret=$(get '"Authorization: Bearer " + body["access_token"]' <<<"$body") || refused "cannot log in at $url"
+}
+
+make_body() {
+    # A task runs in another folder: a relative path must not depend on where.
+    [[ ! -d $source_uri ]] || source_uri=$(cd "$source_uri" && pwd)
+    "$python" -c '
+import datetime, json, sys
+conf = {**json.loads(sys.argv[1])}
+if sys.argv[2]:
+    conf["source"] = sys.argv[2]
+# The name is our own: the ledger tells runs over REST from those of the Trigger button by it.
+run_id = f"api__{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%M:%S.%fZ}"
+print(json.dumps({"dag_run_id": run_id, "logical_date": None, "conf": conf}))' "$conf" "$source_uri" 2>/dev/null ||
+        fail "--conf must be a JSON object, not $conf"
+}
+
+report_state() { # STATE
+    [[ $1 == "$state" ]] || say "$1" >&2
+    state=$1
+}
+
+wait_for_run() { # sets state and, when Airflow has told it, last
+    local line misses=0
+    # One call that tells the state every second and the result of load at the end.
+    while IFS= read -r line; do
+        [[ ! $line =~ \"state\":\ *\"([a-z]+)\" ]] || report_state "${BASH_REMATCH[1]}"
+        last=$line
+    done < <(printf '%s' "$secret" | curl --silent --no-buffer --fail --header @- "$url$runs/$run_id/wait?interval=1&result=load")
+    # That call is experimental, and a connection can break: asking again and again always works.
+    while [[ $state != success && $state != failed ]]; do
+        sleep 2
+        if request "$runs/$run_id" --header @- && [[ $status == 200 ]]; then
+            misses=0
+            report_state "$(get 'body["state"]' <<<"$body")"
+        else
+            misses=$((misses + 1))
+            [[ $misses -lt 30 ]] || fail "lost the connection to $url while the run $run_id was $state"
+        fi
+        last=''
+    done
+}
+
+explain_failure() {
+    local page task try reason=''
+    page=$url/dags/experiment_features/runs/$run_id
+    request "$runs/$run_id/taskInstances?state=failed" --header @- || unreachable
+    task=$(get 'body["task_instances"][0]["task_id"]' <<<"$body") || fail "the run failed; see $page"
+    try=$(get 'body["task_instances"][0]["try_number"]' <<<"$body")
+    # The last error in the task's log: the exception's message, or the line itself.
+    if request "$runs/$run_id/taskInstances/$task/logs/$try?full_content=true" --header @- --header 'Accept: application/json'; then
+        reason=$(get '" ".join([(line.get("error_detail") or [{}])[0].get("exc_value") or line["event"]
+            for line in body["content"] if line.get("level") in ("error", "critical")][-1].split())' <<<"$body") || true
+    fi
+    fail "$task failed: ${reason:-no error in its log} ($page)"
+}
+
+run_request=$(make_body)
+log_in
+request "$runs" --header @- --data "$run_request" || unreachable
+[[ $status == 200 ]] || refused 'Airflow refuses the run'
+run_id=$(get 'body["dag_run_id"]' <<<"$body")
+say "Run $run_id" >&2
+state='' last=''
+wait_for_run
+[[ $state == success ]] || explain_failure
+if ! get 'json.dumps(body["results"]["load"])' <<<"$last"; then
+    request "$runs/$run_id/taskInstances/load/xcomEntries/return_value" --header @- || unreachable
+    get 'json.dumps(body["value"])' <<<"$body" || refused 'the run succeeded, but its result cannot be read'
+fi

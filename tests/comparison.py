@@ -1,0 +1,42 @@
+"""Compares what the pipeline made of a drop with what the oracle says."""
+
+from typing import Any
+
+import pytest
+
+from oracle import Expected
+
+USER_COLUMNS = (
+    "user_name",
+    "total_experiments",
+    "average_experiment_run_time",
+    "average_compounds_per_experiment",
+    "most_common_compound_id",
+    "most_common_compound_name",
+    "most_common_compound_experiments",
+    "most_common_compound_ids",
+)
+COMPOUND_COLUMNS = ("compound_name", "total_experiments", "total_users")
+
+
+def assert_features(
+    expected: Expected, users: list[dict[str, Any]], compounds: list[dict[str, Any]]
+) -> None:
+    """Asserts that the rows of user_features and compound_features are the expected ones.
+
+    Run times count to nine decimals (transform.RUN_TIME_PARTS), so their mean may be off by half
+    of one; every other figure is exact.
+    """
+    assert len(users) == len(expected.users), "a user is there twice, or lost"
+    found = {row["user_id"]: {name: row[name] for name in USER_COLUMNS} for row in users}
+    mean = "average_experiment_run_time"
+    near = {
+        user_id: features
+        | {mean: features[mean] and pytest.approx(features[mean], rel=1e-12, abs=1e-9)}
+        for user_id, features in expected.users.items()
+    }
+    assert found == near
+    assert len(compounds) == len(expected.compounds), "a compound is there twice, or lost"
+    assert {
+        row["compound_id"]: {name: row[name] for name in COMPOUND_COLUMNS} for row in compounds
+    } == expected.compounds

@@ -1,0 +1,140 @@
+"""A real stack, PostgreSQL and Airflow, through the scripts that users run."""
+
+import json
+import os
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+from psycopg.rows import dict_row
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "include" / "data" / "sample"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A local stack with a state folder and a port of its own."""
+
+    folder: Path
+    """Everything of the stack: its home, its drops, its state."""
+    port: int
+
+    @property
+    def local(self) -> Path:
+        """The folder that stands for .local/."""
+        return self.folder / "local"
+
+    @property
+    def drops(self) -> Path:
+        """A folder below which runs may read, beside the sample drop."""
+        return self.folder / "drops"
+
+    @property
+    def url(self) -> str:
+        """Where Airflow answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def run(
+        self, script: str, *arguments: str | Path, timeout: int = 280, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script from another folder, with no more than a bare environment."""
+        bare = {
+            "HOME": str(self.folder),
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "AIRFLOW_PORT": str(self.port),
+            "AIRFLOW_URL": "",  # hides what a developer's .env may say
+            "EXPERIMENT_FEATURES_LOCAL": str(self.local),
+            "EXPERIMENT_FEATURES_SOURCE_ROOTS": f"{SAMPLE.parent},{self.drops}",
+        }
+        return subprocess.run(
+            [ROOT / "scripts" / script, *arguments],
+            env=bare | environment,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def start(self) -> str:
+        """Start the stack and return what the script said."""
+        done = self.run("start.sh")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def stop(self) -> None:
+        """Stop the stack, of which nothing may be left."""
+        done = self.run("stop.sh")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert self.processes() == []
+
+    def trigger(self, *arguments: str | Path) -> dict[str, Any]:
+        """Run the DAG and return its result."""
+        done = self.run("trigger_etl.sh", *arguments)
+        assert done.returncode == 0, done.stderr
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+    def refusal(self, *arguments: str | Path, **environment: str) -> str:
+        """Run the DAG, which must fail with one clear line, and return that line."""
+        done = self.run("trigger_etl.sh", *arguments, **environment)
+        assert (done.returncode, done.stdout) == (1, "")
+        *progress, line = done.stderr.splitlines()
+        assert not [other for other in progress if "trigger_etl.sh" in other or "rror" in other]
+        return line.removeprefix("trigger_etl.sh: ")
+
+    def query(self, query: str) -> list[dict[str, Any]]:
+        """Ask the features database as the role that may only read."""
+        server = (self.local / "postgres" / "socket").readlink()
+        with psycopg.connect(
+            host=str(server),
+            user="features_reader",
+            dbname="experiment_features",
+            row_factory=dict_row,
+        ) as connection:
+            return connection.execute(query).fetchall()
+
+    def features(self) -> list[dict[str, Any]]:
+        """All features with the transaction that wrote each row."""
+        return [
+            row
+            for table, key in (("user_features", "user_id"), ("compound_features", "compound_id"))
+            for row in self.query(f"select xmin::text, * from features.{table} order by {key}")  # noqa: S608
+        ]
+
+    def processes(self) -> list[psutil.Process]:
+        """Every living process of the stack."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                ours = process.environ().get("EXPERIMENT_FEATURES_STACK") == str(self.local)
+                ours = ours or Path(process.cwd()).is_relative_to(self.local)
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return found
+
+
+def make_stack() -> Stack:
+    """A stack that is not started yet."""
+    # Not tmp_path: PostgreSQL's user must be able to pass through when root runs the tests.
+    folder = Path(tempfile.mkdtemp(prefix="features-e2e-")).resolve()
+    folder.chmod(0o755)
+    stack = Stack(folder, free_port())
+    stack.drops.mkdir()
+    return stack

@@ -1,0 +1,74 @@
+"""The local stack's life: started twice, stopped, crashed, and beside another one."""
+
+import os
+import shutil
+import signal
+import socket
+import stat
+
+import pytest
+
+from e2e.local_stack import Stack, make_stack
+
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+
+
+def is_up(stack: Stack) -> bool:
+    """Whether a start finds the stack running."""
+    return "is running already" in stack.start()
+
+
+def test_start_twice_is_harmless(stack: Stack) -> None:
+    """The second start sees that all is well, and touches nothing."""
+    before = {process.pid for process in stack.processes()}
+    assert is_up(stack)
+    assert before <= {process.pid for process in stack.processes()}
+
+
+def test_only_the_owner_may_look(stack: Stack) -> None:
+    """Closed to others: secrets, logs, and the socket, where nobody is asked for a password."""
+    server = (stack.local / "postgres" / "socket").readlink()
+    for folder in (stack.local / "airflow", stack.local / "logs", server):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
+
+
+def test_second_stack_runs_beside(stack: Stack) -> None:
+    """Another stack on another port starts, stops, and leaves the first one alone."""
+    other = make_stack()
+    try:
+        other.start()
+        assert is_up(stack)
+    finally:
+        other.stop()
+        shutil.rmtree(other.folder)
+    assert is_up(stack)
+
+
+def test_stop_and_start_keep_the_data(stack: Stack) -> None:
+    """A stop leaves nothing running, a taken port neither, and the next start finds the data."""
+    before = stack.features()
+    stack.stop()
+    stack.stop()
+    with socket.create_server(("127.0.0.1", stack.port)):
+        refused = stack.run("start.sh")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"start.sh: port {stack.port} is taken")
+    assert len(refused.stderr.splitlines()) == 1
+    assert stack.processes() == []
+
+    stack.start()
+    assert stack.features() == before
+    assert stack.trigger()["status"] == "unchanged"
+
+
+def test_start_after_a_crash(stack: Stack) -> None:
+    """A start clears up after a kill of everything, though the server's number is in use again."""
+    before = stack.features()
+    for process in stack.processes():
+        process.send_signal(signal.SIGKILL)
+    pid_file = stack.local / "postgres" / "data" / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:], ""]))
+
+    stack.start()
+    assert stack.features() == before

@@ -1,0 +1,322 @@
+"""What a drop must give, computed a second time: plainly, slowly, and apart from the pipeline.
+
+Nothing here is shared with `experiment_features`: a mistake would have to be made twice, in two
+different ways, to go unseen. The standard library alone; pyarrow only undoes Zstandard.
+"""
+
+import gzip
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
+from functools import partial
+from itertools import islice
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+COLUMNS = {
+    "users": ("user_id", "name", "email", "signup_date"),
+    "compounds": ("compound_id", "compound_name", "compound_structure"),
+    "user_experiments": (
+        "experiment_id",
+        "user_id",
+        "experiment_compound_ids",
+        "experiment_run_time",
+    ),
+}
+WARNINGS = frozenset(
+    {"email_invalid", "signup_date_invalid", "signup_date_in_future", "compound_structure_missing"}
+)
+LINE_END = re.compile(r"\r\n|\r|\n")
+INTEGER = re.compile(r"[+-]?[0-9]+")
+NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+EMAIL = re.compile(r"[^@ \t\r\n]+@[^@ \t\r\n]+\.[^@ \t\r\n]+")
+
+
+class RefusedError(Exception):
+    """The drop cannot be read: the run must stop and change nothing."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The features and the issues that a drop must give."""
+
+    users: dict[int, dict[str, Any]]
+    compounds: dict[int, dict[str, Any]]
+    average_experiments_per_user: float | None
+    rows: dict[str, int]
+    rejected: set[tuple[str, str, int]]
+    issues: set[tuple[str, str, int, str]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A data row: the faults of its shape, and its cells when these can be told apart."""
+
+    file_name: str
+    line: int
+    cells: dict[str, str]
+    shape_rules: list[str]
+
+
+def read_text(path: Path) -> str:
+    """Return the file's text, decompressed and without a byte order mark."""
+    content = path.read_bytes()
+    if path.name.endswith(".gz"):
+        content = gzip.decompress(content)
+    elif path.name.endswith(".zst"):
+        content = pa.CompressedInputStream(pa.BufferReader(content), "zstd").read()
+    return content.decode("utf-8-sig")
+
+
+def split_records(text: str, delimiter: str) -> Iterator[tuple[int, list[str], list[str]]]:
+    """Yield line, fields and faults of the records; the line breaks within quotes are content."""
+    padding = " " if delimiter == "\t" else " \t"
+    empty_line = re.compile(rf"[{padding}]*(?=[\r\n]|\Z)")
+    # The loop over the content is possessive: a doubled quote must never be split in two halves.
+    quoted = re.compile(rf'[{padding}]*"((?:[^"]|"")*+)"')
+    to_field_end = re.compile(rf"[^{re.escape(delimiter)}\r\n]*")
+    at, line = 0, 1
+    while at < len(text):
+        if empty := empty_line.match(text, at):
+            at = empty.end()
+        else:
+            start, fields, malformed = at, [], False
+            while True:
+                content = quoted.match(text, at)
+                rest = to_field_end.match(text, content.end() if content else at)
+                outside = rest.group().strip(padding)
+                if outside.startswith('"') and not content:
+                    raise RefusedError(f"a quote is never closed in the row from line {line} on")
+                fields.append(content[1].replace('""', '"').strip(" \t") if content else outside)
+                malformed |= bool(content and outside)
+                at = rest.end()
+                if text[at : at + 1] != delimiter:
+                    break
+                at += 1
+            record = text[start:at]
+            faults = [("nul_byte", "\0" in record), ("malformed_quotes", malformed)]
+            if malformed and LINE_END.search(record):
+                raise RefusedError(f"text behind a closing quote in the row from line {line} on")
+            yield line, fields, [rule for rule, found in faults if found]
+            line += len(LINE_END.findall(record))
+        if end := LINE_END.match(text, at):
+            at = end.end()
+        line += 1
+
+
+def find_header(text: str, columns: Iterable[str]) -> tuple[str, list[str]]:
+    """Return the delimiter under which the first record names all columns, and its names."""
+    # The tab comes last: in `user_id<TAB>|<TAB>name` it is padding, though it would do as well.
+    for delimiter in ",;|\t":
+        # Under a wrong delimiter the quotes may make no sense: that is no reason to refuse yet.
+        with suppress(RefusedError, StopIteration):
+            _, fields, faults = next(split_records(text, delimiter))
+            names = [name.lower() for name in fields]
+            if not faults and all(names.count(column) == 1 for column in columns):
+                return delimiter, names
+    raise RefusedError("no header names every column once")
+
+
+def read_part(path: Path, table: str) -> Iterator[Row]:
+    """Yield the data rows of one file."""
+    text = read_text(path)
+    delimiter, names = find_header(text, COLUMNS[table])
+    for line, fields, faults in islice(split_records(text, delimiter), 1, None):
+        if "malformed_quotes" in faults:
+            yield Row(path.name, line, {}, faults)
+        elif len(fields) != len(names):
+            rule = "too_few_fields" if len(fields) < len(names) else "too_many_fields"
+            yield Row(path.name, line, {}, [*faults, rule])
+        else:
+            yield Row(path.name, line, dict(zip(names, fields, strict=True)), faults)
+
+
+def read_table(folder: Path, table: str) -> list[Row]:
+    """Return the data rows of a table's files, in the order of their names."""
+    pattern = re.compile(rf"{table}.*\.csv(\.gz|\.zst)?", re.DOTALL)
+    paths = [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
+    if not paths:
+        raise RefusedError(f"no file for {table}")
+    return [row for path in sorted(paths, key=lambda p: p.name) for row in read_part(path, table)]
+
+
+def to_integer(text: str) -> int | None:
+    """Return the integer that the text spells, if it is one of 64 bits."""
+    # By way of Decimal, because int() refuses to read more than 4300 digits.
+    value = Decimal(text) if INTEGER.fullmatch(text) else None
+    return int(value) if value is not None and -(2**63) <= value < 2**63 else None
+
+
+def to_day(text: str) -> date | None:
+    """Return the date that the text spells as YYYY-MM-DD."""
+    try:
+        return date.fromisoformat(text) if DAY.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def to_run_time(text: str) -> Decimal:
+    """Return the number that the text spells; one too small for a double is 0."""
+    return Decimal(text) if float(text) else Decimal(0)
+
+
+def to_ids(experiment: dict[str, str]) -> set[int | None]:
+    """Return the distinct ids of an experiment's compounds, None for an item that is none."""
+    items = [item.strip(" \t") for item in experiment["experiment_compound_ids"].split(";")]
+    return {to_integer(item) for item in items if item}
+
+
+def check_id(column: str, text: str, seen: set[int]) -> Iterator[str]:
+    """Yield the faults of a row's own id, and remember the id."""
+    value = to_integer(text)
+    if not text:
+        yield f"{column}_missing"
+    elif value is None or value <= 0:
+        yield f"{column}_invalid"
+    if value in seen:
+        yield f"{column}_repeated"
+    if value is not None:
+        seen.add(value)
+
+
+def check_user(cells: dict[str, str], *, seen: set[int], today: date) -> Iterator[str]:
+    """Yield the faults of a user."""
+    yield from check_id("user_id", cells["user_id"], seen)
+    if not cells["name"]:
+        yield "name_missing"
+    if not EMAIL.fullmatch(cells["email"]):
+        yield "email_invalid"
+    signed_up = to_day(cells["signup_date"])
+    if signed_up is None:
+        yield "signup_date_invalid"
+    elif signed_up > today:
+        yield "signup_date_in_future"
+
+
+def check_compound(cells: dict[str, str], *, seen: set[int]) -> Iterator[str]:
+    """Yield the faults of a compound."""
+    yield from check_id("compound_id", cells["compound_id"], seen)
+    if not cells["compound_name"]:
+        yield "compound_name_missing"
+    if not cells["compound_structure"]:
+        yield "compound_structure_missing"
+
+
+def check_experiment(
+    cells: dict[str, str], *, seen: set[int], users: Iterable[int], compounds: Iterable[int]
+) -> Iterator[str]:
+    """Yield the faults of an experiment, given the ids of the valid users and compounds."""
+    yield from check_id("experiment_id", cells["experiment_id"], seen)
+    user_id = to_integer(cells["user_id"])
+    if not cells["user_id"]:
+        yield "user_id_missing"
+    elif user_id is None:
+        yield "user_id_invalid"
+    elif user_id not in users:
+        yield "user_id_unknown"
+    ids = to_ids(cells)
+    if not ids:
+        yield "experiment_compound_ids_missing"
+    elif None in ids:
+        yield "experiment_compound_ids_invalid"
+    elif not ids <= set(compounds):
+        yield "experiment_compound_ids_unknown"
+    run_time = cells["experiment_run_time"]
+    if run_time and not (NUMBER.fullmatch(run_time) and isfinite(float(run_time))):
+        yield "experiment_run_time_invalid"
+    elif run_time and not 0 <= to_run_time(run_time) < 10**12:
+        yield "experiment_run_time_out_of_range"
+
+
+def mean(values: list[Fraction] | list[int]) -> float | None:
+    """Return the exact mean, rounded once; None of no values."""
+    return float(Fraction(sum(values)) / len(values)) if values else None
+
+
+def describe_user(
+    name: str, experiments: list[dict[str, str]], compound_names: dict[int, str]
+) -> dict[str, Any]:
+    """Return a user's features from the user's valid experiments."""
+    used = [to_ids(experiment) for experiment in experiments]
+    run_times = [
+        Fraction(to_run_time(text))
+        for text in (experiment["experiment_run_time"] for experiment in experiments)
+        if text
+    ]
+    counts = Counter(compound_id for ids in used for compound_id in ids)
+    most = max(counts.values(), default=None)
+    winners = sorted(compound_id for compound_id, count in counts.items() if count == most)
+    return {
+        "user_name": name,
+        "total_experiments": len(experiments),
+        "average_experiment_run_time": mean(run_times),
+        "average_compounds_per_experiment": mean([len(ids) for ids in used]),
+        "most_common_compound_id": winners[0] if winners else None,
+        "most_common_compound_name": compound_names[winners[0]] if winners else None,
+        "most_common_compound_experiments": most,
+        "most_common_compound_ids": winners or None,
+    }
+
+
+def compute(folder: Path, today: date | None = None) -> Expected:
+    """Return what the drop in the folder must give.
+
+    Args:
+        folder: Holds the files of all three tables.
+        today: The day after which a signup date lies in the future; by default this one, in UTC.
+
+    Raises:
+        RefusedError: A table or column is missing or doubled, or the quotes cannot be understood.
+        UnicodeDecodeError: A file is not UTF-8.
+    """
+    today = today or datetime.now(UTC).date()
+    rows = {table: read_table(folder, table) for table in COLUMNS}
+    issues: set[tuple[str, str, int, str]] = set()
+
+    def sift(
+        table: str, check: Callable[[dict[str, str]], Iterable[str]]
+    ) -> Iterator[dict[str, str]]:
+        for row in rows[table]:
+            rules = [*row.shape_rules, *(check(row.cells) if row.cells else ())]
+            issues.update((table, row.file_name, row.line, rule) for rule in rules)
+            if WARNINGS.issuperset(rules):
+                yield row.cells
+
+    check = partial(check_user, seen=set(), today=today)
+    users = {to_integer(row["user_id"]): row["name"] for row in sift("users", check)}
+    check = partial(check_compound, seen=set())
+    compounds = {
+        to_integer(row["compound_id"]): row["compound_name"] for row in sift("compounds", check)
+    }
+    check = partial(check_experiment, seen=set(), users=users, compounds=compounds)
+    experiments = list(sift("user_experiments", check))
+    of_user, of_compound = defaultdict(list), defaultdict(list)
+    for experiment in experiments:
+        user_id = to_integer(experiment["user_id"])
+        of_user[user_id].append(experiment)
+        for compound_id in to_ids(experiment):
+            of_compound[compound_id].append(user_id)
+    return Expected(
+        users={i: describe_user(name, of_user[i], compounds) for i, name in users.items()},
+        compounds={
+            compound_id: {
+                "compound_name": name,
+                "total_experiments": len(of_compound[compound_id]),
+                "total_users": len(set(of_compound[compound_id])),
+            }
+            for compound_id, name in compounds.items()
+        },
+        average_experiments_per_user=len(experiments) / len(users) if users else None,
+        rows={table: len(found) for table, found in rows.items()},
+        rejected={issue[:3] for issue in issues if issue[3] not in WARNINGS},
+        issues=issues,
+    )
