@@ -22,11 +22,11 @@ away, disk full) is retried.
     {"logical_date": null, "conf": {"source": "/drops/2026-11-22", "max_rejected_percent": 5}}
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import CronTriggerTimetable, Param, dag, task
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 SAMPLE_DROP = Path(__file__).resolve().parents[1] / "include" / "data" / "sample"
@@ -83,7 +83,10 @@ def load(transformed: dict[str, Any]) -> dict[str, Any]:
     return pipeline_of_run(transformed["workspace"]).load()
 
 
-@dag(schedule="0 2 * * *", start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False,
+# Without a start date, and with this timetable, the first scheduled run is the next 02:00 UTC; with
+# a date in the past Airflow would start one at once on every new installation.
+@dag(schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC", run_immediately=timedelta(0)),
+     start_date=None, catchup=False,
      max_active_runs=1, is_paused_upon_creation=False, params=PARAMETERS,
      tags=["laboratory", "features"], doc_md=__doc__,
      default_args={"owner": "laboratory-data", "retries": 3, "retry_policy": RETRY_TRANSIENT,

@@ -64,10 +64,16 @@ def source_of_run() -> Path:
     """The drop's folder, if this installation allows it.
 
     Raises:
-        ConfigurationError: it lies outside of the allowed roots.
+        ConfigurationError: it lies outside of the allowed roots, or the run was given a parameter
+            that does not exist, which Airflow lets pass.
     """
-    roots = Settings.from_environment().source_roots
-    return resolve_source(get_current_context()["params"]["source"], roots)
+    context = get_current_context()
+    unknown = sorted(set(context["dag_run"].conf or {}) - set(context["dag"].params))
+    if unknown:
+        raise ConfigurationError(
+            f"unknown parameter {', '.join(unknown)}: expected {', '.join(context['dag'].params)}"
+        )
+    return resolve_source(context["params"]["source"], Settings.from_environment().source_roots)
 
 
 @contextmanager

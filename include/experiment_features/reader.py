@@ -322,12 +322,12 @@ class FileReader:
     ) -> pa.RecordBatch:
         """A batch of plain lines: without quotes, padding and line ends; empty lines left out."""
         positions = self._base + self._line + np.flatnonzero(is_plain)
-        if not is_plain.all():
-            text = np.frombuffer(text, np.uint8)[np.repeat(is_plain, ends - starts)].tobytes()
+        if not is_plain.all() or b"\r" in text:
+            characters = np.frombuffer(text, np.uint8).copy()
+            characters[ends - 1] = ord("\n")  # before lines go: CR and LF of two must not meet
+            text = characters[np.repeat(is_plain, ends - starts)].tobytes().replace(b"\r", b"")
         if b'"' in text:
             text = text.translate(None, b'"')
-        if b"\r" in text:
-            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         text = self._dialect.strip_padding(text)
         offsets = np.concatenate(([0], find_line_ends(text))).astype(np.int32)
         lines = pa.StringArray.from_buffers(

@@ -5,7 +5,8 @@ columns of extract.extract, a condition may use what validate.validate adds:
 
     today             the day of the run, UTC
     first_position    the position of the first row with the same id, where several rows have it
-    has_unknown_user, has_unknown_compound    true where a reference leads to no valid row
+    unknown_user_at, unknown_compound_at    the row's own position, where a reference leads to no
+                      valid row
 
 Conditions that are NULL do not hold. Messages are shown to people who may not see the data, so they
 never repeat a value.
@@ -140,7 +141,7 @@ _EXPERIMENT_RULES = [
         "user_id",
         "error",
         "no valid row of users has this user_id",
-        nw.col("has_unknown_user"),
+        ~nw.col("unknown_user_at").is_null(),
     ),
     Rule(
         "experiment_compound_ids_missing",
@@ -165,7 +166,7 @@ _EXPERIMENT_RULES = [
         "experiment_compound_ids",
         "error",
         "no valid row of compounds has one of these compound_ids",
-        nw.col("has_unknown_compound"),
+        ~nw.col("unknown_compound_at").is_null(),
     ),
     Rule(
         "experiment_run_time_invalid",

@@ -85,12 +85,12 @@ def _add_first_positions(table: Table, rows: Frame) -> Frame:
 
 
 def _add_unknown_references(rows: Frame, valid: dict[Table, Frame]) -> Frame:
-    """Adds has_unknown_user and has_unknown_compound: true, or NULL."""
+    """Adds unknown_user_at and unknown_compound_at: the row's position, or NULL."""
     users = valid[USERS].select("user_id")
     unknown_users = (
         rows.filter(~nw.col("user_id").is_null())
         .join(users, on="user_id", how="anti")
-        .select("position", has_unknown_user=nw.lit(value=True))
+        .select("position", unknown_user_at="position")
     )
     compounds = valid[COMPOUNDS].select(experiment_compound_ids="compound_id")
     unknown_compounds = (
@@ -98,9 +98,8 @@ def _add_unknown_references(rows: Frame, valid: dict[Table, Frame]) -> Frame:
         .select("position", "experiment_compound_ids")
         .explode("experiment_compound_ids")
         .join(compounds, on="experiment_compound_ids", how="anti")
-        .select("position")
+        .select("position", unknown_compound_at="position")
         .unique()
-        .with_columns(has_unknown_compound=nw.lit(value=True))
     )
     rows = rows.join(unknown_users, on="position", how="left")
     return rows.join(unknown_compounds, on="position", how="left")

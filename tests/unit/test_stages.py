@@ -62,6 +62,7 @@ def assert_as_expected(folder: Path, workspace: Workspace) -> None:
     assert average == expected.average_experiments_per_user
 
 
+@pytest.mark.timeout(1200)
 @given(drop=drops(), engine=st.sampled_from(ENGINES))
 @settings(
     max_examples=300,
