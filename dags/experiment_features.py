@@ -10,12 +10,10 @@ PostgreSQL: experiments per user, their average, each user's most commonly exper
 `compound_features`, `pipeline_runs`, `data_issues`. The result of `load` is the run's result.
 
 **What it does not do.** It guesses nothing: a faulty row goes to `data_issues` with file, line and
-rule, and a drop it cannot read for certain is refused, the features left as they were. It never
-looks at the logical date: manual runs have none.
+rule; a drop that cannot be read for certain is refused, and the features stay as they were.
 
-**Again.** The same drop twice changes nothing (status `unchanged`). To repeat a run, clear it, or
-clear any task and all behind it, while its workspace is kept. Only a transient error (database
-away, disk full) is retried.
+**Again.** The same drop twice changes nothing (status `unchanged`). To repeat a run, clear it, or a
+task of it with all behind it. Only transient errors (database away, disk full) are retried.
 
 **Parameters**, here as the body of `POST /api/v2/dags/experiment_features/dagRuns`:
 
@@ -29,12 +27,15 @@ from typing import Any
 from airflow.sdk import CronTriggerTimetable, Param, dag, task
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
+from experiment_features.errors import TransientError
+
+MINUTE = timedelta(minutes=1)
 SAMPLE_DROP = Path(__file__).resolve().parents[1] / "include" / "data" / "sample"
 
 PARAMETERS = {
     "source": Param(str(SAMPLE_DROP), type="string", minLength=1, title="Source",
         description="Folder of the drop: a path or file:// URI in one of the allowed roots."),
-    "engine": Param("auto", enum=["auto", "pandas", "duckdb"], title="Engine",
+    "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb"], title="Engine",
         description="auto takes pandas for small drops and DuckDB for large ones."),
     "max_rejected_percent": Param(10, type="number", minimum=0, maximum=100,
         title="Most rejected rows (%)",
@@ -46,12 +47,11 @@ PARAMETERS = {
 }  # fmt: skip
 
 RETRY_TRANSIENT = ExceptionRetryPolicy(
-    [RetryRule("experiment_features.errors.TransientError", RetryAction.DEFAULT)],
-    default=RetryAction.FAIL,
+    [RetryRule(TransientError, RetryAction.DEFAULT)], default=RetryAction.FAIL
 )
 
 
-@task(execution_timeout=timedelta(hours=2))
+@task(execution_timeout=120 * MINUTE, multiple_outputs=False)
 def extract() -> dict[str, Any]:
     """Reads the drop's files into typed rows."""
     from run_context import pipeline_of_run, source_of_run
@@ -59,7 +59,7 @@ def extract() -> dict[str, Any]:
     return pipeline_of_run().extract(source_of_run())
 
 
-@task(execution_timeout=timedelta(hours=1))
+@task(execution_timeout=60 * MINUTE, multiple_outputs=False)
 def validate(extracted: dict[str, Any]) -> dict[str, Any]:
     """Names every faulty row, and rejects those with errors."""
     from run_context import pipeline_of_run
@@ -67,7 +67,7 @@ def validate(extracted: dict[str, Any]) -> dict[str, Any]:
     return pipeline_of_run(extracted["workspace"]).validate()
 
 
-@task(execution_timeout=timedelta(hours=1))
+@task(execution_timeout=60 * MINUTE, multiple_outputs=False)
 def transform(validated: dict[str, Any]) -> dict[str, Any]:
     """Computes the features of the valid rows."""
     from run_context import pipeline_of_run
@@ -75,7 +75,7 @@ def transform(validated: dict[str, Any]) -> dict[str, Any]:
     return pipeline_of_run(validated["workspace"]).transform()
 
 
-@task(execution_timeout=timedelta(hours=1))
+@task(execution_timeout=60 * MINUTE, multiple_outputs=False)
 def load(transformed: dict[str, Any]) -> dict[str, Any]:
     """Writes the features to PostgreSQL; returns the run's result."""
     from run_context import pipeline_of_run
@@ -83,18 +83,18 @@ def load(transformed: dict[str, Any]) -> dict[str, Any]:
     return pipeline_of_run(transformed["workspace"]).load()
 
 
-# Without a start date, and with this timetable, the first scheduled run is the next 02:00 UTC; with
-# a date in the past Airflow would start one at once on every new installation.
-@dag(schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC", run_immediately=timedelta(0)),
-     start_date=None, catchup=False,
-     max_active_runs=1, is_paused_upon_creation=False, params=PARAMETERS,
-     tags=["laboratory", "features"], doc_md=__doc__,
-     default_args={"owner": "laboratory-data", "retries": 3, "retry_policy": RETRY_TRANSIENT,
-                   "retry_delay": timedelta(seconds=15), "retry_exponential_backoff": True,
-                   "max_retry_delay": timedelta(minutes=10)})  # fmt: skip
-def experiment_features() -> None:
-    """The flow."""
-    load(transform(validate(extract())))
+# With a start date in the past, every new installation would start a run at once. Without one, the
+# first is due at the next 02:00 UTC, and stays so for five minutes if the scheduler comes late.
+@dag(
+    schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC", run_immediately=5 * MINUTE),
+    start_date=None, catchup=False, max_active_runs=1, is_paused_upon_creation=False,
+    params=PARAMETERS, tags=["laboratory", "features"], doc_md=__doc__,
+    default_args={"owner": "laboratory-data", "retries": 3, "retry_policy": RETRY_TRANSIENT,
+                  "retry_delay": MINUTE / 4, "retry_exponential_backoff": 2},
+)  # fmt: skip
+def experiment_features() -> Any:
+    """The flow; the DAG's result is that of load."""
+    return load(transform(validate(extract())))
 
 
 experiment_features()

@@ -57,6 +57,7 @@ def pipeline_of_run(workspace: str | None = None) -> Pipeline:
         engine=parameters["engine"],
         connect=_connect,
         settings=settings,
+        timeout_seconds=context["task"].execution_timeout.total_seconds(),
     )
 
 
@@ -82,10 +83,10 @@ def _connect() -> Iterator[Connection]:
     try:
         with database_errors(f"connect to the database of {CONNECTION_ID}"):
             connection = PostgresHook(CONNECTION_ID).get_conn()
-    except AirflowNotFoundException as error:
+    except AirflowNotFoundException:
         raise ConfigurationError(
             f"the Airflow connection {CONNECTION_ID} is not defined: add it under Admin, "
             f"Connections, or set AIRFLOW_CONN_{CONNECTION_ID.upper()}"
-        ) from error
+        ) from None
     with closing(connection):
         yield connection

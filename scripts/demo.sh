@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 "$root/scripts/setup.sh"
 "$root/scripts/start.sh"
 say "Triggering the DAG over REST: scripts/trigger_etl.sh"
-"$root/scripts/trigger_etl.sh"
+"$root/scripts/trigger_etl.sh" | fold -s -w 110 # for the eye; the result is one line
 say "The features: scripts/query_features.sh"
 "$root/scripts/query_features.sh"
 

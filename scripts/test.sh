@@ -6,4 +6,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 
 "$root/scripts/setup.sh"
 cd "$root"
-exec "$python" -m pytest "$@"
+# The end-to-end tests share one stack, and so one of the processes: their mark says so (xdist_group).
+exec "$python" -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup "$@"

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from experiment_features.errors import ConfigurationError
+
 _PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -26,6 +28,12 @@ class Settings:
     memory_limit: str = field(default_factory=_memory_limit)
     """What DuckDB may use before it spills to the workspace, e.g. ``4GiB``."""
 
+    keep_days: int = 90
+    """How long the ledger remembers runs and their issues."""
+
+    keep_workspace_days: int = 7
+    """How long the workspaces of ended runs are kept, so that their tasks can be run again."""
+
     @classmethod
     def from_environment(cls) -> "Settings":
         """Reads EXPERIMENT_FEATURES_* and falls back to what suits a checkout."""
@@ -38,4 +46,13 @@ class Settings:
             workspaces=Path(workspaces),
             source_roots=tuple(root.strip() for root in str(roots).split(",") if root.strip()),
             memory_limit=environment.get("EXPERIMENT_FEATURES_MEMORY_LIMIT") or _memory_limit(),
+            keep_days=_days("EXPERIMENT_FEATURES_KEEP_DAYS", 90),
+            keep_workspace_days=_days("EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", 7),
         )
+
+
+def _days(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 36_500):
+        raise ConfigurationError(f"{name} is {text!r}: expected a number of days from 1 to 36500")
+    return int(text)

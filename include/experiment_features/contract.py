@@ -43,6 +43,10 @@ class Table:
         """The names of the columns, in the contract's order."""
         return tuple(column.name for column in self.columns)
 
+    def column(self, name: str | None) -> Column:
+        """The column of that name."""
+        return next(column for column in self.columns if column.name == name)
+
     def __str__(self) -> str:
         return self.name
 

@@ -1,35 +1,60 @@
-"""PostgreSQL: connections, the schema, and what its errors mean.
+"""PostgreSQL: connections, transactions, the schema, and what its errors mean.
 
 Callers hand a connection in: the DAG's comes from PostgresHook, the command line's from a URL.
 """
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 
 import psycopg
-import pyarrow as pa
 from psycopg import sql
-from pyarrow import csv
 
 from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
 
 Connection = psycopg.Connection[Any]
 
+TIMEOUT_SECONDS = 3600.0
+"""How long a transaction may take, unless its caller says otherwise."""
+
+LOCK_WAIT_SECONDS = 300.0
+"""How long a load waits for another one; half of its time when that is less."""
+
 _SQL = files("experiment_features") / "sql"
 
 _TRANSIENT = (
-    psycopg.OperationalError,  # away, restarting, connection cut, lock or statement timeout
+    # Away, restarting, connection cut, timeout of a lock or statement, deadlock, serialisation.
+    psycopg.OperationalError,
     psycopg.InterfaceError,
-    psycopg.errors.SerializationFailure,
-    psycopg.errors.DeadlockDetected,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+    psycopg.errors.ReadOnlySqlTransaction,  # a standby, which a fail-over will have promoted
+)
+_OUTDATED = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InvalidSchemaName,
+)
+# A server that lets nobody in tells libpq why in words alone. In another language than English
+# these are taken for transient, which only costs a few attempts.
+_LETS_NOBODY_IN = re.compile(
+    r"FATAL: .*(authentication failed|pg_hba\.conf|does not exist|permission denied|not permitted)"
+    r"|no password supplied"
 )
 
 
 @contextmanager
-def database_errors(doing: str) -> Iterator[None]:
+def database_errors(
+    doing: str, privilege: str = "Grant the user the role features_writer"
+) -> Iterator[None]:
     """Turns psycopg's errors into the pipeline's, with what was being done.
+
+    Args:
+        doing: completes "cannot ...".
+        privilege: what to do when a privilege is missing.
 
     Raises:
         DatabaseUnavailable: trying again may help.
@@ -38,16 +63,18 @@ def database_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except _TRANSIENT as error:
+        if error.sqlstate is None and _LETS_NOBODY_IN.search(str(error)):
+            raise DatabaseRefused(
+                f"cannot {doing}: {_first_line(error)}. Check host, database, user and password"
+            ) from error
         raise DatabaseUnavailable(f"cannot {doing}: {_first_line(error)}") from error
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+    except _OUTDATED as error:
         raise DatabaseRefused(
             f"cannot {doing}: {_first_line(error)}. The schema is missing or old: run "
             "`python -m experiment_features migrate --database-url URL`"
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
-        raise DatabaseRefused(
-            f"cannot {doing}: {_first_line(error)}. Grant the user the role features_writer"
-        ) from error
+        raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {privilege}") from error
     except psycopg.Error as error:
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}") from error
 
@@ -61,21 +88,107 @@ def connect(url: str) -> Connection:
     """Opens a connection; the caller closes it.
 
     Raises:
-        DatabaseUnavailable: the server cannot be reached, or lets nobody in.
+        DatabaseUnavailable: the server cannot be reached.
+        DatabaseRefused: it lets the user not in, or the URL is none.
     """
-    with database_errors("connect to the database"):
-        return psycopg.connect(url, connect_timeout=10, application_name="experiment_features")
+    try:
+        with database_errors("connect to the database"):
+            return psycopg.connect(url, connect_timeout=10, application_name="experiment_features")
+    except DatabaseRefused as refusal:
+        if isinstance(refusal.__cause__, psycopg.ProgrammingError):  # libpq repeats the URL
+            raise DatabaseRefused(
+                "the database URL cannot be read: expected "
+                "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with signs such as @ and / in the "
+                "password written as %40 and %2F"
+            ) from None
+        raise
 
 
-def migrate(url: str) -> str:
+@contextmanager
+def load_transaction(
+    connection: Connection,
+    doing: str,
+    *,
+    name: str,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    lock_wait_seconds: float = LOCK_WAIT_SECONDS,
+) -> Iterator[None]:
+    """A transaction beside which no other load runs in this database.
+
+    Args:
+        connection: not in a transaction.
+        doing: completes "cannot ...".
+        name: what those who wait for this one are told that they wait for.
+        timeout_seconds: how long a statement may take, and how long the session may be silent.
+        lock_wait_seconds: how long to wait for another load, and for any other lock.
+
+    Raises:
+        DatabaseUnavailable, DatabaseRefused: as database_errors says, or another load took longer
+            than ``lock_wait_seconds``.
+    """
+    wait_seconds = min(lock_wait_seconds, timeout_seconds / 2)
+    with database_errors(doing), connection.transaction():
+        # Under a stricter default, the snapshot would be older than the lock.
+        connection.execute("set transaction isolation level read committed")
+        connection.execute(
+            read_sql("set_load_options"),
+            {
+                "application_name": f"experiment_features {name}",
+                "timeout": f"{max(1, int(timeout_seconds * 1000))}ms",
+                "lock_timeout": f"{max(1, int(wait_seconds * 1000))}ms",
+            },
+        )
+        _take_load_lock(connection, doing, wait_seconds)
+        yield
+
+
+def _take_load_lock(connection: Connection, doing: str, wait_seconds: float) -> None:
+    """Waits until no other load runs, for the rest of this transaction."""
+    try:
+        with connection.transaction():  # a savepoint, so that the holder can be asked for
+            connection.execute(read_sql("take_load_lock"))
+    except psycopg.errors.LockNotAvailable as error:
+        holder = connection.execute(read_sql("select_lock_holder")).fetchone()
+        told = holder[0] if holder else "which has ended since"
+        raise DatabaseUnavailable(
+            f"cannot {doing}: after {wait_seconds:g} s, the load lock is still held by {told}. "
+            "Wait for it, or end it with `select pg_terminate_backend(PROCESS)`"
+        ) from error
+
+
+def migrate(url: str, revision: str = "head") -> str:
     """Creates the schema `features`, or brings it to this version; safe to run again.
 
-    The user must own the database, or be allowed to create schemas and roles in it.
+    The user must own the database, or be allowed to create schemas in it, and to create roles
+    unless features_writer and features_reader are there. Waits for loads, and loads for it.
 
     Returns:
         The revision that the schema is at now.
     """
     # Alembic and SQLAlchemy take half a second to import, and only this needs them.
+    from alembic.util import CommandError
+    from sqlalchemy.exc import DBAPIError
+
+    privilege = (
+        "Migrate as the owner of the database; who may not create roles has `create role "
+        "features_writer nologin; create role features_reader nologin` run by an administrator"
+    )
+    with database_errors("migrate the schema", privilege), connect(url) as connection:
+        connection.execute("set lock_timeout = '60s'")  # rather than hold up every reader
+        connection.execute(read_sql("take_migration_lock"))
+        connection.execute("create schema if not exists features")
+        connection.commit()
+        try:
+            return _upgrade(connection, revision)
+        except DBAPIError as error:
+            raise error.orig or error from error
+        except CommandError as error:
+            raise DatabaseRefused(
+                f"cannot migrate the schema: {error}. A newer version of this program made it"
+            ) from error
+
+
+def _upgrade(connection: Connection, revision: str) -> str:
     from alembic import command
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext
@@ -84,41 +197,16 @@ def migrate(url: str) -> str:
     config = Config()
     config.set_main_option("script_location", "experiment_features:migrations")
     config.set_main_option("path_separator", "os")
-    with database_errors("migrate the schema"), connect(url) as connection:
-        connection.execute("select pg_advisory_lock(hashtext('features.migrate'))")
-        connection.execute("create schema if not exists features")
-        connection.commit()
-        engine = create_engine("postgresql+psycopg://", creator=lambda: connection)
-        with engine.connect() as bound:
-            config.attributes["connection"] = bound
-            command.upgrade(config, "head")
-            context = MigrationContext.configure(
-                bound,
-                opts={"version_table": "schema_version", "version_table_schema": "features"},
-            )
-            return str(context.get_current_revision())
+    engine = create_engine("postgresql+psycopg://", creator=lambda: connection)
+    with engine.connect() as bound:
+        config.attributes["connection"] = bound
+        command.upgrade(config, revision)
+        context = MigrationContext.configure(
+            bound, opts={"version_table": "schema_version", "version_table_schema": "features"}
+        )
+        return str(context.get_current_revision())
 
 
 def read_sql(name: str) -> sql.SQL:
     """The statement in ``sql/<name>.sql``; its values are named parameters."""
     return sql.SQL((_SQL / f"{name}.sql").read_text())
-
-
-def copy_batches(
-    connection: Connection, statement: sql.SQL, batches: Iterable[pa.RecordBatch]
-) -> int:
-    """Streams Arrow batches into ``statement``, a COPY ... FROM STDIN in CSV.
-
-    NULL is an empty field without quotes; Arrow writes every string in quotes.
-
-    Returns:
-        The number of rows copied.
-    """
-    options = csv.WriteOptions(include_header=False, quoting_style="needed")
-    with connection.cursor() as cursor:
-        with cursor.copy(statement) as copy:
-            for batch in batches:
-                sink = pa.BufferOutputStream()
-                csv.write_csv(batch, sink, options)
-                copy.write(memoryview(sink.getvalue()))
-        return cursor.rowcount

@@ -76,14 +76,19 @@ class Dialect:
 
     def strip_padding(self, text: bytes) -> bytes:
         """Removes the padding from lines without quotes that end in LF."""
-        if text[:1] in (b" ", b"\t"):
-            text = text.lstrip(self.padding)
-        present = [pair for pair in self._padded_edges if pair in text]
-        for pair in present:  # one layer of padding, the usual case, much faster than the pattern
-            text = text.replace(pair, pair.strip(self.padding))
-        if present and any(pair in text for pair in self._padded_edges):
-            text = self._padded_edge.sub(rb"\1", text)
-        return text
+        if not any(self.padding[i : i + 1] in text for i in range(len(self.padding))):
+            return text
+        characters = np.frombuffer(text, np.uint8)
+        pads = np.flatnonzero(np.isin(characters, list(self.padding)))
+        is_first = np.diff(pads, prepend=-2) > 1  # of a run of padding
+        is_last = np.append(is_first[1:], True)
+        edges = [ord(self.delimiter), ord("\n")]
+        firsts, lasts = pads[is_first], pads[is_last]
+        is_around_field = np.isin(characters[firsts - 1], edges) | (firsts == 0)
+        is_around_field |= np.isin(characters[lasts + 1], edges)
+        is_kept = np.ones(len(characters), dtype=np.bool_)
+        is_kept[pads[is_around_field[np.cumsum(is_first) - 1]]] = False
+        return characters[is_kept].tobytes()
 
     def find_odd_lines(self, text: bytes, starts: Offsets, ends: Offsets) -> Flags:
         """Which lines are not plain: they hold a NUL, or a quote that does more than enclose.
@@ -130,19 +135,6 @@ class Dialect:
     @cached_property
     def _bare_text(self) -> re.Pattern[bytes]:
         return re.compile(b"[^\r\n" + re.escape(self.delimiter) + b"]*")
-
-    @cached_property
-    def _padded_edge(self) -> re.Pattern[bytes]:
-        """A delimiter or line end with the padding around it."""
-        pad = b"[" + self.padding + b"]*"
-        return re.compile(pad + b"([\n" + re.escape(self.delimiter) + b"])" + pad)
-
-    @cached_property
-    def _padded_edges(self) -> tuple[bytes, ...]:
-        """What a text holds if, and only if, a delimiter or line end in it has padding."""
-        pads = [self.padding[i : i + 1] for i in range(len(self.padding))]
-        edges = (self.delimiter, b"\n")
-        return tuple(pair for e in edges for pad in pads for pair in (e + pad, pad + e))
 
 
 def find_line_ends(text: bytes) -> Offsets:

@@ -11,7 +11,7 @@ import duckdb
 import narwhals as nw
 import pandas as pd
 
-from experiment_features.config import Settings
+from experiment_features.duck import open_duckdb
 from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
 
 Frame = nw.LazyFrame[Any]
@@ -65,12 +65,9 @@ class DuckDBEngine:
 
     name = "duckdb"
 
-    def __init__(self, settings: Settings, spill: Path) -> None:
+    def __init__(self, spill: Path) -> None:
         """Opens a database in memory that spills to a folder."""
-        self._database = duckdb.connect()
-        self._database.execute("set memory_limit = $limit", {"limit": settings.memory_limit})
-        self._database.execute("set temp_directory = $folder", {"folder": str(spill)})
-        self._database.execute("set preserve_insertion_order = false")
+        self._database = open_duckdb(spill)
 
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all Parquet files in a folder."""
@@ -100,7 +97,7 @@ class DuckDBEngine:
         return gathered
 
 
-def choose_engine(name: str, experiments: int, settings: Settings, spill: Path) -> Engine:
+def choose_engine(name: str, experiments: int, spill: Path) -> Engine:
     """The engine of that name; ``auto`` goes by the number of experiments.
 
     Raises:
@@ -110,4 +107,4 @@ def choose_engine(name: str, experiments: int, settings: Settings, spill: Path) 
         raise ConfigurationError(f"engine is {name!r}: expected one of {', '.join(ENGINES)}")
     if name == "auto":
         name = "duckdb" if experiments > LARGE_DROP_ROWS else "pandas"
-    return PandasEngine() if name == "pandas" else DuckDBEngine(settings, spill)
+    return PandasEngine() if name == "pandas" else DuckDBEngine(spill)

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from experiment_features.contract import TABLES, Table
+from experiment_features.duck import open_duckdb
 from experiment_features.errors import DropRefused, WorkspaceUnavailable
 from experiment_features.reader import COMPRESSIONS, ROWS, FileReader
 from experiment_features.workspace import Facts, Workspace
@@ -125,8 +126,7 @@ def _are_known(parts: dict[Table, list[Path]], known_files: Sequence[Facts]) -> 
 def _extract_files(
     parts: dict[Table, list[Path]], workspace: Workspace, progress: Progress
 ) -> Iterator[Facts]:
-    with duckdb.connect() as database:
-        database.execute("set preserve_insertion_order = false")
+    with open_duckdb() as database:
         for table, paths in parts.items():
             folder = workspace.fresh_folder(workspace.rows(table.name))
             for number, path in enumerate(paths, start=1):

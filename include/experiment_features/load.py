@@ -8,22 +8,32 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime
 
-import duckdb
-import psycopg
 import pyarrow as pa
 from psycopg import sql
 
-from experiment_features.database import Connection, copy_batches, database_errors, read_sql
-from experiment_features.errors import DatabaseUnavailable
-from experiment_features.runs import Run, enter_run, result_of
+from experiment_features.copying import copy_batches
+from experiment_features.database import (
+    LOCK_WAIT_SECONDS,
+    TIMEOUT_SECONDS,
+    Connection,
+    load_transaction,
+    read_sql,
+)
+from experiment_features.duck import open_duckdb
+from experiment_features.runs import (
+    Run,
+    enter_run,
+    find_last_load,
+    forget_old_runs,
+    is_load_of,
+    result_facts,
+    result_of,
+)
 from experiment_features.workspace import Facts, Workspace
 
 log = logging.getLogger(__name__)
 
-LOCK_WAIT_SECONDS = 300
 BATCH_ROWS = 50_000
-
-_LOCK = "select pg_advisory_xact_lock(hashtext('experiment_features.load'))"
 
 
 def load(
@@ -31,18 +41,26 @@ def load(
     workspace: Workspace,
     run: Run,
     *,
+    keep_days: int,
+    timeout_seconds: float = TIMEOUT_SECONDS,
     lock_wait_seconds: float = LOCK_WAIT_SECONDS,
 ) -> Facts:
     """Brings the database to the features of the workspace, and enters the run in the ledger.
 
     One transaction: staging by COPY, then close the periods that end, update what differs, delete
-    what is gone, insert what is new. Loads wait for each other.
+    what is gone, insert what is new; forget the runs of long ago. Loads wait for each other.
+
+    A load that was committed can be run again (its acknowledgement was lost, or its task cleared):
+    while it is the last one and there is nothing to mend, its entry and its result stay as they
+    were.
 
     Args:
         connection: of a user with the role features_writer, not in a transaction.
         workspace: of a run whose transform stage is done.
         run: the run to enter.
-        lock_wait_seconds: how long to wait for another load.
+        keep_days: how long the ledger remembers runs and their issues.
+        timeout_seconds: how long a statement may take, or the session be silent.
+        lock_wait_seconds: how long to wait for another load, or any other lock.
 
     Returns:
         The run's result: run_id, status, source, engine, users, experiments, compounds,
@@ -55,16 +73,34 @@ def load(
     """
     transformed = workspace.facts("transform")
     validated = workspace.facts("validate")
+    transaction = load_transaction(
+        connection,
+        f"load run {run.run_id}",
+        name=run.run_id,
+        timeout_seconds=timeout_seconds,
+        lock_wait_seconds=lock_wait_seconds,
+    )
     with workspace.stage("load") as facts:
         facts["status"] = "loaded"
         facts |= {name: value for name, value in transformed.items() if name != "seconds"}
         facts |= {name: validated[name] for name in ("rejected_rows", "warnings")}
-        with database_errors("load the features"), connection.transaction():
-            _take_lock(connection, lock_wait_seconds)
+        with transaction:
             ((loaded_at,),) = connection.execute(read_sql("select_load_time")).fetchall()
-            facts |= _load_user_features(connection, workspace, run, loaded_at)
-            _load_compound_features(connection, workspace, run, loaded_at)
-            enter_run(connection, workspace, run, facts)
+            changes = _load_relation(connection, workspace, run, "user_features", loaded_at)
+            others = _load_relation(connection, workspace, run, "compound_features", loaded_at)
+            facts |= changes
+            last = find_last_load(connection)
+            if (
+                last
+                and last["run_id"] == run.run_id
+                and is_load_of(last, workspace, run)
+                and not _count_written(changes)
+                and not _count_written(others)
+            ):
+                facts |= result_facts(last)
+            else:
+                enter_run(connection, workspace, run, facts, loaded_at)
+            forget_old_runs(connection, keep_days)
     log.info(
         "loaded run %s: %s users inserted, %s updated, %s deleted, %s unchanged",
         run.run_id,
@@ -73,49 +109,27 @@ def load(
     return result_of(workspace, run, facts)
 
 
-def _take_lock(connection: Connection, wait_seconds: float) -> None:
-    """Waits until no other load runs, for the rest of this transaction."""
-    try:
-        with connection.transaction():  # a savepoint, so that the holder can be asked for
-            connection.execute(
-                "select set_config('lock_timeout', %s, true)", [f"{int(wait_seconds * 1000)}ms"]
-            )
-            connection.execute(_LOCK)
-    except psycopg.errors.LockNotAvailable as error:
-        holder = connection.execute(read_sql("select_lock_holder")).fetchone()
-        told = "process {}, user {}, since {:%H:%M:%S %Z}".format(*holder) if holder else "unknown"
-        raise DatabaseUnavailable(
-            f"another load held the load lock for {wait_seconds:g} s ({told}): wait for it, or end "
-            "it with pg_terminate_backend"
-        ) from error
-
-
-def _load_user_features(
-    connection: Connection, workspace: Workspace, run: Run, loaded_at: datetime
-) -> Facts:
+def _load_relation(
+    connection: Connection, workspace: Workspace, run: Run, relation: str, loaded_at: datetime
+) -> dict[str, int]:
+    """Brings a relation to the staged rows; returns how many were inserted, updated, ..."""
     values = {"run_id": run.run_id, "loaded_at": loaded_at}
-    staged = _stage(connection, workspace, "user_features")
-    connection.execute(read_sql("close_user_periods"), values)
-    updated = connection.execute(read_sql("update_user_features"), values).rowcount
-    deleted = connection.execute(read_sql("delete_user_features")).rowcount
-    inserted = connection.execute(read_sql("insert_user_features"), values).rowcount
-    unchanged = staged - inserted - updated
+    staged = _stage(connection, workspace, relation)
+    if relation == "user_features":
+        connection.execute(read_sql("close_user_periods"), values)
+    updated = connection.execute(read_sql(f"update_{relation}"), values).rowcount
+    deleted = connection.execute(read_sql(f"delete_{relation}")).rowcount
+    inserted = connection.execute(read_sql(f"insert_{relation}"), values).rowcount
     return {
         "inserted": inserted,
         "updated": updated,
         "deleted": deleted,
-        "unchanged": unchanged,
+        "unchanged": staged - inserted - updated,
     }
 
 
-def _load_compound_features(
-    connection: Connection, workspace: Workspace, run: Run, loaded_at: datetime
-) -> None:
-    values = {"run_id": run.run_id, "loaded_at": loaded_at}
-    _stage(connection, workspace, "compound_features")
-    connection.execute(read_sql("update_compound_features"), values)
-    connection.execute(read_sql("delete_compound_features"))
-    connection.execute(read_sql("insert_compound_features"), values)
+def _count_written(changes: dict[str, int]) -> int:
+    return changes["inserted"] + changes["updated"] + changes["deleted"]
 
 
 def _stage(connection: Connection, workspace: Workspace, relation: str) -> int:
@@ -131,9 +145,9 @@ def _stage(connection: Connection, workspace: Workspace, relation: str) -> int:
 
 def _rows_to_stage(workspace: Workspace, relation: str) -> Iterator[pa.RecordBatch]:
     """The rows of a relation, with lists spelled as PostgreSQL's COPY reads them."""
-    with duckdb.connect() as database:
+    with open_duckdb() as database:
         rows = database.execute(
             read_sql(f"read_{relation}").as_string(),
             {"path": str(workspace.features(relation))},
         )
-        yield from rows.fetch_record_batch(BATCH_ROWS)
+        yield from rows.to_arrow_reader(BATCH_ROWS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiment_features import runs
 from experiment_features.config import Settings
-from experiment_features.database import Connection
+from experiment_features.database import TIMEOUT_SECONDS, Connection
 from experiment_features.engines import Engine, choose_engine
 from experiment_features.errors import DropRejected
 from experiment_features.extract import Progress, extract
@@ -16,7 +16,7 @@ from experiment_features.load import load
 from experiment_features.runs import Run
 from experiment_features.transform import transform
 from experiment_features.validate import validate
-from experiment_features.workspace import Facts, Workspace
+from experiment_features.workspace import Facts, Workspace, remove_old_workspaces
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ class Pipeline:
     """Opens the features database; None for a dry run."""
 
     settings: Settings
+
+    timeout_seconds: float = TIMEOUT_SECONDS
+    """How long a statement in the database may take; Airflow's tasks hand their own timeout on."""
 
     def extract(self, source: Path, progress: Progress | None = None) -> Facts:
         """Reads the drop; returns ``rows`` per table and whether the drop ``is_unchanged``."""
@@ -70,7 +73,12 @@ class Pipeline:
         except DropRejected:
             if self.connect:
                 with self.connect() as connection:
-                    runs.record_rejected(connection, self.workspace, self.run)
+                    runs.record_rejected(
+                        connection,
+                        self.workspace,
+                        self.run,
+                        timeout_seconds=self.timeout_seconds,
+                    )
             raise
         return self._hand_on(facts, "rejected", "warnings")
 
@@ -82,13 +90,21 @@ class Pipeline:
         return self._hand_on(facts, "users", "experiments", "compounds", "engine")
 
     def load(self) -> Facts:
-        """Writes the features; returns the run's result."""
+        """Writes the features; returns the run's result. Removes what is kept no longer."""
         if self.connect is None:
             return runs.preview(self.workspace, self.run)
+        write = runs.record_unchanged if self._is_unchanged else load
         with self.connect() as connection:
-            if self._is_unchanged:
-                return runs.record_unchanged(connection, self.workspace, self.run)
-            return load(connection, self.workspace, self.run)
+            result = write(
+                connection,
+                self.workspace,
+                self.run,
+                keep_days=self.settings.keep_days,
+                timeout_seconds=self.timeout_seconds,
+            )
+        if self.workspace.folder.parent == self.settings.workspaces:
+            remove_old_workspaces(self.settings.workspaces, self.settings.keep_workspace_days)
+        return result
 
     def _hand_on(self, facts: Facts, *names: str) -> Facts:
         return {"workspace": str(self.workspace), **{name: facts[name] for name in names}}
@@ -101,4 +117,4 @@ class Pipeline:
     def _engine(self) -> Engine:
         experiments = self.workspace.facts("extract")["rows"]["user_experiments"]
         spill = self.workspace.folder / "spill"
-        return choose_engine(self.engine, experiments, self.settings, spill)
+        return choose_engine(self.engine, experiments, spill)

@@ -198,7 +198,8 @@ class FileReader:
 
     def _read_header(self, table: Table) -> None:
         """Reads up to and with the header; chooses the dialect."""
-        self._fetch()
+        while len(self._pending) < len(BOM) and not self._is_last:
+            self._fetch()
         if self._pending.startswith(BOM):
             self._consume(len(BOM), 0)
         while True:
@@ -227,9 +228,11 @@ class FileReader:
                 columns = [field.decode().lower() for field in header.fields]
                 found = len(set(table.column_names).intersection(columns))
                 headers.append((found, dialect, header, columns))
-        if not headers:
+        best = max(headers, key=itemgetter(0), default=None)
+        is_sure = len(headers) == len(DELIMITERS) or (best and best[0] == len(table.columns))
+        if best is None or not (is_sure or self._is_last):
             raise UnclosedQuote
-        _, self._dialect, record, self.columns = max(headers, key=itemgetter(0))
+        _, self._dialect, record, self.columns = best
         self._check_header(table, record, text[: record.end])
         self._consume(record.end, count_line_ends(text[: record.end]))
 
@@ -322,16 +325,18 @@ class FileReader:
     ) -> pa.RecordBatch:
         """A batch of plain lines: without quotes, padding and line ends; empty lines left out."""
         positions = self._base + self._line + np.flatnonzero(is_plain)
-        if not is_plain.all() or b"\r" in text:
-            characters = np.frombuffer(text, np.uint8).copy()
+        plain = text
+        if not is_plain.all() or b"\r" in plain:
+            characters = np.frombuffer(plain, np.uint8).copy()
             characters[ends - 1] = ord("\n")  # before lines go: CR and LF of two must not meet
-            text = characters[np.repeat(is_plain, ends - starts)].tobytes().replace(b"\r", b"")
-        if b'"' in text:
-            text = text.translate(None, b'"')
-        text = self._dialect.strip_padding(text)
-        offsets = np.concatenate(([0], find_line_ends(text))).astype(np.int32)
+            plain = characters[np.repeat(is_plain, ends - starts)].tobytes().replace(b"\r", b"")
+        if b'"' in plain:
+            plain = plain.translate(None, b'"')
+        plain = self._dialect.strip_padding(plain)
+        plain_ends = ends if plain is text else find_line_ends(plain)
+        offsets = np.concatenate(([0], plain_ends)).astype(np.int32)
         lines = pa.StringArray.from_buffers(
-            len(positions), pa.py_buffer(offsets), pa.py_buffer(text)
+            len(positions), pa.py_buffer(offsets), pa.py_buffer(plain)
         )
         lines = pc.ascii_rtrim(lines, "\n")
         is_row = np.diff(offsets) > 1

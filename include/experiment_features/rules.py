@@ -1,15 +1,9 @@
 """The data rules: what makes a row of the drop faulty, and whether the row is then kept.
 
-A rule is a condition on the typed rows of a table, written once for every engine. Besides the
-columns of extract.extract, a condition may use what validate.validate adds:
-
-    today             the day of the run, UTC
-    first_position    the position of the first row with the same id, where several rows have it
-    unknown_user_at, unknown_compound_at    the row's own position, where a reference leads to no
-                      valid row
-
-Conditions that are NULL do not hold. Messages are shown to people who may not see the data, so they
-never repeat a value.
+A rule is a condition on the typed rows of a table (extract.extract), written once for every engine:
+an expression on the row itself, or what it must be among other rows (Repeated, Unknown). Conditions
+that are NULL do not hold. Messages are shown to people who may not see the data, so they never
+repeat a value.
 """
 
 from dataclasses import dataclass
@@ -38,6 +32,18 @@ without sending mail (RFC 5321 leaves the rest to the receiving host)."""
 
 
 @dataclass(frozen=True)
+class Repeated:
+    """An earlier row in file order has the same id, valid or not."""
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """No valid row of another table has the id, or one of the ids."""
+
+    table: Table
+
+
+@dataclass(frozen=True)
 class Rule:
     """A named reason to reject or to doubt a row of one table."""
 
@@ -46,7 +52,7 @@ class Rule:
     column: str | None
     severity: Severity
     message: str
-    condition: nw.Expr
+    condition: nw.Expr | Repeated | Unknown
 
 
 def _is_missing(table: Table, column: str) -> nw.Expr:
@@ -79,11 +85,10 @@ def _key_rules(table: Table) -> list[Rule]:
     key = table.key
     whole = "is no whole number from 1 to 9223372036854775807"
     is_invalid = _is_untyped(key) | (nw.col(key) <= 0)
-    is_repeated = nw.col("position") > nw.col("first_position")
     return [
         Rule(f"{key}_missing", table, key, "error", f"{key} is missing", _is_missing(table, key)),
         Rule(f"{key}_invalid", table, key, "error", f"{key} {whole}", is_invalid),
-        Rule(f"{key}_repeated", table, key, "error", f"an earlier row has this {key}", is_repeated),
+        Rule(f"{key}_repeated", table, key, "error", f"an earlier row has this {key}", Repeated()),
     ]
 
 
@@ -116,7 +121,7 @@ _USER_RULES = [
         "signup_date",
         "warning",
         "signup_date lies in the future",
-        nw.col("signup_date") > nw.col("today"),
+        nw.col("signup_date") > nw.col("today"),  # added by validate: the day of the run, UTC
     ),
 ]
 
@@ -141,7 +146,7 @@ _EXPERIMENT_RULES = [
         "user_id",
         "error",
         "no valid row of users has this user_id",
-        ~nw.col("unknown_user_at").is_null(),
+        Unknown(USERS),
     ),
     Rule(
         "experiment_compound_ids_missing",
@@ -166,7 +171,7 @@ _EXPERIMENT_RULES = [
         "experiment_compound_ids",
         "error",
         "no valid row of compounds has one of these compound_ids",
-        ~nw.col("unknown_compound_at").is_null(),
+        Unknown(COMPOUNDS),
     ),
     Rule(
         "experiment_run_time_invalid",

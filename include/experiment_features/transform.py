@@ -30,7 +30,9 @@ def transform(workspace: Workspace, engine: Engine) -> Facts:
         users = _valid_rows(USERS, workspace, engine)
         compounds = _valid_rows(COMPOUNDS, workspace, engine)
         experiments = _valid_rows(USER_EXPERIMENTS, workspace, engine)
-        uses = _uses(experiments)
+        uses_file = workspace.features("compound_uses")
+        engine.write(_uses(experiments), uses_file)  # three features begin with it
+        uses = engine.read(uses_file)
         user_features = _user_features(users, compounds, experiments, uses, engine)
         engine.write(user_features, workspace.features("user_features"))
         engine.write(_compound_features(compounds, uses), workspace.features("compound_features"))

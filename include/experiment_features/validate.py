@@ -5,14 +5,14 @@ from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
-import duckdb
 import narwhals as nw
 import pyarrow as pa
 
-from experiment_features.contract import COMPOUNDS, TABLES, USER_EXPERIMENTS, USERS, Table
+from experiment_features.contract import TABLES, Column, Kind, Table
+from experiment_features.duck import open_duckdb
 from experiment_features.engines import Engine, Frame
 from experiment_features.errors import DropRejected
-from experiment_features.rules import RULES, rules_of
+from experiment_features.rules import RULES, Rule, Unknown, rules_of
 from experiment_features.workspace import Facts, Workspace
 
 log = logging.getLogger(__name__)
@@ -49,12 +49,10 @@ def validate(
         valid: dict[Table, Frame] = {}
         for table in TABLES:
             rows = engine.read(workspace.rows(table.name))
-            found = faults / f"{table.name}.parquet"
-            engine.write(_find_faults(table, rows, valid, today), found)
-            errors = [rule.name for rule in rules_of(table) if rule.severity == "error"]
-            is_rejected = nw.any_horizontal(*errors, ignore_nulls=True)
+            dated = rows.with_columns(today=nw.lit(today))
+            errors = _find_faults(table, dated, valid, engine, faults)
             rejected = workspace.rejected(table.name)
-            engine.write(engine.read(found).filter(is_rejected).select("position"), rejected)
+            engine.write(errors, rejected)
             valid[table] = rows.join(engine.read(rejected), on="position", how="anti")
         _describe_issues(workspace, faults, extracted["files"])
         facts |= _count_issues(workspace)
@@ -62,47 +60,64 @@ def validate(
     return facts
 
 
-def _find_faults(table: Table, rows: Frame, valid: dict[Table, Frame], today: date) -> Frame:
-    """Grain: row with a fault; columns: position, and per rule, by its name, whether it holds."""
-    rows = rows.with_columns(today=nw.lit(today))
-    rows = _add_first_positions(table, rows)
-    if table is USER_EXPERIMENTS:
-        rows = _add_unknown_references(rows, valid)
-    holds = {rule.name: rule.condition.fill_null(value=False) for rule in rules_of(table)}
-    return rows.select("position", **holds).filter(nw.any_horizontal(*holds, ignore_nulls=True))
+def _find_faults(
+    table: Table, rows: Frame, valid: dict[Table, Frame], engine: Engine, faults: Path
+) -> Frame:
+    """Finds the faults of a table's rows; returns the positions of rows with an error.
+
+    Writes ``<table>.parquet``, grain: row that breaks a rule of the row itself; columns: position,
+    and per such rule whether it holds; and ``<table>/<rule>.parquet``, grain: row that breaks that
+    rule among rows; column: position.
+    """
+    rules = rules_of(table)
+    holds = {
+        rule.name: rule.condition.fill_null(False)
+        for rule in rules
+        if isinstance(rule.condition, nw.Expr)
+    }
+    broken = rows.select("position", **holds).filter(nw.any_horizontal(*holds, ignore_nulls=True))
+    engine.write(broken, faults / f"{table}.parquet")
+    is_error = nw.any_horizontal(
+        *(r.name for r in rules if r.severity == "error" and r.name in holds), ignore_nulls=True
+    )
+    errors = [engine.read(faults / f"{table}.parquet").filter(is_error).select("position")]
+    (faults / table.name).mkdir()
+    for rule in (rule for rule in rules if rule.name not in holds):
+        target = faults / table.name / f"{rule.name}.parquet"
+        engine.write(_find_among_rows(table, rule, rows, valid), target)
+        errors.append(engine.read(target))
+    return nw.concat(errors).unique()
 
 
-def _add_first_positions(table: Table, rows: Frame) -> Frame:
-    """Adds first_position, where several rows have the same id; else NULL."""
-    repeated = (
-        rows.filter(~nw.col(table.key).is_null())
-        .group_by(table.key)
-        .agg(rows=nw.col("position").count(), first_position=nw.col("position").min())
+def _find_among_rows(table: Table, rule: Rule, rows: Frame, valid: dict[Table, Frame]) -> Frame:
+    if isinstance(rule.condition, Unknown):
+        referred = rule.condition.table
+        return _find_unknown(rows, table.column(rule.column), valid[referred], referred.key)
+    return _find_repeated(rows, table.key)
+
+
+def _find_repeated(rows: Frame, key: str) -> Frame:
+    """The rows, by position, of which an earlier one has the same id."""
+    firsts = (
+        rows.filter(~nw.col(key).is_null())
+        .group_by(key)
+        .agg(rows=nw.col("position").count(), first=nw.col("position").min())
         .filter(nw.col("rows") > 1)
-        .select(table.key, "first_position")
     )
-    return rows.join(repeated, on=table.key, how="left")
+    return (
+        rows.select("position", key)
+        .join(firsts, on=key)
+        .filter(nw.col("position") > nw.col("first"))
+        .select("position")
+    )
 
 
-def _add_unknown_references(rows: Frame, valid: dict[Table, Frame]) -> Frame:
-    """Adds unknown_user_at and unknown_compound_at: the row's position, or NULL."""
-    users = valid[USERS].select("user_id")
-    unknown_users = (
-        rows.filter(~nw.col("user_id").is_null())
-        .join(users, on="user_id", how="anti")
-        .select("position", unknown_user_at="position")
-    )
-    compounds = valid[COMPOUNDS].select(experiment_compound_ids="compound_id")
-    unknown_compounds = (
-        rows.filter(nw.col("experiment_compound_ids").list.len() > 0)
-        .select("position", "experiment_compound_ids")
-        .explode("experiment_compound_ids")
-        .join(compounds, on="experiment_compound_ids", how="anti")
-        .select("position", unknown_compound_at="position")
-        .unique()
-    )
-    rows = rows.join(unknown_users, on="position", how="left")
-    return rows.join(unknown_compounds, on="position", how="left")
+def _find_unknown(rows: Frame, column: Column, valid: Frame, key: str) -> Frame:
+    """The rows, by position, of which an id is not among the valid ones."""
+    references = rows.select("position", **{key: column.name}).filter(~nw.col(key).is_null())
+    if column.kind is Kind.INTEGERS:
+        references = references.filter(nw.col(key).list.len() > 0).explode(key)
+    return references.join(valid.select(key), on=key, how="anti").select("position").unique()
 
 
 def _describe_issues(workspace: Workspace, faults: Path, drop_files: list[Facts]) -> None:
@@ -122,7 +137,7 @@ def _describe_issues(workspace: Workspace, faults: Path, drop_files: list[Facts]
         numbers[file["table"]] += 1
         numbered.append((file["table"], numbers[file["table"]], file["name"]))
     names = ("table_name", "file_number", "file_name")
-    with duckdb.connect() as database:
+    with open_duckdb() as database:
         database.register("rules", rules)
         database.register(
             "files", pa.table(dict(zip(names, map(list, zip(*numbered, strict=True)), strict=True)))
@@ -138,7 +153,7 @@ def _describe_issues(workspace: Workspace, faults: Path, drop_files: list[Facts]
 
 
 def _count_issues(workspace: Workspace) -> Facts:
-    with duckdb.connect() as database:
+    with open_duckdb() as database:
         issues = database.read_parquet(str(workspace.issues))
         by_rule = issues.aggregate("table_name, rule, severity, count(*) as issues").order(
             "table_name, rule"

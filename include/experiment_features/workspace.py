@@ -19,6 +19,9 @@ from typing import Any
 
 from experiment_features.errors import ConfigurationError
 
+_MARK = ".workspace"
+"""A file by which a folder is known for a workspace, and not for something of the user's."""
+
 Facts = dict[str, Any]
 """What a stage found out, as JSON: counts, names, seconds."""
 
@@ -60,6 +63,7 @@ class Workspace:
         """Runs a stage: its facts, with the seconds it took, are saved if it does not fail."""
         record = self.folder / f"{name}.json"
         self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / _MARK).touch()
         record.unlink(missing_ok=True)
         facts: Facts = {}
         started = time.monotonic()
@@ -93,3 +97,22 @@ class Workspace:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         return path
+
+
+def remove_old_workspaces(parent: Path, keep_days: float) -> None:
+    """Removes the workspaces in ``parent`` in which nothing was written for so long.
+
+    A run that is going on writes: its workspace stays. What cannot be removed stays too.
+    """
+    oldest = time.time() - keep_days * 24 * 60 * 60
+    for mark in parent.glob(f"*/{_MARK}"):
+        if _last_written(mark.parent) < oldest:
+            shutil.rmtree(mark.parent, ignore_errors=True)
+
+
+def _last_written(folder: Path) -> float:
+    """When the newest file of a folder was written; now, if the folder is changing."""
+    try:
+        return max(path.stat().st_mtime for path in folder.rglob("*"))
+    except FileNotFoundError:
+        return time.time()

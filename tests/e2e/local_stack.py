@@ -5,6 +5,10 @@ import os
 import socket
 import subprocess
 import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +51,10 @@ class Stack:
         """Where Airflow answers."""
         return f"http://127.0.0.1:{self.port}"
 
-    def run(
-        self, script: str, *arguments: str | Path, timeout: int = 280, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a script from another folder, with no more than a bare environment."""
-        bare = {
+    @property
+    def environment(self) -> dict[str, str]:
+        """A bare environment with the settings of this stack."""
+        return {
             "HOME": str(self.folder),
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
@@ -60,9 +63,14 @@ class Stack:
             "EXPERIMENT_FEATURES_LOCAL": str(self.local),
             "EXPERIMENT_FEATURES_SOURCE_ROOTS": f"{SAMPLE.parent},{self.drops}",
         }
+
+    def run(
+        self, script: str, *arguments: str | Path, timeout: int = 280, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script from another folder, with no more than a bare environment."""
         return subprocess.run(
             [ROOT / "scripts" / script, *arguments],
-            env=bare | environment,
+            env=self.environment | environment,
             cwd="/",
             capture_output=True,
             text=True,
@@ -89,6 +97,16 @@ class Stack:
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return result
 
+    def start_trigger(self, *arguments: str) -> subprocess.Popen[str]:
+        """Run the DAG without waiting for it."""
+        return subprocess.Popen(
+            [ROOT / "scripts" / "trigger_etl.sh", *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def refusal(self, *arguments: str | Path, **environment: str) -> str:
         """Run the DAG, which must fail with one clear line, and return that line."""
         done = self.run("trigger_etl.sh", *arguments, **environment)
@@ -97,16 +115,17 @@ class Stack:
         assert not [other for other in progress if "trigger_etl.sh" in other or "rror" in other]
         return line.removeprefix("trigger_etl.sh: ")
 
-    def query(self, query: str) -> list[dict[str, Any]]:
-        """Ask the features database as the role that may only read."""
+    def connect(self, role: str, database: str) -> psycopg.Connection[dict[str, Any]]:
+        """Connect to the stack's server."""
         server = (self.local / "postgres" / "socket").readlink()
-        with psycopg.connect(
-            host=str(server),
-            user="features_reader",
-            dbname="experiment_features",
-            row_factory=dict_row,
-        ) as connection:
-            return connection.execute(query).fetchall()
+        return psycopg.connect(
+            host=str(server), user=role, dbname=database, row_factory=dict_row, autocommit=True
+        )
+
+    def query(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """Ask the features database as the role that may only read."""
+        with self.connect("features_reader", "experiment_features") as connection:
+            return connection.execute(query, values).fetchall()
 
     def features(self) -> list[dict[str, Any]]:
         """All features with the transaction that wrote each row."""
@@ -115,6 +134,49 @@ class Stack:
             for table, key in (("user_features", "user_id"), ("compound_features", "compound_id"))
             for row in self.query(f"select xmin::text, * from features.{table} order by {key}")  # noqa: S608
         ]
+
+    def token(self) -> str:
+        """Log in as the stack's user."""
+        passwords = json.loads((self.local / "airflow" / "passwords.json").read_text())
+        login = {"username": "admin", "password": passwords["admin"]}
+        token: str = self.call("/auth/token", login)["access_token"]
+        return token
+
+    def call(self, path: str, body: Any = None, *, cookie: str = "") -> Any:
+        """Ask Airflow as the UI does, and return the last line of the answer."""
+        headers = {"Content-Type": "application/json", "Cookie": f"_token={cookie}"}
+        data = json.dumps(body).encode() if body else None
+        request = urllib.request.Request(self.url + path, data, headers)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+            return json.loads(answer.read().splitlines()[-1])
+
+    def tries(self, run_id: str) -> dict[str, int]:
+        """How often each task of a run was tried."""
+        with self.connect("airflow", "airflow") as connection:
+            tasks = connection.execute(
+                "select task_id, try_number from task_instance where run_id = %s", [run_id]
+            )
+            return {task["task_id"]: task["try_number"] for task in tasks}
+
+    @contextmanager
+    def without_features_database(self) -> Iterator[Callable[[], None]]:
+        """Close the features database; gives a function that waits until a task misses it."""
+        close = "alter database experiment_features allow_connections {}"
+
+        def wait_for_retry() -> None:
+            query = "select from task_instance where state = 'up_for_retry'"
+            with self.connect("airflow", "airflow") as connection:
+                deadline = time.monotonic() + 60
+                while not connection.execute(query).rowcount:
+                    assert time.monotonic() < deadline, "no task waits for a retry after 60 s"
+                    time.sleep(0.2)
+
+        with self.connect("postgres", "postgres") as connection:
+            connection.execute(close.format("false"))
+            try:
+                yield wait_for_retry
+            finally:
+                connection.execute(close.format("true"))
 
     def processes(self) -> list[psutil.Process]:
         """Every living process of the stack."""

@@ -3,6 +3,7 @@
 import json
 import shutil
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import oracle
+from comparison import assert_features
 from e2e.local_stack import SAMPLE, Stack, free_port
 
 pytestmark = pytest.mark.xdist_group("stack")
@@ -37,23 +39,9 @@ def test_first_run_gives_what_the_oracle_computes(stack: Stack, loaded: dict[str
     assert loaded["rejected_rows"] == len(expected.rejected)
     assert loaded["average_experiments_per_user"] == expected.average_experiments_per_user
 
-    users = {row.pop("user_id"): row for row in stack.query("select * from features.user_features")}
-    for row in users.values():
-        assert row.pop("run_id") == loaded["run_id"]
-        row.pop("updated_at")
-    # The pipeline's means are floating point, the oracle's are exact.
-    assert users == {
-        user_id: {
-            name: pytest.approx(value, rel=1e-12) if isinstance(value, float) else value
-            for name, value in row.items()
-        }
-        for user_id, row in expected.users.items()
-    }
-    compounds = stack.query(
-        "select compound_id, compound_name, total_experiments, total_users"
-        " from features.compound_features"
-    )
-    assert {row.pop("compound_id"): row for row in compounds} == expected.compounds
+    users = stack.query("select * from features.user_features")
+    assert {row["run_id"] for row in users} == {loaded["run_id"]}
+    assert_features(expected, users, stack.query("select * from features.compound_features"))
     issues = stack.query(
         "select table_name, file_name, line_number, rule from features.data_issues"
     )
@@ -76,6 +64,56 @@ def test_same_drop_again_changes_nothing(stack: Stack) -> None:
     result = stack.trigger(SAMPLE)
     assert (result["status"], result["inserted"], result["updated"]) == ("unchanged", 0, 0)
     assert stack.features() == before
+
+
+def test_trigger_button_runs_it_alike(stack: Stack, loaded: dict[str, Any]) -> None:
+    """The form of Airflow's UI: a cookie, all parameters, and a logical date, which is not used."""
+    conf = {"source": str(SAMPLE), "engine": "duckdb", "max_rejected_percent": 10}
+    conf |= {"allow_empty": False, "force": True}
+    form = {"logical_date": "2020-02-02T02:02:02Z", "conf": conf, "dag_run_id": None, "note": ""}
+    before = stack.features()
+    token = stack.token()
+    run = stack.call(RUNS, form, cookie=token)
+    path = f"{RUNS}/{urllib.parse.quote(run['dag_run_id'])}/wait?interval=1"
+    end = stack.call(path, cookie=token)
+    result = end["results"]["load"]
+    assert (end["state"], result["status"], result["engine"]) == ("success", "loaded", "duckdb")
+    assert result["unchanged"] == loaded["users"]
+    assert stack.features() == before
+    (entry,) = stack.query(
+        "select trigger, status, started_at > now() - interval '1 hour' as is_of_now"
+        " from features.pipeline_runs where run_id = %s",
+        run["dag_run_id"],
+    )
+    assert entry == {"trigger": "manual", "status": "loaded", "is_of_now": True}
+
+
+@pytest.mark.usefixtures("loaded")
+def test_database_that_is_away_is_waited_for(stack: Stack) -> None:
+    """A transient error is tried again, after a while; no more is needed."""
+    with stack.without_features_database() as wait_for_retry:
+        trigger = stack.start_trigger("--conf", '{"force": true}')
+        wait_for_retry()
+    output, log = trigger.communicate(timeout=120)
+    assert trigger.returncode == 0, log
+    result = json.loads(output.splitlines()[-1])
+    assert result["status"] == "loaded"
+    assert stack.tries(result["run_id"]) == {"extract": 2, "validate": 1, "transform": 1, "load": 1}
+
+
+@pytest.mark.usefixtures("loaded")
+def test_too_many_faulty_rows_are_on_record(stack: Stack) -> None:
+    """The drop is refused at once and changes nothing, and its issues tell what to mend."""
+    before = stack.features()
+    line = stack.refusal("--conf", '{"max_rejected_percent": 5}')
+    assert line.startswith("validate failed: more rows are faulty than max_rejected_percent (5)")
+    assert "compounds 7.7% (1 of 13 rows)" in line
+    assert stack.features() == before
+    (run,) = stack.query("select * from features.pipeline_runs order by finished_at desc limit 1")
+    assert (run["status"], run["rejected_rows"]) == ("rejected", 9)
+    issues = stack.query("select from features.data_issues where run_id = %s", run["run_id"])
+    assert len(issues) == len(oracle.compute(SAMPLE).issues)
+    assert stack.tries(run["run_id"])["validate"] == 1
 
 
 @pytest.mark.usefixtures("loaded")

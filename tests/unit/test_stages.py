@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 import oracle
 from comparison import assert_features
 from drops import ALL_DIALECTS, EVERY_FAULT, Dialect, Drop, drops, one_fault
-from experiment_features.config import Settings
 from experiment_features.engines import choose_engine
 from experiment_features.errors import DropRefused
 from experiment_features.extract import extract
@@ -23,15 +22,11 @@ from experiment_features.workspace import Workspace
 TODAY = date(2026, 11, 22)
 ENGINES = ["pandas", "duckdb"]
 
-SETTINGS = Settings(workspaces=Path("unused"), source_roots=())
-
 
 def run_stages(folder: Path, workspace: Workspace, engine: str) -> None:
     """Reads, checks and computes a drop, however faulty."""
     facts = extract(folder, workspace, allow_empty=True)
-    chosen = choose_engine(
-        engine, facts["rows"]["user_experiments"], SETTINGS, workspace.folder / "spill"
-    )
+    chosen = choose_engine(engine, facts["rows"]["user_experiments"], workspace.folder / "spill")
     validate(workspace, chosen, max_rejected_percent=100, today=TODAY)
     transform(workspace, chosen)
 

@@ -1,2 +1,2 @@
 -- Fills the staging of compound features. Grain: compound.
-copy staged_compound_features from stdin with (format csv)
+copy staged_compound_features from stdin

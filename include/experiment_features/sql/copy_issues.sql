@@ -10,4 +10,4 @@ copy features.data_issues (
     value,
     message,
     raw_row
-) from stdin with (format csv)
+) from stdin

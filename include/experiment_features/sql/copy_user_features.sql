@@ -1,2 +1,2 @@
 -- Fills the staging of user features. Grain: user.
-copy staged_user_features from stdin with (format csv)
+copy staged_user_features from stdin

@@ -2,27 +2,30 @@
 -- line_number, rule. raw_row: the cells as they were written, or the whole line where it could not
 -- be taken apart. NUL, which PostgreSQL's text cannot hold, is shown as U+FFFD.
 copy (
-    with faults as (
-        select 'users' as table_name, position, rule
+    with of_row as (
+        select 'users' as table_name, *
         from (
             unpivot (from read_parquet($faults || '/users.parquet'))
             on columns(* exclude position) into name rule value holds
         )
-        where holds
         union all
-        select 'compounds', position, rule
+        select 'compounds', *
         from (
             unpivot (from read_parquet($faults || '/compounds.parquet'))
             on columns(* exclude position) into name rule value holds
         )
-        where holds
         union all
-        select 'user_experiments', position, rule
+        select 'user_experiments', *
         from (
             unpivot (from read_parquet($faults || '/user_experiments.parquet'))
             on columns(* exclude position) into name rule value holds
         )
-        where holds
+    ),
+    faults as (
+        select table_name, position, rule from of_row where holds
+        union all
+        select string_split(filename, '/')[-2], position, parse_filename(filename, true)
+        from read_parquet($faults || '/*/*.parquet', filename = true)
     ),
     written as (
         select
@@ -62,7 +65,14 @@ copy (
                     experiment_compound_ids_text, array_to_string(experiment_compound_ids, ';')
                 ),
                 'experiment_run_time',
-                coalesce(experiment_run_time_text, experiment_run_time::varchar)
+                coalesce(
+                    experiment_run_time_text,
+                    case
+                        when experiment_run_time = floor(experiment_run_time)
+                            then experiment_run_time::bigint::varchar
+                        else experiment_run_time::varchar
+                    end
+                )
             )
         from read_parquet($rows || '/user_experiments/*.parquet')
         where position in (select position from faults where table_name = 'user_experiments')

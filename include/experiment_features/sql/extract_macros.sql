@@ -44,16 +44,21 @@ create or replace temporary macro integer_value(cell, cast_integer) as
 create or replace temporary macro integer_text(cell, cast_integer) as
     nullif(cell, cast_integer::varchar);
 
-create or replace temporary macro number_value(cell, cast_number) as
+-- Numbers as most tools write them: no sign, exponent or zeros that could be left out, and so few
+-- digits that the double prints as the cell again (describe_issues.sql).
+create or replace temporary macro is_plain_number(cell) as
+    regexp_full_match(cell, '(0|[1-9][0-9]{0,10})([.][0-9]{0,2}[1-9])?');
+
+create or replace temporary macro number_value(cell, cast_number, is_plain) as
     case
-        when not isfinite(cast_number) then null
-        when cast_number::varchar = cell then cast_number
-        when regexp_full_match(cell, '[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?')
+        when is_plain then cast_number
+        when isfinite(cast_number)
+            and regexp_full_match(cell, '[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]+)?')
             then cast_number
     end;
 
-create or replace temporary macro number_text(cell, cast_number) as
-    case when isfinite(cast_number) then nullif(cell, cast_number::varchar) else cell end;
+create or replace temporary macro number_text(cell, is_plain) as
+    case when is_plain then null else cell end;
 
 create or replace temporary macro date_value(cell) as
     case
@@ -75,6 +80,8 @@ create or replace temporary macro has_repeats(list) as
         when 1 then false
         when 2 then list[1] = list[2]
         when 3 then list[1] = list[2] or list[1] = list[3] or list[2] = list[3]
+        when 4 then list[1] = list[2] or list[1] = list[3] or list[1] = list[4]
+            or list[2] = list[3] or list[2] = list[4] or list[3] = list[4]
         else len(list_distinct(list)) < len(list)
     end;
 
@@ -89,12 +96,12 @@ create or replace temporary macro odd_list(cell) as
     );
 
 -- Each item once; an empty list when the cell holds only separators and blanks.
-create or replace temporary macro list_value(cell, plain_list) as
+create or replace temporary macro list_value(cell, plain_list, repeats) as
     case
-        when plain_list is not null then
-            case when has_repeats(plain_list) then list_distinct(plain_list) else plain_list end
+        when not repeats then plain_list
+        when repeats then list_distinct(plain_list)
         when list_count(odd_list(cell)) = len(odd_list(cell)) then list_distinct(odd_list(cell))
     end;
 
-create or replace temporary macro list_text(cell, plain_list) as
-    case when plain_list is null or has_repeats(plain_list) then cell end;
+create or replace temporary macro list_text(cell, repeats) as
+    case when not repeats then null else cell end;

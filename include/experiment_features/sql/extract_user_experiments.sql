@@ -21,8 +21,12 @@ cast_cells as (
             when is_plain_list(experiment_compound_ids)
                 then try_cast(string_split(experiment_compound_ids, ';') as bigint[])
         end as plain_list,
-        try_cast(experiment_run_time as double) as cast_run_time
+        try_cast(experiment_run_time as double) as cast_run_time,
+        is_plain_number(experiment_run_time) as is_plain_run_time
     from cut
+),
+compared as (
+    select *, has_repeats(plain_list) as repeats from cast_cells
 )
 select
     position,
@@ -33,8 +37,8 @@ select
     integer_text(experiment_id, cast_experiment_id) as experiment_id_text,
     integer_value(user_id, cast_user_id) as user_id,
     integer_text(user_id, cast_user_id) as user_id_text,
-    list_value(experiment_compound_ids, plain_list) as experiment_compound_ids,
-    list_text(experiment_compound_ids, plain_list) as experiment_compound_ids_text,
-    number_value(experiment_run_time, cast_run_time) as experiment_run_time,
-    number_text(experiment_run_time, cast_run_time) as experiment_run_time_text
-from cast_cells
+    list_value(experiment_compound_ids, plain_list, repeats) as experiment_compound_ids,
+    list_text(experiment_compound_ids, repeats) as experiment_compound_ids_text,
+    number_value(experiment_run_time, cast_run_time, is_plain_run_time) as experiment_run_time,
+    number_text(experiment_run_time, is_plain_run_time) as experiment_run_time_text
+from compared

@@ -1,4 +1,5 @@
--- Enters a run in the ledger. Grain: run. Values: every column but finished_at.
+-- Enters a run in the ledger. Grain: run. Values: every column but finished_at, and loaded_at: when
+-- its periods began, or null. A clock that went back must not put a load before its own periods.
 insert into features.pipeline_runs (
     run_id,
     trigger,
@@ -41,5 +42,5 @@ values (
     %(deleted)s,
     %(unchanged)s,
     least(%(started_at)s, clock_timestamp()),
-    clock_timestamp()
+    greatest(clock_timestamp(), %(loaded_at)s)
 )

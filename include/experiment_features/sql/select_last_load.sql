@@ -3,13 +3,18 @@ select
     run_id,
     source_files,
     parameters,
+    engine,
     definition_version,
     users,
     experiments,
     compounds,
     average_experiments_per_user,
     rejected_rows,
-    warnings
+    warnings,
+    inserted,
+    updated,
+    deleted,
+    unchanged
 from features.pipeline_runs
 where status = 'loaded'
 order by finished_at desc

@@ -1,5 +1,11 @@
--- Who holds the load lock. Grain: at most one session; pid, user, when its transaction began.
-select activity.pid, activity.usename, activity.xact_start
+-- Who holds the load lock, in words. Grain: at most one session. When its transaction began is seen
+-- only by a session of the same user.
+select
+    '"' || activity.application_name || '", process ' || activity.pid
+    || ', user ' || activity.usename
+    || coalesce(
+        ', since ' || date_trunc('second', activity.xact_start at time zone 'UTC') || ' UTC', ''
+    )
 from pg_locks as locks
 inner join pg_stat_activity as activity on locks.pid = activity.pid
 where

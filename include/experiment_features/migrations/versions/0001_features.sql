@@ -63,7 +63,8 @@ comment on table features.compound_features is
     'Grain: compound with a valid row in the last loaded drop.';
 
 -- Only periods that are over: the current one is the row of user_features itself, so a load writes
--- it once. The range of ids stands for equality, which GiST has no operator for without an extension.
+-- it once. A range of one id stands for equality, which GiST has no operator for without an extension;
+-- it ends at the id because behind the greatest one there is no bigint.
 create table features.user_features_past (
     user_id bigint not null,
     user_name text not null,
@@ -80,10 +81,12 @@ create table features.user_features_past (
     primary key (user_id, valid_from),
     constraint period_is_not_empty check (valid_from < valid_to),
     constraint periods_do_not_overlap exclude using gist (
-        int8range(user_id, user_id, '[]') with &&,
+        int8range(user_id - 1, user_id) with &&,
         tstzrange(valid_from, valid_to) with &&
     )
 );
+-- For moments of late, which few periods that are over reach.
+create index user_features_past_by_end on features.user_features_past (valid_to);
 comment on table features.user_features_past is
     'Grain: user and period that is over. Read user_features_history instead.';
 
@@ -178,9 +181,38 @@ create function features.user_features_as_of(moment timestamptz)
 returns setof features.user_features_history
 language sql stable parallel safe
 begin atomic
-    select *
-    from features.user_features_history
-    where valid_from <= moment and (valid_to is null or moment < valid_to);
+    -- Not from the view: its null for "lasts" would keep indexes on valid_to from being used.
+    select
+        user_id,
+        user_name,
+        total_experiments,
+        average_experiment_run_time,
+        average_compounds_per_experiment,
+        most_common_compound_id,
+        most_common_compound_name,
+        most_common_compound_experiments,
+        most_common_compound_ids,
+        valid_from,
+        valid_to,
+        run_id
+    from features.user_features_past
+    where valid_from <= moment and moment < valid_to
+    union all
+    select
+        user_id,
+        user_name,
+        total_experiments,
+        average_experiment_run_time,
+        average_compounds_per_experiment,
+        most_common_compound_id,
+        most_common_compound_name,
+        most_common_compound_experiments,
+        most_common_compound_ids,
+        updated_at,
+        null,
+        run_id
+    from features.user_features
+    where updated_at <= moment;
 end;
 comment on function features.user_features_as_of is 'Grain: user. The features as they stood then.';
 
@@ -209,25 +241,32 @@ left join (
 comment on view features.user_feature_report is
     'Grain: user. The features beside the average of the last loaded run.';
 
--- Roles belong to the whole server, so another database may have made them already.
+-- Roles belong to the whole server: another database may have made them, even at this moment.
 do $$
 declare
     wanted text;
 begin
     foreach wanted in array array['features_writer', 'features_reader'] loop
         if not exists (select from pg_roles where rolname = wanted) then
-            execute format('create role %I nologin', wanted);
+            begin
+                execute format('create role %I nologin', wanted);
+            exception
+                when duplicate_object or unique_violation then null;
+            end;
         end if;
     end loop;
+    -- For staging. Many administrators take it from public.
+    execute format('grant temporary on database %I to features_writer', current_database());
 end
 $$;
 
+-- What each role may do is all that it needs: history, for one, is only ever added to.
 revoke all on schema features from public;
 grant usage on schema features to features_writer, features_reader;
-grant select, insert, update, delete on
-    features.user_features, features.compound_features, features.user_features_past,
-    features.pipeline_runs, features.data_issues
+grant select, insert, update, delete on features.user_features, features.compound_features
 to features_writer;
+grant select, insert on features.user_features_past, features.data_issues to features_writer;
+grant select, insert, delete on features.pipeline_runs to features_writer;
 grant select on features.schema_version, features.user_features_history, features.user_feature_report
 to features_writer;
 grant select on

@@ -1,0 +1,124 @@
+"""From Airflow's terms to the pipeline's."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.utils.types import DagRunType
+
+from experiment_features.errors import ConfigurationError, DatabaseUnavailable
+
+DAGS = Path(__file__).parents[2] / "dags"
+STARTED_AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def run_context(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module, found as Airflow finds it."""
+    monkeypatch.syspath_prepend(str(DAGS))
+    import run_context
+
+    return run_context
+
+
+@pytest.fixture
+def context(dag: DAG, run_context: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The context of a task of a manual run with the default parameters."""
+    dag_run = SimpleNamespace(
+        run_id="manual__2026-11-22T02:00:00+00:00",
+        run_type=DagRunType.MANUAL,
+        start_date=STARTED_AT,
+        run_after=STARTED_AT,
+        conf={},
+    )
+    context = {"dag": dag, "task": dag.get_task("load"), "dag_run": dag_run}
+    context["params"] = dag.params.dump()
+    monkeypatch.setattr(run_context, "get_current_context", lambda: context)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("run_type", "run_id", "trigger"),
+    [
+        (DagRunType.SCHEDULED, "scheduled__2026-11-22T02:00:00+00:00", "scheduled"),
+        (DagRunType.MANUAL, "manual__2026-11-22T02:00:00+00:00", "manual"),
+        (DagRunType.MANUAL, "api__2026-11-22T02:00:00Z", "api"),
+        (DagRunType.ASSET_TRIGGERED, "asset_triggered__2026-11-22T02:00:00+00:00", "asset"),
+        (DagRunType.BACKFILL_JOB, "backfill__2026-11-22T02:00:00+00:00", "backfill"),
+        (DagRunType.OPERATOR_TRIGGERED, "trig__2026", "manual"),
+    ],
+)
+def test_every_kind_of_run_has_its_trigger(
+    run_context: Any, context: dict[str, Any], run_type: DagRunType, run_id: str, trigger: str
+) -> None:
+    """The ledger says how a run was started."""
+    context["dag_run"].run_type, context["dag_run"].run_id = run_type, run_id
+    run = run_context.pipeline_of_run().run
+    assert (run.run_id, run.trigger, run.started_at) == (run_id, trigger, STARTED_AT)
+
+
+def test_parameters_reach_the_pipeline(run_context: Any, context: dict[str, Any]) -> None:
+    """All of them: a parameter that nobody reads would be a promise broken."""
+    context["params"] |= {"engine": "duckdb", "max_rejected_percent": 3, "allow_empty": True}
+    context["params"] |= {"force": True}
+    pipeline = run_context.pipeline_of_run()
+    assert pipeline.engine == "duckdb"
+    assert pipeline.timeout_seconds == context["task"].execution_timeout.total_seconds()
+    run = pipeline.run
+    assert (run.max_rejected_percent, run.allow_empty, run.force) == (3, True, True)
+    assert run_context.source_of_run() == Path(context["params"]["source"])
+
+
+def test_workspace_is_the_runs_own_and_handed_on(
+    run_context: Any, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first task names it after the run, the others take what they are given."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_WORKSPACES", str(tmp_path))
+    workspace = str(run_context.pipeline_of_run().workspace)
+    assert Path(workspace).parent == tmp_path
+    context["dag_run"].run_id = "api__another"
+    assert str(run_context.pipeline_of_run().workspace) != workspace
+    assert str(run_context.pipeline_of_run(workspace).workspace) == workspace
+
+
+def test_unknown_parameters_are_named(run_context: Any, context: dict[str, Any]) -> None:
+    """Airflow lets them pass, and a misspelt limit must not go unnoticed."""
+    context["dag_run"].conf = {"source": "/drops", "max_rejected": 5}
+    with pytest.raises(
+        ConfigurationError, match=r"unknown parameter max_rejected: expected source"
+    ):
+        run_context.source_of_run()
+
+
+@pytest.mark.usefixtures("context")
+def test_missing_connection_says_where_to_add_it(
+    run_context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No retry would find the connection."""
+
+    def get_conn(_hook: PostgresHook) -> None:
+        raise AirflowNotFoundException
+
+    monkeypatch.setattr(PostgresHook, "get_conn", get_conn)
+    connect = run_context.pipeline_of_run().connect
+    with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_FEATURES_DB"), connect():
+        pass
+
+
+@pytest.mark.usefixtures("context")
+def test_database_that_is_away_is_a_transient_error(
+    run_context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the connection and the address."""
+    monkeypatch.setenv("AIRFLOW_CONN_FEATURES_DB", "postgres://reader@127.0.0.1:1/features")
+    connect = run_context.pipeline_of_run().connect
+    with (
+        pytest.raises(DatabaseUnavailable, match=r"database of features_db: .*127\.0\.0\.1"),
+        connect(),
+    ):
+        pass

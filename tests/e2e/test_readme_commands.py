@@ -1,0 +1,107 @@
+"""The README's commands, typed as they are written."""
+
+import json
+import re
+import subprocess
+from typing import Any
+
+import pytest
+
+from e2e.local_stack import ROOT, Stack
+
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+
+README = (ROOT / "README.md").read_text()
+
+
+def commands(heading: str) -> str:
+    """All shell blocks below a heading, as one script."""
+    _, section = re.split(rf"^#+ {heading}$", README, flags=re.MULTILINE)
+    section, *_ = re.split(r"^#+ ", section, maxsplit=1, flags=re.MULTILINE)
+    return "\n".join(re.findall(r"^```bash\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
+
+
+def type_in(stack: Stack, script: str) -> str:
+    """Run commands in the project's folder, and return what they print."""
+    script = script.replace("http://127.0.0.1:8080", stack.url).replace(
+        ".local/", f"{stack.local}/"
+    )
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env=stack.environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def objects(text: str) -> list[Any]:
+    """The JSON objects in a text, whatever stands between them."""
+    found, end = [], 0
+    while (start := text.find("{", end)) >= 0:
+        value, end = json.JSONDecoder().raw_decode(text, start)
+        found.append(value)
+    return found
+
+
+def test_demo_shows_everything(stack: Stack, loaded: dict[str, Any]) -> None:
+    """The result, the features, and where the UI is, in lines that fit a terminal."""
+    done = stack.run("demo.sh")
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) < 120
+    picture = re.findall(r"^```text\n(.*?)^```", README, re.DOTALL | re.MULTILINE)[0]
+    table = [line for line in picture.splitlines() if " | " in line]
+    assert len(table) > 2
+    assert set(table) <= {line.rstrip() for line in lines}
+    (result,) = objects(done.stdout)
+    assert result["users"] == loaded["users"]
+    assert f"({loaded['users']} rows)" in lines
+    password = json.loads((stack.local / "airflow" / "passwords.json").read_text())["admin"]
+    told = [" ".join(line.split()) for line in lines[-4:]]
+    assert told[0].endswith(f"Airflow's UI runs at {stack.url}")
+    assert told[1:3] == ["user admin", f"password {password}"]
+
+
+def test_scripts(stack: Stack, loaded: dict[str, Any]) -> None:
+    """The examples of the scripts, but for the stop at their end."""
+    *script, stop = commands("With the scripts").splitlines()
+    assert stop == "scripts/stop.sh"
+    printed = type_in(stack, "\n".join(script))
+    assert [result["status"] for result in objects(printed)] == ["unchanged", "loaded"]
+    assert f"({loaded['users']} rows)" in printed
+    assert f"({loaded['compounds']} rows)" in printed
+
+
+def test_curl(stack: Stack, loaded: dict[str, Any]) -> None:
+    """Log in, start, wait; then the two stable requests."""
+    run, *waited, state, result = objects(type_in(stack, commands("With curl")))
+    assert run["state"] == "queued"
+    assert {line["state"] for line in waited[:-1]} <= {"queued", "running"}
+    assert waited[-1]["state"] == state["state"] == "success"
+    assert waited[-1]["results"]["load"] == result["value"]
+    assert result["value"]["run_id"] == run["dag_run_id"]
+    assert result["value"]["users"] == loaded["users"]
+    (entry,) = stack.query(
+        "select trigger from features.pipeline_runs where run_id = %s", run["dag_run_id"]
+    )
+    assert entry["trigger"] == "api"
+
+
+def test_command_line(stack: Stack, loaded: dict[str, Any]) -> None:
+    """A dry run, the migration, and a load into the stack's own database."""
+    printed = type_in(stack, commands("Without Airflow"))
+    assert re.search(r"status +dry run", printed)
+    result = json.loads(printed.splitlines()[-1])
+    assert result["status"] in ("loaded", "unchanged")
+    assert result["users"] == loaded["users"]
+
+
+def test_issues_are_shown(stack: Stack) -> None:
+    """The example names each fault, as the role that may not see the rows."""
+    printed = type_in(stack, commands("What happens with bad input"))
+    assert "name is missing" in printed

@@ -1,0 +1,142 @@
+"""Runs of the pipeline in this process, and what they leave in a database."""
+
+import itertools
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from drops import Drop, Part, Row
+from experiment_features.config import Settings
+from experiment_features.database import connect
+from experiment_features.load import load
+from experiment_features.pipeline import Pipeline
+from experiment_features.runs import Run
+from experiment_features.workspace import Facts, Workspace
+from integration.servers import Database
+
+COMPOUNDS = {1: "Water", 2: "Ethanol", 3: "Methane"}
+
+_numbers = itertools.count(1)
+
+
+def make_drop(
+    users: Mapping[int, str],
+    experiments: Iterable[tuple[int, str, str]] = (),
+    compounds: Mapping[int, str] = COMPOUNDS,
+) -> Drop:
+    """A drop of users by id, experiments (user_id, compound ids, run time), compounds by id."""
+    rows = {
+        "users": [(str(i), name, "a@example.org", "2024-01-01") for i, name in users.items()],
+        "compounds": [(str(i), name, "C") for i, name in compounds.items()],
+        "user_experiments": [
+            (str(number), str(user_id), ids, run_time)
+            for number, (user_id, ids, run_time) in enumerate(experiments, start=1)
+        ],
+    }
+    return Drop(tuple(Part(table, "", tuple(map(Row, cells))) for table, cells in rows.items()))
+
+
+def new_run_id() -> str:
+    """The id of a run that has not been."""
+    return f"run_{os.getpid()}_{next(_numbers)}"
+
+
+def make_pipeline(database: Database | None, folder: Path, **options: Any) -> Pipeline:
+    """A pipeline with a workspace of its own in the folder, unless a run_id is given twice.
+
+    Options: those of Run, those of Pipeline, and those of Settings, all by their names.
+    """
+    run_id = options.pop("run_id", new_run_id())
+    settings = {
+        name: options.pop(name) for name in ("keep_days", "keep_workspace_days") if name in options
+    }
+    of_pipeline = {
+        name: options.pop(name) for name in ("engine", "timeout_seconds") if name in options
+    }
+    options = {"trigger": "manual", "started_at": datetime.now(UTC), **options}
+    return Pipeline(
+        run=Run(run_id=run_id, **options),
+        workspace=Workspace.of_run(folder, run_id),
+        connect=(lambda: connect(database.url())) if database else None,
+        settings=Settings(workspaces=folder, source_roots=(), **settings),
+        **{"engine": "pandas", **of_pipeline},
+    )
+
+
+def compute_drop(pipeline: Pipeline, source: Path) -> Pipeline:
+    """Runs all stages but the load."""
+    pipeline.extract(source)
+    pipeline.validate()
+    pipeline.transform()
+    return pipeline
+
+
+def run_drop(database: Database, source: Path, **options: Any) -> Facts:
+    """Runs all stages, as etl; the workspaces are beside the source. Returns the run's result."""
+    pipeline = make_pipeline(database, source.parent / "workspaces", **options)
+    return compute_drop(pipeline, source).load()
+
+
+def load_workspace(url: str, folder: Path) -> str:
+    """Loads a workspace that is prepared as a new run; returns the run's status."""
+    run = Run(run_id=new_run_id(), trigger="manual", started_at=datetime.now(UTC))
+    with connect(url) as connection:
+        status: str = load(connection, Workspace(folder), run, keep_days=90)["status"]
+    return status
+
+
+def load_experiments(database: Database, folder: Path, experiments: Mapping[int, int]) -> str:
+    """Loads users with so many experiments of one compound each, without reading a drop.
+
+    For tests of what loads leave behind: ten times faster than a run. Returns the run's id.
+    """
+    pipeline = make_pipeline(database, folder)
+    workspace = pipeline.workspace
+    workspace.fresh_folder(workspace.folder)
+    ran = [number or None for number in experiments.values()]
+    users = {
+        "user_id": pa.array(experiments, pa.int64()),
+        "user_name": pa.array([f"user {user_id}" for user_id in experiments], pa.string()),
+        "total_experiments": pa.array(experiments.values(), pa.int64()),
+        "average_experiment_run_time": pa.array([n and 1.0 for n in ran], pa.float64()),
+        "average_compounds_per_experiment": pa.array([n and 1.0 for n in ran], pa.float64()),
+        "most_common_compound_id": pa.array([n and 1 for n in ran], pa.int64()),
+        "most_common_compound_name": pa.array([n and "Water" for n in ran], pa.string()),
+        "most_common_compound_experiments": pa.array(ran, pa.int64()),
+        "most_common_compound_ids": pa.array([n and [1] for n in ran], pa.list_(pa.int64())),
+    }
+    total = sum(experiments.values())
+    compounds = {
+        "compound_id": pa.array([1], pa.int64()),
+        "compound_name": ["Water"],
+        "total_experiments": pa.array([total], pa.int64()),
+        "total_users": pa.array([sum(map(bool, ran))], pa.int64()),
+    }
+    pq.write_table(pa.table(users), workspace.features("user_features"))
+    pq.write_table(pa.table(compounds), workspace.features("compound_features"))
+    with workspace.stage("extract") as facts:
+        facts |= {"source": "made", "files": [], "is_unchanged": False}
+    with workspace.stage("validate") as facts:
+        facts |= {"rejected_rows": 0, "warnings": 0}
+    with workspace.stage("transform") as facts:
+        average = total / len(experiments) if experiments else None
+        facts |= {"users": len(experiments), "experiments": total, "compounds": 1}
+        facts |= {"average_experiments_per_user": average, "engine": "pandas"}
+    run_id: str = pipeline.load()["run_id"]
+    return run_id
+
+
+def features_of(database: Database, relation: str = "user_features") -> list[dict[str, Any]]:
+    """All rows of a relation, in the order of their first column."""
+    return database.query(f"select * from features.{relation} order by 1")  # noqa: S608
+
+
+def run_of(database: Database, run_id: str) -> dict[str, Any]:
+    """The ledger's entry of a run."""
+    (row,) = database.query("select * from features.pipeline_runs where run_id = %s", run_id)
+    return row

@@ -1,0 +1,288 @@
+"""The command line: results on standard output, messages on standard error, exit status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import experiment_features.load as load_module
+from experiment_features.__main__ import main
+from integration.running import features_of, make_drop
+from integration.servers import Database, Server
+
+ROOT = Path(__file__).parents[2]
+
+GOOD = make_drop({1: "Ann", 2: "Bob"}, [(1, "1;2", "10"), (2, "3", "0.5"), (2, "3", "")])
+FAULTY = make_drop({1: "Ann", 2: ""}, [(1, "1", "")])
+
+RESULT = [
+    "run_id",
+    "status",
+    "source",
+    "engine",
+    "users",
+    "experiments",
+    "compounds",
+    "average_experiments_per_user",
+    "rejected_rows",
+    "warnings",
+    "inserted",
+    "updated",
+    "deleted",
+    "unchanged",
+    "seconds",
+]
+
+
+def run_command(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of a command, run in this process."""
+    try:
+        status = main([str(argument) for argument in arguments])
+    except SystemExit as end:  # argparse
+        status = int(end.code or 0)
+    output, errors = capsys.readouterr()
+    assert "Traceback" not in errors
+    return status, output, errors
+
+
+class TestRun:
+    """`run`, from good to bad."""
+
+    def test_prints_the_result_as_json(
+        self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """One object on standard output, nothing else; twice is unchanged."""
+        command = ["run", GOOD.write(tmp_path), "--database-url", database.url(), "--json"]
+        status, output, errors = run_command(capsys, *command)
+        result = json.loads(output)
+        assert (status, errors, list(result)) == (0, "", RESULT)
+        assert (result["status"], result["inserted"], result["engine"]) == ("loaded", 2, "pandas")
+        assert list(result["seconds"]) == ["extract", "validate", "transform", "load"]
+        status, output, _ = run_command(capsys, *command)
+        assert (status, json.loads(output)["status"]) == (0, "unchanged")
+        _, output, _ = run_command(capsys, *command, "--force", "--engine", "duckdb")
+        result = json.loads(output)
+        assert (result["status"], result["unchanged"], result["engine"]) == ("loaded", 2, "duckdb")
+
+    def test_prints_the_result_for_people(
+        self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A line a figure; a path is no markup."""
+        source = GOOD.write(tmp_path / "[" / "bold]")
+        status, output, errors = run_command(
+            capsys, "run", source, "--database-url", database.url()
+        )
+        assert (status, errors) == (0, "")
+        assert "[/bold]" in "".join(output.split())
+        assert [line.split()[0] for line in output.splitlines() if line[1] != " "] == RESULT
+
+    def test_dry_run_needs_no_database(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Everything is computed, nothing is loaded."""
+        status, output, _ = run_command(capsys, "run", GOOD.write(tmp_path), "--dry-run", "--json")
+        result = json.loads(output)
+        assert (status, list(result)) == (0, RESULT)
+        assert (result["status"], result["users"], result["inserted"]) == ("dry run", 2, None)
+
+    def test_takes_the_url_from_the_environment(
+        self,
+        database: Database,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """So that a password is not in the list of processes."""
+        monkeypatch.setenv("DATABASE_URL", database.url())
+        status, _, _ = run_command(capsys, "run", GOOD.write(tmp_path))
+        assert status == 0
+        assert len(features_of(database)) == 2
+
+    @pytest.mark.parametrize(
+        ("options", "status"),
+        [(["--max-rejected-percent", "50"], 0), (["--max-rejected-percent", "49.9"], 1), ([], 1)],
+    )
+    def test_refuses_too_many_faulty_rows(
+        self,
+        options: list[str],
+        status: int,
+        database: Database,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Status 1, the shares of the tables, and where the issues are."""
+        command = ["run", FAULTY.write(tmp_path), "--database-url", database.url(), *options]
+        found, output, errors = run_command(capsys, *command)
+        assert found == status
+        assert len(features_of(database, "data_issues")) == 1
+        if status:
+            assert output == ""
+            assert "users 50.0% (1 of 2 rows)" in errors
+            assert "features.data_issues" in errors
+            assert database.value("select status from features.pipeline_runs") == "rejected"
+
+    def test_refuses_what_it_cannot_read(
+        self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Status 1 and one line; brackets in a path do no harm."""
+        source = tmp_path / "[/red]"
+        command = ["run", source, "--database-url", database.url()]
+        status, output, errors = run_command(capsys, *command)
+        assert (status, output, len(errors.splitlines())) == (1, "", 1)
+        assert errors.startswith(f"refused: the source {source} cannot be read")
+        make_drop({}).write(source)
+        status, _, errors = run_command(capsys, *command)
+        assert (status, "has no rows" in errors) == (1, True)
+        assert run_command(capsys, *command, "--allow-empty")[0] == 0
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            [],
+            ["load"],
+            ["run"],
+            ["run", "x"],
+            ["run", "x", "--dry-run", "--engine", "abacus"],
+            ["run", "x", "--dry-run", "--max-rejected-percent", "101"],
+            ["run", "x", "--dry-run", "--max-rejected-percent", "nan"],
+            ["run", "x", "--dry-run", "--max-rejected-percent", "many"],
+            ["run", "x", "--no-such"],
+            ["migrate"],
+        ],
+        ids=" ".join,
+    )
+    def test_wrong_usage_is_status_2(
+        self,
+        arguments: list[str],
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """With a line of usage."""
+        monkeypatch.delenv("DATABASE_URL", raising=False)
+        status, output, errors = run_command(capsys, *arguments)
+        assert (status, output) == (2, "")
+        assert errors.startswith("usage:")
+
+    def test_a_wrong_setting_is_status_1(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The message names the variable."""
+        monkeypatch.setenv("EXPERIMENT_FEATURES_KEEP_DAYS", "ever")
+        status, _, errors = run_command(capsys, "run", GOOD.write(tmp_path), "--dry-run")
+        assert status == 1
+        assert errors.startswith("refused: EXPERIMENT_FEATURES_KEEP_DAYS is 'ever'")
+
+
+class TestDatabaseTrouble:
+    """Status 3, whatever is wrong with the database."""
+
+    @pytest.mark.parametrize(
+        ("url", "message"),
+        [
+            ("postgresql://etl@/x?host=/nowhere", "cannot connect to the database: "),
+            ("postgresql://etl@127.0.0.1:9/x", "cannot connect to the database: "),
+            ("nonsense", "the database URL cannot be read"),
+        ],
+    )
+    def test_no_server(
+        self, url: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """One line; for `migrate` too."""
+        for command in (["run", GOOD.write(tmp_path)], ["migrate"]):
+            status, output, errors = run_command(capsys, *command, "--database-url", url)
+            assert (status, output, len(errors.splitlines())) == (3, "", 1)
+            assert errors.startswith(f"database: {message}")
+
+    def test_wrong_password(
+        self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """It is not repeated."""
+        url = database.url("locked", "wr0ng")
+        status, _, errors = run_command(capsys, "run", GOOD.write(tmp_path), "--database-url", url)
+        assert status == 3
+        assert "password authentication failed" in errors
+        assert "wr0ng" not in errors
+
+    def test_no_schema(
+        self, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The message is the way out."""
+        with server.database("bare", "template1") as bare:
+            source = GOOD.write(tmp_path)
+            status, _, errors = run_command(capsys, "run", source, "--database-url", bare.url())
+            assert (status, "run `python -m experiment_features migrate" in errors) == (3, True)
+            status, _, errors = run_command(capsys, "migrate", "--database-url", bare.url("keeper"))
+            assert (status, "the schema features is at revision" in errors) == (0, True)
+            assert run_command(capsys, "run", source, "--database-url", bare.url())[0] == 0
+
+    def test_a_server_that_crashes_meanwhile(
+        self,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """In the middle of the load: status 3, one line, and the next run succeeds."""
+        server = Server("18")
+        try:
+            with server.database("crashing") as database:
+                command = ["run", GOOD.write(tmp_path), "--database-url", database.url()]
+                enter = load_module.enter_run
+
+                def crash(*arguments: Any) -> None:
+                    server.stop("immediate")
+                    enter(*arguments)
+
+                with monkeypatch.context() as patch:
+                    patch.setattr(load_module, "enter_run", crash)
+                    status, output, errors = run_command(capsys, *command)
+                assert (status, output) == (3, "")
+                assert errors.startswith("database: cannot load run cli__")
+                assert len(errors.splitlines()) == 1
+                server.start()
+                assert features_of(database) == []
+                assert run_command(capsys, *command)[0] == 0
+        finally:
+            server.close()
+
+
+def test_as_a_process(database: Database, tmp_path: Path) -> None:
+    """The command as the documentation gives it."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "experiment_features", "run", GOOD.write(tmp_path)),
+            *("--database-url", database.url(), "--json"),
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "include")},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["inserted"] == 2
+
+
+def test_an_interrupt_ends_it_in_one_line(database: Database, tmp_path: Path) -> None:
+    """Control-C while it waits for another load."""
+    command = [sys.executable, "-m", "experiment_features", "run", GOOD.write(tmp_path)]
+    with database.connect("etl") as holder:
+        holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
+        with subprocess.Popen(
+            [*command, "--database-url", database.url()],
+            env={**os.environ, "PYTHONPATH": str(ROOT / "include")},
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            while not database.value("select count(*) from pg_locks where not granted"):
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (130, "")
+    assert errors.startswith("interrupted: ")
+    assert len(errors.splitlines()) == 1
+    assert features_of(database) == []

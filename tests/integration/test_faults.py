@@ -1,0 +1,266 @@
+"""Loads that are killed, cut off, or let loose at once leave a whole state, and nothing else.
+
+EXPERIMENT_FEATURES_KILLS=200 kills as often, with larger drops (20 is the default).
+"""
+
+import multiprocessing
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+from psycopg.rows import dict_row
+
+from drops import COLUMNS
+from experiment_features.__main__ import main
+from experiment_features.pipeline import Pipeline
+from integration.running import compute_drop, load_workspace, make_pipeline, new_run_id
+from integration.servers import Database, Server
+
+KILLS = int(os.environ.get("EXPERIMENT_FEATURES_KILLS", "20"))
+USERS = 10_000 if KILLS <= 20 else 30_000
+LOADS = 20
+
+# Processes in which everything is imported already, and no thread is running.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["experiment_features.__main__", "integration.running"])
+
+STATE = """
+select
+    (select string_agg(drop, '') from (
+        select distinct left(user_name, 1) as drop from features.user_features order by 1
+    ) as names) as user_drops,
+    (select count(*) from features.user_features) as users,
+    (select sum(total_experiments) from features.user_features) as experiments,
+    (select sum(hashtext(user_features::text || user_id)) from (
+        select user_id, user_name, total_experiments, average_experiment_run_time,
+            most_common_compound_ids
+        from features.user_features
+    ) as user_features) as hash,
+    (select string_agg(compound_name, ',' order by compound_id)
+        from features.compound_features) as compounds,
+    (select right(source, 1) from features.pipeline_runs
+        where status = 'loaded' order by finished_at desc limit 1) as source
+"""
+"""All that must fit together, in one statement."""
+
+
+def write_drop(folder: Path, name: str) -> Path:
+    """A drop, `A` or `B`: half of the users differ, some are only in one, so are compounds."""
+    source = folder / name
+    source.mkdir()
+    # Users that do not differ between the two drops are called U.
+    first = 1 if name == "A" else 1 + USERS // 20
+    users = range(first, first + USERS)
+    rows = {
+        "users": [f"{i},{name if i % 2 else 'U'}{i},u@example.org,2024-01-01" for i in users],
+        "compounds": [f"{i},{name}{i},C" for i in range(1, 21)],
+        "user_experiments": [
+            f"{2 * i + j},{i},{i % 10 + 1};{i % 7 + 11},{i % 100 + (name == 'B') * (i % 2)}.5"
+            for i in users
+            for j in range(2)
+        ],
+    }
+    for table, lines in rows.items():
+        header = ",".join(COLUMNS[table])
+        (source / f"{table}.csv").write_text("\n".join([header, *lines, ""]))
+    return source
+
+
+class Arena:
+    """A database, two drops, and what the database holds after each."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        """Loads both drops, and B last."""
+        self.database = database
+        self.folder = folder
+        self.sources = {name: write_drop(folder, name) for name in "AB"}
+        self.prepared: dict[str, Pipeline] = {}
+        self.states: dict[str, dict[str, Any]] = {}
+        for name, source in self.sources.items():
+            pipeline = make_pipeline(database, folder / "workspaces")
+            self.prepared[name] = compute_drop(pipeline, source)
+            started = time.monotonic()
+            self.load(name)
+            self.load_seconds = time.monotonic() - started
+            self.states[name] = self.state()
+        assert self.states["A"] != self.states["B"]
+
+    def load(self, name: str) -> dict[str, Any]:
+        """Loads a drop in this process, as a new run."""
+        pipeline = self.prepared[name]
+        return replace(pipeline, run=replace(pipeline.run, run_id=new_run_id())).load()
+
+    def state(self) -> dict[str, Any]:
+        """What the database holds."""
+        return self.database.query(STATE)[0]
+
+    def held(self) -> str:
+        """Which drop the database holds, wholly."""
+        state = self.state()
+        assert state in self.states.values(), f"{state} is neither of {self.states}"
+        return next(name for name, known in self.states.items() if known == state)
+
+    def other(self) -> str:
+        """The drop that the database does not hold."""
+        return "A" if self.held() == "B" else "B"
+
+    def forget_history(self) -> None:
+        """Removes all periods that are over."""
+        self.database.query("truncate features.user_features_past")
+
+    def assert_history_fits(self, *, changed: bool) -> None:
+        """Asserts that the periods closed since forget_history are those of one load, or none."""
+        past = self.database.query(
+            "select count(*) as rows, count(distinct valid_to) as moments, "
+            "count(*) filter (where valid_to <> updated_at) as gaps "
+            "from features.user_features_past left join features.user_features using (user_id)"
+        )[0]
+        assert (past["moments"], past["gaps"]) == (int(changed), 0)
+        assert (past["rows"] > USERS // 2) == changed
+
+    def start_load(self, name: str) -> BaseProcess:
+        """The command line, in a process of its own."""
+        command = ["run", str(self.sources[name]), "--database-url", self.database.url()]
+        process = PROCESSES.Process(target=main, args=(command,), daemon=True)
+        process.start()
+        return process
+
+    def await_load(self, process: BaseProcess) -> int:
+        """The server's process of the load, once it has begun."""
+        query = (
+            "select pid from pg_stat_activity "
+            "where application_name like 'experiment_features cli!_!_%' escape '!'"
+        )
+        deadline = time.monotonic() + 60
+        with self.database.connect(autocommit=True) as connection:
+            while True:
+                found = connection.execute(query).fetchone()
+                if found:
+                    return int(found[0])
+                assert process.is_alive(), "the load ended before it was seen"
+                assert time.monotonic() < deadline, "no load began within 60 s"
+
+    def await_silence(self) -> None:
+        """Returns when no load is left in the server, which may first have to notice."""
+        deadline = time.monotonic() + 60
+        while self.database.value(
+            "select count(*) from pg_stat_activity where datname = current_database() "
+            "and application_name like 'experiment_features%'"
+        ):
+            assert time.monotonic() < deadline, "the server still runs a killed load after 60 s"
+            time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """On a server of its own, which is crashed."""
+    server = Server("18")
+    try:
+        with server.database("arena") as database:
+            yield Arena(database, tmp_path_factory.mktemp("arena"))
+    finally:
+        server.close()
+
+
+@pytest.mark.timeout(60 + 60 * KILLS)
+@pytest.mark.parametrize(
+    ("fault", "times"),
+    [("process_killed", KILLS), ("session_terminated", KILLS // 5), ("server_crashed", KILLS // 5)],
+)
+def test_a_load_that_is_cut_short_has_not_happened(
+    fault: str, times: int, arena: Arena, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The database holds one drop or the other, wholly; the next load succeeds."""
+    rng = random.Random(fault)  # noqa: S311
+    outcomes = {"before": 0, "after": 0}
+    for _ in range(times):
+        before, target = arena.held(), arena.other()
+        arena.forget_history()
+        process = arena.start_load(target)
+        pid = arena.await_load(process)
+        time.sleep(rng.uniform(0, 1.1 * arena.load_seconds))
+        break_load(fault, arena, process, pid)
+        process.join(60)
+        arena.await_silence()
+        held = arena.held()
+        arena.assert_history_fits(changed=held != before)
+        outcomes["before" if held == before else "after"] += 1
+        result = arena.load(target)
+        assert (result["status"], arena.held()) == ("loaded", target)
+    with capsys.disabled():
+        print(f"\n{fault}: {times} times, {USERS:,} users; found the state {outcomes}")
+
+
+def break_load(fault: str, arena: Arena, process: BaseProcess, pid: int) -> None:
+    """Breaks a load in one of the ways that loads are broken."""
+    if fault == "process_killed":
+        process.kill()
+    elif fault == "session_terminated":
+        arena.database.query("select pg_terminate_backend(%s)", pid)
+    else:
+        arena.database.server.stop("immediate")
+        arena.database.server.start()
+
+
+@pytest.mark.timeout(60 + 60 * KILLS)
+def test_a_run_that_is_killed_at_any_time_has_not_happened(arena: Arena) -> None:
+    """Not only while it loads: reading, computing, connecting, or done already."""
+    rng = random.Random(1)  # noqa: S311
+    for _ in range(max(2, KILLS // 5)):
+        target = arena.other()
+        process = arena.start_load(target)
+        time.sleep(rng.uniform(0, 1 + arena.load_seconds))
+        process.kill()
+        process.join(60)
+        arena.await_silence()
+        arena.held()
+        arena.load(target)
+        assert arena.held() == target
+
+
+@pytest.mark.timeout(600)
+def test_many_loads_at_once_and_their_readers(
+    arena: Arena, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Readers see whole states only, and never wait; in the end there is one of the two."""
+    folders = []
+    for number in range(LOADS):
+        workspace = arena.prepared["AB"[number % 2]].workspace.folder
+        folders.append(shutil.copytree(workspace, arena.folder / f"copy_{number}"))
+    ends = time.monotonic() + 3
+    quiet = read_states(arena, lambda: time.monotonic() > ends)
+    with ProcessPoolExecutor(LOADS, PROCESSES) as pool:
+        url = arena.database.url()
+        loads = [pool.submit(load_workspace, url, folder) for folder in folders]
+        busy = read_states(arena, lambda: all(load.done() for load in loads))
+        assert [load.result() for load in loads] == ["loaded"] * LOADS
+    arena.held()
+    with capsys.disabled():
+        print(
+            f"\n{LOADS} loads of {USERS:,} users at once: slowest of {len(busy)} SELECTs "
+            f"{1000 * max(busy):.0f} ms, without loads {1000 * max(quiet):.0f} ms of {len(quiet)} "
+            f"(medians {1000 * median(busy):.0f} and {1000 * median(quiet):.0f} ms)"
+        )
+    assert max(busy) < 5, "a reader waited"
+
+
+def read_states(arena: Arena, is_over: Callable[[], bool]) -> list[float]:
+    """Reads until it is over; every state must be whole. Returns the seconds of each SELECT."""
+    seconds = []
+    with arena.database.connect("analyst", autocommit=True, row_factory=dict_row) as connection:
+        connection.execute("set lock_timeout = '100ms'")
+        while not is_over():
+            started = time.monotonic()
+            state = connection.execute(STATE).fetchone()
+            seconds.append(time.monotonic() - started)
+            assert state in arena.states.values()
+    return seconds

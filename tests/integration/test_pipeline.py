@@ -1,0 +1,134 @@
+"""Whole runs: what a drop must give, by the oracle, is what the database holds afterwards."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import oracle
+from comparison import COMPOUND_COLUMNS, USER_COLUMNS, assert_features
+from drops import HAND_OUT, Drop, drops
+from experiment_features.errors import DropRefused
+from experiment_features.workspace import Facts
+from integration.running import compute_drop, features_of, make_pipeline, run_drop, run_of
+from integration.servers import VERSIONS, Database, Server
+
+ROWS = (*USER_COLUMNS, "user_id")
+
+
+def assert_database_is(expected: oracle.Expected, database: Database, result: Facts) -> None:
+    """Asserts features, figures and issues of the last load."""
+    assert_features(expected, features_of(database), features_of(database, "compound_features"))
+    assert result["average_experiments_per_user"] == expected.average_experiments_per_user
+    assert result["rejected_rows"] == len(expected.rejected)
+    issues = database.query(
+        "select table_name, file_name, line_number, rule, severity from features.data_issues "
+        "where run_id = %s",
+        result["run_id"],
+    )
+    assert {tuple(row.values())[:4] for row in issues} == expected.issues
+    assert result["warnings"] == sum(row["severity"] == "warning" for row in issues)
+
+
+def count_changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, int]:
+    """What a load must say that it did, from the rows before and after it."""
+    old, new = (
+        {row["user_id"]: [row[n] for n in ROWS] for row in rows} for rows in (before, after)
+    )
+    kept = old.keys() & new.keys()
+    changed = sum(old[user_id] != new[user_id] for user_id in kept)
+    return {
+        "inserted": len(new) - len(kept),
+        "updated": changed,
+        "deleted": len(old) - len(kept),
+        "unchanged": len(kept) - changed,
+    }
+
+
+@pytest.mark.parametrize("server", VERSIONS, indirect=True)
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+def test_the_sample_drop(
+    engine: str, database: Database, sample_drop: Drop, tmp_path: Path
+) -> None:
+    """In the dialect of the published hand-out, on every engine and version."""
+    source = sample_drop.in_dialect(HAND_OUT).write(tmp_path / "drop")
+    result = run_drop(database, source, engine=engine)
+    assert_database_is(oracle.compute(source), database, result)
+    assert result["engine"] == engine
+    assert result["seconds"].keys() == {"extract", "validate", "transform", "load"}
+
+
+@pytest.mark.timeout(900)
+@given(
+    sequence=st.lists(drops(), min_size=1, max_size=3), engine=st.sampled_from(["pandas", "duckdb"])
+)
+@settings(
+    max_examples=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_any_sequence_of_drops(
+    sequence: list[Drop],
+    engine: str,
+    server_of: Callable[[str], Server],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Whatever was there before, the features become the drop's, and the counts are true.
+
+    A drop that cannot be read changes nothing.
+    """
+    folder = tmp_path_factory.mktemp("drops")
+    with server_of("18").database("sequence") as database:
+        for number, drop in enumerate(sequence):
+            source = drop.write(folder / str(number))
+            before = features_of(database)
+            options: dict[str, Any] = {"engine": engine, "max_rejected_percent": 100, "force": True}
+            try:
+                expected = oracle.compute(source)
+            except oracle.RefusedError:
+                with pytest.raises(DropRefused):
+                    run_drop(database, source, allow_empty=True, **options)
+                assert features_of(database) == before
+                continue
+            result = run_drop(database, source, allow_empty=True, **options)
+            assert_database_is(expected, database, result)
+            changes = count_changes(before, features_of(database))
+            assert {name: result[name] for name in changes} == changes
+            assert {name: run_of(database, result["run_id"])[name] for name in changes} == changes
+
+
+@pytest.mark.parametrize("stage", ["extract", "validate", "transform", "load"])
+def test_any_stage_can_be_run_again_with_all_behind_it(
+    stage: str, database: Database, sample_drop: Drop, tmp_path: Path
+) -> None:
+    """As when a task is cleared in Airflow: the same result, and no row is touched."""
+    source = sample_drop.write(tmp_path / "drop")
+    pipeline = compute_drop(make_pipeline(database, tmp_path / "workspaces"), source)
+    result = pipeline.load()
+    before = [features_of(database), features_of(database, "pipeline_runs")]
+    stages: list[Callable[[], Facts]] = [
+        lambda: pipeline.extract(source),
+        pipeline.validate,
+        pipeline.transform,
+        pipeline.load,
+    ]
+    for run_stage in stages[["extract", "validate", "transform", "load"].index(stage) :]:
+        again = run_stage()
+    assert again | {"seconds": 0} == result | {"seconds": 0}
+    assert [features_of(database), features_of(database, "pipeline_runs")] == before
+
+
+def test_both_engines_load_the_same_rows(
+    database: Database, sample_drop: Drop, tmp_path: Path
+) -> None:
+    """To the last bit: nothing differs, so nothing is written."""
+    source = sample_drop.write(tmp_path / "drop")
+    run_drop(database, source, engine="pandas")
+    before = {name: features_of(database, name) for name in ("user_features", "compound_features")}
+    result = run_drop(database, source, engine="duckdb", force=True)
+    assert (result["updated"], result["inserted"], result["deleted"]) == (0, 0, 0)
+    assert {name: features_of(database, name) for name in before} == before
+    assert set(COMPOUND_COLUMNS) <= set(before["compound_features"][0])

@@ -1,0 +1,143 @@
+"""The documentation names nothing that does not exist, and leaves out nothing that users need."""
+
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from experiment_features.rules import RULES
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+DOCUMENTS = sorted([README, ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+FOLDERS = sorted(
+    path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in (".git", ".local")
+)
+SETTING = re.compile(r"\b(?:EXPERIMENT_FEATURES|AIRFLOW|DATABASE)_[A-Z_]*[A-Z]\b")
+NOT_FOR_USERS = {  # what the scripts tell each other
+    *("EXPERIMENT_FEATURES_CLOCK", "EXPERIMENT_FEATURES_STACK", "EXPERIMENT_FEATURES_COMPONENT"),
+    *("AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_CONN_FEATURES_DB"),
+    "AIRFLOW_CONN_FEATURES_DB_READER",
+}
+TOOLS = {"curl", "date", "export", "readlink", "rm", "sed"}
+
+by_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS]
+)
+
+
+@cache
+def text_of(path: Path) -> str:
+    """The text of a file."""
+    return path.read_text()
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """The code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text_of(document), re.DOTALL | re.MULTILINE)
+
+
+def commands(document: Path) -> list[list[str]]:
+    """The words of every command in the shell blocks, without the variables set for it."""
+    lines = "".join(blocks(document, "bash")).replace("\\\n", " ").splitlines()
+    parts = [part for line in lines for part in re.split(r"\| |\$\(", re.sub("  +#.*", "", line))]
+    words = [re.sub(r"^\s*([A-Z_]+=\S*\s*)*", "", part).split() for part in parts]
+    return [command for command in words if command]
+
+
+def anchor(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@by_document
+def test_links_resolve(document: Path) -> None:
+    """Every relative link leads to a file that is there, and to a heading in it."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(document)):
+        if link.startswith("https://"):
+            continue
+        name, _, fragment = link.partition("#")
+        target = (document.parent / name).resolve() if name else document
+        assert target.is_relative_to(ROOT), link
+        assert target.exists(), link
+        if fragment:
+            headings = re.findall(r"^#+ (.+)$", text_of(target), re.MULTILINE)
+            assert fragment in map(anchor, headings), link
+
+
+@by_document
+def test_named_files_exist(document: Path) -> None:
+    """Whatever looks like a path of the project is one; `*` stands for any name."""
+    folders = "|".join(map(re.escape, FOLDERS))
+    for path in re.findall(rf"(?<![\w/.])(?:{folders})/[\w./*-]*", text_of(document)):
+        if not path.startswith((".venv/", ".local/")):
+            assert list(ROOT.glob(path.rstrip("./"))), path
+
+
+@by_document
+def test_commands_exist(document: Path) -> None:
+    """Every command is a script of the project, its Python, or a tool that everybody has."""
+    for words in commands(document):
+        program = words[0].removeprefix("./")
+        if program not in TOOLS and program != ".venv/bin/python":
+            assert (ROOT / program).stat().st_mode & 0o111, words
+
+
+@by_document
+def test_command_line_options_exist(document: Path) -> None:
+    """What the documentation passes to `python -m experiment_features` is taken."""
+    for words in commands(document):
+        if "experiment_features" in words:
+            command, *rest = words[words.index("experiment_features") + 1 :]
+            usage = help_of(command)
+            for option in (word for word in rest if word.startswith("--")):
+                assert option in usage, words
+
+
+@cache
+def help_of(command: str) -> str:
+    """What a command says about itself."""
+    return subprocess.run(
+        [sys.executable, "-m", "experiment_features", command, "--help"],
+        env={"PYTHONPATH": str(ROOT / "include"), "COLUMNS": "100"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_every_script_is_described() -> None:
+    """The README names each script that is there."""
+    scripts = {f"scripts/{path.name}" for path in (ROOT / "scripts").glob("*.sh")}
+    described = set(re.findall(r"scripts/\w+\.sh", text_of(README)))
+    assert described == scripts - {"scripts/local_env.sh"}
+
+
+def test_every_setting_is_described() -> None:
+    """The README names each variable that the code reads, and .env.example those of a project."""
+    code = [*ROOT.glob("scripts/*"), *ROOT.glob("include/experiment_features/**/*.py")]
+    read = {
+        name
+        for path in code
+        if path.is_file()
+        for name in SETTING.findall(text_of(path))
+        if "__" not in name
+    }
+    described = set(SETTING.findall(text_of(README)))
+    assert described - NOT_FOR_USERS == read - NOT_FOR_USERS
+    per_call = {"DATABASE_URL", "EXPERIMENT_FEATURES_WORKSPACES"}
+    assert (
+        set(SETTING.findall(text_of(ROOT / ".env.example"))) == described - NOT_FOR_USERS - per_call
+    )
+
+
+@by_document
+def test_rules_exist(document: Path) -> None:
+    """A rule that is named in the documentation is one of the contract's."""
+    endings = "missing|invalid|repeated|unknown|out_of_range|in_future|fields|quotes|nul_byte"
+    names = {rule.name for rule in RULES}
+    for name in re.findall(rf"`([a-z_]+_(?:{endings}))`", text_of(document)):
+        assert name in names, name

@@ -1,0 +1,118 @@
+"""Which folders a run may read: who triggers a run names one, and the roots are the limit."""
+
+from pathlib import Path
+
+import pytest
+
+from experiment_features.errors import ConfigurationError
+from experiment_features.source import resolve_source
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A root with a drop in it, beside folders that no run may read."""
+    for name in ("data/drop/part", "data-evil/drop", "secret"):
+        (tmp_path / name).mkdir(parents=True)
+    links = {"data/out": "secret", "data/drop/up": ".", "data/in": "data/drop", "door": "data"}
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(tmp_path / target)
+    return tmp_path / "data"
+
+
+def named(source: str, data: Path) -> str:
+    """The source, with the test's own folder for {top}."""
+    return source.format(top=data.parent)
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [
+        pytest.param("{top}/data/drop", "drop", id="path"),
+        pytest.param("{top}/data", ".", id="the_root_itself"),
+        pytest.param("{top}/data/", ".", id="slash_at_the_end"),
+        pytest.param("{top}/data/drop/../drop/part", "drop/part", id="dots_that_stay_inside"),
+        pytest.param("{top}/secret/../data/drop", "drop", id="dots_that_come_back"),
+        pytest.param("{top}/data/in", "drop", id="link_that_stays_inside"),
+        pytest.param("{top}/door/drop", "drop", id="link_that_leads_in"),
+        pytest.param("{top}/data/tomorrow", "tomorrow", id="not_there_yet"),
+        pytest.param("drop", "drop", id="relative"),
+        pytest.param("./drop/part", "drop/part", id="relative_with_dot"),
+        pytest.param("file://{top}/data/drop", "drop", id="uri"),
+        pytest.param("file://localhost{top}/data/drop", "drop", id="uri_of_this_host"),
+        pytest.param("FILE://{top}/data/dr%6Fp", "drop", id="uri_with_escapes"),
+    ],
+)
+def test_what_lies_in_a_root_is_found(source: str, folder: str, data: Path) -> None:
+    """Links and dots are followed first; the answer has neither."""
+    assert resolve_source(named(source, data), [str(data)]) == (data / folder).resolve()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("/etc", id="elsewhere"),
+        pytest.param("/", id="everything"),
+        pytest.param("{top}", id="parent"),
+        pytest.param("{top}/data/../secret", id="dots"),
+        pytest.param("{top}/data/drop/../../secret", id="dots_further_down"),
+        pytest.param("../secret", id="relative_dots"),
+        pytest.param("drop/../../secret", id="relative_dots_further_down"),
+        pytest.param("{top}/data/out", id="link"),
+        pytest.param("{top}/data/drop/up/secret", id="link_above_the_root"),
+        pytest.param("out", id="relative_link"),
+        pytest.param("{top}/data-evil", id="same_beginning"),
+        pytest.param("{top}/data-evil/drop", id="same_beginning_further_down"),
+        pytest.param("file:///etc", id="uri"),
+        pytest.param("file://{top}/data/%2e%2e/secret", id="uri_with_escaped_dots"),
+        pytest.param("file://{top}/data%2f..%2fsecret", id="uri_with_escaped_slashes"),
+        pytest.param("nowhere", id="relative_name_in_no_root"),
+        pytest.param("~", id="home"),
+    ],
+)
+def test_what_lies_outside_is_refused(source: str, data: Path) -> None:
+    """The message names the source, the roots, and the setting that changes them."""
+    with pytest.raises(ConfigurationError) as refusal:
+        resolve_source(named(source, data), [str(data)])
+    message = str(refusal.value)
+    assert repr(named(source, data)) in message
+    assert str(data) in message
+    assert "EXPERIMENT_FEATURES_SOURCE_ROOTS" in message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "file://elsewhere{top}/data/drop",
+        "file://127.0.0.1{top}/data/drop",
+        "http://localhost{top}/data/drop",
+        "https://example.org/drop",
+        "s3://lab@drops/2026",
+        "ftp://example.org/drop",
+    ],
+)
+def test_other_hosts_and_schemes_are_refused(source: str, data: Path) -> None:
+    """Nothing is read from another machine, whatever its path is called."""
+    with pytest.raises(ConfigurationError, match="is not on this machine: expected a path"):
+        resolve_source(named(source, data), [str(data)])
+
+
+def test_nul_bytes_are_refused(data: Path) -> None:
+    """The system's own error would not say whose fault it is."""
+    with pytest.raises(ConfigurationError, match="NUL byte"):
+        resolve_source(f"{data}\0/etc", [str(data)])
+
+
+def test_every_root_counts(data: Path) -> None:
+    """A relative name is the first root's that has it; roots may be URIs and links."""
+    other = data.parent / "data-evil"
+    (other / "late").mkdir()
+    roots = [f"file://{data.parent}/door", str(other)]
+    assert resolve_source("drop", roots) == (data / "drop").resolve()
+    assert resolve_source("late", roots) == (other / "late").resolve()
+    assert resolve_source(str(other / "drop"), roots) == (other / "drop").resolve()
+
+
+def test_without_roots_nothing_is_read(data: Path) -> None:
+    """An installation that names no root allows none."""
+    with pytest.raises(ConfigurationError, match="lies outside"):
+        resolve_source(str(data / "drop"), [])

@@ -1,0 +1,134 @@
+"""Validate: issues that tell everything, and drops with too many of them."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from experiment_features.engines import choose_engine
+from experiment_features.errors import ConfigurationError, DropRejected
+from experiment_features.extract import extract
+from experiment_features.validate import validate
+from experiment_features.workspace import Facts, Workspace
+
+TODAY = date(2026, 11, 22)
+
+USERS = "user_id,name,email,signup_date\n1,Ann,ann@example.org,2024-01-01\n"
+COMPOUNDS = "compound_id,compound_name,compound_structure\n1,Water,H2O\n"
+EXPERIMENTS = "experiment_id,user_id,experiment_compound_ids,experiment_run_time\n1,1,1,2.50\n"
+
+
+def check(
+    folder: Path,
+    users: str = USERS,
+    compounds: str = COMPOUNDS,
+    user_experiments: str = EXPERIMENTS,
+    *,
+    limit: float = 100,
+    engine: str = "pandas",
+) -> tuple[Facts, list[dict[str, Any]]]:
+    """Facts and issues of a drop of one file per table."""
+    tables = {"users": users, "compounds": compounds, "user_experiments": user_experiments}
+    source = folder / "source"
+    source.mkdir()
+    for table, text in tables.items():
+        (source / f"{table}.csv").write_bytes(text.encode())
+    workspace = Workspace(folder / "workspace")
+    extract(source, workspace)
+    chosen = choose_engine(engine, 1, folder / "spill")
+    facts = validate(workspace, chosen, max_rejected_percent=limit, today=TODAY)
+    return facts, pq.read_table(workspace.issues).to_pylist()
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+def test_a_row_with_several_faults_lists_them_all(engine: str, tmp_path: Path) -> None:
+    """Errors and warnings of one row stand side by side; the row is rejected once."""
+    facts, issues = check(tmp_path, USERS + "x, ,nobody,2024-13-01\n", engine=engine)
+    assert [(i["line_number"], i["severity"], i["rule"], i["value"]) for i in issues] == [
+        (3, "warning", "email_invalid", "nobody"),
+        (3, "error", "name_missing", None),
+        (3, "warning", "signup_date_invalid", "2024-13-01"),
+        (3, "error", "user_id_invalid", "x"),
+    ]
+    assert facts["rejected"] == {"users": 1, "compounds": 0, "user_experiments": 0}
+    assert (facts["rejected_rows"], facts["warnings"]) == (1, 2)
+
+
+def test_an_issue_tells_everything(tmp_path: Path) -> None:
+    """File, line, rule, column, value and message, and the row as it was written."""
+    _, (issue,) = check(tmp_path, user_experiments=EXPERIMENTS + '\n 007 ,\t"9"\t, 1; 1;,02.50\n')
+    assert json.loads(issue.pop("raw_row")) == {
+        "experiment_id": "007",
+        "user_id": "9",
+        "experiment_compound_ids": "1; 1;",
+        "experiment_run_time": "02.50",
+    }
+    assert issue == {
+        "severity": "error",
+        "table_name": "user_experiments",
+        "file_name": "user_experiments.csv",
+        "line_number": 4,
+        "rule": "user_id_unknown",
+        "column_name": "user_id",
+        "value": "9",
+        "message": "no valid row of users has this user_id",
+    }
+
+
+@pytest.mark.parametrize(
+    "run_time", ["0", "7", "39.5", "39.50", "0.001", "1e3", "12345678901.123", "0.1234567890123"]
+)
+def test_a_raw_row_is_spelled_as_it_was_written(run_time: str, tmp_path: Path) -> None:
+    """Cells that were typed give their spelling back."""
+    _, (issue,) = check(tmp_path, user_experiments=f"{EXPERIMENTS}+2,9,1;1,{run_time}\n")
+    assert list(json.loads(issue["raw_row"]).values()) == ["+2", "9", "1;1", run_time]
+
+
+def test_a_row_that_cannot_be_taken_apart_shows_its_line(tmp_path: Path) -> None:
+    """Nothing is lost of a row whose cells are not known."""
+    _, issues = check(tmp_path, USERS + '2,Bob\n3,"Cy"d,c@d.e,2024-01-01\n4,D\0i,d@e.f,\n')
+    assert [(i["rule"], json.loads(i["raw_row"])) for i in issues] == [
+        ("too_few_fields", {"line": "2,Bob"}),
+        ("malformed_quotes", {"line": '3,"Cy"d,c@d.e,2024-01-01'}),
+        ("nul_byte", {"user_id": "4", "name": "D�i", "email": "d@e.f", "signup_date": None}),
+        ("signup_date_invalid", {"user_id": "4", "name": "D�i", "email": "d@e.f", "signup_date": None}),
+    ]  # fmt: skip
+
+
+def test_an_id_is_repeated_also_behind_a_rejected_row(tmp_path: Path) -> None:
+    """Seen before means seen in an earlier row, valid or not; torn rows have no id."""
+    _, issues = check(
+        tmp_path, USERS + "2,,a@b.c,2024-01-01\n2,Bob,a@b.c,2024-01-01\n3,x\n3,C,a@b.c,2024-01-01\n"
+    )
+    assert [(i["line_number"], i["rule"]) for i in issues] == [
+        (3, "name_missing"),
+        (4, "user_id_repeated"),
+        (5, "too_few_fields"),
+    ]
+
+
+def test_too_many_rejected_rows_stop_the_run(tmp_path: Path) -> None:
+    """The limit counts per table, and the issues are kept."""
+    users = (
+        USERS
+        + "".join(f"{i},U,u@v.w,2024-01-01\n" for i in range(2, 10))
+        + "x,Y,y@z.a,2024-01-01\n"
+    )
+    facts, issues = check(tmp_path, users, limit=10)
+    assert facts["rejected"]["users"] == len(issues) == 1
+    (tmp_path / "again").mkdir()
+    with pytest.raises(DropRejected) as rejection:
+        check(tmp_path / "again", users, limit=9.9)
+    assert "(9.9) allows: users 10.0% (1 of 10 rows), compounds 0.0%" in str(rejection.value)
+    assert (tmp_path / "again" / "workspace" / "validate.json").exists()
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    """The message lists the engines there are."""
+    with pytest.raises(
+        ConfigurationError, match="engine is 'abacus': expected one of auto, pandas"
+    ):
+        choose_engine("abacus", 1, Path())
