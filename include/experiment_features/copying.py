@@ -1,6 +1,6 @@
 """COPY: Arrow batches into PostgreSQL, some ten times faster than rows one by one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,18 +16,28 @@ _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 def copy_batches(
-    connection: Connection, statement: sql.SQL, batches: Iterable[pa.RecordBatch]
+    connection: Connection,
+    table: sql.Identifier,
+    columns: Sequence[str],
+    batches: Iterable[pa.RecordBatch],
 ) -> int:
-    r"""Streams Arrow batches into ``statement``, a COPY ... FROM STDIN in the text format.
+    r"""Streams Arrow batches of numbers, texts and lists of numbers into a table.
 
-    Not in CSV: until version 18, PostgreSQL takes a line ``\.`` for the end of the data even within
-    quotes, so a name could cut a load short.
+    In COPY's text format, not in CSV: until version 18, PostgreSQL takes a line ``\.`` for the end
+    of the data even within quotes, so a name could cut a load short.
+
+    Args:
+        connection: in a transaction, or not.
+        table: the table.
+        columns: the columns of the table, in the order of the batches' own.
+        batches: the rows.
 
     Returns:
         The number of rows copied.
     """
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
     with connection.cursor() as cursor:
-        with cursor.copy(statement) as copy:
+        with cursor.copy(sql.SQL("copy {} ({}) from stdin").format(table, names)) as copy:
             for batch in batches:
                 if batch.num_rows:
                     copy.write(_spell_rows(batch))
@@ -36,17 +46,24 @@ def copy_batches(
 
 def _spell_rows(batch: pa.RecordBatch) -> bytes:
     """The rows as COPY's text format: a line per row, tabs between the fields."""
-    fields = [_spell_fields(column) for column in batch.columns]
-    lines = pc.binary_join_element_wise(*fields, pa.scalar("\t", _TEXT))
+    fields = [pc.fill_null(_spell_fields(column), _NULL) for column in batch.columns]
+    lines = pc.binary_join_element_wise(*fields, _text("\t"))
     # One list of all lines, joined: Python never sees a single row.
     every_line = pa.LargeListArray.from_arrays(pa.array([0, len(lines)], pa.int64()), lines)
-    text: Any = pc.binary_join(every_line, pa.scalar("\n", _TEXT))[0].as_buffer()
+    text: Any = pc.binary_join(every_line, _text("\n"))[0].as_buffer()
     return bytes(text) + b"\n"
 
 
 def _spell_fields(column: pa.Array) -> pa.Array:
-    is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        items = pc.binary_join(pc.cast(column, pa.large_list(_TEXT)), _text(","))
+        return pc.binary_join_element_wise(_text("{"), items, _text("}"), _text(""))
     fields = pc.cast(column, _TEXT)
-    for sign, escape in _ESCAPES.items() if is_text else ():
-        fields = pc.replace_substring(fields, sign, escape)
-    return pc.fill_null(fields, _NULL)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        for sign, escape in _ESCAPES.items():
+            fields = pc.replace_substring(fields, sign, escape)
+    return fields
+
+
+def _text(text: str) -> pa.Scalar:
+    return pa.scalar(text, _TEXT)

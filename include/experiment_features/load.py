@@ -5,10 +5,9 @@ and whatever users hang on the tables (views, grants, foreign keys) stays.
 """
 
 import logging
-from collections.abc import Iterator
 from datetime import datetime
 
-import pyarrow as pa
+import pyarrow.parquet as pq
 from psycopg import sql
 
 from experiment_features.copying import copy_batches
@@ -19,7 +18,6 @@ from experiment_features.database import (
     load_transaction,
     read_sql,
 )
-from experiment_features.duck import open_duckdb
 from experiment_features.runs import (
     Run,
     enter_run,
@@ -135,19 +133,10 @@ def _count_written(changes: dict[str, int]) -> int:
 def _stage(connection: Connection, workspace: Workspace, relation: str) -> int:
     """Copies a relation of the workspace into its staging table; returns the number of rows."""
     connection.execute(read_sql(f"stage_{relation}"))
-    rows = _rows_to_stage(workspace, relation)
-    count = copy_batches(connection, read_sql(f"copy_{relation}"), rows)
-    connection.execute(
-        sql.SQL("analyze {}").format(sql.Identifier(f"staged_{relation}"))
-    )  # temporary tables have no statistics, and the planner would take nested loops
+    staging = sql.Identifier(f"staged_{relation}")
+    with pq.ParquetFile(workspace.features(relation)) as rows:
+        batches = rows.iter_batches(BATCH_ROWS)
+        count = copy_batches(connection, staging, rows.schema_arrow.names, batches)
+    # Temporary tables have no statistics, and the planner would take nested loops.
+    connection.execute(sql.SQL("analyze {}").format(staging))
     return count
-
-
-def _rows_to_stage(workspace: Workspace, relation: str) -> Iterator[pa.RecordBatch]:
-    """The rows of a relation, with lists spelled as PostgreSQL's COPY reads them."""
-    with open_duckdb() as database:
-        rows = database.execute(
-            read_sql(f"read_{relation}").as_string(),
-            {"path": str(workspace.features(relation))},
-        )
-        yield from rows.to_arrow_reader(BATCH_ROWS)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
@@ -160,15 +161,19 @@ def enter_run(
         },
     )
     if workspace.issues.exists() and facts["status"] != "unchanged":
-        issues = pq.ParquetFile(workspace.issues)
+        _copy_issues(connection, workspace, run)
+
+
+def _copy_issues(connection: Connection, workspace: Workspace, run: Run) -> None:
+    with pq.ParquetFile(workspace.issues) as issues:
+        names = ["run_id", *issues.schema_arrow.names]
         batches = (
             pa.RecordBatch.from_arrays(
-                [pa.repeat(run.run_id, len(batch)), *batch.columns],
-                names=["run_id", *batch.schema.names],
+                [pa.repeat(run.run_id, len(batch)), *batch.columns], names=names
             )
             for batch in issues.iter_batches()
         )
-        copy_batches(connection, read_sql("copy_issues"), batches)
+        copy_batches(connection, sql.Identifier("features", "data_issues"), names, batches)
 
 
 def forget_old_runs(connection: Connection, keep_days: int) -> None:

@@ -44,7 +44,8 @@ def copy_rows(server: Server, schema: pa.Schema, rows: list[tuple[Any, ...]]) ->
     batches = pa.Table.from_arrays(columns, schema=schema).to_batches(max_chunksize=3)
     with server.connect("postgres") as connection:
         connection.execute(f"create temporary table copied ({types})")
-        assert copy_batches(connection, sql.SQL("copy copied from stdin"), batches) == len(rows)
+        copied = copy_batches(connection, sql.Identifier("copied"), schema.names, batches)
+        assert copied == len(rows)
         return connection.execute("table copied").fetchall()
 
 
@@ -53,6 +54,7 @@ SQL_TYPES = {
     pa.float64(): "double precision",
     pa.string(): "text",
     pa.large_string(): "text",
+    pa.list_(pa.int64()): "bigint[]",
 }
 SCHEMA = pa.schema({"number": pa.int64(), "mean": pa.float64(), "name": pa.string()})
 
@@ -72,6 +74,13 @@ def test_nulls_are_not_empty_texts(server: Server) -> None:
     """NULL and the empty text stay apart, at the edges and in rows of nothing else."""
     rows = [(None, None, None), (1, None, ""), (None, 0.5, None), (None, None, "")]
     assert copy_rows(server, SCHEMA, rows) == rows
+
+
+def test_lists_arrive_in_order(server: Server) -> None:
+    """Of none, one, or many items; NULL is not the empty list."""
+    schema = pa.schema({"ids": pa.list_(pa.int64()), "number": pa.int64()})
+    rows = [([3, 1, 2**63 - 1], 1), ([], 2), (None, 3), ([-5], None)]
+    assert copy_rows(server, schema, rows) == rows
 
 
 def test_large_texts_arrive_whole(server: Server) -> None:

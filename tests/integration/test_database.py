@@ -9,12 +9,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from experiment_features import migrations
 from experiment_features.database import connect, migrate
 from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
-from integration.running import make_drop, run_drop
+from integration.running import features_of, make_drop, run_drop
 from integration.servers import VERSIONS, Database, Server
 
 every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
+
+VERSIONS_FOLDER = Path(migrations.__file__).parent / "versions"
 
 RELATIONS = {
     "user_features": "r",
@@ -27,6 +30,23 @@ RELATIONS = {
     "schema_version": "r",
 }
 DROP = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")])
+
+
+REVISIONS = sorted(path.stem[:4] for path in VERSIONS_FOLDER.glob("[0-9]*.py"))
+DATA = """
+insert into features.user_features (user_id, user_name, total_experiments, run_id, updated_at)
+values (1, 'Ann', 0, 'old', '2026-01-02');
+insert into features.user_features_past
+    (user_id, user_name, total_experiments, run_id, valid_from, valid_to)
+values (1, 'An', 0, 'old', '2026-01-01', '2026-01-02');
+insert into features.pipeline_runs
+    (run_id, trigger, source, source_files, parameters, definition_version, status, started_at,
+    finished_at)
+values ('old', 'cli', 'x', '[]', '{}', 1, 'loaded', '2026-01-01', '2026-01-02');
+insert into features.data_issues
+values ('old', 'error', 'users', 'users.csv', 2, 'name_missing', 'name', null, 'x', '{}')
+"""
+"""Rows of the first revision, which all later ones must take over."""
 
 
 @pytest.fixture
@@ -69,6 +89,23 @@ class TestMigrate:
         migrate(database.url("keeper"))
         assert database.value("select count(*) from features.user_features") == 1
         assert database.value("select count(*) from features.data_issues") == 1
+
+    @pytest.mark.parametrize("revision", REVISIONS)
+    def test_upgrades_every_revision_with_its_data(
+        self, revision: str, empty: Database, tmp_path: Path
+    ) -> None:
+        """A database of any version becomes this one's; rows and roles are as they were."""
+        migrate(empty.url("keeper"), revision)
+        empty.query(DATA)
+        migrate(empty.url("keeper"))
+        assert [row["user_name"] for row in features_of(empty)] == ["Ann"]
+        assert [row["user_name"] for row in features_of(empty, "user_features_history")] == [
+            "An",
+            "Ann",
+        ]
+        source = DROP.write(tmp_path / "drop")
+        assert run_drop(empty, source, max_rejected_percent=50)["updated"] == 1
+        assert len(features_of(empty, "user_features_history")) == 3
 
     def test_several_at_once(self, server: Server) -> None:
         """In one database they wait for each other; in two they share the roles."""

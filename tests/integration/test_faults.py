@@ -14,19 +14,21 @@ from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from psycopg.rows import dict_row
 
 from drops import COLUMNS
 from experiment_features.__main__ import main
-from experiment_features.pipeline import Pipeline
 from integration.running import compute_drop, load_workspace, make_pipeline, new_run_id
 from integration.servers import Database, Server
 
+if TYPE_CHECKING:
+    from experiment_features.pipeline import Pipeline
+
 KILLS = int(os.environ.get("EXPERIMENT_FEATURES_KILLS", "20"))
-USERS = 10_000 if KILLS <= 20 else 30_000
+USERS = 4_000 if KILLS <= 20 else 10_000
 LOADS = 20
 
 # Processes in which everything is imported already, and no thread is running.

@@ -1,2 +1,0 @@
--- Fills the staging of compound features. Grain: compound.
-copy staged_compound_features from stdin

@@ -1,2 +1,0 @@
--- Fills the staging of user features. Grain: user.
-copy staged_user_features from stdin
