@@ -1,5 +1,6 @@
 """From Airflow's terms to the pipeline's: the only place that knows both."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -80,6 +81,8 @@ def source_of_run() -> Path:
 @contextmanager
 def _connect() -> Iterator[Connection]:
     """Opens the Airflow connection ``features_db``."""
+    # libpq waits for minutes for a host that does not answer; the connection's own setting wins.
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
     try:
         with database_errors(f"connect to the database of {CONNECTION_ID}"):
             connection = PostgresHook(CONNECTION_ID).get_conn()

@@ -123,14 +123,14 @@ def _run(options: argparse.Namespace) -> int:
         options.fail("the argument --database-url is required, but for a --dry-run")
     url = None if options.dry_run else options.database_url
     with _pipeline(options, url) as pipeline:
-        result = _run_stages(pipeline, options.source)
+        result = _run_stages(pipeline, options.source.absolute())
     _print_result(result, as_json=options.json)
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
     with _pipeline(options, None) as pipeline:
-        pipeline.extract(options.source)
+        pipeline.extract(options.source.absolute())
         refusal = None
         try:
             pipeline.validate()

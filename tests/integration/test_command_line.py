@@ -281,11 +281,16 @@ def test_an_interrupt_ends_it_in_one_line(database: Database, tmp_path: Path) ->
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            # Where the tests run in the background, SIGINT is ignored, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process:
-            while not database.value("select count(*) from pg_locks where not granted"):
-                assert process.poll() is None
-            process.send_signal(signal.SIGINT)
-            output, errors = process.communicate(timeout=30)
+            try:
+                while not database.value("select count(*) from pg_locks where not granted"):
+                    assert process.poll() is None
+                process.send_signal(signal.SIGINT)
+                output, errors = process.communicate(timeout=30)
+            finally:
+                process.kill()
     assert (process.returncode, output) == (130, "")
     assert errors.startswith("interrupted: ")
     assert len(errors.splitlines()) == 1

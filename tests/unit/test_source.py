@@ -116,3 +116,30 @@ def test_without_roots_nothing_is_read(data: Path) -> None:
     """An installation that names no root allows none."""
     with pytest.raises(ConfigurationError, match="lies outside"):
         resolve_source(str(data / "drop"), [])
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "{top}/data-evil/compounds.csv"])
+def test_a_link_inside_a_drop_does_not_lead_out(target: str, data: Path) -> None:
+    """A file of the drop that is a link to elsewhere would be quoted in messages and issues."""
+    (data.parent / "data-evil" / "compounds.csv").touch()
+    (data / "drop" / "compounds.csv").symlink_to(named(target, data))
+    with pytest.raises(
+        ConfigurationError, match=r"compounds\.csv in the source .* is a link"
+    ) as out:
+        resolve_source("drop", [str(data)])
+    assert "root:" not in str(out.value)
+    assert resolve_source("drop", [str(data), "/"]) == (data / "drop").resolve()
+
+
+def test_a_link_inside_a_drop_may_stay_inside(data: Path) -> None:
+    """Links within the roots are no harm."""
+    (data / "drop" / "users.csv").symlink_to(data / "drop" / "real.csv")
+    assert resolve_source("drop", [str(data)]) == (data / "drop").resolve()
+
+
+@pytest.mark.parametrize("source", ["loop", pytest.param("x" * 5000, id="long")])
+def test_what_cannot_be_followed_is_refused(source: str, data: Path) -> None:
+    """A loop of links, or a name too long for the system, gives a message and no traceback."""
+    (data / "loop").symlink_to(data / "loop")
+    with pytest.raises(ConfigurationError):
+        resolve_source(source, [str(data)])
