@@ -378,7 +378,6 @@ def test_hostile_raw_rows_arrive_readable(database: Database, tmp_path: Path) ->
     }
 
 
-@pytest.mark.xfail(strict=True, reason="sql/describe_issues.sql takes the text for a NUL byte")
 def test_a_raw_row_may_spell_out_the_escape_of_nul(database: Database, tmp_path: Path) -> None:
     """The six characters of JSON's escape are text like any other."""
     source = make_drop({1: "Ann", -1: ESCAPE}).write(tmp_path / "drop")

@@ -31,12 +31,13 @@ copy (
         select
             'users' as table_name,
             position,
-            line,
+            replace(line, chr(0), '�') as line,
             json_object(
-                'user_id', coalesce(user_id_text, user_id::varchar),
-                'name', name,
-                'email', email,
-                'signup_date', coalesce(signup_date_text, signup_date::varchar)
+                'user_id', coalesce(replace(user_id_text, chr(0), '�'), user_id::varchar),
+                'name', replace(name, chr(0), '�'),
+                'email', replace(email, chr(0), '�'),
+                'signup_date',
+                coalesce(replace(signup_date_text, chr(0), '�'), signup_date::varchar)
             ) as cells
         from read_parquet($rows || '/users/*.parquet')
         where position in (select position from faults where table_name = 'users')
@@ -44,11 +45,12 @@ copy (
         select
             'compounds',
             position,
-            line,
+            replace(line, chr(0), '�'),
             json_object(
-                'compound_id', coalesce(compound_id_text, compound_id::varchar),
-                'compound_name', compound_name,
-                'compound_structure', compound_structure
+                'compound_id',
+                coalesce(replace(compound_id_text, chr(0), '�'), compound_id::varchar),
+                'compound_name', replace(compound_name, chr(0), '�'),
+                'compound_structure', replace(compound_structure, chr(0), '�')
             )
         from read_parquet($rows || '/compounds/*.parquet')
         where position in (select position from faults where table_name = 'compounds')
@@ -56,17 +58,19 @@ copy (
         select
             'user_experiments',
             position,
-            line,
+            replace(line, chr(0), '�'),
             json_object(
-                'experiment_id', coalesce(experiment_id_text, experiment_id::varchar),
-                'user_id', coalesce(user_id_text, user_id::varchar),
+                'experiment_id',
+                coalesce(replace(experiment_id_text, chr(0), '�'), experiment_id::varchar),
+                'user_id', coalesce(replace(user_id_text, chr(0), '�'), user_id::varchar),
                 'experiment_compound_ids',
                 coalesce(
-                    experiment_compound_ids_text, array_to_string(experiment_compound_ids, ';')
+                    replace(experiment_compound_ids_text, chr(0), '�'),
+                    array_to_string(experiment_compound_ids, ';')
                 ),
                 'experiment_run_time',
                 coalesce(
-                    experiment_run_time_text,
+                    replace(experiment_run_time_text, chr(0), '�'),
                     case
                         when experiment_run_time = floor(experiment_run_time)
                             then experiment_run_time::bigint::varchar
@@ -81,11 +85,7 @@ copy (
         select
             table_name,
             position,
-            replace(
-                (case when line is null then cells else json_object('line', line) end)::varchar,
-                '\u0000',
-                '�'
-            )::json as raw_row
+            case when line is null then cells else json_object('line', line) end as raw_row
         from written
     )
     select
