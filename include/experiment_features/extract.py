@@ -158,10 +158,7 @@ def _extract_file(
         columns = {name: reader.columns.index(name) + 1 for name in table.column_names}
         settings = {"delimiter": reader.delimiter, "width": len(reader.columns)}
         try:
-            relation = database.execute(
-                f"copy ({query}) to $target (format parquet)",
-                {**columns, **settings, "target": str(target)},
-            )
+            relation = database.execute(query, {**columns, **settings, "target": str(target)})
             ((count,),) = relation.fetchall()
         except duckdb.Error as error:
             if refusals:  # DuckDB wraps what the reader raised
