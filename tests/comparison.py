@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from experiment_features.reader import FileReader
 from oracle import Expected
 
 USER_COLUMNS = (
@@ -40,3 +42,12 @@ def assert_features(
     assert {
         row["compound_id"]: {name: row[name] for name in COMPOUND_COLUMNS} for row in compounds
     } == expected.compounds
+
+
+def rows_of_file(file: FileReader) -> list[dict[str, Any]]:
+    """Every row that the reader yields, as a dictionary of reader.ROWS."""
+    return [
+        row
+        for block in file.blocks()
+        for row in (block if isinstance(block, pa.RecordBatch) else block.rows()).to_pylist()
+    ]

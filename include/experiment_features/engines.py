@@ -10,6 +10,9 @@ from typing import Any, Protocol
 import duckdb
 import narwhals as nw
 import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 
 from experiment_features.duck import open_duckdb
 from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
@@ -28,7 +31,7 @@ class Engine(Protocol):
     name: str
 
     def read(self, path: Path) -> Frame:
-        """The rows of a Parquet file, or of all Parquet files in a folder."""
+        """The rows of a Parquet file, or of all in a folder; a column that one lacks is NULL."""
 
     def write(self, frame: Frame, path: Path) -> None:
         """Computes the frame and writes it to a Parquet file."""
@@ -44,7 +47,10 @@ class PandasEngine:
 
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all Parquet files in a folder."""
-        frame: Frame = nw.from_native(pd.read_parquet(path, dtype_backend="pyarrow")).lazy()
+        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        schema = pa.unify_schemas([pq.read_schema(file) for file in files])
+        table = pads.dataset(files, schema).to_table()
+        frame: Frame = nw.from_native(table.to_pandas(types_mapper=pd.ArrowDtype)).lazy()
         return frame
 
     def write(self, frame: Frame, path: Path) -> None:
@@ -72,7 +78,7 @@ class DuckDBEngine:
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all Parquet files in a folder."""
         files = str(path / "*.parquet") if path.is_dir() else str(path)
-        return nw.from_native(self._database.read_parquet(files))
+        return nw.from_native(self._database.read_parquet(files, union_by_name=True))
 
     def write(self, frame: Frame, path: Path) -> None:
         """Computes the frame and writes it to a Parquet file."""

@@ -1,32 +1,26 @@
 """Extract: the files of a drop, each read once, become typed Parquet.
 
-All dialects and spellings end here (reader.py, sql/extract_*.sql); so do drops that cannot be read
-as the contract asks, before anything is changed.
+All dialects and spellings end here (convert.py); so do drops that cannot be read as the contract
+asks, before anything is changed.
 """
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from importlib.resources import files
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
-
-import duckdb
-import pyarrow as pa
 
 from experiment_features.contract import TABLES, Table
+from experiment_features.convert import Progress, convert_file, opened
 from experiment_features.duck import open_duckdb
-from experiment_features.errors import DropRefused, WorkspaceUnavailable
-from experiment_features.reader import COMPRESSIONS, ROWS, FileReader
+from experiment_features.errors import DropRefused
+from experiment_features.reader import COMPRESSIONS
 from experiment_features.workspace import Facts, Workspace
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, int], None]
-"""Told the name of the file being read and how many more of its rows were read."""
-
-_SQL = files("experiment_features") / "sql"
+LARGE_TABLE_BYTES = 64 * 2**20
+"""From here on compiling numerals.py takes less time than it saves."""
 
 
 def _say_nothing(_name: str, _rows: int) -> None:
@@ -45,9 +39,7 @@ def extract(
 
     Args:
         source: the drop's folder: a path, or anything with a path's interface.
-        workspace: where ``rows(table)`` gets one Parquet file per file of the drop. Grain: row of
-            the file; columns: position, fault, line, has_nul, and the contract's columns, each with
-            its ``_text`` where the value does not give the cell's spelling back.
+        workspace: where ``rows(table)`` gets the typed rows: see convert.convert_file.
         allow_empty: whether a table may have no rows.
         known_files: the files of the last load; when the drop's are the same, they are only hashed.
         progress: told of the rows as they are read.
@@ -114,13 +106,18 @@ def _are_known(parts: dict[Table, list[Path]], known_files: Sequence[Facts]) -> 
     """Whether the files are the known ones: names and sizes first, and hashes if those agree."""
     paths = [(table.name, path) for table, of_table in parts.items() for path in of_table]
     known = [(file["table"], file["name"], file["bytes"]) for file in known_files]
-    if [(table, path.name, path.stat().st_size) for table, path in paths] != known:
+    if [(table, path.name, _size(path)) for table, path in paths] != known:
         return False
     for (_, path), file in zip(paths, known_files, strict=True):
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() != file["sha256"]:
                 return False
     return True
+
+
+def _size(path: Path) -> int:
+    with opened(path) as stream:
+        return stream.seek(0, os.SEEK_END)
 
 
 def _extract_files(
@@ -129,72 +126,10 @@ def _extract_files(
     with open_duckdb() as database:
         for table, paths in parts.items():
             folder = workspace.fresh_folder(workspace.rows(table.name))
+            is_large = sum(map(_size, paths)) >= LARGE_TABLE_BYTES
             for number, path in enumerate(paths, start=1):
-                target = folder / f"{number:04}.parquet"
-                facts = _extract_file(database, table, path, number, target, progress)
+                facts = convert_file(
+                    database, table, path, number, folder, progress, is_large=is_large
+                )
                 log.info("read %s rows of %s from %s", facts["rows"], table.name, path.name)
                 yield facts
-
-
-def _extract_file(
-    database: duckdb.DuckDBPyConnection,
-    table: Table,
-    path: Path,
-    number: int,
-    target: Path,
-    progress: Progress,
-) -> Facts:
-    """Types one file; returns its table, name, bytes, sha256 and rows."""
-    with _opened(path) as stream:
-        reader = FileReader(stream, path.name, number, table)
-        ignored = [name for name in reader.columns if name not in table.column_names]
-        if ignored:
-            log.warning("%s: ignored the extra columns %s", path.name, ", ".join(ignored))
-        refusals: list[Exception] = []
-        rows = pa.RecordBatchReader.from_batches(ROWS, _watched(reader, refusals, progress))
-        database.register("rows", rows)
-        database.execute((_SQL / "extract_macros.sql").read_text())
-        query = (_SQL / f"extract_{table.name}.sql").read_text()
-        columns = {name: reader.columns.index(name) + 1 for name in table.column_names}
-        settings = {"delimiter": reader.delimiter, "width": len(reader.columns)}
-        try:
-            relation = database.execute(query, {**columns, **settings, "target": str(target)})
-            ((count,),) = relation.fetchall()
-        except duckdb.Error as error:
-            if refusals:  # DuckDB wraps what the reader raised
-                raise refusals[0] from None
-            raise WorkspaceUnavailable(
-                f"the rows of {path.name} cannot be written to {target}: {error}"
-            ) from error
-    return {
-        "table": table.name,
-        "name": path.name,
-        "bytes": reader.size,
-        "sha256": reader.sha256,
-        "rows": count,
-    }
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, with what goes wrong in reading it named after it."""
-    try:
-        with path.open("rb") as stream:
-            yield stream
-    except OSError as error:
-        raise DropRefused(
-            f"{path.name} cannot be read ({error.strerror or error}): make the file readable"
-        ) from error
-
-
-def _watched(
-    reader: FileReader, refusals: list[Exception], progress: Progress
-) -> Iterator[pa.RecordBatch]:
-    """The reader's batches; keeps what it raises, and reports the rows."""
-    try:
-        for batch in reader.batches():
-            progress(reader.name, batch.num_rows)
-            yield batch
-    except (DropRefused, OSError) as refusal:
-        refusals.append(refusal)
-        raise

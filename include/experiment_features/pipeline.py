@@ -8,10 +8,11 @@ from pathlib import Path
 
 from experiment_features import runs
 from experiment_features.config import Settings
+from experiment_features.convert import Progress
 from experiment_features.database import TIMEOUT_SECONDS, Connection
 from experiment_features.engines import Engine, choose_engine
 from experiment_features.errors import DropRejected
-from experiment_features.extract import Progress, extract
+from experiment_features.extract import extract
 from experiment_features.load import load
 from experiment_features.runs import Run
 from experiment_features.transform import transform

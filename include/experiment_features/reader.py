@@ -5,15 +5,16 @@ The way of the bytes, each block of some megabytes passing once:
     stored file -> hash -> decompress -> whole lines -> UTF-8 -> rows
 
 Almost every line of a real file is *plain*: its quotes, if any, only enclose whole fields. Plain
-lines go on as text that DuckDB splits at the delimiter; all work on them is done a block at a time
+lines go on as text that the delimiter alone takes apart; all work on them is done a block at a time
 by C code. The few others (delimiters, quotes or line breaks inside of quotes, NUL bytes) are parsed
-here, field by field. Both kinds meet again in ``sql/``, where cells are typed.
+here, field by field. Cells are typed later (numerals.py, sql/).
 """
 
 import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import BinaryIO
 
@@ -50,6 +51,36 @@ RECORD_BYTES = 64 * 2**20
 
 BOM = b"\xef\xbb\xbf"
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+
+
+@dataclass(frozen=True)
+class PlainLines:
+    """Lines that the delimiter alone takes apart: without quotes and padding, ending in LF."""
+
+    text: bytes
+    ends: Offsets
+    """The offset behind each line's end."""
+
+    positions: Offsets
+
+    def rows(self, is_selected: Flags | None = None) -> pa.RecordBatch:
+        """The selected lines, or all, as rows (ROWS); empty lines are none."""
+        offsets = np.concatenate(([0], self.ends)).astype(np.int32)
+        is_row = np.diff(offsets) > 1
+        if is_selected is not None:
+            is_row &= is_selected
+        buffers = pa.py_buffer(offsets), pa.py_buffer(self.text)
+        lines = pa.StringArray.from_buffers(len(self.ends), *buffers).filter(pa.array(is_row))
+        positions = self.positions[is_row]
+        count = len(positions)
+        arrays = [
+            pa.array(positions),
+            pc.ascii_rtrim(lines, "\n"),
+            pa.nulls(count, ROWS.field("fields").type),
+            pa.nulls(count, pa.string()),
+            pa.repeat(pa.scalar(value=False), count),
+        ]
+        return pa.record_batch(arrays, schema=ROWS)
 
 
 class _HashingStream:
@@ -100,12 +131,12 @@ class FileReader:
 
     @property
     def size(self) -> int:
-        """The bytes of the file as stored; true once ``batches()`` is at its end."""
+        """The bytes of the file as stored; true once ``blocks()`` is at its end."""
         return self._stored.size
 
     @property
     def sha256(self) -> str:
-        """The hash of the file as stored; true once ``batches()`` is at its end."""
+        """The hash of the file as stored; true once ``blocks()`` is at its end."""
         return self._stored.sha256.hexdigest()
 
     @property
@@ -113,8 +144,8 @@ class FileReader:
         """The character between two fields."""
         return self._dialect.delimiter.decode()
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yields every row behind the header once, in batches of ROWS; not in file order.
+    def blocks(self) -> Iterator[PlainLines | pa.RecordBatch]:
+        """Yields every row behind the header once: plain lines, or a batch of ROWS.
 
         Raises:
             DropRefused: the bytes are not UTF-8, the archive is broken, or a quote stays open.
@@ -262,7 +293,7 @@ class FileReader:
 
     # ---- rows --------------------------------------------------------------------------------
 
-    def _split(self, text: bytes) -> Iterator[pa.RecordBatch]:
+    def _split(self, text: bytes) -> Iterator[PlainLines | pa.RecordBatch]:
         """Yields the rows of ``text`` and consumes it, all but a last row that goes on behind."""
         ends = find_line_ends(text)
         starts = np.concatenate(([0], ends[:-1]))
@@ -290,7 +321,7 @@ class FileReader:
         if records:
             yield self._parsed_rows(text, starts, records)
         if is_plain.any():
-            yield self._plain_rows(text, starts, ends, is_plain)
+            yield self._plain_lines(text, starts, ends, is_plain)
         self._consume(int(ends[read - 1]) if read else 0, read)
 
     def _refuse_doubtful_end(self, record: Record, index: int, behind: int) -> None:
@@ -320,10 +351,10 @@ class FileReader:
         arrays = [pa.array(c, field.type) for c, field in zip(columns, ROWS, strict=True)]
         return pa.record_batch(arrays, schema=ROWS)
 
-    def _plain_rows(
+    def _plain_lines(
         self, text: bytes, starts: Offsets, ends: Offsets, is_plain: Flags
-    ) -> pa.RecordBatch:
-        """A batch of plain lines: without quotes, padding and line ends; empty lines left out."""
+    ) -> PlainLines:
+        """The plain ones of some lines, without their quotes and padding."""
         positions = self._base + self._line + np.flatnonzero(is_plain)
         plain = text
         if not is_plain.all() or b"\r" in plain:
@@ -334,23 +365,7 @@ class FileReader:
             plain = plain.translate(None, b'"')
         plain = self._dialect.strip_padding(plain)
         plain_ends = ends if plain is text else find_line_ends(plain)
-        offsets = np.concatenate(([0], plain_ends)).astype(np.int32)
-        lines = pa.StringArray.from_buffers(
-            len(positions), pa.py_buffer(offsets), pa.py_buffer(plain)
-        )
-        lines = pc.ascii_rtrim(lines, "\n")
-        is_row = np.diff(offsets) > 1
-        if not is_row.all():
-            lines, positions = lines.filter(pa.array(is_row)), positions[is_row]
-        count = len(positions)
-        arrays = [
-            pa.array(positions, pa.int64()),
-            lines,
-            pa.nulls(count, ROWS.field("fields").type),
-            pa.nulls(count, pa.string()),
-            pa.repeat(pa.scalar(value=False), count),
-        ]
-        return pa.record_batch(arrays, schema=ROWS)
+        return PlainLines(plain, plain_ends, positions)
 
 
 def _encoding_hint(text: bytes, offset: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import oracle
+from comparison import rows_of_file
 from drops import ALL_DIALECTS, CLEAN, NASTY_TEXTS, Row, render
 from experiment_features import reader
 from experiment_features.contract import LINES_PER_FILE, USERS
@@ -64,7 +65,7 @@ def read(content: bytes) -> Found | None:
     """What the reader finds; None if it refuses."""
     try:
         file = FileReader(io.BytesIO(content), "users.csv", 1, USERS)
-        rows = [row for batch in file.batches() for row in batch.to_pylist()]
+        rows = rows_of_file(file)
     except DropRefused as refusal:
         return None if "users.csv" in str(refusal) else []
     found: Found = []

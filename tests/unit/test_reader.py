@@ -7,6 +7,7 @@ import io
 import pyarrow as pa
 import pytest
 
+from comparison import rows_of_file
 from experiment_features import reader
 from experiment_features.contract import COMPOUNDS, LINES_PER_FILE
 from experiment_features.errors import DropRefused
@@ -18,7 +19,7 @@ HEADER = b"compound_id,compound_name,compound_structure\n"
 def read(content: bytes, name: str = "compounds.csv") -> list[tuple[int, list[str], str | None]]:
     """Line, cells and fault of every row, in file order."""
     file = FileReader(io.BytesIO(content), name, 1, COMPOUNDS)
-    rows = [row for batch in file.batches() for row in batch.to_pylist()]
+    rows = rows_of_file(file)
     return sorted(
         (
             row["position"] - LINES_PER_FILE,
@@ -139,5 +140,5 @@ def test_a_file_is_hashed_as_it_is_stored() -> None:
     """Size and hash are those of the stored bytes."""
     archive = gzip.compress(HEADER + b"1,a,b\n")
     file = FileReader(io.BytesIO(archive), "compounds.csv.gz", 1, COMPOUNDS)
-    assert sum(batch.num_rows for batch in file.batches()) == 1
+    assert len(rows_of_file(file)) == 1
     assert (file.size, file.sha256) == (len(archive), hashlib.sha256(archive).hexdigest())

@@ -39,7 +39,7 @@ copy (
                 'signup_date',
                 coalesce(replace(signup_date_text, chr(0), '�'), signup_date::varchar)
             ) as cells
-        from read_parquet($rows || '/users/*.parquet')
+        from read_parquet($rows || '/users/*.parquet', union_by_name = true)
         where position in (select position from faults where table_name = 'users')
         union all
         select
@@ -52,7 +52,7 @@ copy (
                 'compound_name', replace(compound_name, chr(0), '�'),
                 'compound_structure', replace(compound_structure, chr(0), '�')
             )
-        from read_parquet($rows || '/compounds/*.parquet')
+        from read_parquet($rows || '/compounds/*.parquet', union_by_name = true)
         where position in (select position from faults where table_name = 'compounds')
         union all
         select
@@ -78,7 +78,7 @@ copy (
                     end
                 )
             )
-        from read_parquet($rows || '/user_experiments/*.parquet')
+        from read_parquet($rows || '/user_experiments/*.parquet', union_by_name = true)
         where position in (select position from faults where table_name = 'user_experiments')
     ),
     raw_rows as (

@@ -72,7 +72,7 @@ create or replace temporary macro date_text(cell) as
 -- Lists as most tools write them: no blanks, empty items, signs or zeros in front, and no item
 -- that could be out of range.
 create or replace temporary macro is_plain_list(cell) as
-    regexp_full_match(cell, '[1-9][0-9]{0,17}(;[1-9][0-9]{0,17})*');
+    regexp_full_match(cell, '(0|[1-9][0-9]{0,17})(;(0|[1-9][0-9]{0,17}))*');
 
 -- list_distinct builds a hash table for every list; most lists are short enough to compare.
 create or replace temporary macro has_repeats(list) as
@@ -96,12 +96,12 @@ create or replace temporary macro odd_list(cell) as
     );
 
 -- Each item once; an empty list when the cell holds only separators and blanks.
-create or replace temporary macro list_value(cell, plain_list, repeats) as
+create or replace temporary macro integers_value(cell, plain_list, repeats) as
     case
         when not repeats then plain_list
         when repeats then list_distinct(plain_list)
         when list_count(odd_list(cell)) = len(odd_list(cell)) then list_distinct(odd_list(cell))
     end;
 
-create or replace temporary macro list_text(cell, repeats) as
+create or replace temporary macro integers_text(cell, repeats) as
     case when not repeats then null else cell end;

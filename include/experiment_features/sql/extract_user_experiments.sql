@@ -38,8 +38,8 @@ copy (
         integer_text(experiment_id, cast_experiment_id) as experiment_id_text,
         integer_value(user_id, cast_user_id) as user_id,
         integer_text(user_id, cast_user_id) as user_id_text,
-        list_value(experiment_compound_ids, plain_list, repeats) as experiment_compound_ids,
-        list_text(experiment_compound_ids, repeats) as experiment_compound_ids_text,
+        integers_value(experiment_compound_ids, plain_list, repeats) as experiment_compound_ids,
+        integers_text(experiment_compound_ids, repeats) as experiment_compound_ids_text,
         number_value(experiment_run_time, cast_run_time, is_plain_run_time) as experiment_run_time,
         number_text(experiment_run_time, is_plain_run_time) as experiment_run_time_text
     from compared

@@ -1,0 +1,220 @@
+"""Convert: one file of a drop becomes typed Parquet.
+
+    file -> reader.py -> plain lines -> numerals.py -> 0001_plain.parquet
+                   |            '-> the others -.
+                   '-> parsed rows -------------'-> sql/extract_<table>.sql -> 0001.parquet
+
+Both Parquet files are read as one; a column that ``0001_plain.parquet`` lacks is NULL there.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.resources import files
+from io import BufferedReader
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from experiment_features.contract import USER_EXPERIMENTS, Table
+from experiment_features.errors import DropRefused, PipelineError, WorkspaceUnavailable
+from experiment_features.reader import ROWS, FileReader, PlainLines
+from experiment_features.workspace import Facts
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, int], None]
+"""Told the name of the file being read and how many more of its rows were read."""
+
+Rows = Iterator[pa.RecordBatch]
+"""Batches of reader.ROWS."""
+
+Halves = tuple[pa.RecordBatch | None, pa.RecordBatch]
+"""Typed rows, if any, and rows of reader.ROWS."""
+
+_BATCHES_BEHIND = 2
+"""So many may wait to be written; memory does not grow with the file."""
+
+_SQL = files("experiment_features") / "sql"
+
+
+def convert_file(
+    database: duckdb.DuckDBPyConnection,
+    table: Table,
+    path: Path,
+    number: int,
+    folder: Path,
+    progress: Progress,
+    *,
+    is_large: bool,
+) -> Facts:
+    """Types one file.
+
+    Args:
+        database: where to run the SQL.
+        table: whose file it is.
+        path: the file: a path, or anything with a path's interface.
+        number: which file of its table it is, from 1.
+        folder: gets the typed rows. Grain: row of the file, in no order; key: position; columns:
+            fault, line (the text of a row that could not be taken apart), has_nul, and the
+            contract's columns, each with its ``_text`` where the value does not give the cell's
+            spelling back.
+        progress: told of the rows as they are read.
+        is_large: whether there is so much to read that compiling numerals.py pays.
+
+    Returns:
+        The file's table, name, bytes, sha256 and rows.
+
+    Raises:
+        DropRefused: the file cannot be read as the contract asks.
+        WorkspaceUnavailable: the folder cannot be written.
+    """
+    target = folder / f"{number:04}.parquet"
+    errors: list[Exception] = []
+    with opened(path) as stream, _PlainFile(target.with_stem(f"{number:04}_plain")) as plain:
+        reader = FileReader(stream, path.name, number, table)
+        ignored = [name for name in reader.columns if name not in table.column_names]
+        if ignored:
+            log.warning("%s: ignored the extra columns %s", path.name, ", ".join(ignored))
+        others = _remembered(_typed_in_sql(reader, table, is_large, plain, progress), errors)
+        database.register("rows", pa.RecordBatchReader.from_batches(ROWS, others))
+        database.execute((_SQL / "extract_macros.sql").read_text())
+        query = (_SQL / f"extract_{table.name}.sql").read_text()
+        columns = {name: reader.columns.index(name) + 1 for name in table.column_names}
+        settings = {"delimiter": reader.delimiter, "width": len(reader.columns)}
+        try:
+            relation = database.execute(query, {**columns, **settings, "target": str(target)})
+            ((count,),) = relation.fetchall()
+        except duckdb.Error as error:
+            if errors:  # DuckDB wraps what the rows raised
+                raise errors[0] from None
+            raise WorkspaceUnavailable(
+                f"the rows of {path.name} cannot be written to {target}: {error}"
+            ) from error
+    return {
+        "table": table.name,
+        "name": path.name,
+        "bytes": reader.size,
+        "sha256": reader.sha256,
+        "rows": count + plain.count,
+    }
+
+
+def _typed_in_sql(
+    reader: FileReader, table: Table, is_large: bool, plain: "_PlainFile", progress: Progress
+) -> Rows:
+    """Yields the rows that SQL must type; the others go to ``plain``."""
+    for typed, others in _halves(reader, table, is_large):
+        if typed:
+            progress(reader.name, typed.num_rows)
+            plain.write(typed)
+        if others.num_rows:
+            progress(reader.name, others.num_rows)
+            yield others
+
+
+def _halves(reader: FileReader, table: Table, is_large: bool) -> Iterator[Halves]:
+    """Each block as the rows that numerals.py types and those that SQL must type."""
+    if not is_large or table is not USER_EXPERIMENTS:
+        for block in reader.blocks():
+            yield None, block.rows() if isinstance(block, PlainLines) else block
+        return
+
+    from experiment_features.numerals import type_lines  # compiles: not for small files
+
+    kinds = {column.name: column.kind for column in table.columns}
+    by_cell = [kinds.get(name) for name in reader.columns]
+    names = ["position", *(name for name in reader.columns if name in kinds)]
+    for block in reader.blocks():
+        if isinstance(block, PlainLines):
+            is_typed, values = type_lines(block.text, block.ends, reader.delimiter, by_cell)
+            typed = pa.record_batch([pa.array(block.positions[is_typed]), *values], names)
+            yield typed, block.rows(~is_typed)
+        else:
+            yield None, block
+
+
+class _PlainFile:
+    """The Parquet file of the rows that numerals.py typed; it is made with the first of them.
+
+    It is written in a thread of its own, beside the reading of the next rows.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self._path = path
+        self._file: pq.ParquetWriter | None = None
+        self._thread = ThreadPoolExecutor(1)
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> "_PlainFile":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with _writing(self._path):
+            try:
+                self._wait(0)
+            finally:
+                self._thread.shutdown()
+                if self._file:
+                    self._file.close()
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        """Appends rows: position, and the contract's columns."""
+        with _writing(self._path):
+            if self._file is None:
+                # Rising whole numbers pack well; dictionaries cost more time than they save.
+                self._file = pq.ParquetWriter(
+                    self._path,
+                    rows.schema,
+                    compression="lz4",
+                    use_dictionary=False,
+                    column_encoding={"position": "DELTA_BINARY_PACKED"},
+                )
+            self._pending.append(self._thread.submit(self._file.write_batch, rows))
+            self._wait(_BATCHES_BEHIND)
+        self.count += rows.num_rows
+
+    def _wait(self, behind: int) -> None:
+        """Until at most so many batches are not written yet."""
+        while len(self._pending) > behind:
+            self._pending.popleft().result()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WorkspaceUnavailable(
+            f"{path} cannot be written ({error.strerror or error}): free disk space"
+        ) from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """Opens a file of a drop.
+
+    Raises:
+        DropRefused: it cannot be opened, or not be read to its end.
+    """
+    try:
+        with path.open("rb") as stream:
+            yield stream
+    except OSError as error:
+        raise DropRefused(
+            f"{path.name} cannot be read ({error.strerror or error}): make the file readable"
+        ) from error
+
+
+def _remembered(rows: Rows, errors: list[Exception]) -> Rows:
+    """The rows; keeps what making them raises."""
+    try:
+        yield from rows
+    except (PipelineError, OSError) as error:
+        errors.append(error)
+        raise

@@ -1,0 +1,54 @@
+"""Lines typed by compiled code: the same values as from SQL, or left to it."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiment_features import convert
+from experiment_features.contract import USER_EXPERIMENTS
+from experiment_features.duck import open_duckdb
+
+IDS = ["1", "0", "007", "-1", "+1", "1.0", "1e3", "", "x", "1_0", "0x10", "9" * 18, str(2**63 - 1),
+       str(2**63), "\u0661", "12345678", "123456789", "1" * 16, "1:"]  # fmt: skip
+LISTS = ["1", "1;2;3", "2;1;2", "1;;2", ";1", "1;", ";", "", "1 ;2", "1;x", "01", "1;0", "1.5;2",
+         ";".join(map(str, range(70))), f"{10**17};{10**17 + 1}", str(2**63), "-1;1"]  # fmt: skip
+NUMBERS = ["", "0", "0.5", "5.", ".5", "5.0", "12.50", "39.39", "0.001", "0.0001", "1e3", "-1", "inf",
+           "nan", "99999999999.999", "999999999999", "00.5", "1.2.3", "1.x", ".", "0.30"]  # fmt: skip
+
+
+def rows_of(path: Path, folder: Path, *, is_large: bool) -> list[dict[str, Any]]:
+    """The typed rows of an experiments file."""
+    folder.mkdir()
+    with open_duckdb() as database:
+        convert.convert_file(
+            database, USER_EXPERIMENTS, path, 1, folder, lambda *_: None, is_large=is_large
+        )
+        rows = database.read_parquet(f"{folder}/*.parquet", union_by_name=True).order("position")
+        table: list[dict[str, Any]] = rows.to_arrow_table().to_pylist()
+    return [row | {"has_nul": bool(row["has_nul"])} for row in table]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (3, 4, 0, 2, 1)], ids=["usual", "other"])
+def test_lines_are_typed_as_sql_types_them(
+    delimiter: str, order: tuple[int, ...], tmp_path: Path
+) -> None:
+    """Which lines of a large file are typed by compiled code cannot be seen in its rows."""
+    names = [*USER_EXPERIMENTS.column_names, "remark"]
+    rows = [(i, "4", "2;5", "1.5", "a 0;1.5") for i in IDS]
+    rows += [("4", i, items, n, "") for i, items, n in product(IDS[:4], LISTS, NUMBERS)]
+    rows += [("1",), ("1", "2", "3", "4", "5", "6"), ("",)]
+    lines = [
+        delimiter.join(row[i] for i in order) if len(row) == len(names) else delimiter.join(row)
+        for row in [tuple(names), *rows]
+    ]
+    path = tmp_path / "user_experiments.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+
+    from_sql = rows_of(path, tmp_path / "sql", is_large=False)
+    assert rows_of(path, tmp_path / "compiled", is_large=True) == from_sql
+    plain = tmp_path / "compiled" / "0001_plain.parquet"
+    assert plain.exists()
+    assert not (tmp_path / "sql" / plain.name).exists()
