@@ -46,18 +46,21 @@ make_secrets() {
     done
 }
 
-ask_airflow() { # QUERY
-    compose exec -T postgres psql --no-psqlrc --quiet --no-align --tuples-only \
-        --username=postgres --dbname=airflow --command="$1"
+# As the account that only triggers: if it may see the DAG, log-in, roles and DAG are all there.
+knows_dag() { # URL
+    local token
+    token=$(printf '{"username": "api", "password": "%s"}' "$(<"$secrets/api_password")" |
+        curl --silent --fail --header 'Content-Type: application/json' --data @- "$1/auth/token" |
+        sed -E 's/.*"access_token": *"([^"]+)".*/\1/') &&
+        printf 'Authorization: Bearer %s' "$token" |
+        curl --silent --fail --output /dev/null --header @- "$1/api/v2/dags/experiment_features"
 }
 
-wait_for_dag() {
-    local deadline=$((SECONDS + timeout_seconds)) error
-    until [[ -n $(ask_airflow "select 1 from dag where dag_id = 'experiment_features' and not is_stale") ]]; do
-        error=$(ask_airflow 'select filename || chr(10) || stacktrace from import_error')
-        [[ -z $error ]] || fail "Airflow cannot import the DAG: $error"
+wait_for_dag() { # URL
+    local deadline=$((SECONDS + timeout_seconds))
+    until knows_dag "$1"; do
         [[ $SECONDS -lt $deadline ]] || fail "waited $timeout_seconds s for the DAG: see docker compose logs dag-processor"
-        sleep 0.5
+        sleep 1
     done
 }
 
@@ -74,8 +77,9 @@ say "Building the image"
 build
 say "Starting the containers"
 bring_up
-wait_for_dag
-say "Airflow is healthy: $(docker_url)"
+url=$(docker_url)
+wait_for_dag "$url"
+say "Airflow is healthy: $url"
 cat <<END
        user      admin
        password  in $secrets/admin_password

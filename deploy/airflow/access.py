@@ -1,6 +1,6 @@
 """Makes the roles and the two accounts of the stack, or brings them to what is written here.
 
-Accounts that people make in the UI are left alone, and so are the permissions that they add to roles.
+Accounts that people make in the UI are left alone, and so are the permissions they add to roles.
 """
 
 from pathlib import Path
@@ -12,7 +12,6 @@ from werkzeug.security import check_password_hash
 SECRETS = Path("/run/secrets")
 DAG = "experiment_features"
 
-LOOK = ("Viewer", [])
 ROLES: dict[str, list[tuple[str, str]]] = {
     # Airflow's own role for those who look may see the features page as well.
     "Viewer": [("can_read", "Plugins")],

@@ -5,8 +5,9 @@
 set -euo pipefail
 
 connection() { # ROLE
-    printf '{"conn_type": "postgres", "host": "%s", "login": "%s", "password": "%s", "schema": "experiment_features"}' \
-        "${FEATURES_DB_HOST:-postgres}" "$1" "$(<"/run/secrets/$1_password")"
+    # The host is libpq's PGHOST.
+    printf '{"conn_type": "postgres", "login": "%s", "password": "%s", "schema": "experiment_features"}' \
+        "$1" "$(<"/run/secrets/$1_password")"
 }
 
 if [[ -r /run/secrets/features_writer_password && -z ${AIRFLOW_CONN_FEATURES_DB:-} ]]; then

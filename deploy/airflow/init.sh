@@ -4,6 +4,6 @@ set -euo pipefail
 
 password=$(</run/secrets/features_owner_password)
 airflow db migrate
-DATABASE_URL=postgresql://features_owner:$password@${FEATURES_DB_HOST:-postgres}/experiment_features \
+DATABASE_URL=postgresql://features_owner:$password@/experiment_features \
     python -m experiment_features migrate
 python /opt/airflow/deploy/airflow/access.py
