@@ -71,7 +71,7 @@ def convert_file(
 
     Raises:
         DropRefused: the file cannot be read as the contract asks.
-        WorkspaceUnavailable: the folder cannot be written.
+        WorkspaceUnavailable, duckdb.IOException: the folder cannot be written.
     """
     target = folder / f"{number:04}.parquet"
     errors: list[Exception] = []
@@ -89,12 +89,10 @@ def convert_file(
         try:
             relation = database.execute(query, {**columns, **settings, "target": str(target)})
             ((count,),) = relation.fetchall()
-        except duckdb.Error as error:
+        except duckdb.Error:
             if errors:  # DuckDB wraps what the rows raised
                 raise errors[0] from None
-            raise WorkspaceUnavailable(
-                f"the rows of {path.name} cannot be written to {target}: {error}"
-            ) from error
+            raise
     return {
         "table": table.name,
         "name": path.name,

@@ -15,7 +15,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from experiment_features.duck import open_duckdb
-from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
+from experiment_features.errors import ConfigurationError
 
 Frame = nw.LazyFrame[Any]
 
@@ -82,13 +82,7 @@ class DuckDBEngine:
 
     def write(self, frame: Frame, path: Path) -> None:
         """Computes the frame and writes it to a Parquet file."""
-        try:
-            frame.sink_parquet(path)
-        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-            raise WorkspaceUnavailable(
-                f"DuckDB cannot write {path} ({error}): free memory or disk, or change "
-                "EXPERIMENT_FEATURES_MEMORY_LIMIT"
-            ) from error
+        frame.sink_parquet(path)
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending."""

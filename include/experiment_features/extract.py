@@ -80,7 +80,7 @@ def find_parts(source: Path, table: Table) -> list[Path]:
     """The files of a table in the order of their names.
 
     Raises:
-        DropRefused: the source is no folder, or has none.
+        DropRefused: the source is no folder, or has none, or the name of one is not UTF-8.
     """
     try:
         present = sorted(
@@ -99,6 +99,14 @@ def find_parts(source: Path, table: Table) -> list[Path]:
             f"the source {source} has no file of {table.name}: expected {table.name}.csv, or parts "
             f"{table.name}*.csv, plain, .gz or .zst; found {found}"
         )
+    for part in parts:
+        try:
+            str(part).encode()
+        except UnicodeEncodeError as error:
+            raise DropRefused(
+                f"the path of {part} is not UTF-8, so the run ledger cannot name it: rename the "
+                "file or its folder"
+            ) from error
     return parts
 
 
