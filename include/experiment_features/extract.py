@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiment_features.contract import TABLES, Table
-from experiment_features.convert import Progress, convert_file, opened
-from experiment_features.duck import open_duckdb
+from experiment_features.convert import Progress, convert_file, open_converter, opened
 from experiment_features.errors import DropRefused
 from experiment_features.reader import COMPRESSIONS
 from experiment_features.workspace import Facts, Workspace
@@ -131,7 +130,7 @@ def _size(path: Path) -> int:
 def _extract_files(
     parts: dict[Table, list[Path]], workspace: Workspace, progress: Progress
 ) -> Iterator[Facts]:
-    with open_duckdb() as database:
+    with open_converter() as database:
         for table, paths in parts.items():
             folder = workspace.fresh_folder(workspace.rows(table.name))
             is_large = sum(map(_size, paths)) >= LARGE_TABLE_BYTES
