@@ -7,6 +7,8 @@ asks, before anything is changed.
 import hashlib
 import logging
 import os
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,8 +24,23 @@ LARGE_TABLE_BYTES = 64 * 2**20
 """From here on compiling numerals.py takes less time than it saves."""
 
 
-def _say_nothing(_name: str, _rows: int) -> None:
-    """Progress that nobody watches."""
+LOG_SECONDS = 10.0
+"""So often a log hears how far a long file is read."""
+
+
+def log_progress() -> Progress:
+    """Progress for those who read the log: nothing of files that are read in a moment."""
+    rows: Counter[str] = Counter()
+    logged_at = time.monotonic()
+
+    def log_rows(name: str, more: int) -> None:
+        nonlocal logged_at
+        rows[name] += more
+        if time.monotonic() - logged_at >= LOG_SECONDS:
+            logged_at = time.monotonic()
+            log.info("reading %s: %s rows so far", name, f"{rows[name]:,}")
+
+    return log_rows
 
 
 def extract(
@@ -32,7 +49,7 @@ def extract(
     *,
     allow_empty: bool = False,
     known_files: Sequence[Facts] = (),
-    progress: Progress = _say_nothing,
+    progress: Progress | None = None,
 ) -> Facts:
     """Reads every file of a drop and writes its rows, typed, to the workspace.
 
@@ -41,7 +58,7 @@ def extract(
         workspace: where ``rows(table)`` gets the typed rows: see convert.convert_file.
         allow_empty: whether a table may have no rows.
         known_files: the files of the last load; when the drop's are the same, they are only hashed.
-        progress: told of the rows as they are read.
+        progress: told of the rows as they are read; by default the log is.
 
     Returns:
         ``source``; ``files``: a list of table, name, bytes, sha256, rows; ``rows``: per table;
@@ -59,7 +76,7 @@ def extract(
         facts["files"] = (
             list(known_files)
             if facts["is_unchanged"]
-            else list(_extract_files(parts, workspace, progress))
+            else list(_extract_files(parts, workspace, progress or log_progress()))
         )
         facts["rows"] = {
             table.name: sum(f["rows"] for f in facts["files"] if f["table"] == table.name)
@@ -138,5 +155,5 @@ def _extract_files(
                 facts = convert_file(
                     database, table, path, number, folder, progress, is_large=is_large
                 )
-                log.info("read %s rows of %s from %s", facts["rows"], table.name, path.name)
+                log.info("read %s: %s rows of %s", path.name, f"{facts['rows']:,}", table.name)
                 yield facts

@@ -141,6 +141,7 @@ def _stage(connection: Connection, workspace: Workspace, relation: str) -> int:
         batches = rows.iter_batches(BATCH_ROWS)
         count = copy_batches(connection, sql.Identifier(staging), rows.schema_arrow.names, batches)
     _analyze(connection, staging)
+    log.info("staged %s: %s rows", relation, f"{count:,}")
     return count
 
 

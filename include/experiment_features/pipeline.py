@@ -46,13 +46,12 @@ class Pipeline:
         if self.connect:
             with self.connect() as connection:
                 known_files = runs.find_known_files(connection, self.run)
-        options = {"progress": progress} if progress else {}
         facts = extract(
             source,
             self.workspace,
             allow_empty=self.run.allow_empty,
             known_files=known_files,
-            **options,
+            progress=progress,
         )
         return self._hand_on(facts, "rows", "is_unchanged")
 

@@ -1,5 +1,6 @@
 """Transform: the valid rows become features per user and per compound (definitions, version 1)."""
 
+import logging
 from typing import Any
 
 import narwhals as nw
@@ -7,6 +8,8 @@ import narwhals as nw
 from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS
 from experiment_features.engines import Engine, Frame, read_valid_rows
 from experiment_features.workspace import Facts, Workspace
+
+log = logging.getLogger(__name__)
 
 _COLUMNS = {
     USERS: ("user_id", "name"),
@@ -40,6 +43,7 @@ def transform(workspace: Workspace, engine: Engine) -> Facts:
         )
         # Written, because three features begin with it.
         uses = engine.write(_uses(experiments), workspace.features("compound_uses"))
+        log.info("counted the uses of compounds")
         user_features = _user_features(users, compounds, experiments, uses, engine)
         compound_features = _compound_features(compounds, uses)
         facts |= _totals(

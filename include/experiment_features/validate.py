@@ -52,6 +52,7 @@ def validate(
             rows = engine.read(workspace.rows(table.name)).with_columns(today=nw.lit(today))
             errors = _find_faults(table, rows, workspace, engine, faults)
             engine.write(errors, workspace.rejected(table.name))
+            log.info("checked %s", table)
         with open_duckdb() as database:
             _describe_issues(database, workspace, faults, extracted["files"])
             facts |= _count_issues(database, workspace)
