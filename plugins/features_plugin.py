@@ -1,0 +1,54 @@
+"""Registers the page of features with Airflow: in the navigation, on the DAG and on its runs."""
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+from airflow.plugins_manager import AirflowPlugin
+
+PREFIX = "/experiment-features"
+"""Where Airflow serves the page; an href of a view is relative to Airflow's own address."""
+
+ICONS = {
+    "icon": "experiment-features/static/icon.svg",
+    "icon_dark_mode": "experiment-features/static/icon_dark.svg",
+}
+
+
+class FeaturesPlugin(AirflowPlugin):
+    """A page that shows features, runs and the quality of drops.
+
+    Airflow offers the tabs of a DAG and of a run on every DAG; the page is told on which.
+    """
+
+    name = "experiment_features"
+    external_views: ClassVar[list[dict[str, Any]]] = [
+        {
+            "name": "Experiment features",
+            "destination": "nav",
+            "nav_top_level": True,
+            "url_route": "experiment-features",
+            "href": "experiment-features/",
+            **ICONS,
+        },
+        {
+            "name": "Features",
+            "destination": "dag",
+            "url_route": "features",
+            "href": "experiment-features/?dag={DAG_ID}",
+            **ICONS,
+        },
+        {
+            "name": "Features",
+            "destination": "dag_run",
+            "url_route": "run-features",
+            "href": "experiment-features/runs/{RUN_ID}?dag={DAG_ID}",
+            **ICONS,
+        },
+    ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:
+        """The page's app. Only the API server asks for it; a task must not wait for its imports."""
+        from features_page.app import make_app
+
+        return [{"name": "Experiment features", "app": make_app(), "url_prefix": PREFIX}]
