@@ -5,13 +5,12 @@ from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
+# Where PYTHONPATH lacks it, Airflow then reports a broken plugin. Met later, in the app, the same
+# would keep the API server from starting.
+import experiment_features  # noqa: F401
+
 PREFIX = "/experiment-features"
 """Where Airflow serves the page; an href of a view is relative to Airflow's own address."""
-
-ICONS = {
-    "icon": "experiment-features/static/icon.svg",
-    "icon_dark_mode": "experiment-features/static/icon_dark.svg",
-}
 
 
 class FeaturesPlugin(AirflowPlugin):
@@ -23,26 +22,23 @@ class FeaturesPlugin(AirflowPlugin):
     name = "experiment_features"
     external_views: ClassVar[list[dict[str, Any]]] = [
         {
-            "name": "Experiment features",
+            "name": "Features",
             "destination": "nav",
             "nav_top_level": True,
             "url_route": "experiment-features",
             "href": "experiment-features/",
-            **ICONS,
         },
         {
             "name": "Features",
             "destination": "dag",
             "url_route": "features",
             "href": "experiment-features/?dag={DAG_ID}",
-            **ICONS,
         },
         {
             "name": "Features",
             "destination": "dag_run",
             "url_route": "run-features",
             "href": "experiment-features/runs/{RUN_ID}?dag={DAG_ID}",
-            **ICONS,
         },
     ]
 

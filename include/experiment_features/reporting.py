@@ -1,8 +1,8 @@
 """What people look at: features, runs, and the quality of drops, as the role features_reader.
 
-Every answer comes by index and has a limited size, whatever the tables hold. Lists come in pages that
-begin beside a row, not after a number of rows: the thousandth costs what the first does. Names are
-cut where they are shown, never where they are downloaded.
+Every answer comes by index and has a limited size, whatever the tables hold. Lists come in pages
+that begin beside a row, not after a number of rows: the thousandth costs what the first does. Names
+are cut where they are shown, never where they are downloaded.
 """
 
 from collections.abc import Iterator, Sequence
@@ -134,12 +134,9 @@ def find_users(
     descending: bool = False,
     beside: Beside | None = None,
 ) -> Page:
-    """A page of users.
+    """A page of users, those that tie in the order of user_id.
 
-    Args:
-        search: a user_id, or how a name begins, in letters of either case.
-        sort: ties are in the order of user_id.
-        beside: a user_id.
+    ``search`` is a user_id, or how a name begins, in letters of either case; ``beside`` a user_id.
     """
     search = search.strip()
     user_id = int(search) if search.isascii() and search.isdecimal() else None
@@ -176,7 +173,7 @@ def find_runs(
 
 
 def find_run(connection: Connection, run_id: str) -> Row | None:
-    """A run's entry in the ledger; when only its last try is there, which was rejected, that one."""
+    """A run's entry in the ledger; that of a rejected try (``<run_id>/rejected``) without one."""
     page = _page(connection, "page_runs", _RUN_KEYS, {"run_id": run_id}, None)
     return min(page.rows, key=lambda run: len(run["run_id"]), default=None)
 

@@ -8,7 +8,7 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi import Path as InPath
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator, Json, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 from starlette.exceptions import HTTPException
 
 from experiment_features import reporting
@@ -29,8 +29,17 @@ def _without_nul(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_without_nul)]
+
+_PLACE = TypeAdapter(tuple[Text, Text, Annotated[int, Field(ge=1, lt=2**63)], Text])
+
+
+def _issue_place(cursor: str | None) -> IssuePlace | None:
+    return IssuePlace(*_PLACE.validate_json(cursor)) if cursor else None
+
+
 UserId = Annotated[int, InPath(ge=1, lt=2**63)]
 UserCursor = Annotated[int | None, Query(ge=1, lt=2**63)]
+IssueCursor = Annotated[str | None, AfterValidator(_issue_place)]
 MayTrigger = Annotated[bool, Depends(may_trigger)]
 
 SENTENCES = {
@@ -120,7 +129,7 @@ def user(request: Request, reader: Reader, user_id: UserId) -> Response:
     )
 
 
-def download(request: Request) -> Response:
+def download() -> Response:
     """All users as a CSV file."""
     parts = csv_of_users()
     # An error of the database is met before the answer begins.
@@ -168,8 +177,8 @@ def quality(
     table: Text | None = None,
     rule: Text | None = None,
     file: Text | None = None,
-    after: Json[IssuePlace] | None = None,
-    before: Json[IssuePlace] | None = None,
+    after: IssueCursor = None,
+    before: IssueCursor = None,
 ) -> Response:
     """The issues of a run's drop; of the last load's, if none is named."""
     found = reporting.find_run(reader, run) if run else reporting.find_last_load(reader)

@@ -9,13 +9,13 @@ from typing import Any
 from experiment_features.reporting import read_users
 from features_page.connection import open_reader
 
-# A cell that begins so is a formula. So is one behind a separator inside of a text, for a spreadsheet
-# whose separator is another one than the file's. See OWASP, CSV injection.
+# A cell that begins so is a formula (OWASP, "CSV injection"). So is one behind a separator within a
+# text, for a spreadsheet whose separator is another one than the file's.
 _FORMULA = re.compile(r"(^|[,;|\t\r\n])(?=[\s\"']*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])")
 
 
 def csv_of_users() -> Iterator[str]:
-    """All users as CSV, in parts, with a byte order mark, which tells a spreadsheet that it is UTF-8."""
+    """All users as CSV, in parts; its byte order mark tells a spreadsheet that it is UTF-8."""
     yield "\ufeff"
     with open_reader() as connection:
         for rows in read_users(connection):

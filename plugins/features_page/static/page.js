@@ -24,6 +24,7 @@ function leadOut(event) {
 const inUtc = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
 const asDay = inUtc({ day: "numeric", month: "short" });
 const asHour = inUtc({ hour: "2-digit", minute: "2-digit" });
+const asSecond = inUtc({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const asMoment = inUtc({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const asNumber = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const asShort = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
@@ -53,8 +54,11 @@ function options(box, points) {
   const xLabels = (plot, splits, axis, space, step) =>
     splits.map((split) => {
       if (bars) return points[split] ? points[split].label : "";
-      return (step >= 86400 ? asDay : asHour).format(split * 1000);
+      return (step >= 86400 ? asDay : step >= 60 ? asHour : asSecond).format(split * 1000);
     });
+  // Things that are counted have no halves.
+  const isCount = points.every((point) => Number.isInteger(point.y ?? 0));
+  const counts = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
   const axis = { stroke: muted, font: `12px ${style.fontFamily}`, grid: { stroke: line, width: 1 }, ticks: { show: false } };
   return {
     width: box.clientWidth,
@@ -66,8 +70,8 @@ function options(box, points) {
       y: { range: (plot, low, high) => [0, high > 0 ? high * 1.1 : 1] },
     },
     axes: [
-      { ...axis, grid: { show: false }, values: xLabels, size: 26, space: 48, incrs: bars ? [1, 2, 5, 10] : undefined },
-      { ...axis, size: 46, space: 36, values: (plot, splits) => splits.map((split) => asShort.format(split)) },
+      { ...axis, grid: { show: false }, values: xLabels, size: 26, space: bars ? 40 : 70, incrs: bars ? [1, 2, 5, 10] : undefined },
+      { ...axis, size: 46, space: 36, incrs: isCount ? counts : undefined, values: (plot, splits) => splits.map((split) => asShort.format(split)) },
     ],
     series: [
       {},
