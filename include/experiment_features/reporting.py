@@ -84,7 +84,7 @@ def reading(connection: Connection) -> Iterator[None]:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         with connection.transaction():
-            connection.execute(sql.SQL("set local statement_timeout = {}").format(TIMEOUT))
+            connection.execute(read_sql("set_reading_options"), {"timeout": TIMEOUT})
             yield
 
 
