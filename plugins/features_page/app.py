@@ -165,7 +165,6 @@ def run(request: Request, reader: Reader, run_id: Text, dag: Text = DAG_ID) -> R
         active="runs",
         run=found,
         files=reporting.find_run_files(reader, found["run_id"]),
-        rules=reporting.count_issues(reader, found["run_id"]),
     )
 
 
