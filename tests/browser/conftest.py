@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from browser.visitor import Visitor
 from e2e.local_stack import Stack
@@ -23,6 +23,11 @@ OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+TIMEOUT = 60_000
+"""Milliseconds, for whatever should be there at once: the machine may have much else to do."""
+
+expect.set_options(TIMEOUT)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +54,7 @@ def visit(browser: Browser, stack: Stack) -> Iterator[Callable[..., Visitor]]:
     def open_for(user: str, **options: object) -> Visitor:
         options = {"viewport": {"width": 1280, "height": 900}, "base_url": stack.url, **options}
         context = browser.new_context(**options)  # type: ignore[arg-type]
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(TIMEOUT)
         if user:
             token = stack.token(user)
             context.add_cookies([{"name": "_token", "value": token, "url": stack.url}])

@@ -41,11 +41,11 @@ select
 from features.user_features,
     generate_series(1, 8) as n,
     lateral (select updated_at + (n - 9) * interval '4 days' as day) as days
-where user_id = 6
+where user_id = 10
 """
 CLEAR = """
 delete from features.pipeline_runs where run_id like 'scheduled\\_\\_%T02:00:00+00:00';
-delete from features.user_features_past where user_id = 6 and run_id like 'scheduled%'
+delete from features.user_features_past where user_id = 10 and run_id like 'scheduled%'
 """
 
 
@@ -63,13 +63,14 @@ def test_pictures(run_id: str, visit: Callable[..., Visitor], tmp_path: Path) ->
     folder = IMAGES if os.environ.get("PICTURES") else tmp_path
     folder.mkdir(exist_ok=True)
     addresses = {
-        "user": "/users/6",
+        "user": "/users/10",
         "quality_dark": f"/quality?run={run_id}",
         "overview_phone": "/",
     }
     for name, address in {"overview": "/", **addresses}.items():
-        small = {"width": 390, "height": 760}
-        size = small if "phone" in name else {"width": 1280, "height": 900}
+        size = {"width": 1280, "height": 1130 if name == "overview" else 900}
+        if "phone" in name:
+            size = {"width": 390, "height": 760}
         page = visit("admin", viewport=size).page
         theme = "dark" if "dark" in name else "light"
         page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
