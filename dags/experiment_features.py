@@ -35,14 +35,14 @@ SAMPLE_DROP = Path(__file__).resolve().parents[1] / "include" / "data" / "sample
 PARAMETERS = {
     "source": Param(str(SAMPLE_DROP), type="string", minLength=1, title="Source",
         description="Folder of the drop: a path or file:// URI in one of the allowed roots."),
-    "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb"], title="Engine",
-        description="auto takes pandas for small drops and DuckDB for large ones."),
-    "max_rejected_percent": Param(10, type="number", minimum=0, maximum=100,
+    "max_rejected_percent": Param(10, type="number", minimum=0, maximum=100, section="Quality",
         title="Most rejected rows (%)",
         description="With more faulty rows in any table, nothing is loaded."),
-    "allow_empty": Param(False, type="boolean", title="Allow empty tables",
+    "allow_empty": Param(False, type="boolean", title="Allow empty tables", section="Quality",
         description="Take a table without rows; without users, all features go."),
-    "force": Param(False, type="boolean", title="Load an unchanged drop",
+    "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb"], title="Engine",
+        description="auto takes pandas for small drops and DuckDB for large ones.", section="Run"),
+    "force": Param(False, type="boolean", title="Load an unchanged drop", section="Run",
         description="Load even if files and parameters equal the last load's."),
 }  # fmt: skip
 

@@ -79,7 +79,7 @@ export_airflow_env() {
     # Import what every task needs once, instead of once a task.
     export AIRFLOW__CORE__MP_START_METHOD=forkserver
     export AIRFLOW__CORE__MP_FORKSERVER_PRELOAD=airflow.executors.local_executor,airflow.sdk.execution_time.task_runner,pandas,duckdb,pyarrow.parquet,narwhals,psycopg
-    export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=admin:admin
+    export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=admin:admin,viewer:viewer
     export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=$passwords
     # The default asks the DNS, which a laptop on a train waits for in vain.
     export AIRFLOW__CORE__HOSTNAME_CALLABLE=socket.gethostname

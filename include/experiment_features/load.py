@@ -46,8 +46,8 @@ def load(
     """Brings the database to the features of the workspace, and enters the run in the ledger.
 
     One transaction: staging by COPY, one comparison of all rows, then close the periods that end,
-    update what differs, delete what is gone, insert what is new; forget the runs of long ago. Loads
-    wait for each other.
+    update what differs, delete what is gone, insert what is new; count the users by their
+    experiments; forget the runs of long ago. Loads wait for each other.
 
     A load that was committed can be run again (its acknowledgement was lost, or its task cleared):
     while it is the last one and there is nothing to mend, its entry and its result stay as they
@@ -87,6 +87,7 @@ def load(
             ((loaded_at,),) = connection.execute(read_sql("select_load_time")).fetchall()
             changes = _load_relation(connection, workspace, run, "user_features", loaded_at)
             others = _load_relation(connection, workspace, run, "compound_features", loaded_at)
+            connection.execute(read_sql("count_users"))
             facts |= changes
             last = find_last_load(connection)
             if (

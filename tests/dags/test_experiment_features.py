@@ -100,6 +100,8 @@ def test_parameters(dag: DAG) -> None:
     """Each has a default, a type and its limits, and is described for the Trigger form."""
     schemas = {name: dict(dag.params.get_param(name).schema) for name in dag.params}
     assert all(schema.pop("title") for schema in schemas.values())
+    sections = [schema.pop("section", None) for schema in schemas.values()]
+    assert sections == [None, "Quality", "Quality", "Run", "Run"]  # the one without is open
     assert all(dag.params.get_param(name).description for name in dag.params)
     assert schemas == {
         "source": {"type": "string", "minLength": 1},

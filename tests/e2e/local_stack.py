@@ -135,10 +135,16 @@ class Stack:
             for row in self.query(f"select xmin::text, * from features.{table} order by {key}")  # noqa: S608
         ]
 
-    def token(self) -> str:
-        """Log in as the stack's user."""
-        passwords = json.loads((self.local / "airflow" / "passwords.json").read_text())
-        login = {"username": "admin", "password": passwords["admin"]}
+    def password(self, user: str = "admin") -> str:
+        """The password of ``admin``, or of ``viewer``, who may only look."""
+        passwords: dict[str, str] = json.loads(
+            (self.local / "airflow" / "passwords.json").read_text()
+        )
+        return passwords[user]
+
+    def token(self, user: str = "admin") -> str:
+        """Log in as one of the stack's users."""
+        login = {"username": user, "password": self.password(user)}
         token: str = self.call("/auth/token", login)["access_token"]
         return token
 
