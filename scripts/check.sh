@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks formatting, lint, types and the scripts, without changing anything.
+# Checks formatting, lint, types, the scripts and the Dockerfile, without changing anything.
 # usage: scripts/check.sh
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
@@ -10,4 +10,5 @@ cd "$root"
 "$python" -m ruff format --check .
 "$python" -m ruff check .
 "$python" -m mypy
-.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh .ci/run
+.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh deploy/airflow/*.sh .ci/run
+.venv/bin/hadolint Dockerfile

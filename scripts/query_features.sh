@@ -5,8 +5,9 @@
 #   scripts/query_features.sh -c 'select * from features.compound_features'
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/docker_env.sh"
 
-[[ -L $local/postgres/socket ]] || fail 'the local stack is not running: scripts/start.sh starts it'
+choose_stack
 if [[ $# -eq 0 ]]; then
     set -- --pset null=- --command '
         select user_id, user_name, total_experiments, average_experiments_per_user,
@@ -15,4 +16,12 @@ if [[ $# -eq 0 ]]; then
         from features.user_feature_report
         order by user_id'
 fi
-psql --pset pager=off --dbname "$(database_url features_reader experiment_features)" "$@"
+set -- --pset pager=off "$@"
+if [[ $stack == docker ]]; then
+    terminal=(--no-TTY)
+    [[ ! -t 0 || ! -t 1 ]] || terminal=()
+    compose exec ${terminal[@]+"${terminal[@]}"} postgres \
+        psql --no-psqlrc --username features_reader --dbname experiment_features "$@"
+else
+    psql --dbname "$(database_url features_reader experiment_features)" "$@"
+fi

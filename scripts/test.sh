@@ -7,4 +7,5 @@ source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 "$root/scripts/setup.sh"
 cd "$root"
 # The end-to-end tests share one stack, and so one of the processes: their mark says so (xdist_group).
+# So do those of the stack in containers.
 exec "$python" -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup "$@"

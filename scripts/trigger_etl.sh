@@ -2,9 +2,10 @@
 # Runs the DAG experiment_features over Airflow's REST API and waits for it. The result, one JSON
 # object, is the last line on standard output; exit status 1 when the run is refused or fails.
 # usage: scripts/trigger_etl.sh [SOURCE] [--conf JSON]
-#   AIRFLOW_URL, AIRFLOW_USER, AIRFLOW_PASSWORD   (default: the local stack's)
+#   AIRFLOW_URL, AIRFLOW_USER, AIRFLOW_PASSWORD   (default: those of the stack that runs)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/docker_env.sh"
 
 usage='usage: scripts/trigger_etl.sh [SOURCE] [--conf JSON]'
 source_uri='' conf='{}'
@@ -18,9 +19,12 @@ while [[ $# -gt 0 ]]; do
 done
 
 [[ -x $python ]] || python=python3 # for JSON alone: any Python will do
+stack=other
+[[ -n ${AIRFLOW_URL:-} ]] || choose_stack
 url=${AIRFLOW_URL:-$airflow_url}
 url=${url%/}
-user=${AIRFLOW_USER:-admin}
+# In containers there is an account that may do no more than this.
+if [[ $stack == docker ]]; then user=${AIRFLOW_USER:-api}; else user=${AIRFLOW_USER:-admin}; fi
 runs=/api/v2/dags/experiment_features/dagRuns
 
 # What is secret goes through curl's standard input: arguments show in the list of processes.
@@ -46,11 +50,16 @@ refused() { # WHAT
     fail "$1 (HTTP $status): $detail"
 }
 
+known_password() {
+    case $stack in
+        local) get 'body["admin"]' <"$passwords" ;;
+        docker) cat "$secrets/${user}_password" 2>/dev/null ;;
+        *) return 1 ;;
+    esac
+}
+
 log_in() { # sets secret to the header that every further request needs
-    if [[ -z ${AIRFLOW_PASSWORD:-} ]]; then
-        [[ -r $passwords ]] || fail 'set AIRFLOW_PASSWORD, or start the local stack: scripts/start.sh'
-        AIRFLOW_PASSWORD=$(get 'body["admin"]' <"$passwords")
-    fi
+    [[ -n ${AIRFLOW_PASSWORD:-} ]] || AIRFLOW_PASSWORD=$(known_password) || fail "set AIRFLOW_PASSWORD for $url"
     secret=$(printf '%s\n%s' "$user" "$AIRFLOW_PASSWORD" | "$python" -c '
 import json, sys
 print(json.dumps(dict(zip(("username", "password"), sys.stdin.read().split("\n", 1)))))')
@@ -61,7 +70,8 @@ print(json.dumps(dict(zip(("username", "password"), sys.stdin.read().split("\n",
 
 make_body() {
     # A task runs in another folder: a relative path must not depend on where.
-    [[ ! -d $source_uri ]] || source_uri=$(cd "$source_uri" && pwd)
+    [[ ! -d $source_uri ]] || source_uri=$(cd "$source_uri" && pwd -P)
+    [[ $stack != docker ]] || source_uri=$(path_in_container "$source_uri")
     "$python" -c '
 import datetime, json, sys
 conf = {**json.loads(sys.argv[1])}
@@ -93,7 +103,7 @@ wait_for_run() { # sets state and, when Airflow has told it, last
             report_state "$(get 'body["state"]' <<<"$body")"
         else
             misses=$((misses + 1))
-            [[ $misses -lt 30 ]] || fail "lost the connection to $url while the run $run_id was $state"
+            [[ $misses -lt 90 ]] || fail "lost the connection to $url while the run $run_id was $state"
         fi
         last=''
     done

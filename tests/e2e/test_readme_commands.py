@@ -8,17 +8,9 @@ from typing import Any
 import pytest
 
 from e2e.local_stack import ROOT, Stack
+from readme import README, commands, objects
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
-
-README = (ROOT / "README.md").read_text()
-
-
-def commands(heading: str) -> str:
-    """All shell blocks below a heading, as one script."""
-    _, section = re.split(rf"^#+ {heading}$", README, flags=re.MULTILINE)
-    section, *_ = re.split(r"^#+ ", section, maxsplit=1, flags=re.MULTILINE)
-    return "\n".join(re.findall(r"^```bash\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
 
 
 def type_in(stack: Stack, script: str) -> str:
@@ -37,15 +29,6 @@ def type_in(stack: Stack, script: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def objects(text: str) -> list[Any]:
-    """The JSON objects in a text, whatever stands between them."""
-    found, end = [], 0
-    while (start := text.find("{", end)) >= 0:
-        value, end = json.JSONDecoder().raw_decode(text, start)
-        found.append(value)
-    return found
 
 
 def test_demo_shows_everything(stack: Stack, loaded: dict[str, Any]) -> None:

@@ -22,7 +22,24 @@ NOT_FOR_USERS = {  # what the scripts tell each other
     *("AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_CONN_FEATURES_DB"),
     "AIRFLOW_CONN_FEATURES_DB_READER",
 }
-TOOLS = {"curl", "date", "export", "readlink", "rm", "sed"}
+TOOLS = {
+    *(
+        "base64",
+        "cat",
+        "cp",
+        "curl",
+        "date",
+        "docker",
+        "export",
+        "git",
+        "head",
+        "install",
+        "mkdir",
+        "printf",
+    ),
+    *("readlink", "rm", "sed", "tr", "umask"),
+}
+OF_USERS = (".local/", ".secrets/", ".venv/", "drops/")  # what is not in the repository
 
 by_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS]
@@ -73,7 +90,7 @@ def test_named_files_exist(document: Path) -> None:
     """Whatever looks like a path of the project is one; `*` stands for any name."""
     folders = "|".join(map(re.escape, FOLDERS))
     for path in re.findall(rf"(?<![\w/.])(?:{folders})/[\w./*-]*", text_of(document)):
-        if not path.startswith((".venv/", ".local/")):
+        if not path.startswith(OF_USERS):
             assert list(ROOT.glob(path.rstrip("./"))), path
 
 
@@ -90,7 +107,7 @@ def test_commands_exist(document: Path) -> None:
 def test_command_line_options_exist(document: Path) -> None:
     """What the documentation passes to `python -m experiment_features` is taken."""
     for words in commands(document):
-        if "experiment_features" in words:
+        if words[1:3] == ["-m", "experiment_features"]:
             command, *rest = words[words.index("experiment_features") + 1 :]
             usage = help_of(command)
             for option in (word for word in rest if word.startswith("--")):
@@ -113,7 +130,7 @@ def test_every_script_is_described() -> None:
     """The README names each script that is there."""
     scripts = {f"scripts/{path.name}" for path in (ROOT / "scripts").glob("*.sh")}
     described = set(re.findall(r"scripts/\w+\.sh", text_of(README)))
-    assert described == scripts - {"scripts/local_env.sh"}
+    assert described == scripts - {"scripts/docker_env.sh", "scripts/local_env.sh"}
 
 
 def test_every_setting_is_described() -> None:
@@ -132,6 +149,15 @@ def test_every_setting_is_described() -> None:
     assert (
         set(SETTING.findall(text_of(ROOT / ".env.example"))) == described - NOT_FOR_USERS - per_call
     )
+
+
+def test_every_setting_of_the_containers_is_described() -> None:
+    """The page about deployment, or the README, names each variable of the Compose files."""
+    files = [ROOT / "docker-compose.yaml", *(ROOT / "deploy").glob("*.yaml")]
+    read = {name for file in files for name in re.findall(r"\$\{(\w+)", text_of(file))}
+    pages = text_of(ROOT / "docs" / "deployment.md") + text_of(README)
+    assert not {name for name in read if f"`{name}`" not in pages and f"`{name}=" not in pages}
+    assert read
 
 
 @by_document

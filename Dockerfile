@@ -1,0 +1,31 @@
+# The image of all Airflow services: Airflow's own, with the locked requirements and this project.
+FROM apache/airflow:3.3.2-python3.13
+
+LABEL org.opencontainers.image.title="experiment-features" \
+      org.opencontainers.image.description="Features per user from a laboratory's CSV files" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+# Byte code is made here, once: at run time the file system is read-only.
+ENV AIRFLOW_CONFIG=/opt/airflow/deploy/airflow/airflow.cfg \
+    CONNECTION_CHECK_MAX_COUNT=0 \
+    EXPERIMENT_FEATURES_WORKSPACES=/opt/airflow/workspaces \
+    NUMBA_CACHE_DIR=/tmp/numba \
+    PGHOST=postgres \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONPATH=/opt/airflow/include
+
+# Exactly the locked packages: what the base image has beyond them goes.
+COPY requirements.txt requirements-docker.txt /opt/airflow/
+RUN uv pip sync --no-cache --compile-bytecode --require-hashes \
+        /opt/airflow/requirements.txt /opt/airflow/requirements-docker.txt \
+    && mkdir /opt/airflow/workspaces
+
+# What changes most comes last. .dockerignore lets only what the image needs come along.
+# The code is root's: no process of the image may change it.
+USER 0
+COPY . /opt/airflow/
+RUN chmod -R a+rX /opt/airflow/dags /opt/airflow/deploy /opt/airflow/include /opt/airflow/plugins \
+    && python -m compileall -q /opt/airflow/dags /opt/airflow/include /opt/airflow/plugins
+USER 50000
+
+ENTRYPOINT ["/usr/bin/dumb-init", "--", "/opt/airflow/deploy/airflow/entrypoint.sh"]

@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Brings both databases and the accounts to this version of the image; safe to run again.
+set -euo pipefail
+
+password=$(</run/secrets/features_owner_password)
+airflow db migrate
+DATABASE_URL=postgresql://features_owner:$password@/experiment_features \
+    python -m experiment_features migrate
+python /opt/airflow/deploy/airflow/access.py

@@ -1,0 +1,50 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # sourced behind local_env.sh, by scripts that use both
+# Where the stack in containers is, and which of the two stacks a script talks to.
+
+secrets=${EXPERIMENT_FEATURES_SECRETS:-$root/.secrets}
+drops=${EXPERIMENT_FEATURES_DROPS:-$root/drops}
+
+compose() { (cd "$root" && docker compose "$@"); }
+
+# Prints where the stack in containers answers; fails when it does not run.
+docker_url() {
+    local address
+    [[ -d $secrets ]] && address=$(compose port api-server 8080 2>/dev/null) && printf 'http://%s\n' "$address"
+}
+
+# Where the containers see a folder of this machine: they have the drops, and the sample drop.
+path_in_container() { # PATH
+    local shared
+    shared=$(cd "$drops" 2>/dev/null && pwd -P) || shared=$drops
+    case $1/ in
+        "$shared"/*) printf '/drops%s\n' "${1#"$shared"}" ;;
+        "$root"/include/data/*) printf '/opt/airflow%s\n' "${1#"$root"}" ;;
+        *)
+            [[ ! -d $1 ]] || fail "the containers do not see $1: put the drop into $drops"
+            printf '%s\n' "$1"
+            ;;
+    esac
+}
+
+# Sets stack to local or docker, and airflow_url to its address.
+choose_stack() {
+    local url=''
+    stack=${EXPERIMENT_FEATURES_TARGET:-}
+    [[ $stack == local ]] || url=$(docker_url) || true
+    case $stack in
+        '')
+            if [[ -s $local/port && -n $url ]]; then
+                fail "both stacks are running: choose with EXPERIMENT_FEATURES_TARGET=local or =docker"
+            fi
+            if [[ -n $url ]]; then stack=docker; else stack=local; fi
+            ;;
+        local | docker) ;;
+        *) fail "EXPERIMENT_FEATURES_TARGET is $stack: expected local or docker" ;;
+    esac
+    if [[ $stack == docker ]]; then
+        [[ -n $url ]] || fail 'the stack in containers is not running: scripts/start_docker.sh starts it'
+        airflow_url=$url
+    elif [[ ! -s $local/port ]]; then
+        fail 'no stack is running: scripts/start.sh starts one, scripts/start_docker.sh one in containers'
+    fi
+}

@@ -1,0 +1,40 @@
+"""The one stack of the tests in containers."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from docker.container_stack import ContainerStack, make_stack
+
+
+@pytest.fixture(scope="session")
+def engine() -> None:
+    """A Docker engine with Compose; without one the tests are skipped, but never in CI."""
+    for command in (["docker", "info"], ["docker", "compose", "version"]):
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=60)
+        except (OSError, subprocess.SubprocessError) as error:
+            reason = f"no Docker engine with Compose answers: {error}"
+            if os.environ.get("CI") == "true":
+                pytest.fail(reason)
+            pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def stack(engine: None) -> Iterator[ContainerStack]:  # noqa: ARG001
+    """The running stack; its start is what takes the time."""
+    stack = make_stack()
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.remove()
+
+
+@pytest.fixture(scope="session")
+def loaded(stack: ContainerStack) -> dict[str, Any]:
+    """The result of the first run, over the sample drop."""
+    return stack.trigger()

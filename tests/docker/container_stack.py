@@ -1,0 +1,264 @@
+"""A real stack in containers, through the scripts that users run."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from e2e.local_stack import ROOT, free_port
+
+SAMPLE = ROOT / "include" / "data" / "sample"
+RUNS = "/api/v2/dags/experiment_features/dagRuns"
+SERVICES = ("postgres", "api-server", "scheduler", "dag-processor", "triggerer")
+ONE_SHOTS = ("init-postgres", "init")
+
+# What the Docker client itself may need of the environment.
+CLIENT = ("HOME", "PATH", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG")
+
+
+def docker(*arguments: str | Path, timeout: int = 280) -> str:
+    """Run the Docker client, which must succeed, and return what it prints."""
+    done = subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def wait_until(what: str, is_so: Callable[[], Any], seconds: int = 300) -> Any:
+    """Ask again and again until there is an answer; return it."""
+    deadline = time.monotonic() + seconds
+    while not (answer := is_so()):
+        assert time.monotonic() < deadline, f"waited {seconds} s until {what}"
+        time.sleep(0.5)
+    return answer
+
+
+@dataclass(frozen=True)
+class ContainerStack:
+    """A stack with a project name, a port, secrets and drops of its own."""
+
+    folder: Path
+    port: int
+    project: str
+
+    @property
+    def secrets(self) -> Path:
+        """The folder of the secrets."""
+        return self.folder / "secrets"
+
+    @property
+    def drops(self) -> Path:
+        """The folder that the containers see as /drops."""
+        return self.folder / "drops"
+
+    @property
+    def url(self) -> str:
+        """Where Airflow answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """A bare environment with the settings of this stack."""
+        return {name: os.environ[name] for name in CLIENT if name in os.environ} | {
+            "LANG": "C.UTF-8",
+            "AIRFLOW_PORT": str(self.port),
+            "AIRFLOW_URL": "",  # hides what a developer's .env may say
+            "COMPOSE_PROJECT_NAME": self.project,
+            "EXPERIMENT_FEATURES_DROPS": str(self.drops),
+            "EXPERIMENT_FEATURES_LOCAL": str(self.folder / "local"),
+            "EXPERIMENT_FEATURES_SECRETS": str(self.secrets),
+        }
+
+    def secret(self, name: str) -> str:
+        """A secret's value."""
+        return (self.secrets / name).read_text()
+
+    def container(self, service: str) -> str:
+        """The name of a service's container."""
+        return f"{self.project}-{service}-1"
+
+    def run(
+        self, *command: str | Path, timeout: int = 900, text: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the project's folder, with no more than a bare environment."""
+        return subprocess.run(
+            command,
+            env=self.environment | environment,
+            cwd=ROOT,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def compose(self, *arguments: str, text: str | None = None, **environment: str) -> str:
+        """Run docker compose, which must succeed, and return what it prints."""
+        done = self.run("docker", "compose", *arguments, text=text, **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self) -> str:
+        """Start the stack and return what the script said."""
+        done = self.run("scripts/start_docker.sh")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def remove(self) -> None:
+        """End and remove everything of the stack, its volumes too."""
+        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        shutil.rmtree(self.folder)
+
+    def trigger(self, *arguments: str | Path) -> dict[str, Any]:
+        """Run the DAG and return its result."""
+        done = self.run("scripts/trigger_etl.sh", *arguments)
+        assert done.returncode == 0, done.stderr
+        result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return result
+
+    def start_trigger(self, *arguments: str) -> subprocess.Popen[str]:
+        """Run the DAG without waiting for it."""
+        return subprocess.Popen(
+            [ROOT / "scripts" / "trigger_etl.sh", *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def query(self, query: str, database: str = "experiment_features") -> list[dict[str, Any]]:
+        """Ask a database as its superuser, on the socket that only the container has."""
+        printed = self.compose(
+            *("exec", "-T", "postgres", "psql", "--no-psqlrc", "-qtA", "-U", "postgres"),
+            *(
+                "-d",
+                database,
+                "-c",
+                f"select coalesce(json_agg(found), '[]') from ({query}) as found",  # noqa: S608
+            ),
+        )
+        rows: list[dict[str, Any]] = json.loads(printed)
+        return rows
+
+    def log_in(self, role: str, password: str, query: str) -> subprocess.CompletedProcess[str]:
+        """Run a query as a role that has to give its password: over the network."""
+        address = f"postgresql://{role}@postgres/experiment_features"
+        login = ("exec", "-T", "-e", f"PGPASSWORD={password}", "postgres", "psql", "--no-psqlrc")
+        return self.run("docker", "compose", *login, "-qtA", address, "-c", query)
+
+    def features(self) -> list[dict[str, Any]]:
+        """All features, with the transaction that wrote each row."""
+        return [
+            row
+            for table, key in (("user_features", "user_id"), ("compound_features", "compound_id"))
+            for row in self.query(f"select xmin::text, * from features.{table} order by {key}")  # noqa: S608
+        ]
+
+    def task_states(self, run_id: str) -> dict[str, str]:
+        """The state of each task of a run."""
+        tasks = self.query(
+            f"select task_id, state from task_instance where run_id = '{run_id}'",  # noqa: S608
+            "airflow",
+        )
+        return {task["task_id"]: task["state"] for task in tasks}
+
+    def wait_for_task(self, state: str) -> None:
+        """Wait until a task is in this state."""
+        query = f"select from task_instance where state = '{state}'"
+        wait_until(f"a task is {state}", lambda: self.query(query, "airflow"))
+
+    def token(self, user: str, password: str | None = None) -> str:
+        """Log in; the accounts of the stack have their passwords in the secrets."""
+        login = {"username": user, "password": password or self.secret(f"{user}_password")}
+        status, answer = self.call("POST", "/auth/token", body=login)
+        assert status == 201, answer
+        token: str = answer["access_token"]
+        return token
+
+    def call(
+        self, method: str, path: str, token: str | None = None, body: Any = None
+    ) -> tuple[int, Any]:
+        """Ask Airflow's API; return the status and the answer."""
+        headers = {"Content-Type": "application/json"}
+        headers |= {"Authorization": f"Bearer {token}"} if token else {}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+                status, content = answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            status, content = error.code, error.read()
+        try:
+            return status, json.loads(content)
+        except ValueError:
+            return status, content.decode(errors="replace")
+
+    def outcome(self, run_id: str, token: str) -> str:
+        """Wait for the end of a run; return the last error in the log of the task that failed."""
+
+        def state() -> str | None:
+            status, run = self.call("GET", f"{RUNS}/{run_id}", token)
+            return run["state"] if status == 200 and run["state"] in ("success", "failed") else None
+
+        if wait_until(f"{run_id} has ended", state) == "success":
+            return "success"
+        failed = self.call("GET", f"{RUNS}/{run_id}/taskInstances?state=failed", token)[1]
+        task = failed["task_instances"][0]
+        path = f"{RUNS}/{run_id}/taskInstances/{task['task_id']}/logs/{task['try_number']}"
+        log = self.call("GET", f"{path}?full_content=true", token)[1]
+        errors = [line for line in log["content"] if line.get("level") in ("error", "critical")]
+        return json.dumps(errors[-1])
+
+    def kill_process(self, pid: int) -> None:
+        """End a process of a container at once, as a lack of memory would: Docker is not told."""
+        docker(
+            *("run", "--rm", "--pid=host", "--network=none", "--user=0", "--entrypoint=kill"),
+            *("experiment-features", "-9", str(pid)),
+        )
+
+    def state(self, service: str) -> dict[str, Any]:
+        """What the engine says about a service's container."""
+        (found,) = json.loads(docker("inspect", self.container(service)))
+        answer: dict[str, Any] = found
+        return answer
+
+    def crash(self, service: str) -> None:
+        """Kill the main process of a service."""
+        self.kill_process(self.state(service)["State"]["Pid"])
+
+    def kill_task(self) -> None:
+        """Kill the process that runs the present task."""
+        of_task = re.compile(r"(\d+)\s+airflow worker -- [0-9a-f]{8}-[0-9a-f-]+$", re.MULTILINE)
+        top = ("top", self.container("scheduler"), "-eo", "pid,args")
+        found = wait_until("a task has a process", lambda: of_task.search(docker(*top)))
+        self.kill_process(int(found[1]))
+
+    def wait_for_restart(self, service: str, restarts: int) -> None:
+        """Wait until a service was started again and is healthy."""
+
+        def is_back() -> bool:
+            found = self.state(service)
+            healthy: bool = found["State"]["Health"]["Status"] == "healthy"
+            return found["RestartCount"] > restarts and healthy
+
+        wait_until(f"{service} is back", is_back)
+
+
+def make_stack() -> ContainerStack:
+    """A stack that is not started yet."""
+    folder = Path(tempfile.mkdtemp(prefix="features-docker-")).resolve()
+    folder.chmod(0o755)  # the drops are read by the container's user
+    stack = ContainerStack(folder, free_port(), f"features-test-{uuid.uuid4().hex[:8]}")
+    stack.drops.mkdir()
+    return stack

@@ -1,0 +1,214 @@
+"""Who may do what, and what strangers are told: nothing."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from docker.container_stack import RUNS, ContainerStack
+
+pytestmark = [
+    pytest.mark.xdist_group("docker"),
+    pytest.mark.timeout(1200),
+    pytest.mark.usefixtures("loaded"),
+]
+
+PASSWORD = "correct horse battery staple"  # noqa: S105
+PEOPLE = {"olga": "Operator", "vera": "Viewer"}
+
+
+@pytest.fixture(scope="session")
+def tokens(stack: ContainerStack) -> dict[str, str]:
+    """A token of each account, and of one person in each role."""
+    for name, role in PEOPLE.items():
+        stack.compose(
+            *("exec", "-T", "api-server", "airflow", "users", "create", "--username", name),
+            *("--role", role, "--password", PASSWORD, "--email", f"{name}@example.org"),
+            *("--firstname", name, "--lastname", name),
+        )
+    made = {name: stack.token(name, PASSWORD) for name in PEOPLE}
+    return made | {name: stack.token(name) for name in ("admin", "api")}
+
+
+@pytest.fixture(scope="session")
+def run_path(loaded: dict[str, Any]) -> str:
+    """The path of the first run."""
+    return f"{RUNS}/{loaded['run_id']}"
+
+
+LOOK = [
+    ("GET", "/api/v2/dags/experiment_features", None),
+    ("GET", "{run}", None),
+    ("GET", "{run}/wait?interval=1&result=load", None),
+    ("GET", "{run}/taskInstances", None),
+    ("GET", "{run}/taskInstances/load/logs/1", None),
+    ("GET", "{run}/taskInstances/load/xcomEntries/return_value", None),
+]
+# With a parameter that no run accepts: who may trigger is told so, and nothing runs.
+TRIGGER = ("POST", RUNS, {"logical_date": None, "conf": {"engine": "abacus"}})
+CHANGE = [
+    ("PATCH", "{run}", {"state": "failed"}),
+    ("DELETE", "{run}", None),
+    ("POST", "{run}/clear", {"dry_run": False}),
+    ("POST", "/api/v2/dags/experiment_features/clearTaskInstances", {"dry_run": False}),
+    ("DELETE", "/api/v2/dags/experiment_features", None),
+]
+ADMINISTER = [
+    ("GET", "/api/v2/connections", None),
+    ("GET", "/api/v2/variables", None),
+    ("POST", "/api/v2/variables", {"key": "a", "value": "b"}),
+    ("GET", "/api/v2/eventLogs", None),
+    ("POST", "/api/v2/pools", {"name": "a", "slots": 1}),
+    ("GET", "/auth/fab/v1/users", None),
+    ("GET", "/auth/fab/v1/roles", None),
+]
+EVERYTHING = [*LOOK, TRIGGER, *CHANGE, *ADMINISTER]
+
+
+@pytest.mark.parametrize("user", ["admin", "olga", "vera", "api"])
+def test_everyone_may_look(
+    stack: ContainerStack, tokens: dict[str, str], run_path: str, user: str
+) -> None:
+    """All roles see the DAG, its runs, their logs and their results."""
+    asked = {path: stack.call(m, path.format(run=run_path), tokens[user])[0] for m, path, _ in LOOK}
+    assert set(asked.values()) == {200}, asked
+
+
+@pytest.mark.parametrize(
+    ("user", "status"), [("admin", 400), ("olga", 400), ("api", 400), ("vera", 403)]
+)
+def test_who_may_trigger(
+    stack: ContainerStack, tokens: dict[str, str], user: str, status: int
+) -> None:
+    """A viewer may not; the others are told what is wrong with the parameters."""
+    method, path, body = TRIGGER
+    assert stack.call(method, path, tokens[user], body)[0] == status
+
+
+@pytest.mark.parametrize("user", ["olga", "vera", "api"])
+def test_only_the_administrator_changes_and_administers(
+    stack: ContainerStack, tokens: dict[str, str], run_path: str, user: str
+) -> None:
+    """Runs cannot be rewritten, and connections, variables and accounts not even be seen."""
+    asked = {
+        (method, path): stack.call(method, path.format(run=run_path), tokens[user], body)[0]
+        for method, path, body in [*CHANGE, *ADMINISTER]
+    }
+    assert set(asked.values()) == {403}, asked
+
+
+def test_the_api_account_sees_nothing_else(stack: ContainerStack, tokens: dict[str, str]) -> None:
+    """What lists more than this DAG is closed to it."""
+    paths = ("assets", "importErrors", "jobs", "pools", "plugins", "providers")
+    asked = {path: stack.call("GET", f"/api/v2/{path}", tokens["api"])[0] for path in paths}
+    assert set(asked.values()) == {403}, asked
+
+
+def sign(claims: dict[str, Any], secret: str) -> str:
+    """A JSON web token as Airflow makes them."""
+    parts = [json.dumps(part).encode() for part in ({"alg": "HS512", "typ": "JWT"}, claims)]
+    text = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+    digest = hmac.digest(secret.encode(), text.encode(), hashlib.sha512)
+    return f"{text}.{base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """What a token says."""
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    return claims
+
+
+def test_a_token_signed_by_the_secret_is_taken(
+    stack: ContainerStack, tokens: dict[str, str]
+) -> None:
+    """So that the forged ones below are refused for their fault alone."""
+    token = sign(claims_of(tokens["admin"]), stack.secret("jwt_secret"))
+    assert stack.call("GET", "/api/v2/connections", token)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("forge", "status"),
+    [
+        pytest.param(lambda _claims, _secret: None, 401, id="none"),
+        pytest.param(lambda _claims, _secret: "e30.e30.x", 403, id="nonsense"),
+        pytest.param(lambda claims, _secret: sign(claims, "guessed" * 10), 403, id="forged"),
+        pytest.param(
+            lambda claims, secret: sign(
+                claims | {"iat": 1, "nbf": 1, "exp": int(time.time()) - 60}, secret
+            ),
+            401,
+            id="expired",
+        ),
+        pytest.param(
+            lambda claims, secret: sign(claims | {"sub": "999"}, secret), 403, id="nobody"
+        ),
+        pytest.param(
+            lambda claims, secret: sign(claims | {"aud": "elsewhere"}, secret), 403, id="elsewhere"
+        ),
+    ],
+)
+def test_strangers_are_told_nothing(
+    stack: ContainerStack,
+    tokens: dict[str, str],
+    run_path: str,
+    forge: Callable[[dict[str, Any], str], str | None],
+    status: int,
+) -> None:
+    """Without a token, and with one that is forged, expired, or made for another place."""
+    token = forge(claims_of(tokens["admin"]), stack.secret("jwt_secret"))
+    asked = {
+        (method, path): stack.call(method, path.format(run=run_path), token, body)[0]
+        for method, path, body in EVERYTHING
+    }
+    of_fab = {(method, path) for method, path, _ in EVERYTHING if path.startswith("/auth/fab")}
+    assert {asked[call] for call in asked.keys() - of_fab} == {status}, asked
+    assert {asked[call] for call in of_fab} <= {401, 403}, asked
+
+
+def test_a_wrong_password_is_refused(stack: ContainerStack) -> None:
+    """There is no default one."""
+    for password in ("admin", "airflow", ""):
+        login = {"username": "admin", "password": password}
+        assert stack.call("POST", "/auth/token", body=login)[0] in (400, 401, 422)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "delete from features.user_features",
+        "update features.user_features set user_name = ''",
+        "insert into features.pipeline_runs (run_id) values ('x')",
+        "drop table features.user_features",
+        "create table features.mine (x int)",
+        "create table public.mine (x int)",
+        "select raw_row from features.data_issues",
+        "copy features.user_features to program 'id'",
+        "set role features_writer",
+        "select pg_read_file('/run/secrets/airflow_password')",
+    ],
+)
+def test_the_reader_only_reads(stack: ContainerStack, statement: str) -> None:
+    """Nothing is written, and neither people's rows nor the server's files are read."""
+    password = stack.secret("features_reader_password")
+    done = stack.log_in("features_reader", password, statement)
+    assert done.returncode != 0
+    assert "permission denied" in done.stderr or "must be" in done.stderr, done.stderr
+
+
+def test_each_role_has_its_own_database(stack: ContainerStack) -> None:
+    """Whoever gets at the features cannot get at Airflow's accounts, nor the other way round."""
+    assert stack.log_in("features_reader", "wrong", "select").returncode != 0
+    for role, database in (
+        ("airflow", "experiment_features"),
+        ("features_writer", "airflow"),
+        ("features_reader", "airflow"),
+        ("features_owner", "postgres"),
+    ):
+        arguments = ("exec", "-T", "postgres", "psql", "-U", role, "-d", database, "-c", "select")
+        done = stack.run("docker", "compose", *arguments)
+        assert "permission denied for database" in done.stderr, (role, database)

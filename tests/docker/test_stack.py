@@ -1,0 +1,140 @@
+"""The stack in containers: from nothing to the features, and what its containers may do."""
+
+import json
+import os
+import shutil
+from typing import Any
+
+import pytest
+
+import oracle
+from comparison import assert_features
+from docker.container_stack import ONE_SHOTS, SAMPLE, SERVICES, ContainerStack, docker
+from readme import commands, objects
+
+pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(1200)]
+
+
+def test_first_run_gives_what_the_oracle_computes(
+    stack: ContainerStack, loaded: dict[str, Any]
+) -> None:
+    """A stack that was made from nothing loads the sample drop, triggered over REST."""
+    expected = oracle.compute(SAMPLE)
+    assert loaded["rejected_rows"] == len(expected.rejected)
+    users = stack.query("select * from features.user_features")
+    compounds = stack.query("select * from features.compound_features")
+    assert_features(expected, users, compounds)
+
+
+@pytest.mark.usefixtures("loaded")
+def test_readme_lines_run_as_written(stack: ContainerStack) -> None:
+    """But for the stop at their end. The start is the second one: it changes no secret."""
+    before = {path.name: path.read_text() for path in stack.secrets.iterdir()}
+    *lines, stop = commands("With Docker").splitlines()
+    assert stop == "docker compose down"
+    script = "\n".join(lines).replace("drops/", f"{stack.drops}/")
+    done = stack.run("bash", "-euo", "pipefail", "-c", script)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert stack.url in done.stdout
+    assert [result["status"] for result in objects(done.stdout)] == ["unchanged", "loaded"]
+    assert f"({len(oracle.compute(SAMPLE).users)} rows)" in done.stdout
+    assert {path.name: path.read_text() for path in stack.secrets.iterdir()} == before
+
+
+@pytest.mark.usefixtures("loaded")
+def test_scripts_take_a_drop_by_its_path_here(stack: ContainerStack) -> None:
+    """A folder of this machine that the containers do not see is not sent."""
+    shutil.copytree(SAMPLE, stack.drops / "by_path", dirs_exist_ok=True)
+    assert stack.trigger(stack.drops / "by_path")["source"] == "/drops/by_path"
+    refused = stack.run("scripts/trigger_etl.sh", "/usr")
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        f"trigger_etl.sh: the containers do not see /usr: put the drop into {stack.drops}\n"
+    )
+
+
+def test_scripts_do_not_guess_between_two_stacks(stack: ContainerStack) -> None:
+    """When both run, or none, the scripts say so; a choice is taken."""
+    record = stack.folder / "local" / "port"
+    record.parent.mkdir()
+    record.write_text("1")
+    for script in ("scripts/trigger_etl.sh", "scripts/query_features.sh"):
+        refused = stack.run(script)
+        assert refused.returncode == 1
+        assert "both stacks are running: choose with EXPERIMENT_FEATURES_TARGET" in refused.stderr
+    chosen = stack.run(
+        "scripts/query_features.sh",
+        "-tAc",
+        "select current_user",
+        EXPERIMENT_FEATURES_TARGET="docker",
+    )
+    assert chosen.stdout == "features_reader\n"
+    shutil.rmtree(record.parent)
+    nowhere = {"EXPERIMENT_FEATURES_SECRETS": str(stack.folder / "none")}
+    refused = stack.run("scripts/query_features.sh", **nowhere)
+    assert refused.stderr.startswith("query_features.sh: no stack is running")
+
+
+def test_containers_may_do_no_more_than_they_need(stack: ContainerStack) -> None:
+    """No capability, no way to become root, nothing to write but volumes, bounds on all they use."""
+    for service in (*SERVICES, *ONE_SHOTS):
+        container = stack.state(service)
+        host, config = container["HostConfig"], container["Config"]
+        assert config["User"] not in ("", "0", "root"), service
+        assert host["CapDrop"] == ["ALL"], service
+        assert not host["CapAdd"], service
+        assert not host["Privileged"], service
+        assert host["SecurityOpt"] == ["no-new-privileges:true"], service
+        assert host["ReadonlyRootfs"], service
+        assert 0 < host["PidsLimit"] <= 1024, service
+        assert 0 < host["Memory"] <= 4 * 2**30, service
+        writable = [mount["Destination"] for mount in container["Mounts"] if mount["RW"]]
+        assert not [path for path in writable if path.startswith(("/drops", "/run/secrets"))]
+
+
+def test_only_this_machine_reaches_only_airflow(stack: ContainerStack) -> None:
+    """One port, on the loopback address; the database is in a network without a way out."""
+    published = {
+        service: [
+            (bound["HostIp"], bound["HostPort"])
+            for bindings in stack.state(service)["NetworkSettings"]["Ports"].values()
+            for bound in bindings or []
+        ]
+        for service in SERVICES
+    }
+    assert published.pop("api-server") == [("127.0.0.1", str(stack.port))]
+    assert not any(published.values())
+    (network,) = stack.state("postgres")["NetworkSettings"]["Networks"]
+    (found,) = json.loads(docker("network", "inspect", network))
+    assert found["Internal"]
+
+
+@pytest.mark.parametrize("service", ["api-server", "scheduler", "dag-processor", "triggerer"])
+def test_code_cannot_be_changed_from_within(stack: ContainerStack, service: str) -> None:
+    """Not even where the file system were writable: the files are root's."""
+    script = "touch /opt/airflow/dags/x || chmod u+w /opt/airflow/dags || echo neither"
+    assert stack.compose("exec", "-T", service, "bash", "-c", script) == "neither\n"
+
+
+@pytest.mark.usefixtures("stack")
+def test_image_has_exactly_the_locked_packages() -> None:
+    """Nothing of the base image beyond them, and no build tools."""
+    script = "cd /opt/airflow && uv pip sync --dry-run --offline requirements.txt requirements-docker.txt"
+    script += " && ! command -v gcc cc make"
+    arguments = ("run", "--rm", "--network=none", "--entrypoint=bash", "experiment-features")
+    done = docker(*arguments, "-c", f"({script}) 2>&1")
+    assert "Would make no changes" in done, done
+
+
+def test_no_secrets_no_start(stack: ContainerStack) -> None:
+    """Who starts the containers without the script gets no default password, but an error."""
+    assert not stack.run("docker", "compose", "config", "--quiet").stderr
+    without = {
+        "EXPERIMENT_FEATURES_SECRETS": str(stack.folder / "none"),
+        "COMPOSE_PROJECT_NAME": f"{stack.project}-bare",
+    }
+    done = stack.run("docker", "compose", "up", "--detach", **without)
+    stack.compose("down", "--volumes", **without)
+    assert done.returncode != 0
+    assert "none/" in done.stderr
+    assert os.fspath(stack.folder) in done.stderr

@@ -1,0 +1,78 @@
+"""What docs/deployment.md tells administrators to do, done."""
+
+import re
+from typing import Any
+
+import pytest
+
+from docker.container_stack import RUNS, ContainerStack
+from e2e.local_stack import ROOT
+
+pytestmark = [
+    pytest.mark.xdist_group("docker"),
+    pytest.mark.timeout(1200),
+    pytest.mark.usefixtures("loaded"),
+]
+
+PAGE = (ROOT / "docs" / "deployment.md").read_text()
+
+
+def lines_of(heading: str) -> str:
+    """The shell blocks below a heading of the page."""
+    section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+    return "\n".join(re.findall(r"^```bash\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
+
+
+def type_in(stack: ContainerStack, script: str) -> str:
+    """Run lines of the page in the project's folder; return what they print."""
+    script = script.replace(".secrets/", f"{stack.secrets}/").replace(
+        "backup/", f"{stack.folder}/backup/"
+    )
+    done = stack.run("bash", "-euo", "pipefail", "-c", script)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def what_is_there(stack: ContainerStack) -> dict[str, Any]:
+    """The features, their history and the runs, in both databases."""
+    query = "select * from features.{} order by 1, 2"
+    relations = ("user_features", "compound_features", "user_features_history", "pipeline_runs")
+    found = {name: stack.query(query.format(name)) for name in (*relations, "data_issues")}
+    return found | {
+        "dag_run": stack.query("select run_id, state from dag_run order by 1", "airflow")
+    }
+
+
+def test_every_secret_can_be_changed_and_the_data_stay(stack: ContainerStack) -> None:
+    """Down, new secrets, up: the old ones open nothing any more, and all data are there."""
+    stack.compose("exec", "-T", "scheduler", "airflow", "variables", "set", "kept", "encrypted")
+    before, old_token = what_is_there(stack), stack.token("admin")
+    old = {path.name: path.read_text() for path in stack.secrets.iterdir()}
+    type_in(stack, lines_of("Changing the secrets"))
+    new = {path.name: path.read_text() for path in stack.secrets.iterdir()}
+    assert new.keys() == old.keys()
+    assert not {name for name in old if new[name] == old[name]}
+
+    assert stack.call("GET", RUNS, old_token)[0] == 403
+    login = {"username": "admin", "password": old["admin_password"]}
+    assert stack.call("POST", "/auth/token", body=login)[0] == 401
+    for role in ("features_owner", "features_writer", "features_reader"):
+        for passwords, status in ((old, 2), (new, 0)):
+            done = stack.log_in(role, passwords[f"{role}_password"], "select 1")
+            assert done.returncode == status, done.stderr
+    assert what_is_there(stack) == before
+    token = stack.token("admin")
+    assert stack.call("GET", "/api/v2/variables/kept", token)[1]["value"] == "encrypted"
+    assert stack.trigger("--conf", '{"force": true}')["status"] == "loaded"
+
+
+def test_backup_brings_everything_back(stack: ContainerStack) -> None:
+    """Dump, remove all volumes, restore: the same features, history, runs and accounts."""
+    before = what_is_there(stack)
+    type_in(stack, lines_of("Backup"))
+    stack.compose("down", "--volumes")
+    type_in(stack, lines_of("Restore"))
+    assert what_is_there(stack) == before
+    token = stack.token("admin")
+    assert stack.call("GET", "/api/v2/variables/kept", token)[1]["value"] == "encrypted"
+    assert stack.trigger()["status"] in ("loaded", "unchanged")

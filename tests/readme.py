@@ -1,0 +1,24 @@
+"""The README, as tests read it: its commands, and the JSON among what these print."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def commands(heading: str) -> str:
+    """All shell blocks below a heading, as one script."""
+    _, section = re.split(rf"^#+ {heading}$", README, flags=re.MULTILINE)
+    section, *_ = re.split(r"^#+ ", section, maxsplit=1, flags=re.MULTILINE)
+    return "\n".join(re.findall(r"^```bash\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
+
+
+def objects(text: str) -> list[Any]:
+    """The JSON objects in a text, whatever stands between them."""
+    found, end = [], 0
+    while (start := text.find("{", end)) >= 0:
+        value, end = json.JSONDecoder().raw_decode(text, start)
+        found.append(value)
+    return found
