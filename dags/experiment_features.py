@@ -24,8 +24,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow.sdk import CronTriggerTimetable, Param, dag, task
+from airflow.sdk import Param, dag, task
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+from feature_assets import COMPOUND_FEATURES, DROPS, USER_FEATURES, daily_or_on_arrival
 
 from experiment_features.errors import TransientError
 
@@ -51,44 +52,45 @@ RETRY_TRANSIENT = ExceptionRetryPolicy(
 )
 
 
-@task(execution_timeout=120 * MINUTE, multiple_outputs=False)
+@task(execution_timeout=120 * MINUTE, multiple_outputs=False, inlets=[DROPS])
 def extract() -> dict[str, Any]:
     """Reads the drop's files into typed rows."""
-    from run_context import pipeline_of_run, source_of_run
+    from run_context import run_stage
 
-    return pipeline_of_run().extract(source_of_run())
+    return run_stage("extract")
 
 
 @task(execution_timeout=60 * MINUTE, multiple_outputs=False)
 def validate(extracted: dict[str, Any]) -> dict[str, Any]:
     """Names every faulty row, and rejects those with errors."""
-    from run_context import pipeline_of_run
+    from run_context import run_stage
 
-    return pipeline_of_run(extracted["workspace"]).validate()
+    return run_stage("validate", extracted["workspace"])
 
 
 @task(execution_timeout=60 * MINUTE, multiple_outputs=False)
 def transform(validated: dict[str, Any]) -> dict[str, Any]:
     """Computes the features of the valid rows."""
-    from run_context import pipeline_of_run
+    from run_context import run_stage
 
-    return pipeline_of_run(validated["workspace"]).transform()
+    return run_stage("transform", validated["workspace"])
 
 
-@task(execution_timeout=60 * MINUTE, multiple_outputs=False)
+@task(
+    execution_timeout=60 * MINUTE,
+    multiple_outputs=False,
+    outlets=[USER_FEATURES, COMPOUND_FEATURES],
+)
 def load(transformed: dict[str, Any]) -> dict[str, Any]:
     """Writes the features to PostgreSQL; returns the run's result."""
-    from run_context import pipeline_of_run
+    from run_context import run_stage
 
-    return pipeline_of_run(transformed["workspace"]).load()
+    return run_stage("load", transformed["workspace"])
 
 
-# With a start date in the past, every new installation would start a run at once. Without one, the
-# first is due at the next 02:00 UTC, and stays so for five minutes if the scheduler comes late.
 @dag(
-    schedule=CronTriggerTimetable("0 2 * * *", timezone="UTC", run_immediately=5 * MINUTE),
-    start_date=None, catchup=False, max_active_runs=1, is_paused_upon_creation=False,
-    params=PARAMETERS, tags=["laboratory", "features"], doc_md=__doc__,
+    schedule=daily_or_on_arrival(), start_date=None, catchup=False, max_active_runs=1,
+    is_paused_upon_creation=False, params=PARAMETERS, tags=["laboratory", "features"], doc_md=__doc__,
     default_args={"owner": "laboratory-data", "retries": 3, "retry_policy": RETRY_TRANSIENT,
                   "retry_delay": MINUTE / 4, "retry_exponential_backoff": 2},
 )  # fmt: skip

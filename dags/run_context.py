@@ -5,17 +5,19 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import telemetry
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowNotFoundException
+from drop_source import source_of_run
+from feature_assets import COMPOUND_FEATURES, USER_FEATURES
 
 from experiment_features.config import Settings
 from experiment_features.database import Connection, database_errors
 from experiment_features.errors import ConfigurationError
 from experiment_features.pipeline import Pipeline
 from experiment_features.runs import Run
-from experiment_features.source import resolve_source
-from experiment_features.workspace import Workspace
+from experiment_features.workspace import Facts, Workspace
 
 CONNECTION_ID = "features_db"
 
@@ -28,6 +30,30 @@ TRIGGERS = {
 
 API_RUN_ID = "api__"
 """A run whose id begins so was triggered over REST: Airflow does not tell its tasks."""
+
+
+def run_stage(stage: str, workspace: str | None = None) -> Facts:
+    """Runs a stage of the run that the current task belongs to, and tells those who watch.
+
+    Args:
+        stage: extract, validate, transform or load.
+        workspace: the URI that the task before handed on.
+
+    Returns:
+        What the stage hands on, the last one the run's result.
+    """
+    context = get_current_context()
+    pipeline = pipeline_of_run(workspace)
+    with telemetry.watched(stage, pipeline.run.run_id):
+        if stage == "extract":
+            facts = pipeline.extract(source_of_run(context, pipeline))
+        else:
+            facts = getattr(pipeline, stage)()
+    telemetry.report(stage, facts, pipeline.workspace)
+    if stage == "load":
+        for asset in (USER_FEATURES, COMPOUND_FEATURES):
+            context["outlet_events"][asset].extra = dict(facts)
+    return facts
 
 
 def pipeline_of_run(workspace: str | None = None) -> Pipeline:
@@ -60,22 +86,6 @@ def pipeline_of_run(workspace: str | None = None) -> Pipeline:
         settings=settings,
         timeout_seconds=context["task"].execution_timeout.total_seconds(),
     )
-
-
-def source_of_run() -> Path:
-    """The drop's folder, if this installation allows it.
-
-    Raises:
-        ConfigurationError: it lies outside of the allowed roots, or the run was given a parameter
-            that does not exist, which Airflow lets pass.
-    """
-    context = get_current_context()
-    unknown = sorted(set(context["dag_run"].conf or {}) - set(context["dag"].params))
-    if unknown:
-        raise ConfigurationError(
-            f"unknown parameter {', '.join(unknown)}: expected {', '.join(context['dag'].params)}"
-        )
-    return resolve_source(context["params"]["source"], Settings.from_environment().source_roots)
 
 
 @contextmanager
