@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowSkipException
-from feature_assets import DROPS
 
+from dag_policy import DROPS
 from experiment_features.arrival import find_ready_drops, state_key
-from experiment_features.config import Settings
 from experiment_features.errors import ConfigurationError
 from experiment_features.pipeline import Pipeline
 from experiment_features.source import resolve_source
@@ -90,15 +89,15 @@ def _last_drop(context: Context, pipeline: Pipeline) -> str:
 
 def _drop_of_day(context: Context, pipeline: Pipeline) -> str:
     """The complete drop in the folder named by the day of a backfill's run."""
-    settings: Settings = pipeline.settings
+    folders = pipeline.settings.watched_folders
     day = f"{context['dag_run'].run_after:%Y-%m-%d}"
-    ready = find_ready_drops(settings.watched_folders, keep_days=36_500)
+    ready = find_ready_drops(folders, keep_days=36_500)
     for drop in ready:
         if Path(drop.source).name == day:
             return drop.source
     raise ConfigurationError(
         f"found no complete drop of {day}: expected a folder {day} with a marker _READY in "
-        f"{', '.join(settings.watched_folders) or 'a watched folder'}"
+        f"{', '.join(folders) or 'a watched folder'}"
     )
 
 

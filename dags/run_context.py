@@ -3,20 +3,22 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-import telemetry
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowNotFoundException
-from drop_source import source_of_run
-from feature_assets import COMPOUND_FEATURES, USER_FEATURES
 
+import telemetry
+from dag_policy import FEATURES
+from drop_source import source_of_run
 from experiment_features.config import Settings
 from experiment_features.database import Connection, database_errors
-from experiment_features.errors import ConfigurationError
+from experiment_features.errors import ConfigurationError, DropRejected
 from experiment_features.pipeline import Pipeline
-from experiment_features.runs import Run
+from experiment_features.runs import Run, find_last_success
 from experiment_features.workspace import Facts, Workspace
 
 CONNECTION_ID = "features_db"
@@ -44,16 +46,33 @@ def run_stage(stage: str, workspace: str | None = None) -> Facts:
     """
     context = get_current_context()
     pipeline = pipeline_of_run(workspace)
-    with telemetry.watched(stage, pipeline.run.run_id):
-        if stage == "extract":
-            facts = pipeline.extract(source_of_run(context, pipeline))
-        else:
-            facts = getattr(pipeline, stage)()
-    telemetry.report(stage, facts, pipeline.workspace)
+    with telemetry.count_failures():
+        try:
+            facts = (
+                _extract(context, pipeline) if stage == "extract" else getattr(pipeline, stage)()
+            )
+        except DropRejected:
+            telemetry.report(stage, pipeline.workspace.facts(stage))
+            raise
+    telemetry.report(stage, facts)
     if stage == "load":
-        for asset in (USER_FEATURES, COMPOUND_FEATURES):
+        telemetry.tell_written(PostgresHook(CONNECTION_ID))
+        for asset in FEATURES:
             context["outlet_events"][asset].extra = dict(facts)
     return facts
+
+
+def _extract(context: Any, pipeline: Pipeline) -> Facts:
+    source = source_of_run(context, pipeline)
+    context["ti"].xcom_push("source", str(source))  # for alerts
+    telemetry.tell_read(source)
+    return pipeline.extract(source)
+
+
+def last_success() -> datetime | None:
+    """When a run last ended with features that are this day's: loaded, or found unchanged."""
+    with _connect() as connection, database_errors("read the run ledger"):
+        return find_last_success(connection)
 
 
 def pipeline_of_run(workspace: str | None = None) -> Pipeline:

@@ -37,6 +37,12 @@ class Settings:
     keep_workspace_days: int = 7
     """How long the workspaces of ended runs are kept, so that their tasks can be run again."""
 
+    alerts: str = ""
+    """Who is told of failures: addresses, or notifiers as JSON; see dags/alerts.py."""
+
+    deadline_hours: int = 24
+    """After how long without a load that was due they are told of that."""
+
     @classmethod
     def from_environment(cls) -> "Settings":
         """Reads EXPERIMENT_FEATURES_* and falls back to what suits a checkout."""
@@ -51,8 +57,10 @@ class Settings:
             source_roots=_folders(roots),
             watched_folders=() if watch == "off" else _folders(watch),
             memory_limit=environment.get("EXPERIMENT_FEATURES_MEMORY_LIMIT") or _memory_limit(),
-            keep_days=_days("EXPERIMENT_FEATURES_KEEP_DAYS", 90),
-            keep_workspace_days=_days("EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", 7),
+            keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", 90, "days"),
+            keep_workspace_days=_whole_number("EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", 7, "days"),
+            alerts=(environment.get("EXPERIMENT_FEATURES_ALERTS") or "").strip(),
+            deadline_hours=_whole_number("EXPERIMENT_FEATURES_DEADLINE_HOURS", 24, "hours"),
         )
 
 
@@ -60,8 +68,8 @@ def _folders(text: str | Path) -> tuple[str, ...]:
     return tuple(folder.strip() for folder in str(text).split(",") if folder.strip())
 
 
-def _days(name: str, default: int) -> int:
+def _whole_number(name: str, default: int, unit: str) -> int:
     text = os.environ.get(name) or str(default)
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 36_500):
-        raise ConfigurationError(f"{name} is {text!r}: expected a number of days from 1 to 36500")
+        raise ConfigurationError(f"{name} is {text!r}: expected a number of {unit} from 1 to 36500")
     return int(text)

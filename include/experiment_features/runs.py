@@ -194,6 +194,12 @@ def find_load_of(connection: Connection, source: str, run: Run) -> dict[str, Any
     return found if found and _is_made_alike(found, run) else None
 
 
+def find_last_success(connection: Connection) -> datetime | None:
+    """When the latest run ended that loaded its drop or found it loaded."""
+    row = connection.execute(read_sql("select_last_success")).fetchone()
+    return row[0] if row else None
+
+
 def is_load_of(last: dict[str, Any], workspace: Workspace, run: Run) -> bool:
     """Whether the last load read the workspace's files, and made of them what the run would."""
     files = workspace.facts("extract")["files"]

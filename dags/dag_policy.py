@@ -1,12 +1,19 @@
-"""The assets that the DAG waits for and brings up to date, and its schedule."""
+"""When the DAG runs, the assets that it waits for and brings up to date, what it tries again."""
 
 from datetime import timedelta
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable
 from airflow.sdk.bases.timetable import BaseTimetable
-from ready_marker import ReadyMarkerTrigger
+from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 
 from experiment_features.config import Settings
+from experiment_features.errors import TransientError
+from ready_marker import ReadyMarkerTrigger
+
+RETRY_TRANSIENT = ExceptionRetryPolicy(
+    [RetryRule(TransientError, RetryAction.DEFAULT)], default=RetryAction.FAIL
+)
+"""Bad input fails at once, and so does a bug."""
 
 
 def _watchers() -> list[AssetWatcher]:
@@ -21,8 +28,7 @@ def _watchers() -> list[AssetWatcher]:
 DROPS = Asset("laboratory_drops", watchers=_watchers())
 """The drops that are complete; an event's payload has the `source` of one."""
 
-USER_FEATURES = Asset("user_features")
-COMPOUND_FEATURES = Asset("compound_features")
+FEATURES = [Asset("user_features"), Asset("compound_features")]
 """The relations in PostgreSQL; an event's extra is the result of the run."""
 
 
