@@ -229,15 +229,12 @@ def outcomes(soak: Soak) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     for row in soak.query(
         "airflow",
         "airflow",
+        # The task extract notes which drop it has taken; a run may also be told of others.
         """
-        select event.extra::json -> 'payload' ->> 'source' as source, run.state
-        from dag_run as run
-        join dagrun_asset_event as link on link.dag_run_id = run.id
-        join asset_event as event on event.id = link.event_id
-        join task_instance as task
-            on task.dag_id = run.dag_id and task.run_id = run.run_id and task.task_id = 'extract'
-        where task.state is distinct from 'skipped'
-        group by event.extra::json -> 'payload' ->> 'source', run.id, run.state
+        select xcom.value #>> '{}' as source, run.state
+        from xcom
+        join dag_run as run on run.id = xcom.dag_run_id
+        where xcom.task_id = 'extract' and xcom.key = 'source'
         """,
     ):
         runs[row["source"]].append(row["state"])

@@ -10,7 +10,11 @@ from e2e.local_stack import SAMPLE, Stack
 from experiment_features.arrival import MARKER
 from receivers import Mailbox, body
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+pytestmark = [
+    pytest.mark.xdist_group("stack"),
+    pytest.mark.usefixtures("loaded"),
+    pytest.mark.timeout(900),  # the waits have their own bounds, of several runs each
+]
 
 
 def bring(stack: Stack, name: str, *, without_rows: int = 0) -> Path:
@@ -43,6 +47,13 @@ def ended_arrivals(stack: Stack) -> list[dict[str, Any]]:
     )
 
 
+def settle(stack: Stack) -> int:
+    """Waits until no run goes on, and returns how many arrivals have ended."""
+    going_on = "select from dag_run where state in ('queued', 'running')"
+    stack.wait_until("no run goes on", lambda: not stack.ask_airflow(going_on))
+    return len(ended_arrivals(stack))
+
+
 def test_markers_in_quick_succession_lose_nothing(stack: Stack) -> None:
     """Each drop gets its run, in the order of the folders, also those that come during a run."""
     days = ["2026-11-22", "2026-11-20", "2026-11-21"]
@@ -54,7 +65,7 @@ def test_markers_in_quick_succession_lose_nothing(stack: Stack) -> None:
     assert {(entry["trigger"], entry["status"]) for entry in seen} == {("asset", "loaded")}
 
     # A marker written again, of a drop that others have followed: nothing is loaded.
-    before, runs = stack.features(), len(ended_arrivals(stack))
+    runs, before = settle(stack), stack.features()
     (in_order[0] / MARKER).unlink()
     (in_order[0] / MARKER).touch()
     stack.wait_until("the run has ended", lambda: len(ended_arrivals(stack)) > runs)
@@ -69,7 +80,7 @@ def test_markers_in_quick_succession_lose_nothing(stack: Stack) -> None:
 
 def test_a_marker_without_files_fails_and_is_told(stack: Stack, mailbox: Mailbox) -> None:
     """The log says what is missing; the mail says where the log is, and whose drop it was."""
-    runs, mails = len(ended_arrivals(stack)), len(mailbox.mails)
+    runs, mails = settle(stack), len(mailbox.mails)
     drop = stack.arrivals / "2026-11-23"
     drop.mkdir()
     (drop / MARKER).touch()
@@ -87,14 +98,13 @@ def test_a_marker_without_files_fails_and_is_told(stack: Stack, mailbox: Mailbox
 
 def test_a_drop_that_arrives_while_nobody_is_there(stack: Stack) -> None:
     """The next start finds it, and announces nothing else again."""
+    runs = settle(stack)
     stack.stop()
     drop = bring(stack, "2026-11-24", without_rows=7)
     stack.start()
-    runs = len(ended_arrivals(stack))
     stack.wait_until("it is loaded", lambda: entries(stack, drop))
-    stack.wait_until("the run has ended", lambda: len(ended_arrivals(stack)) > runs)
+    assert settle(stack) == runs + 1
     assert [entry["status"] for entry in entries(stack, drop)] == ["loaded"]
-    assert len(ended_arrivals(stack)) == runs + 1
 
 
 def test_a_backfill_loads_the_drops_of_its_days(stack: Stack) -> None:
@@ -115,6 +125,7 @@ def test_a_backfill_loads_the_drops_of_its_days(stack: Stack) -> None:
     assert [(entry["source"], entry["trigger"], entry["status"]) for entry in again] == [
         (str(drop), "backfill", "loaded") for drop in drops
     ]
+    settle(stack)  # also the daily run that Airflow may start after a backfill
     (overlaps,) = stack.query(
         "select count(*) from features.user_features_history a join features.user_features_history b"
         " on a.user_id = b.user_id and a.valid_from < b.valid_from and a.valid_to > b.valid_from"

@@ -9,7 +9,7 @@ import pytest
 from e2e.local_stack import SAMPLE, Stack
 from receivers import Lineage, Mailbox, Metrics, body
 
-pytestmark = pytest.mark.xdist_group("stack")
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
 PREFIX = "airflow.experiment_features."
 

@@ -9,7 +9,11 @@ import pytest
 from e2e.local_stack import ROOT, SAMPLE, Stack
 from e2e.test_readme_commands import type_in
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+pytestmark = [
+    pytest.mark.xdist_group("stack"),
+    pytest.mark.usefixtures("loaded"),
+    pytest.mark.timeout(900),  # the waits have their own bounds, of several runs each
+]
 
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
 
