@@ -126,6 +126,15 @@ def find_parts(source: Path, table: Table) -> list[Path]:
     return parts
 
 
+def holds_files(source: Path, files: Sequence[Facts]) -> bool:
+    """Whether a source holds just these files: table, name, bytes and sha256 of each.
+
+    Raises:
+        DropRefused: the source is no folder, or lacks a table.
+    """
+    return _are_known({table: find_parts(source, table) for table in TABLES}, files)
+
+
 def _are_known(parts: dict[Table, list[Path]], known_files: Sequence[Facts]) -> bool:
     """Whether the files are the known ones: names and sizes first, and hashes if those agree."""
     paths = [(table.name, path) for table, of_table in parts.items() for path in of_table]

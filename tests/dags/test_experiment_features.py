@@ -40,7 +40,7 @@ def serialized(dag: DAG) -> SerializedDAG:
 
 
 def test_the_folder_holds_this_dag_alone(dag_bag: DagBag) -> None:
-    """No import error, and run_context.py is not taken for a DAG file."""
+    """No import error, and the modules beside it are not taken for DAG files."""
     assert dag_bag.import_errors == {}
     assert list(dag_bag.dags) == ["experiment_features"]
     assert [Path(stat.file).name for stat in dag_bag.dagbag_stats] == [DAG_FILE.name]
@@ -54,7 +54,11 @@ def test_import_is_light(tmp_path: Path) -> None:
         "spec.loader.exec_module(importlib.util.module_from_spec(spec))\n"
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     )
-    environment = {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(ROOT / "include")}
+    environment = {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "PYTHONPATH": f"{ROOT / 'include'}:{ROOT / 'dags'}",
+    }
     done = subprocess.run(
         [sys.executable, "-c", probe], env=environment, capture_output=True, text=True, check=True
     )

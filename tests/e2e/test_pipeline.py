@@ -12,7 +12,8 @@ import pytest
 
 import oracle
 from comparison import assert_features
-from e2e.local_stack import SAMPLE, Stack, free_port
+from e2e.local_stack import SAMPLE, Stack
+from receivers import free_port
 
 pytestmark = pytest.mark.xdist_group("stack")
 
