@@ -14,16 +14,20 @@ docker_url() {
 
 # Where the containers see a folder of this machine: they have the drops, and the sample drop.
 path_in_container() { # PATH
-    local shared
-    shared=$(cd "$drops" 2>/dev/null && pwd -P) || shared=$drops
-    case $1/ in
-        "$shared"/*) printf '/drops%s\n' "${1#"$shared"}" ;;
-        "$root"/include/data/*) printf '/opt/airflow%s\n' "${1#"$root"}" ;;
+    local path shared
+    path=$(real_path "$1") shared=$(real_path "$drops")
+    case $path/ in
+        "$shared"/*) printf '/drops%s\n' "${path#"$shared"}" ;;
+        "$root"/include/data/*) printf '/opt/airflow%s\n' "${path#"$root"}" ;;
         *)
             [[ ! -d $1 ]] || fail "the containers do not see $1: put the drop into $drops"
             printf '%s\n' "$1"
             ;;
     esac
+}
+
+real_path() { # PATH
+    if [[ -d $1 ]]; then (cd "$1" && pwd -P); else printf '%s\n' "$1"; fi
 }
 
 # Sets stack to local or docker, and airflow_url to its address.

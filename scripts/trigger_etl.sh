@@ -69,9 +69,6 @@ print(json.dumps(dict(zip(("username", "password"), sys.stdin.read().split("\n",
 }
 
 make_body() {
-    # A task runs in another folder: a relative path must not depend on where.
-    [[ ! -d $source_uri ]] || source_uri=$(cd "$source_uri" && pwd -P)
-    [[ $stack != docker ]] || source_uri=$(path_in_container "$source_uri")
     "$python" -c '
 import datetime, json, sys
 conf = {**json.loads(sys.argv[1])}
@@ -131,6 +128,9 @@ print_result() { # EXPRESSION OF body; Airflow's database has lost the order of 
         dict(sorted(pairs, key=lambda pair: '$order'.find(f' {pair[0]} ')))))"
 }
 
+# A task runs in another folder: a relative path must not depend on where.
+[[ ! -d $source_uri ]] || source_uri=$(cd "$source_uri" && pwd)
+if [[ $stack == docker ]]; then source_uri=$(path_in_container "$source_uri"); fi
 run_request=$(make_body)
 log_in
 request "$runs" --header @- --data "$run_request" || unreachable

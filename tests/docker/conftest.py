@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from docker.container_stack import ContainerStack, make_stack
+from docker.container_stack import ContainerStack, FirstRun, make_stack
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +35,14 @@ def stack(engine: None) -> Iterator[ContainerStack]:  # noqa: ARG001
 
 
 @pytest.fixture(scope="session")
-def loaded(stack: ContainerStack) -> dict[str, Any]:
-    """The result of the first run, over the sample drop."""
-    return stack.trigger()
+def first_run(stack: ContainerStack) -> FirstRun:
+    """The first run, over the sample drop."""
+    result = stack.trigger()
+    users = stack.query("select * from features.user_features")
+    return FirstRun(result, users, stack.query("select * from features.compound_features"))
+
+
+@pytest.fixture(scope="session")
+def loaded(first_run: FirstRun) -> dict[str, Any]:
+    """The result of the first run."""
+    return first_run.result

@@ -255,6 +255,15 @@ class ContainerStack:
         wait_until(f"{service} is back", is_back)
 
 
+@dataclass(frozen=True)
+class FirstRun:
+    """What the first run gave, before any other."""
+
+    result: dict[str, Any]
+    users: list[dict[str, Any]]
+    compounds: list[dict[str, Any]]
+
+
 def make_stack() -> ContainerStack:
     """A stack that is not started yet."""
     folder = Path(tempfile.mkdtemp(prefix="features-docker-")).resolve()
