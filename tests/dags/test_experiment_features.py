@@ -23,6 +23,7 @@ from pendulum import DateTime
 
 from experiment_features import errors
 from experiment_features.engines import ENGINES
+from ready_marker import ReadyMarkerTrigger
 
 ROOT = Path(__file__).parents[2]
 DAG_FILE = ROOT / "dags" / "experiment_features.py"
@@ -220,3 +221,25 @@ def test_nothing_looks_at_the_logical_date() -> None:
             names = {getattr(node, field, None) for field in ("id", "attr", "value", "arg", "name")}
             found = absent.intersection(name for name in names if isinstance(name, str))
             assert not found, f"{file.name} line {node.lineno}"
+
+
+def test_it_waits_for_drops_and_brings_the_features_up_to_date(serialized: SerializedDAG) -> None:
+    """The assets, with the trigger as the triggerer gets it: a class that it can import."""
+    (drops,) = [asset for _, asset in serialized.timetable.asset_condition.iter_assets()]
+    assert drops.name == "laboratory_drops"
+    (watcher,) = drops.watchers
+    assert watcher.trigger["classpath"] == "ready_marker.ReadyMarkerTrigger"
+    ReadyMarkerTrigger(**watcher.trigger["kwargs"])
+    assert [asset.name for asset in serialized.get_task("extract").inlets] == ["laboratory_drops"]
+    updated = [asset.name for asset in serialized.get_task("load").outlets]
+    assert updated == ["user_features", "compound_features"]
+
+
+def test_the_example_behind_the_features(dag: DAG) -> None:
+    """It is a DAG, and waits for assets that this one updates."""
+    bag = DagBag(ROOT / "docs" / "examples")
+    assert bag.import_errors == {}
+    waited_for = bag.dags["features_news"].timetable.asset_condition.objects
+    assert {asset.name for asset in waited_for} == {
+        asset.name for asset in dag.get_task("load").outlets
+    }
