@@ -256,6 +256,8 @@ def _page(
     return Page(found, has_previous=beside is not None, has_next=more)
 
 
-def _fetch(connection: Connection, query: sql.Composable, values: dict[str, Any]) -> list[Row]:
+def _fetch(
+    connection: Connection, query: sql.SQL | sql.Composed, values: dict[str, Any]
+) -> list[Row]:
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query, values).fetchall()
