@@ -26,9 +26,10 @@ see the DAG."""
 
 def may_trigger(user: GetUserDep) -> bool:
     """Whether the user may start a run, as Airflow's own API asks it."""
-    return get_auth_manager().is_authorized_dag(
+    is_authorized: bool = get_auth_manager().is_authorized_dag(
         method="POST",
         access_entity=DagAccessEntity.RUN,
         details=DagDetails(id=DAG_ID, team_name=DagModel.get_team_name(DAG_ID)),
         user=user,
     )
+    return is_authorized

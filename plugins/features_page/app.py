@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
@@ -204,7 +205,7 @@ def static(request: Request, name: str) -> Response:
     return static_file(name) or _show(request, 404)
 
 
-_VIEWS = {
+_VIEWS: dict[str, Callable[..., Response]] = {
     "/": overview,
     "/users": users,
     "/users.csv": download,
