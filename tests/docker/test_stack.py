@@ -50,6 +50,16 @@ def test_scripts_take_a_drop_by_its_path_here(stack: ContainerStack) -> None:
     )
 
 
+@pytest.mark.usefixtures("loaded")
+def test_a_drop_that_arrives_is_loaded(stack: ContainerStack) -> None:
+    """Its marker is all that it takes, though the containers may only read the folder."""
+    arrived = Path(shutil.copytree(SAMPLE, stack.drops / "arrived"))
+    (arrived / "_READY").touch()
+    query = "select status from features.pipeline_runs where trigger = 'asset' and source = '/drops/arrived'"
+    (run,) = wait_until("the drop that arrived is on record", lambda: stack.query(query))
+    assert run["status"] in ("loaded", "unchanged")
+
+
 def test_scripts_do_not_guess_between_two_stacks(stack: ContainerStack) -> None:
     """When both run, or none, the scripts say so; a choice is taken."""
     record = stack.folder / "local" / "port"
