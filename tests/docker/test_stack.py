@@ -55,7 +55,10 @@ def test_a_drop_that_arrives_is_loaded(stack: ContainerStack) -> None:
     """Its marker is all that it takes, though the containers may only read the folder."""
     arrived = Path(shutil.copytree(SAMPLE, stack.drops / "arrived"))
     (arrived / "_READY").touch()
-    query = "select status from features.pipeline_runs where trigger = 'asset' and source = '/drops/arrived'"
+    query = (
+        "select status from features.pipeline_runs "
+        "where trigger = 'asset' and source = '/drops/arrived'"
+    )
     (run,) = wait_until("the drop that arrived is on record", lambda: stack.query(query))
     assert run["status"] in ("loaded", "unchanged")
 
