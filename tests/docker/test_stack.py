@@ -3,12 +3,21 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 import oracle
 from comparison import assert_features
-from docker.container_stack import ONE_SHOTS, SAMPLE, SERVICES, ContainerStack, FirstRun, docker
+from docker.container_stack import (
+    ONE_SHOTS,
+    SAMPLE,
+    SERVICES,
+    ContainerStack,
+    FirstRun,
+    docker,
+    wait_until,
+)
 from readme import commands, objects
 
 pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(1200)]
