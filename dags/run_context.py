@@ -3,19 +3,23 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowNotFoundException
 
+import telemetry
+from dag_policy import FEATURES
+from drop_source import source_of_run
 from experiment_features.config import Settings
 from experiment_features.database import Connection, database_errors
-from experiment_features.errors import ConfigurationError
+from experiment_features.errors import ConfigurationError, DropRejected
 from experiment_features.pipeline import Pipeline
-from experiment_features.runs import Run
-from experiment_features.source import resolve_source
-from experiment_features.workspace import Workspace
+from experiment_features.runs import Run, find_last_success
+from experiment_features.workspace import Facts, Workspace
 
 CONNECTION_ID = "features_db"
 
@@ -28,6 +32,47 @@ TRIGGERS = {
 
 API_RUN_ID = "api__"
 """A run whose id begins so was triggered over REST: Airflow does not tell its tasks."""
+
+
+def run_stage(stage: str, workspace: str | None = None) -> Facts:
+    """Runs a stage of the run that the current task belongs to, and tells those who watch.
+
+    Args:
+        stage: extract, validate, transform or load.
+        workspace: the URI that the task before handed on.
+
+    Returns:
+        What the stage hands on, the last one the run's result.
+    """
+    context = get_current_context()
+    pipeline = pipeline_of_run(workspace)
+    with telemetry.count_failures():
+        try:
+            facts = (
+                _extract(context, pipeline) if stage == "extract" else getattr(pipeline, stage)()
+            )
+        except DropRejected:
+            telemetry.report(stage, pipeline.workspace.facts(stage))
+            raise
+    telemetry.report(stage, facts)
+    if stage == "load":
+        telemetry.tell_written(PostgresHook(CONNECTION_ID))
+        for asset in FEATURES:
+            context["outlet_events"][asset].extra = dict(facts)
+    return facts
+
+
+def _extract(context: Any, pipeline: Pipeline) -> Facts:
+    source = source_of_run(context, pipeline)
+    context["ti"].xcom_push("source", str(source))  # for alerts
+    telemetry.tell_read(source)
+    return pipeline.extract(source)
+
+
+def last_success() -> datetime | None:
+    """When a run last ended with features that are this day's: loaded, or found unchanged."""
+    with _connect() as connection, database_errors("read the run ledger"):
+        return find_last_success(connection)
 
 
 def pipeline_of_run(workspace: str | None = None) -> Pipeline:
@@ -60,22 +105,6 @@ def pipeline_of_run(workspace: str | None = None) -> Pipeline:
         settings=settings,
         timeout_seconds=context["task"].execution_timeout.total_seconds(),
     )
-
-
-def source_of_run() -> Path:
-    """The drop's folder, if this installation allows it.
-
-    Raises:
-        ConfigurationError: it lies outside of the allowed roots, or the run was given a parameter
-            that does not exist, which Airflow lets pass.
-    """
-    context = get_current_context()
-    unknown = sorted(set(context["dag_run"].conf or {}) - set(context["dag"].params))
-    if unknown:
-        raise ConfigurationError(
-            f"unknown parameter {', '.join(unknown)}: expected {', '.join(context['dag'].params)}"
-        )
-    return resolve_source(context["params"]["source"], Settings.from_environment().source_roots)
 
 
 @contextmanager

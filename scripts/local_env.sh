@@ -2,12 +2,14 @@
 # Where the local stack lives and how Airflow is configured, in one place. Sourced by the scripts.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-# What .env says counts unless the environment says something else.
-if [[ -r $root/.env ]]; then
+read_settings() { # FILE: what it says counts unless the environment says something else
+    local name value
+    [[ -r $1 ]] || return 0
     while IFS='=' read -r name value || [[ -n $name ]]; do
-        [[ ! $name =~ ^[A-Z_]+$ || -n ${!name+set} ]] || export "$name=$value"
-    done <"$root/.env"
-fi
+        [[ ! $name =~ ^[A-Z_][A-Z0-9_]*$ || -n ${!name+set} ]] || export "$name=$value"
+    done <"$1"
+}
+read_settings "$root/.env"
 
 python=$root/.venv/bin/python
 local=${EXPERIMENT_FEATURES_LOCAL:-$root/.local}
@@ -66,7 +68,7 @@ features_connection() { # ROLE
 export_airflow_env() {
     # Airflow reads the rest of the environment too: what the caller has set for another one must go.
     local name
-    while IFS= read -r name; do unset "$name"; done < <(compgen -e | grep -E '^AIRFLOW_(_|CONN_|VAR_)' || true)
+    while IFS= read -r name; do unset "$name"; done < <(compgen -e | grep -E '^(AIRFLOW_(_|CONN_|VAR_)|OPENLINEAGE_)' || true)
 
     export AIRFLOW_HOME=$local/airflow
     export AIRFLOW_CONFIG=$AIRFLOW_HOME/airflow.cfg
@@ -79,7 +81,7 @@ export_airflow_env() {
     # Import what every task needs once, instead of once a task.
     export AIRFLOW__CORE__MP_START_METHOD=forkserver
     export AIRFLOW__CORE__MP_FORKSERVER_PRELOAD=airflow.executors.local_executor,airflow.sdk.execution_time.task_runner,pandas,duckdb,pyarrow.parquet,narwhals,psycopg
-    export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=admin:admin
+    export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=admin:admin,viewer:viewer
     export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=$passwords
     # The default asks the DNS, which a laptop on a train waits for in vain.
     export AIRFLOW__CORE__HOSTNAME_CALLABLE=socket.gethostname
@@ -100,6 +102,9 @@ export_airflow_env() {
     # Generated on the first start: the JWT secret, the session key, the Fernet key.
     # shellcheck source=/dev/null
     source "$local/airflow/secrets.env"
+
+    # The user's own settings of Airflow: connections, metrics, lineage. Those above stay.
+    read_settings "$local/airflow.env"
 
     # Without byte code on disk each of the processes compiles Airflow anew.
     unset PYTHONDONTWRITEBYTECODE

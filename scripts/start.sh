@@ -27,7 +27,7 @@ import base64, json, pathlib, secrets, sys
 
 home = pathlib.Path(sys.argv[1])
 contents = {
-    "passwords.json": json.dumps({"admin": secrets.token_hex(8)}),
+    "passwords.json": json.dumps({"admin": secrets.token_hex(8), "viewer": secrets.token_hex(8)}),
     "secrets.env": f"""\
 export AIRFLOW__API_AUTH__JWT_SECRET={secrets.token_hex(32)}
 export AIRFLOW__API__SECRET_KEY={secrets.token_hex(32)}

@@ -1,13 +1,33 @@
 """What tests of all kinds share."""
 
-from pathlib import Path
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import oracle
 from drops import COLUMNS, Drop, Part, Row
+from e2e.local_stack import ROOT, SAMPLE, Stack, make_stack
+from receivers import (
+    Lineage,
+    Mailbox,
+    Metrics,
+    receive_lineage,
+    receive_mails,
+    receive_metrics,
+)
 
-SAMPLE = Path(__file__).parents[1] / "include" / "data" / "sample"
+# Before Airflow is imported anywhere: it makes its home, and reads its settings, at import.
+_home = tempfile.TemporaryDirectory(prefix="experiment_features_airflow_")
+os.environ |= {
+    "AIRFLOW_HOME": _home.name,
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+}
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +46,60 @@ def sample_drop() -> Drop:
             for table, columns in COLUMNS.items()
         )
     )
+
+
+@pytest.fixture(scope="session")
+def mailbox() -> Iterator[Mailbox]:
+    """Where the stack's alerts arrive."""
+    with receive_mails() as mailbox:
+        yield mailbox
+
+
+@pytest.fixture(scope="session")
+def metrics() -> Iterator[Metrics]:
+    """Where the stack's metrics arrive."""
+    with receive_metrics() as metrics:
+        yield metrics
+
+
+@pytest.fixture(scope="session")
+def lineage() -> Iterator[Lineage]:
+    """Where the stack's OpenLineage events arrive."""
+    with receive_lineage() as lineage:
+        yield lineage
+
+
+def bundles() -> str:
+    """The project's DAG, and the example of one behind it."""
+    kind = {"classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}
+    folders = {"dags-folder": {}, "examples": {"path": str(ROOT / "docs" / "examples")}}
+    return json.dumps([{"name": name, "kwargs": folders[name]} | kind for name in folders])
+
+
+@pytest.fixture(scope="session")
+def stack(mailbox: Mailbox, metrics: Metrics, lineage: Lineage) -> Iterator[Stack]:
+    """The running stack that all end-to-end tests share; its start is what takes the time."""
+    stack = make_stack()
+    url = f"http://127.0.0.1:{lineage.server_port}"
+    stack.configure_airflow(
+        {
+            "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles(),
+            "AIRFLOW_CONN_SMTP_DEFAULT": mailbox.connection,
+            "AIRFLOW__METRICS__STATSD_ON": "True",
+            "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
+            "AIRFLOW__METRICS__STATSD_PORT": str(metrics.port),
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "http", "url": url}),
+        }
+    )
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+        shutil.rmtree(stack.folder)
+
+
+@pytest.fixture(scope="session")
+def loaded(stack: Stack) -> dict[str, Any]:
+    """The result of the first run, over the sample drop."""
+    return stack.trigger()

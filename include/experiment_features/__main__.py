@@ -34,6 +34,8 @@ from experiment_features.errors import (
     DatabaseUnavailable,
     DropRejected,
     PipelineError,
+    TerminalError,
+    WorkspaceUnavailable,
 )
 from experiment_features.pipeline import Pipeline
 from experiment_features.quality import RuleQuality, TableQuality, summarise
@@ -55,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         _complain("database", error)
         return 3
     except PipelineError as error:
-        _complain("refused", error)
+        _complain("refused" if isinstance(error, TerminalError) else "failed", error)
         return 1
     except KeyboardInterrupt:
         _complain("interrupted", "the features are as they were, or wholly loaded")
@@ -152,7 +154,13 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
         allow_empty=options.allow_empty,
         force=getattr(options, "force", False),
     )
-    with tempfile.TemporaryDirectory(prefix="experiment_features_") as folder:
+    try:
+        workspace = tempfile.TemporaryDirectory(prefix="experiment_features_")
+    except OSError as error:
+        raise WorkspaceUnavailable(
+            f"no temporary folder can be made ({error}): free disk space, or name one in TMPDIR"
+        ) from error
+    with workspace as folder:
         yield Pipeline(
             run=run,
             workspace=Workspace(Path(folder) / "run"),

@@ -25,6 +25,9 @@ class Settings:
     source_roots: tuple[str, ...]
     """Folders, or URIs, below which a run started from Airflow may read."""
 
+    watched_folders: tuple[str, ...] = ()
+    """Where new drops are looked for; none when that is switched off."""
+
     memory_limit: str = field(default_factory=_memory_limit)
     """What DuckDB may use before it spills to the workspace, e.g. ``4GiB``."""
 
@@ -34,25 +37,39 @@ class Settings:
     keep_workspace_days: int = 7
     """How long the workspaces of ended runs are kept, so that their tasks can be run again."""
 
+    alerts: str = ""
+    """Who is told of failures: addresses, or notifiers as JSON; see dags/alerts.py."""
+
+    deadline_hours: int = 24
+    """After how long without a load that was due they are told of that."""
+
     @classmethod
     def from_environment(cls) -> "Settings":
         """Reads EXPERIMENT_FEATURES_* and falls back to what suits a checkout."""
         environment = os.environ
         roots = environment.get("EXPERIMENT_FEATURES_SOURCE_ROOTS") or _PROJECT / "include" / "data"
+        watch = environment.get("EXPERIMENT_FEATURES_WATCH") or roots
         workspaces = environment.get("EXPERIMENT_FEATURES_WORKSPACES") or (
             _PROJECT / ".local" / "workspaces"
         )
         return cls(
             workspaces=Path(workspaces),
-            source_roots=tuple(root.strip() for root in str(roots).split(",") if root.strip()),
+            source_roots=_folders(roots),
+            watched_folders=() if watch == "off" else _folders(watch),
             memory_limit=environment.get("EXPERIMENT_FEATURES_MEMORY_LIMIT") or _memory_limit(),
-            keep_days=_days("EXPERIMENT_FEATURES_KEEP_DAYS", 90),
-            keep_workspace_days=_days("EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", 7),
+            keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", 90, "days"),
+            keep_workspace_days=_whole_number("EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", 7, "days"),
+            alerts=(environment.get("EXPERIMENT_FEATURES_ALERTS") or "").strip(),
+            deadline_hours=_whole_number("EXPERIMENT_FEATURES_DEADLINE_HOURS", 24, "hours"),
         )
 
 
-def _days(name: str, default: int) -> int:
+def _folders(text: str | Path) -> tuple[str, ...]:
+    return tuple(folder.strip() for folder in str(text).split(",") if folder.strip())
+
+
+def _whole_number(name: str, default: int, unit: str) -> int:
     text = os.environ.get(name) or str(default)
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 36_500):
-        raise ConfigurationError(f"{name} is {text!r}: expected a number of days from 1 to 36500")
+        raise ConfigurationError(f"{name} is {text!r}: expected a number of {unit} from 1 to 36500")
     return int(text)

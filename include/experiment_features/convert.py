@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiment_features.contract import USER_EXPERIMENTS, Table
+from experiment_features.duck import open_duckdb
 from experiment_features.errors import DropRefused, PipelineError, WorkspaceUnavailable
 from experiment_features.reader import ROWS, FileReader, PlainLines
 from experiment_features.workspace import Facts
@@ -42,6 +43,15 @@ _BATCHES_BEHIND = 2
 _SQL = files("experiment_features") / "sql"
 
 
+@contextmanager
+def open_converter() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Opens the database in which the files of a drop are typed."""
+    with open_duckdb() as database:
+        database.register("rows", ROWS.empty_table())  # what the macros take apart: file by file
+        database.execute((_SQL / "extract_macros.sql").read_text())
+        yield database
+
+
 def convert_file(
     database: duckdb.DuckDBPyConnection,
     table: Table,
@@ -55,7 +65,7 @@ def convert_file(
     """Types one file.
 
     Args:
-        database: where to run the SQL.
+        database: of open_converter.
         table: whose file it is.
         path: the file: a path, or anything with a path's interface.
         number: which file of its table it is, from 1.
@@ -71,7 +81,7 @@ def convert_file(
 
     Raises:
         DropRefused: the file cannot be read as the contract asks.
-        WorkspaceUnavailable: the folder cannot be written.
+        WorkspaceUnavailable, duckdb.IOException: the folder cannot be written.
     """
     target = folder / f"{number:04}.parquet"
     errors: list[Exception] = []
@@ -82,19 +92,16 @@ def convert_file(
             log.warning("%s: ignored the extra columns %s", path.name, ", ".join(ignored))
         others = _remembered(_typed_in_sql(reader, table, is_large, plain, progress), errors)
         database.register("rows", pa.RecordBatchReader.from_batches(ROWS, others))
-        database.execute((_SQL / "extract_macros.sql").read_text())
         query = (_SQL / f"extract_{table.name}.sql").read_text()
         columns = {name: reader.columns.index(name) + 1 for name in table.column_names}
         settings = {"delimiter": reader.delimiter, "width": len(reader.columns)}
         try:
             relation = database.execute(query, {**columns, **settings, "target": str(target)})
             ((count,),) = relation.fetchall()
-        except duckdb.Error as error:
+        except duckdb.Error:
             if errors:  # DuckDB wraps what the rows raised
                 raise errors[0] from None
-            raise WorkspaceUnavailable(
-                f"the rows of {path.name} cannot be written to {target}: {error}"
-            ) from error
+            raise
     return {
         "table": table.name,
         "name": path.name,

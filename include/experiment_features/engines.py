@@ -4,6 +4,7 @@ Frames are lazy, integers stay integers (nullable where they may be missing), an
 the same rows.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,8 +15,10 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
+from experiment_features.contract import Table
 from experiment_features.duck import open_duckdb
-from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
+from experiment_features.errors import ConfigurationError
+from experiment_features.workspace import Workspace
 
 Frame = nw.LazyFrame[Any]
 
@@ -33,8 +36,8 @@ class Engine(Protocol):
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all in a folder; a column that one lacks is NULL."""
 
-    def write(self, frame: Frame, path: Path) -> None:
-        """Computes the frame and writes it to a Parquet file."""
+    def write(self, frame: Frame, path: Path) -> Frame:
+        """Computes the frame, writes it to a Parquet file, and returns what is written."""
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending. All else is dropped."""
@@ -53,9 +56,10 @@ class PandasEngine:
         frame: Frame = nw.from_native(table.to_pandas(types_mapper=pd.ArrowDtype)).lazy()
         return frame
 
-    def write(self, frame: Frame, path: Path) -> None:
-        """Writes the frame to a Parquet file."""
+    def write(self, frame: Frame, path: Path) -> Frame:
+        """Writes the frame, which is computed already, to a Parquet file."""
         frame.sink_parquet(path)
+        return frame
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending."""
@@ -80,15 +84,10 @@ class DuckDBEngine:
         files = str(path / "*.parquet") if path.is_dir() else str(path)
         return nw.from_native(self._database.read_parquet(files, union_by_name=True))
 
-    def write(self, frame: Frame, path: Path) -> None:
-        """Computes the frame and writes it to a Parquet file."""
-        try:
-            frame.sink_parquet(path)
-        except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
-            raise WorkspaceUnavailable(
-                f"DuckDB cannot write {path} ({error}): free memory or disk, or change "
-                "EXPERIMENT_FEATURES_MEMORY_LIMIT"
-            ) from error
+    def write(self, frame: Frame, path: Path) -> Frame:
+        """Computes the frame once, however often the returned one is used."""
+        frame.sink_parquet(path)
+        return self.read(path)
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending."""
@@ -101,6 +100,20 @@ class DuckDBEngine:
             renamed.aggregate([duckdb.ColumnExpression(key), items], key)
         )
         return gathered
+
+
+def read_valid_rows(
+    table: Table, columns: Sequence[str], workspace: Workspace, engine: Engine
+) -> Frame:
+    """The rows of a table without the rejected ones; validate has said which these are.
+
+    Columns: position, and those asked for.
+    """
+    rows = engine.read(workspace.rows(table.name)).select("position", *columns)
+    rejected = workspace.rejected(table.name)
+    if not pq.read_metadata(rejected).num_rows:
+        return rows
+    return rows.join(engine.read(rejected), on="position", how="anti")
 
 
 def choose_engine(name: str, experiments: int, spill: Path) -> Engine:

@@ -17,6 +17,10 @@ A message says what happened, where (file, line, column), what was expected and 
 class PipelineError(Exception):
     """Anything that stops a run; ``str()`` is a sentence for the user."""
 
+    def __init__(self, message: str) -> None:
+        # Names of files and folders may hold bytes that are no text, and that nothing prints.
+        super().__init__(message.encode(errors="backslashreplace").decode())
+
 
 class TerminalError(PipelineError):
     """Trying the same again gives the same error."""

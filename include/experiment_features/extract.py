@@ -7,12 +7,13 @@ asks, before anything is changed.
 import hashlib
 import logging
 import os
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from experiment_features.contract import TABLES, Table
-from experiment_features.convert import Progress, convert_file, opened
-from experiment_features.duck import open_duckdb
+from experiment_features.convert import Progress, convert_file, open_converter, opened
 from experiment_features.errors import DropRefused
 from experiment_features.reader import COMPRESSIONS
 from experiment_features.workspace import Facts, Workspace
@@ -23,8 +24,23 @@ LARGE_TABLE_BYTES = 64 * 2**20
 """From here on compiling numerals.py takes less time than it saves."""
 
 
-def _say_nothing(_name: str, _rows: int) -> None:
-    """Progress that nobody watches."""
+LOG_SECONDS = 10.0
+"""So often a log hears how far a long file is read."""
+
+
+def log_progress() -> Progress:
+    """Progress for those who read the log: nothing of files that are read in a moment."""
+    rows: Counter[str] = Counter()
+    logged_at = time.monotonic()
+
+    def log_rows(name: str, more: int) -> None:
+        nonlocal logged_at
+        rows[name] += more
+        if time.monotonic() - logged_at >= LOG_SECONDS:
+            logged_at = time.monotonic()
+            log.info("reading %s: %s rows so far", name, f"{rows[name]:,}")
+
+    return log_rows
 
 
 def extract(
@@ -33,7 +49,7 @@ def extract(
     *,
     allow_empty: bool = False,
     known_files: Sequence[Facts] = (),
-    progress: Progress = _say_nothing,
+    progress: Progress | None = None,
 ) -> Facts:
     """Reads every file of a drop and writes its rows, typed, to the workspace.
 
@@ -42,7 +58,7 @@ def extract(
         workspace: where ``rows(table)`` gets the typed rows: see convert.convert_file.
         allow_empty: whether a table may have no rows.
         known_files: the files of the last load; when the drop's are the same, they are only hashed.
-        progress: told of the rows as they are read.
+        progress: told of the rows as they are read; by default the log is.
 
     Returns:
         ``source``; ``files``: a list of table, name, bytes, sha256, rows; ``rows``: per table;
@@ -60,7 +76,7 @@ def extract(
         facts["files"] = (
             list(known_files)
             if facts["is_unchanged"]
-            else list(_extract_files(parts, workspace, progress))
+            else list(_extract_files(parts, workspace, progress or log_progress()))
         )
         facts["rows"] = {
             table.name: sum(f["rows"] for f in facts["files"] if f["table"] == table.name)
@@ -80,7 +96,7 @@ def find_parts(source: Path, table: Table) -> list[Path]:
     """The files of a table in the order of their names.
 
     Raises:
-        DropRefused: the source is no folder, or has none.
+        DropRefused: the source is no folder, or has none, or the name of one is not UTF-8.
     """
     try:
         present = sorted(
@@ -99,7 +115,24 @@ def find_parts(source: Path, table: Table) -> list[Path]:
             f"the source {source} has no file of {table.name}: expected {table.name}.csv, or parts "
             f"{table.name}*.csv, plain, .gz or .zst; found {found}"
         )
+    for part in parts:
+        try:
+            str(part).encode()
+        except UnicodeEncodeError as error:
+            raise DropRefused(
+                f"the path of {part} is not UTF-8, so the run ledger cannot name it: rename the "
+                "file or its folder"
+            ) from error
     return parts
+
+
+def holds_files(source: Path, files: Sequence[Facts]) -> bool:
+    """Whether a source holds just these files: table, name, bytes and sha256 of each.
+
+    Raises:
+        DropRefused: the source is no folder, or lacks a table.
+    """
+    return _are_known({table: find_parts(source, table) for table in TABLES}, files)
 
 
 def _are_known(parts: dict[Table, list[Path]], known_files: Sequence[Facts]) -> bool:
@@ -123,7 +156,7 @@ def _size(path: Path) -> int:
 def _extract_files(
     parts: dict[Table, list[Path]], workspace: Workspace, progress: Progress
 ) -> Iterator[Facts]:
-    with open_duckdb() as database:
+    with open_converter() as database:
         for table, paths in parts.items():
             folder = workspace.fresh_folder(workspace.rows(table.name))
             is_large = sum(map(_size, paths)) >= LARGE_TABLE_BYTES
@@ -131,5 +164,5 @@ def _extract_files(
                 facts = convert_file(
                     database, table, path, number, folder, progress, is_large=is_large
                 )
-                log.info("read %s rows of %s from %s", facts["rows"], table.name, path.name)
+                log.info("read %s: %s rows of %s", path.name, f"{facts['rows']:,}", table.name)
                 yield facts

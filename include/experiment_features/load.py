@@ -45,8 +45,9 @@ def load(
 ) -> Facts:
     """Brings the database to the features of the workspace, and enters the run in the ledger.
 
-    One transaction: staging by COPY, then close the periods that end, update what differs, delete
-    what is gone, insert what is new; forget the runs of long ago. Loads wait for each other.
+    One transaction: staging by COPY, one comparison of all rows, then close the periods that end,
+    update what differs, delete what is gone, insert what is new; count the users by their
+    experiments; forget the runs of long ago. Loads wait for each other.
 
     A load that was committed can be run again (its acknowledgement was lost, or its task cleared):
     while it is the last one and there is nothing to mend, its entry and its result stay as they
@@ -86,6 +87,7 @@ def load(
             ((loaded_at,),) = connection.execute(read_sql("select_load_time")).fetchall()
             changes = _load_relation(connection, workspace, run, "user_features", loaded_at)
             others = _load_relation(connection, workspace, run, "compound_features", loaded_at)
+            connection.execute(read_sql("count_users"))
             facts |= changes
             last = find_last_load(connection)
             if (
@@ -113,6 +115,8 @@ def _load_relation(
     """Brings a relation to the staged rows; returns how many were inserted, updated, ..."""
     values = {"run_id": run.run_id, "loaded_at": loaded_at}
     staged = _stage(connection, workspace, relation)
+    connection.execute(read_sql(f"compare_{relation}"))
+    _analyze(connection, f"changed_{relation}")
     if relation == "user_features":
         connection.execute(read_sql("close_user_periods"), values)
     updated = connection.execute(read_sql(f"update_{relation}"), values).rowcount
@@ -133,10 +137,15 @@ def _count_written(changes: dict[str, int]) -> int:
 def _stage(connection: Connection, workspace: Workspace, relation: str) -> int:
     """Copies a relation of the workspace into its staging table; returns the number of rows."""
     connection.execute(read_sql(f"stage_{relation}"))
-    staging = sql.Identifier(f"staged_{relation}")
+    staging = f"staged_{relation}"
     with pq.ParquetFile(workspace.features(relation)) as rows:
         batches = rows.iter_batches(BATCH_ROWS)
-        count = copy_batches(connection, staging, rows.schema_arrow.names, batches)
-    # Temporary tables have no statistics, and the planner would take nested loops.
-    connection.execute(sql.SQL("analyze {}").format(staging))
+        count = copy_batches(connection, sql.Identifier(staging), rows.schema_arrow.names, batches)
+    _analyze(connection, staging)
+    log.info("staged %s: %s rows", relation, f"{count:,}")
     return count
+
+
+def _analyze(connection: Connection, table: str) -> None:
+    """Makes statistics, which temporary tables lack: the planner would take nested loops."""
+    connection.execute(sql.SQL("analyze {}").format(sql.Identifier(table)))

@@ -1,7 +1,7 @@
 """One run, stage by stage: what Airflow's tasks and the command line both call."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +9,10 @@ from pathlib import Path
 from experiment_features import runs
 from experiment_features.config import Settings
 from experiment_features.convert import Progress
-from experiment_features.database import TIMEOUT_SECONDS, Connection
+from experiment_features.database import TIMEOUT_SECONDS, Connection, database_errors
 from experiment_features.engines import Engine, choose_engine
-from experiment_features.errors import DropRejected
-from experiment_features.extract import extract
+from experiment_features.errors import ConfigurationError, DropRejected
+from experiment_features.extract import extract, holds_files
 from experiment_features.load import load
 from experiment_features.runs import Run
 from experiment_features.transform import transform
@@ -40,19 +40,35 @@ class Pipeline:
     timeout_seconds: float = TIMEOUT_SECONDS
     """How long a statement in the database may take; Airflow's tasks hand their own timeout on."""
 
+    def last_source(self) -> str | None:
+        """The source of the drop whose features the database holds."""
+        with self._ledger() as connection:
+            last = runs.find_last_load(connection)
+        return str(last["source"]) if last else None
+
+    def find_earlier_load(self, source: Path) -> str | None:
+        """The other run that loaded this very drop, when another source was loaded since."""
+        with self._ledger() as connection:
+            last = runs.find_last_load(connection)
+            earlier = runs.find_load_of(connection, str(source), self.run)
+        if last is None or earlier is None or last["source"] == str(source):
+            return None
+        if earlier["run_id"] == self.run.run_id:  # which is repeated now
+            return None
+        return str(earlier["run_id"]) if holds_files(source, earlier["source_files"]) else None
+
     def extract(self, source: Path, progress: Progress | None = None) -> Facts:
         """Reads the drop; returns ``rows`` per table and whether the drop ``is_unchanged``."""
         known_files = []
         if self.connect:
             with self.connect() as connection:
                 known_files = runs.find_known_files(connection, self.run)
-        options = {"progress": progress} if progress else {}
         facts = extract(
             source,
             self.workspace,
             allow_empty=self.run.allow_empty,
             known_files=known_files,
-            **options,
+            progress=progress,
         )
         return self._hand_on(facts, "rows", "is_unchanged")
 
@@ -106,6 +122,15 @@ class Pipeline:
         if self.workspace.folder.parent == self.settings.workspaces:
             remove_old_workspaces(self.settings.workspaces, self.settings.keep_workspace_days)
         return result
+
+    @contextmanager
+    def _ledger(self) -> Iterator[Connection]:
+        """A connection to ask the run ledger with."""
+        if self.connect is None:
+            raise ConfigurationError("a dry run has no ledger to ask")
+        with self.connect() as connection, database_errors("read the run ledger"):
+            yield connection
+            connection.rollback()
 
     def _hand_on(self, facts: Facts, *names: str) -> Facts:
         return {"workspace": str(self.workspace), **{name: facts[name] for name in names}}

@@ -187,6 +187,19 @@ def find_last_load(connection: Connection) -> dict[str, Any] | None:
         return cursor.execute(read_sql("select_last_load")).fetchone()
 
 
+def find_load_of(connection: Connection, source: str, run: Run) -> dict[str, Any] | None:
+    """The ledger's entry of the latest load of a source, if this run would make the same of it."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(read_sql("select_load_of_source"), {"source": source}).fetchone()
+    return found if found and _is_made_alike(found, run) else None
+
+
+def find_last_success(connection: Connection) -> datetime | None:
+    """When the latest run ended that loaded its drop or found it loaded."""
+    row = connection.execute(read_sql("select_last_success")).fetchone()
+    return row[0] if row else None
+
+
 def is_load_of(last: dict[str, Any], workspace: Workspace, run: Run) -> bool:
     """Whether the last load read the workspace's files, and made of them what the run would."""
     files = workspace.facts("extract")["files"]

@@ -1,12 +1,22 @@
 """Transform: the valid rows become features per user and per compound (definitions, version 1)."""
 
+import logging
 from typing import Any
 
 import narwhals as nw
 
-from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS, Table
-from experiment_features.engines import Engine, Frame
+from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS
+from experiment_features.engines import Engine, Frame, read_valid_rows
 from experiment_features.workspace import Facts, Workspace
+
+log = logging.getLogger(__name__)
+
+_COLUMNS = {
+    USERS: ("user_id", "name"),
+    COMPOUNDS: ("compound_id", "compound_name"),
+    USER_EXPERIMENTS: ("user_id", "experiment_compound_ids", "experiment_run_time"),
+}
+"""What the features are made of."""
 
 RUN_TIME_PARTS = 10**9
 """Run times count to nine decimals. Whole numbers of parts add up to the same sum in any order, on
@@ -27,24 +37,21 @@ def transform(workspace: Workspace, engine: Engine) -> Facts:
         experiments divided by users, None without users; ``engine``.
     """
     with workspace.stage("transform") as facts:
-        users = _valid_rows(USERS, workspace, engine)
-        compounds = _valid_rows(COMPOUNDS, workspace, engine)
-        experiments = _valid_rows(USER_EXPERIMENTS, workspace, engine)
-        uses_file = workspace.features("compound_uses")
-        engine.write(_uses(experiments), uses_file)  # three features begin with it
-        uses = engine.read(uses_file)
+        users, compounds, experiments = (
+            read_valid_rows(table, columns, workspace, engine)
+            for table, columns in _COLUMNS.items()
+        )
+        # Written, because three features begin with it.
+        uses = engine.write(_uses(experiments), workspace.features("compound_uses"))
+        log.info("counted the uses of compounds")
         user_features = _user_features(users, compounds, experiments, uses, engine)
-        engine.write(user_features, workspace.features("user_features"))
-        engine.write(_compound_features(compounds, uses), workspace.features("compound_features"))
-        facts |= _totals(workspace, engine)
+        compound_features = _compound_features(compounds, uses)
+        facts |= _totals(
+            engine.write(user_features, workspace.features("user_features")),
+            engine.write(compound_features, workspace.features("compound_features")),
+        )
         facts["engine"] = engine.name
     return facts
-
-
-def _valid_rows(table: Table, workspace: Workspace, engine: Engine) -> Frame:
-    """The rows of a table without the rejected ones."""
-    rejected = engine.read(workspace.rejected(table.name))
-    return engine.read(workspace.rows(table.name)).join(rejected, on="position", how="anti")
 
 
 def _uses(experiments: Frame) -> Frame:
@@ -150,15 +157,13 @@ def _compound_features(compounds: Frame, uses: Frame) -> Frame:
     )
 
 
-def _totals(workspace: Workspace, engine: Engine) -> dict[str, Any]:
-    users = engine.read(workspace.features("user_features")).select(
-        users=nw.len(), experiments=nw.col("total_experiments").sum()
-    )
-    compounds = engine.read(workspace.features("compound_features")).select(compounds=nw.len())
+def _totals(user_features: Frame, compound_features: Frame) -> dict[str, Any]:
+    sums = user_features.select(users=nw.len(), experiments=nw.col("total_experiments").sum())
+    count = compound_features.select(compounds=nw.len())
     totals = {
-        name: int(frame.collect("pyarrow").item(0, name) or 0)
-        for frame, names in ((users, ("users", "experiments")), (compounds, ("compounds",)))
-        for name in names
+        name: int(values[0] or 0)
+        for frame in (sums, count)
+        for name, values in frame.collect("pyarrow").to_dict(as_series=False).items()
     }
     average = totals["experiments"] / totals["users"] if totals["users"] else None
     return {**totals, "average_experiments_per_user": average}

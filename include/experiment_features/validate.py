@@ -5,12 +5,14 @@ from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
+import duckdb
 import narwhals as nw
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from experiment_features.contract import TABLES, Column, Kind, Table
 from experiment_features.duck import open_duckdb
-from experiment_features.engines import Engine, Frame
+from experiment_features.engines import Engine, Frame, read_valid_rows
 from experiment_features.errors import DropRejected
 from experiment_features.rules import RULES, Rule, Unknown, rules_of
 from experiment_features.workspace import Facts, Workspace
@@ -46,22 +48,20 @@ def validate(
     with workspace.stage("validate") as facts:
         workspace.fresh_folder(workspace.folder / "rejected")
         faults = workspace.fresh_folder(workspace.folder / "faults")
-        valid: dict[Table, Frame] = {}
         for table in TABLES:
-            rows = engine.read(workspace.rows(table.name))
-            dated = rows.with_columns(today=nw.lit(today))
-            errors = _find_faults(table, dated, valid, engine, faults)
-            rejected = workspace.rejected(table.name)
-            engine.write(errors, rejected)
-            valid[table] = rows.join(engine.read(rejected), on="position", how="anti")
-        _describe_issues(workspace, faults, extracted["files"])
-        facts |= _count_issues(workspace)
+            rows = engine.read(workspace.rows(table.name)).with_columns(today=nw.lit(today))
+            errors = _find_faults(table, rows, workspace, engine, faults)
+            engine.write(errors, workspace.rejected(table.name))
+            log.info("checked %s", table)
+        with open_duckdb() as database:
+            _describe_issues(database, workspace, faults, extracted["files"])
+            facts |= _count_issues(database, workspace)
     _refuse_excess(extracted["rows"], facts["rejected"], max_rejected_percent)
     return facts
 
 
 def _find_faults(
-    table: Table, rows: Frame, valid: dict[Table, Frame], engine: Engine, faults: Path
+    table: Table, rows: Frame, workspace: Workspace, engine: Engine, faults: Path
 ) -> Frame:
     """Finds the faults of a table's rows; returns the positions of rows with an error.
 
@@ -76,23 +76,25 @@ def _find_faults(
         if isinstance(rule.condition, nw.Expr)
     }
     broken = rows.select("position", **holds).filter(nw.any_horizontal(*holds, ignore_nulls=True))
-    engine.write(broken, faults / f"{table}.parquet")
+    written = engine.write(broken, faults / f"{table}.parquet")
     is_error = nw.any_horizontal(
         *(r.name for r in rules if r.severity == "error" and r.name in holds), ignore_nulls=True
     )
-    errors = [engine.read(faults / f"{table}.parquet").filter(is_error).select("position")]
+    errors = [written.filter(is_error).select("position")]
     (faults / table.name).mkdir()
     for rule in (rule for rule in rules if rule.name not in holds):
-        target = faults / table.name / f"{rule.name}.parquet"
-        engine.write(_find_among_rows(table, rule, rows, valid), target)
-        errors.append(engine.read(target))
+        found = _find_among_rows(table, rule, rows, workspace, engine)
+        errors.append(engine.write(found, faults / table.name / f"{rule.name}.parquet"))
     return nw.concat(errors).unique()
 
 
-def _find_among_rows(table: Table, rule: Rule, rows: Frame, valid: dict[Table, Frame]) -> Frame:
+def _find_among_rows(
+    table: Table, rule: Rule, rows: Frame, workspace: Workspace, engine: Engine
+) -> Frame:
     if isinstance(rule.condition, Unknown):
         referred = rule.condition.table
-        return _find_unknown(rows, table.column(rule.column), valid[referred], referred.key)
+        valid = read_valid_rows(referred, [referred.key], workspace, engine)
+        return _find_unknown(rows, table.column(rule.column), valid, referred.key)
     return _find_repeated(rows, table.key)
 
 
@@ -120,7 +122,12 @@ def _find_unknown(rows: Frame, column: Column, valid: Frame, key: str) -> Frame:
     return references.join(valid.select(key), on=key, how="anti").select("position").unique()
 
 
-def _describe_issues(workspace: Workspace, faults: Path, drop_files: list[Facts]) -> None:
+def _describe_issues(
+    database: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    faults: Path,
+    drop_files: list[Facts],
+) -> None:
     """Joins the faults with their rules, files and rows into workspace.issues."""
     rules = pa.table(
         {
@@ -137,32 +144,29 @@ def _describe_issues(workspace: Workspace, faults: Path, drop_files: list[Facts]
         numbers[file["table"]] += 1
         numbered.append((file["table"], numbers[file["table"]], file["name"]))
     names = ("table_name", "file_number", "file_name")
-    with open_duckdb() as database:
-        database.register("rules", rules)
-        database.register(
-            "files", pa.table(dict(zip(names, map(list, zip(*numbered, strict=True)), strict=True)))
-        )
-        database.execute(
-            (_SQL / "describe_issues.sql").read_text(),
-            {
-                "faults": str(faults),
-                "rows": str(workspace.folder),
-                "target": str(workspace.issues),
-            },
-        )
+    database.register("rules", rules)
+    database.register(
+        "files", pa.table(dict(zip(names, map(list, zip(*numbered, strict=True)), strict=True)))
+    )
+    database.execute(
+        (_SQL / "describe_issues.sql").read_text(),
+        {
+            "faults": str(faults),
+            "rows": str(workspace.folder),
+            "target": str(workspace.issues),
+        },
+    )
 
 
-def _count_issues(workspace: Workspace) -> Facts:
-    with open_duckdb() as database:
-        issues = database.read_parquet(str(workspace.issues))
-        by_rule = issues.aggregate("table_name, rule, severity, count(*) as issues").order(
-            "table_name, rule"
-        )
-        counts = by_rule.fetchall()
-        rejected = {
-            table.name: database.read_parquet(str(workspace.rejected(table.name))).shape[0]
-            for table in TABLES
-        }
+def _count_issues(database: duckdb.DuckDBPyConnection, workspace: Workspace) -> Facts:
+    issues = database.read_parquet(str(workspace.issues))
+    by_rule = issues.aggregate("table_name, rule, severity, count(*) as issues").order(
+        "table_name, rule"
+    )
+    counts = by_rule.fetchall()
+    rejected = {
+        table.name: pq.read_metadata(workspace.rejected(table.name)).num_rows for table in TABLES
+    }
     return {
         "rejected": rejected,
         "rejected_rows": sum(rejected.values()),

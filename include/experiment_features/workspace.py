@@ -17,13 +17,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from experiment_features.errors import ConfigurationError
+import duckdb
+
+from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
 
 _MARK = ".workspace"
 """A file by which a folder is known for a workspace, and not for something of the user's."""
 
 Facts = dict[str, Any]
 """What a stage found out, as JSON: counts, names, seconds."""
+
+_SHORTAGES = (OSError, MemoryError, duckdb.IOException, duckdb.OutOfMemoryException)
 
 
 class Workspace:
@@ -60,18 +64,28 @@ class Workspace:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Facts]:
-        """Runs a stage: its facts, with the seconds it took, are saved if it does not fail."""
+        """Runs a stage: its facts, with the seconds it took, are saved if it does not fail.
+
+        Raises:
+            WorkspaceUnavailable: disk or memory ran out, or the folder cannot be written.
+        """
         record = self.folder / f"{name}.json"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / _MARK).touch()
-        record.unlink(missing_ok=True)
         facts: Facts = {}
         started = time.monotonic()
-        yield facts
-        facts["seconds"] = round(time.monotonic() - started, 3)
-        draft = record.with_suffix(".draft")
-        draft.write_text(json.dumps(facts, indent=1))
-        draft.replace(record)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            (self.folder / _MARK).touch()
+            record.unlink(missing_ok=True)
+            yield facts
+            facts["seconds"] = round(time.monotonic() - started, 3)
+            draft = record.with_suffix(".draft")
+            draft.write_text(json.dumps(facts, indent=1))
+            draft.replace(record)
+        except _SHORTAGES as error:
+            raise WorkspaceUnavailable(
+                f"{name} cannot work in {self}: {_reason(error)}. Free disk space or memory, or "
+                "change EXPERIMENT_FEATURES_MEMORY_LIMIT"
+            ) from error
 
     def facts(self, stage: str) -> Facts:
         """The facts of a stage that has run.
@@ -97,6 +111,13 @@ class Workspace:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         return path
+
+
+def _reason(error: BaseException) -> str:
+    """What an error says in its first line; DuckDB wraps the errors of its threads as JSON."""
+    wrapped = re.search(r'"exception_message":("(?:[^"\\]|\\.)*")', str(error))
+    reason = json.loads(wrapped[1]) if wrapped else str(error)
+    return reason.partition("\n")[0] or type(error).__name__
 
 
 def remove_old_workspaces(parent: Path, keep_days: float) -> None:

@@ -1,19 +1,16 @@
 """Airflow without a database: the DAG as the DAG processor finds it."""
 
-import os
-import tempfile
+import sys
 from pathlib import Path
 
 import pytest
-
-# Before Airflow is imported anywhere: it makes its home, and reads its settings, at import.
-_home = tempfile.TemporaryDirectory(prefix="experiment_features_airflow_")
-os.environ |= {"AIRFLOW_HOME": _home.name, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
-
-from airflow.dag_processing.dagbag import DagBag  # noqa: E402
-from airflow.sdk import DAG  # noqa: E402
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
 
 DAGS = Path(__file__).parents[2] / "dags"
+
+# Where Airflow's processes find the modules beside the DAG.
+sys.path.append(str(DAGS))
 
 
 @pytest.fixture(scope="session")

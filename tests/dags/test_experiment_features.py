@@ -23,6 +23,7 @@ from pendulum import DateTime
 
 from experiment_features import errors
 from experiment_features.engines import ENGINES
+from ready_marker import ReadyMarkerTrigger
 
 ROOT = Path(__file__).parents[2]
 DAG_FILE = ROOT / "dags" / "experiment_features.py"
@@ -40,7 +41,7 @@ def serialized(dag: DAG) -> SerializedDAG:
 
 
 def test_the_folder_holds_this_dag_alone(dag_bag: DagBag) -> None:
-    """No import error, and run_context.py is not taken for a DAG file."""
+    """No import error, and the modules beside it are not taken for DAG files."""
     assert dag_bag.import_errors == {}
     assert list(dag_bag.dags) == ["experiment_features"]
     assert [Path(stat.file).name for stat in dag_bag.dagbag_stats] == [DAG_FILE.name]
@@ -54,7 +55,11 @@ def test_import_is_light(tmp_path: Path) -> None:
         "spec.loader.exec_module(importlib.util.module_from_spec(spec))\n"
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     )
-    environment = {"AIRFLOW_HOME": str(tmp_path), "PYTHONPATH": str(ROOT / "include")}
+    environment = {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "PYTHONPATH": f"{ROOT / 'include'}:{ROOT / 'dags'}",
+    }
     done = subprocess.run(
         [sys.executable, "-c", probe], env=environment, capture_output=True, text=True, check=True
     )
@@ -100,6 +105,8 @@ def test_parameters(dag: DAG) -> None:
     """Each has a default, a type and its limits, and is described for the Trigger form."""
     schemas = {name: dict(dag.params.get_param(name).schema) for name in dag.params}
     assert all(schema.pop("title") for schema in schemas.values())
+    sections = [schema.pop("section", None) for schema in schemas.values()]
+    assert sections == [None, "Quality", "Quality", "Run", "Run"]  # the one without is open
     assert all(dag.params.get_param(name).description for name in dag.params)
     assert schemas == {
         "source": {"type": "string", "minLength": 1},
@@ -214,3 +221,25 @@ def test_nothing_looks_at_the_logical_date() -> None:
             names = {getattr(node, field, None) for field in ("id", "attr", "value", "arg", "name")}
             found = absent.intersection(name for name in names if isinstance(name, str))
             assert not found, f"{file.name} line {node.lineno}"
+
+
+def test_it_waits_for_drops_and_brings_the_features_up_to_date(serialized: SerializedDAG) -> None:
+    """The assets, with the trigger as the triggerer gets it: a class that it can import."""
+    (drops,) = [asset for _, asset in serialized.timetable.asset_condition.iter_assets()]
+    assert drops.name == "laboratory_drops"
+    (watcher,) = drops.watchers
+    assert watcher.trigger["classpath"] == "ready_marker.ReadyMarkerTrigger"
+    ReadyMarkerTrigger(**watcher.trigger["kwargs"])
+    assert [asset.name for asset in serialized.get_task("extract").inlets] == ["laboratory_drops"]
+    updated = [asset.name for asset in serialized.get_task("load").outlets]
+    assert updated == ["user_features", "compound_features"]
+
+
+def test_the_example_behind_the_features(dag: DAG) -> None:
+    """It is a DAG, and waits for assets that this one updates."""
+    bag = DagBag(ROOT / "docs" / "examples")
+    assert bag.import_errors == {}
+    waited_for = bag.dags["features_news"].timetable.asset_condition.objects
+    assert {asset.name for asset in waited_for} == {
+        asset.name for asset in dag.get_task("load").outlets
+    }

@@ -71,7 +71,6 @@ def test_parameters_reach_the_pipeline(run_context: Any, context: dict[str, Any]
     assert pipeline.timeout_seconds == context["task"].execution_timeout.total_seconds()
     run = pipeline.run
     assert (run.max_rejected_percent, run.allow_empty, run.force) == (3, True, True)
-    assert run_context.source_of_run() == Path(context["params"]["source"])
 
 
 def test_workspace_is_the_runs_own_and_handed_on(
@@ -84,15 +83,6 @@ def test_workspace_is_the_runs_own_and_handed_on(
     context["dag_run"].run_id = "api__another"
     assert str(run_context.pipeline_of_run().workspace) != workspace
     assert str(run_context.pipeline_of_run(workspace).workspace) == workspace
-
-
-def test_unknown_parameters_are_named(run_context: Any, context: dict[str, Any]) -> None:
-    """Airflow lets them pass, and a misspelt limit must not go unnoticed."""
-    context["dag_run"].conf = {"source": "/drops", "max_rejected": 5}
-    with pytest.raises(
-        ConfigurationError, match=r"unknown parameter max_rejected: expected source"
-    ):
-        run_context.source_of_run()
 
 
 @pytest.mark.usefixtures("context")

@@ -3,12 +3,21 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 import oracle
 from comparison import assert_features
-from docker.container_stack import ONE_SHOTS, SAMPLE, SERVICES, ContainerStack, FirstRun, docker
+from docker.container_stack import (
+    ONE_SHOTS,
+    SAMPLE,
+    SERVICES,
+    ContainerStack,
+    FirstRun,
+    docker,
+    wait_until,
+)
 from readme import commands, objects
 
 pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(1200)]
@@ -48,6 +57,19 @@ def test_scripts_take_a_drop_by_its_path_here(stack: ContainerStack) -> None:
     assert refused.stderr == (
         f"trigger_etl.sh: the containers do not see /usr: put the drop into {stack.drops}\n"
     )
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_drop_that_arrives_is_loaded(stack: ContainerStack) -> None:
+    """Its marker is all that it takes, though the containers may only read the folder."""
+    arrived = Path(shutil.copytree(SAMPLE, stack.drops / "arrived"))
+    (arrived / "_READY").touch()
+    query = (
+        "select status from features.pipeline_runs "
+        "where trigger = 'asset' and source = '/drops/arrived'"
+    )
+    (run,) = wait_until("the drop that arrived is on record", lambda: stack.query(query))
+    assert run["status"] in ("loaded", "unchanged")
 
 
 def test_scripts_do_not_guess_between_two_stacks(stack: ContainerStack) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,15 +16,10 @@ import psutil
 import psycopg
 from psycopg.rows import dict_row
 
+from receivers import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "include" / "data" / "sample"
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -47,6 +41,11 @@ class Stack:
         return self.folder / "drops"
 
     @property
+    def arrivals(self) -> Path:
+        """The folder among them that is watched."""
+        return self.drops / "arrivals"
+
+    @property
     def url(self) -> str:
         """Where Airflow answers."""
         return f"http://127.0.0.1:{self.port}"
@@ -62,6 +61,8 @@ class Stack:
             "AIRFLOW_URL": "",  # hides what a developer's .env may say
             "EXPERIMENT_FEATURES_LOCAL": str(self.local),
             "EXPERIMENT_FEATURES_SOURCE_ROOTS": f"{SAMPLE.parent},{self.drops}",
+            "EXPERIMENT_FEATURES_WATCH": str(self.arrivals),
+            "EXPERIMENT_FEATURES_ALERTS": "laboratory@example.org",
         }
 
     def run(
@@ -135,20 +136,47 @@ class Stack:
             for row in self.query(f"select xmin::text, * from features.{table} order by {key}")  # noqa: S608
         ]
 
-    def token(self) -> str:
-        """Log in as the stack's user."""
-        passwords = json.loads((self.local / "airflow" / "passwords.json").read_text())
-        login = {"username": "admin", "password": passwords["admin"]}
+    def password(self, user: str = "admin") -> str:
+        """The password of ``admin``, or of ``viewer``, who may only look."""
+        passwords: dict[str, str] = json.loads(
+            (self.local / "airflow" / "passwords.json").read_text()
+        )
+        return passwords[user]
+
+    def token(self, user: str = "admin") -> str:
+        """Log in as one of the stack's users."""
+        login = {"username": user, "password": self.password(user)}
         token: str = self.call("/auth/token", login)["access_token"]
         return token
 
-    def call(self, path: str, body: Any = None, *, cookie: str = "") -> Any:
+    def call(
+        self, path: str, body: Any = None, *, cookie: str = "", method: str | None = None
+    ) -> Any:
         """Ask Airflow as the UI does, and return the last line of the answer."""
         headers = {"Content-Type": "application/json", "Cookie": f"_token={cookie}"}
         data = json.dumps(body).encode() if body else None
-        request = urllib.request.Request(self.url + path, data, headers)  # noqa: S310
+        request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
         with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
             return json.loads(answer.read().splitlines()[-1])
+
+    def configure_airflow(self, settings: dict[str, str]) -> None:
+        """Write the user's own settings of Airflow, which the next start reads."""
+        self.local.mkdir(exist_ok=True)
+        lines = [f"{name}={value}" for name, value in settings.items()]
+        (self.local / "airflow.env").write_text("\n".join(lines))
+
+    def ask_airflow(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """Ask Airflow's own database."""
+        with self.connect("airflow", "airflow") as connection:
+            return connection.execute(query, values).fetchall()
+
+    def wait_until(self, what: str, condition: Callable[[], Any], seconds: int = 240) -> Any:
+        """Ask again until the answer is not empty, and return it."""
+        deadline = time.monotonic() + seconds
+        while not (answer := condition()):
+            assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
+            time.sleep(0.2)
+        return answer
 
     def tries(self, run_id: str) -> dict[str, int]:
         """How often each task of a run was tried."""
@@ -198,5 +226,5 @@ def make_stack() -> Stack:
     folder = Path(tempfile.mkdtemp(prefix="features-e2e-")).resolve()
     folder.chmod(0o755)
     stack = Stack(folder, free_port())
-    stack.drops.mkdir()
+    stack.arrivals.mkdir(parents=True)
     return stack

@@ -12,7 +12,8 @@ import pytest
 
 import oracle
 from comparison import assert_features
-from e2e.local_stack import SAMPLE, Stack, free_port
+from e2e.local_stack import SAMPLE, Stack
+from receivers import free_port
 
 pytestmark = pytest.mark.xdist_group("stack")
 
@@ -178,7 +179,7 @@ def test_secrets_stay_out_of_sight(stack: Stack, tmp_path: Path) -> None:
     done = stack.run(
         "trigger_etl.sh", "--conf", '{"engine": 1}', PATH=f"{tmp_path}:/usr/local/bin:/usr/bin:/bin"
     )
-    password = json.loads((stack.local / "airflow" / "passwords.json").read_text())["admin"]
+    password = stack.password()
     seen = log.read_text() + done.stdout + done.stderr
     assert RUNS in seen
     assert password not in seen

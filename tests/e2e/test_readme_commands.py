@@ -44,7 +44,7 @@ def test_demo_shows_everything(stack: Stack, loaded: dict[str, Any]) -> None:
     (result,) = objects(done.stdout)
     assert result["users"] == loaded["users"]
     assert f"({loaded['users']} rows)" in lines
-    password = json.loads((stack.local / "airflow" / "passwords.json").read_text())["admin"]
+    password = stack.password()
     told = [" ".join(line.split()) for line in lines[-4:]]
     assert told[0].endswith(f"Airflow's UI runs at {stack.url}")
     assert told[1:3] == ["user admin", f"password {password}"]

@@ -27,6 +27,7 @@ RELATIONS = {
     "user_feature_report": "v",
     "pipeline_runs": "r",
     "data_issues": "r",
+    "users_by_total_experiments": "r",
     "schema_version": "r",
 }
 DROP = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")])
@@ -103,9 +104,13 @@ class TestMigrate:
             "An",
             "Ann",
         ]
+        counts = features_of(empty, "users_by_total_experiments")
+        assert counts == ([{"total_experiments": 0, "users": 1}] if revision < "0002" else [])
         source = DROP.write(tmp_path / "drop")
         assert run_drop(empty, source, max_rejected_percent=50)["updated"] == 1
         assert len(features_of(empty, "user_features_history")) == 3
+        counts = features_of(empty, "users_by_total_experiments")
+        assert counts == [{"total_experiments": 1, "users": 1}]
 
     def test_several_at_once(self, server: Server) -> None:
         """In one database they wait for each other; in two they share the roles."""
@@ -170,6 +175,7 @@ READER_MAY = [
     "select * from features.user_features_as_of(now())",
     "select * from features.user_feature_report",
     "select * from features.pipeline_runs",
+    "select * from features.users_by_total_experiments",
     "select run_id, severity, table_name, file_name, line_number, rule, column_name, message from features.data_issues",
 ]
 READER_MAY_NOT = [

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import oracle
 from comparison import COMPOUND_COLUMNS, USER_COLUMNS, assert_features
-from drops import HAND_OUT, Drop, drops
+from drops import ALL_DIALECTS, HAND_OUT, Drop, drops
 from experiment_features.errors import DropRefused
 from experiment_features.workspace import Facts
 from integration.running import compute_drop, features_of, make_pipeline, run_drop, run_of
@@ -59,6 +59,26 @@ def test_the_sample_drop(
     assert_database_is(oracle.compute(source), database, result)
     assert result["engine"] == engine
     assert result["seconds"].keys() == {"extract", "validate", "transform", "load"}
+
+
+def test_every_dialect_gives_the_same_database(
+    database: Database, sample_drop: Drop, tmp_path: Path
+) -> None:
+    """Row for row: after the first one, no load has anything to write."""
+    first = run_drop(database, sample_drop.write(tmp_path / "plain"))
+    tables = ("user_features", "compound_features")
+    before = [features_of(database, table) for table in tables]
+    faults = (
+        "select table_name, rule, value from features.data_issues where run_id = %s "
+        "order by table_name, rule, value"
+    )
+    first_faults = database.query(faults, first["run_id"])
+    for number, dialect in enumerate(ALL_DIALECTS):
+        source = sample_drop.in_dialect(dialect).write(tmp_path / str(number))
+        engine = ("pandas", "duckdb")[number % 2]
+        result = run_drop(database, source, engine=engine, force=True)
+        assert [features_of(database, table) for table in tables] == before, dialect.name
+        assert database.query(faults, result["run_id"]) == first_faults, dialect.name
 
 
 @pytest.mark.timeout(900)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from experiment_features.config import Settings
+from experiment_features.database import connect
 from experiment_features.errors import ConfigurationError, DatabaseRefused, DropRejected
+from experiment_features.runs import find_last_success
 from integration.running import (
     compute_drop,
     features_of,
@@ -281,3 +283,43 @@ def test_days_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert (settings.keep_days, settings.keep_workspace_days) == (90, 7)
     monkeypatch.setenv("EXPERIMENT_FEATURES_KEEP_DAYS", "365")
     assert Settings.from_environment().keep_days == 365
+
+
+def test_a_drop_that_others_followed_is_recognised(database: Database, tmp_path: Path) -> None:
+    """By its files, as they were at its latest load; the source of the last load is not meant."""
+    first, second = FIRST.write(tmp_path / "first"), SECOND.write(tmp_path / "second")
+    assert make_pipeline(database, tmp_path).last_source() is None
+    loaded = run_drop(database, first)
+    assert make_pipeline(database, tmp_path).find_earlier_load(first) is None
+    run_drop(database, second)
+
+    pipeline = make_pipeline(database, tmp_path)
+    assert pipeline.last_source() == str(second)
+    assert pipeline.find_earlier_load(first) == loaded["run_id"]
+    assert pipeline.find_earlier_load(second) is None
+    assert pipeline.find_earlier_load(tmp_path) is None
+    stricter = make_pipeline(database, tmp_path, max_rejected_percent=1)
+    assert stricter.find_earlier_load(first) is None
+    itself = make_pipeline(database, tmp_path, run_id=loaded["run_id"])
+    assert itself.find_earlier_load(first) is None
+    (first / "users.csv").write_text((second / "users.csv").read_text())
+    assert pipeline.find_earlier_load(first) is None
+
+
+def test_the_last_success_is_a_load_or_an_unchanged_drop(
+    database: Database, tmp_path: Path
+) -> None:
+    """A rejected run is none: the features are as old as before it."""
+
+    def last_success() -> datetime | None:
+        with connect(database.url()) as connection:
+            return find_last_success(connection)
+
+    assert last_success() is None
+    source = FIRST.write(tmp_path / "drop")
+    for _ in range(2):
+        result = run_drop(database, source)
+        assert last_success() == run_of(database, result["run_id"])["finished_at"]
+    with pytest.raises(DropRejected):
+        run_drop(database, FAULTY.write(tmp_path / "faulty"))
+    assert last_success() == run_of(database, result["run_id"])["finished_at"]

@@ -97,6 +97,17 @@ def test_a_file_that_cannot_be_opened_is_refused(clean: Path, workspace: Workspa
             extract(clean, workspace)
 
 
+def test_a_name_that_is_no_text_is_refused(clean: Path, workspace: Workspace) -> None:
+    """Linux takes any bytes for a name; the database and the terminal take text."""
+    odd = os.fsdecode(b"users_\xff.csv")
+    (clean / "users.csv").rename(clean / odd)
+    with pytest.raises(DropRefused, match=r"users_\\udcff\.csv is not UTF-8"):
+        extract(clean, workspace)
+    (clean / odd).rename(clean / odd.removeprefix("users"))
+    with pytest.raises(DropRefused, match=r"no file of users: .* found _\\udcff\.csv"):
+        extract(clean, workspace)
+
+
 @pytest.mark.parametrize("table", list(CLEAN))
 def test_a_table_without_rows_is_refused_unless_allowed(
     table: str, clean: Path, workspace: Workspace
@@ -126,7 +137,7 @@ def test_a_workspace_that_cannot_be_written_is_transient(
 ) -> None:
     """A full disk is not the drop's fault: the task is tried again."""
     monkeypatch.setattr(workspace, "fresh_folder", lambda path: path / "missing")
-    with pytest.raises(WorkspaceUnavailable, match=r"the rows of users\.csv cannot be written"):
+    with pytest.raises(WorkspaceUnavailable, match=r"extract cannot work in .*Free disk space"):
         extract(clean, workspace)
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from experiment_features import convert
 from experiment_features.contract import USER_EXPERIMENTS
-from experiment_features.duck import open_duckdb
 
 IDS = ["1", "0", "007", "-1", "+1", "1.0", "1e3", "", "x", "1_0", "0x10", "9" * 18, str(2**63 - 1),
        str(2**63), "\u0661", "12345678", "123456789", "1" * 16, "1:"]  # fmt: skip
@@ -21,7 +20,7 @@ NUMBERS = ["", "0", "0.5", "5.", ".5", "5.0", "12.50", "39.39", "0.001", "0.0001
 def rows_of(path: Path, folder: Path, *, is_large: bool) -> list[dict[str, Any]]:
     """The typed rows of an experiments file."""
     folder.mkdir()
-    with open_duckdb() as database:
+    with convert.open_converter() as database:
         convert.convert_file(
             database, USER_EXPERIMENTS, path, 1, folder, lambda *_: None, is_large=is_large
         )

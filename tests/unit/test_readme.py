@@ -36,6 +36,8 @@ TOOLS = {
         "install",
         "mkdir",
         "printf",
+        "rsync",
+        "touch",
     ),
     *("readlink", "rm", "sed", "tr", "umask"),
 }

@@ -1,4 +1,4 @@
--- Ends the period of every user whose features differ from the staged ones, or who is gone.
+-- Ends the period of every user whose features changed, or who is gone.
 -- Grain: user. Values: loaded_at, when the new period begins.
 insert into features.user_features_past (
     user_id,
@@ -15,7 +15,7 @@ insert into features.user_features_past (
     valid_to
 )
 select
-    current.user_id,
+    user_id,
     current.user_name,
     current.total_experiments,
     current.average_experiment_run_time,
@@ -28,25 +28,5 @@ select
     current.updated_at,
     %(loaded_at)s
 from features.user_features as current
-left join staged_user_features as staged on current.user_id = staged.user_id
-where
-    staged.user_id is null
-    or (
-        current.user_name,
-        current.total_experiments,
-        current.average_experiment_run_time,
-        current.average_compounds_per_experiment,
-        current.most_common_compound_id,
-        current.most_common_compound_name,
-        current.most_common_compound_experiments,
-        current.most_common_compound_ids
-    ) is distinct from (
-        staged.user_name,
-        staged.total_experiments,
-        staged.average_experiment_run_time,
-        staged.average_compounds_per_experiment,
-        staged.most_common_compound_id,
-        staged.most_common_compound_name,
-        staged.most_common_compound_experiments,
-        staged.most_common_compound_ids
-    )
+inner join changed_user_features as changed using (user_id)
+where changed.is_known

@@ -10,7 +10,5 @@ select
     %(run_id)s,
     %(loaded_at)s
 from staged_compound_features as staged
-where not exists (
-    select from features.compound_features as current
-    where current.compound_id = staged.compound_id
-)
+inner join changed_compound_features as changed using (compound_id)
+where not changed.is_known

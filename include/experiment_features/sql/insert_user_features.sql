@@ -25,6 +25,5 @@ select
     %(run_id)s,
     %(loaded_at)s
 from staged_user_features as staged
-where not exists (
-    select from features.user_features as current where current.user_id = staged.user_id
-)
+inner join changed_user_features as changed using (user_id)
+where not changed.is_known

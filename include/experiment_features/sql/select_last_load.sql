@@ -1,6 +1,7 @@
 -- The run whose features the database holds. Grain: at most one run.
 select
     run_id,
+    source,
     source_files,
     parameters,
     engine,

@@ -1,4 +1,4 @@
--- Writes the staged features of known compounds whose features differ. Grain: compound.
+-- Writes the staged features of known compounds whose features changed. Grain: compound.
 -- Values: run_id, loaded_at.
 update features.compound_features as current
 set
@@ -8,7 +8,5 @@ set
     run_id = %(run_id)s,
     updated_at = %(loaded_at)s
 from staged_compound_features as staged
-where
-    current.compound_id = staged.compound_id
-    and (current.compound_name, current.total_experiments, current.total_users)
-    is distinct from (staged.compound_name, staged.total_experiments, staged.total_users)
+inner join changed_compound_features as changed using (compound_id)
+where current.compound_id = changed.compound_id

@@ -1,4 +1,4 @@
--- Writes the staged features of known users whose features differ. Grain: user.
+-- Writes the staged features of known users whose features changed. Grain: user.
 -- Values: run_id, loaded_at.
 update features.user_features as current
 set
@@ -13,24 +13,5 @@ set
     run_id = %(run_id)s,
     updated_at = %(loaded_at)s
 from staged_user_features as staged
-where
-    current.user_id = staged.user_id
-    and (
-        current.user_name,
-        current.total_experiments,
-        current.average_experiment_run_time,
-        current.average_compounds_per_experiment,
-        current.most_common_compound_id,
-        current.most_common_compound_name,
-        current.most_common_compound_experiments,
-        current.most_common_compound_ids
-    ) is distinct from (
-        staged.user_name,
-        staged.total_experiments,
-        staged.average_experiment_run_time,
-        staged.average_compounds_per_experiment,
-        staged.most_common_compound_id,
-        staged.most_common_compound_name,
-        staged.most_common_compound_experiments,
-        staged.most_common_compound_ids
-    )
+inner join changed_user_features as changed using (user_id)
+where current.user_id = changed.user_id

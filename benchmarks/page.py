@@ -1,0 +1,184 @@
+"""How the page finds, and how much it sends, with a million users, 10,000 runs and 100,000 issues.
+
+    PYTHONPATH=include:plugins:tests .venv/bin/python benchmarks/page.py
+
+Makes a PostgreSQL server of its own, fills it, and asks the page for each of its views as a browser
+would, but for Airflow's login. The plans are those of the very statements that a view sends. Exit
+status 1 when a view reads a table from one end to the other, or gives more than 100 KB. The times
+are medians, to be read and not to be tested: they depend on what else the machine does.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from typing import Any
+
+_home = tempfile.TemporaryDirectory(prefix="experiment_features_airflow_")
+os.environ |= {"AIRFLOW_HOME": _home.name, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+
+from fastapi.testclient import TestClient  # noqa: E402
+from psycopg import sql  # noqa: E402
+
+from experiment_features import reporting  # noqa: E402
+from experiment_features.database import Connection  # noqa: E402
+from features_page.access import GUARDS, may_trigger  # noqa: E402
+from features_page.app import make_app  # noqa: E402
+from integration.servers import Database, Server  # noqa: E402
+
+REPEATS = 7
+LIMIT_BYTES = 100_000
+SMALL = {"users_by_total_experiments"}
+"""Tables that a view wants all of, and that stay small: a row for each number of experiments."""
+
+FILL = """
+insert into features.compound_features
+select n, 'Compound ' || n, 3000000 / n, 1000000 / n, 'run 10000', now()
+from generate_series(1, 10000) as n;
+
+insert into features.user_features
+select
+    n,
+    (array['Ann', 'Björn', 'Chloé', 'Daniel', 'Elif', '李'])[1 + n % 6] || ' ' || md5(n::text),
+    n % 97, case when n % 97 > 0 then 1.5 end, case when n % 97 > 0 then 2 end,
+    case when n % 97 > 0 then 1 + n % 9999 end,
+    case when n % 97 > 0 then 'Compound ' || 1 + n % 9999 end,
+    case when n % 97 > 0 then 1 end, case when n % 97 > 0 then array[1 + n % 9999, 10000] end,
+    'run 10000', now()
+from generate_series(1, 1000000) as n;
+
+insert into features.users_by_total_experiments
+select total_experiments, count(*) from features.user_features group by 1;
+
+insert into features.user_features_past (
+    user_id, user_name, total_experiments, run_id, valid_from, valid_to
+)
+select
+    case when n % 2 = 0 then 1 else n end, 'Ann', 0, 'run ' || 1 + n % 10000,
+    '2020-01-01'::timestamptz + n * interval '1 hour',
+    '2020-01-01'::timestamptz + (n + 1) * interval '1 hour'
+from generate_series(1, 20000) as n;
+
+insert into features.pipeline_runs
+select
+    'run ' || n, 'scheduled', '/drops/' || n,
+    '[{"table": "users", "name": "users.csv", "rows": 1000000, "bytes": 1, "sha256": "0"}]',
+    '{}', 'duckdb', 1, (array['loaded', 'unchanged', 'loaded', 'rejected'])[1 + n % 4],
+    1000000, 48000000, 10000, 48, 10, 3, 1, 2, 3, 4,
+    now() - (10001 - n) * interval '1 hour', now() - (10000 - n) * interval '1 hour'
+from generate_series(1, 10000) as n;
+
+insert into features.data_issues
+select
+    -- Half of them in the last load, which the page shows first.
+    'run ' || case when n % 2 = 0 then 10000 else 1 + n % 9999 end,
+    case when n % 5 = 0 then 'error' else 'warning' end,
+    (array['users', 'user_experiments'])[1 + n % 3 % 2],
+    'part ' || n % 20 || '.csv', n, 'rule_' || n % 5, 'email', 'x',
+    'a message of the usual length for rule ' || n % 5, '{}'
+from generate_series(1, 100000) as n;
+"""
+
+VIEWS = {
+    "overview": "/",
+    "users": "/users",
+    "users, by name": "/users?sort=name",
+    "users, most experiments first": "/users?sort=experiments&descending=true",
+    "users, deep in the list": "/users?after=900000",
+    "users, deep, by experiments": "/users?sort=experiments&descending=true&after=500000",
+    "users, back from there": "/users?sort=name&before=500000",
+    "users, name begins with a": "/users?q=a",
+    "users, second page of that": "/users?q=a&after=500004",
+    "users, a name": "/users?q=bj%C3%B6rn%20c4ca",
+    "users, nobody": "/users?q=zzz",
+    "users, an id": "/users?q=777777",
+    "user with 10,000 periods": "/users/1",
+    "quality of 50,000 issues": "/quality",
+    "quality, by table": "/quality?table=users",
+    "quality, by rule": "/quality?table=users&rule=rule_2",
+    "quality, by file": "/quality?table=users&file=part+6.csv",
+    "quality, deep in the list": '/quality?after=["users","part 6.csv",90006,"rule_1"]',
+    "quality of another run": "/quality?run=run+500",
+    "runs": "/runs",
+    "runs, deep in the list": "/runs?after=run+5000",
+    "run": "/runs/run%2010000",
+}
+
+
+def main() -> int:
+    """Fills, asks, prints; returns the exit status."""
+    server = Server("18")
+    try:
+        with server.database("page") as database:
+            began = time.perf_counter()
+            fill(database)
+            print(f"filled in {time.perf_counter() - began:.0f} s", file=sys.stderr)
+            return measure(database)
+    finally:
+        server.close()
+
+
+def fill(database: Database) -> None:
+    """Makes the rows, and the statistics that the database makes by itself after a while."""
+    with database.connect(autocommit=True) as owner:
+        for statement in FILL.split(";\n"):
+            owner.execute(statement)
+        owner.execute("vacuum analyze")
+
+
+def measure(database: Database) -> int:
+    """Prints a line for each view, and each of its scans below it."""
+    os.environ["AIRFLOW_CONN_FEATURES_DB_READER"] = database.url("analyst").replace("ql", "", 1)
+    app = make_app()
+    app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
+    app.dependency_overrides[may_trigger] = lambda: True
+    client, faults = TestClient(app), 0
+    for name, address in VIEWS.items():
+        answer, scans = explain(client, address)
+        seconds = []
+        for _ in range(REPEATS):
+            began = time.perf_counter()
+            client.get(address)
+            seconds.append(time.perf_counter() - began)
+        size, median = len(answer.content), statistics.median(seconds)
+        print(f"{name:32} {median * 1000:6.0f} ms {size / 1000:6.1f} KB  {address}")
+        whole = [scan for scan in scans if scan.startswith("whole ")]
+        for scan in dict.fromkeys(scans):
+            print(f"    {scan}")
+        faults += len(whole) + (size > LIMIT_BYTES) + (answer.status_code != 200)
+    print(f"{faults} faults")
+    return 1 if faults else 0
+
+
+def explain(client: TestClient, address: str) -> tuple[Any, list[str]]:
+    """The answer, and how each statement of the view finds its rows."""
+    scans: list[str] = []
+    fetch = reporting._fetch
+
+    def explaining(connection: Connection, query: sql.Composable, values: dict[str, Any]) -> Any:
+        explained = sql.SQL("explain (format json) ") + query
+        ((plan,),) = connection.execute(explained, values).fetchall()
+        scans.extend(scans_of(plan[0]["Plan"]))
+        return fetch(connection, query, values)
+
+    reporting._fetch = explaining
+    try:
+        return client.get(address), scans
+    finally:
+        reporting._fetch = fetch
+
+
+def scans_of(node: dict[str, Any]) -> list[str]:
+    """The scans of a plan: by which index, or of a whole table."""
+    found = [scan for child in node.get("Plans", []) for scan in scans_of(child)]
+    if node["Node Type"] == "Seq Scan" and node["Relation Name"] not in SMALL:
+        found.append(f"whole {node['Relation Name']}")
+    elif "Index Name" in node:
+        condition = node.get("Index Cond", "in its order")
+        found.append(f"{node['Node Type'].lower()} {node['Index Name']}: {condition[:110]}")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

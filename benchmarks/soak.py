@@ -1,0 +1,317 @@
+"""The local stack left to itself: a drop a minute, some of them bad, with restarts in between.
+
+    .venv/bin/python benchmarks/soak.py [--minutes 60] [--port 8090] [--folder FOLDER]
+
+Each drop is written to a dated folder of its own and then gets its marker `_READY`; nobody triggers
+anything. In the first half the stack is stopped and started once, and killed and started once,
+while drops go on arriving. The second half is left alone, and shows whether memory grows.
+
+At the end: every drop was taken by exactly one run and ended as it must; the ledger has no second
+entry of any; no process uses more memory at the end than when it was warm; logs and workspaces
+grow no faster in the second half than in the first. Progress and figures are JSON lines on
+standard output; exit status 1 says that something of this does not hold, and what.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Any
+
+import psutil
+import psycopg
+from psycopg.rows import dict_row
+
+ROOT = Path(__file__).resolve().parents[1]
+KINDS = ("new", "new", "identical", "new", "rejected", "new", "refused", "new", "empty", "new")
+ENDS = {
+    "new": ("success", ["loaded"]),
+    "identical": ("success", ["unchanged"]),
+    "rejected": ("failed", ["rejected"]),
+    "refused": ("failed", []),
+    "empty": ("failed", []),
+}
+"""Of each kind of drop: the state of its run, and its entries in the ledger."""
+
+USERS, EXPERIMENTS, COMPOUNDS = 500, 5_000, 50
+EVERY_SECONDS = 60
+LAST_WAIT_SECONDS = 900
+MOST_GROWTH = 1.10
+LEAST_BYTES = 30 * 2**20
+"""Memory that grows by less than this, or by less than a tenth, is called flat: caches fill."""
+
+STAMP = "EXPERIMENT_FEATURES_STACK", "EXPERIMENT_FEATURES_COMPONENT"
+
+
+@dataclass
+class Soak:
+    """A stack, and what was seen of it."""
+
+    folder: Path
+    port: int
+    random: Random = field(default_factory=lambda: Random(1))  # noqa: S311
+    drops: list[tuple[str, Path]] = field(default_factory=list)
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def local(self) -> Path:
+        """The folder of the stack's state."""
+        return self.folder / "local"
+
+    def script(self, name: str) -> None:
+        """Runs one of the project's scripts."""
+        settings = {
+            "AIRFLOW_PORT": str(self.port),
+            "EXPERIMENT_FEATURES_LOCAL": str(self.local),
+            "EXPERIMENT_FEATURES_SOURCE_ROOTS": str(self.folder / "drops"),
+        }
+        done = subprocess.run(
+            [ROOT / "scripts" / name],
+            env={**os.environ, **settings},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise SystemExit(f"{name} failed: {done.stdout}{done.stderr}")
+
+    def query(self, role: str, database: str, query: str) -> list[dict[str, Any]]:
+        """Asks one of the stack's databases."""
+        server = (self.local / "postgres" / "socket").readlink()
+        with psycopg.connect(
+            host=str(server), user=role, dbname=database, row_factory=dict_row
+        ) as connection:
+            return connection.execute(query).fetchall()
+
+    def drop(self) -> None:
+        """Brings the next drop, and its marker last."""
+        number = len(self.drops)
+        kind = KINDS[number % len(KINDS)]
+        day = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=number)
+        folder = self.folder / "drops" / f"{day:%Y-%m-%d}"
+        if kind == "identical":
+            shutil.copytree(self.drops[-1][1], folder, ignore=shutil.ignore_patterns("_READY"))
+        else:
+            folder.mkdir(parents=True)
+            if kind != "empty":
+                self.write(folder, kind)
+        (folder / "_READY").touch()
+        self.drops.append((kind, folder))
+        say("drop", number=number, kind=kind, folder=folder.name)
+
+    def write(self, folder: Path, kind: str) -> None:
+        """Writes the three tables of a drop, each time with other experiments."""
+        pick = self.random.randint
+        users = [f"{i},User {i},user{i}@example.org,2023-01-01" for i in range(1, USERS + 1)]
+        compounds = [f"{i},Compound {i},C{i}" for i in range(1, COMPOUNDS + 1)]
+        experiments = [
+            f"{i},{pick(1, USERS)},{pick(1, COMPOUNDS)};{pick(1, COMPOUNDS)},{pick(1, 99)}"
+            for i in range(1, EXPERIMENTS + 1)
+        ]
+        if kind == "rejected":
+            experiments[::2] = [row.replace(",", ",99", 1) for row in experiments[::2]]
+        heading = (
+            "user_id,name,email,signed_up"
+            if kind == "refused"
+            else ("user_id,name,email,signup_date")
+        )
+        tables = {
+            "users": [heading, *users],
+            "compounds": ["compound_id,compound_name,compound_structure", *compounds],
+            "user_experiments": [
+                "experiment_id,user_id,experiment_compound_ids,experiment_run_time",
+                *experiments,
+            ],
+        }
+        for name, rows in tables.items():
+            (folder / f"{name}.csv").write_text("\n".join([*rows, ""]))
+
+    def kill(self) -> None:
+        """Ends every process of the stack at once, as a power cut does."""
+        for process, _ in self.processes():
+            process.kill()
+
+    def processes(self) -> Iterator[tuple[psutil.Process, str]]:
+        """The stack's processes, each with the component that it belongs to."""
+        for process in psutil.process_iter():
+            try:
+                environment = process.environ()
+                if environment.get(STAMP[0]) == str(self.local):
+                    yield process, environment[STAMP[1]]
+                elif Path(process.cwd()).is_relative_to((self.local / "postgres").resolve()):
+                    yield process, "postgres"
+            except (psutil.Error, KeyError):
+                continue
+
+    def sample(self, minute: float) -> None:
+        """Measures memory by component, and what is on the disk."""
+        memory: dict[str, int] = defaultdict(int)
+        for process, component in self.processes():
+            try:
+                memory[component] += process.memory_full_info().uss
+            except psutil.Error:
+                continue
+        sizes = {
+            "logs": size(self.local / "logs") + size(self.local / "airflow" / "logs"),
+            "workspaces": size(self.local / "workspaces"),
+        }
+        taken = {
+            "minute": round(minute, 1),
+            "drops": len(self.drops),
+            "memory": dict(memory),
+            **sizes,
+        }
+        self.samples.append(taken)
+        say("sample", **taken)
+
+    def age_workspaces(self) -> None:
+        """Makes workspaces of more than ten minutes look older than they are kept."""
+        past = time.time() - 8 * 24 * 3600
+        for workspace in (self.local / "workspaces").iterdir():
+            newest = max((path.stat().st_mtime for path in workspace.rglob("*")), default=past)
+            if past < newest < time.time() - 600:
+                for path in workspace.rglob("*"):
+                    os.utime(path, (past, past))
+
+
+def size(folder: Path) -> int:
+    """The bytes of all files below a folder, some of which may be going."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += (Path(parent) / name).stat().st_size
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def say(what: str, **facts: Any) -> None:
+    """Prints a line of progress."""
+    print(json.dumps({"at": f"{datetime.now(UTC):%H:%M:%S}", "what": what, **facts}), flush=True)
+
+
+def run(soak: Soak, minutes: float) -> None:
+    """Lets the stack work for so long."""
+    soak.script("start.sh")
+    started = time.monotonic()
+    restarts = {"stop": minutes / 6, "kill": minutes / 3}
+    while (minute := (time.monotonic() - started) / 60) < minutes:
+        next_drop = started + (len(soak.drops) + 1) * EVERY_SECONDS
+        soak.drop()
+        due = [name for name, at in restarts.items() if minute >= at]
+        for name in due:
+            del restarts[name]
+            say("restart", how=name)
+            time.sleep(5)  # into the run of the drop
+            soak.kill() if name == "kill" else soak.script("stop.sh")
+            soak.drop()  # arrives while nobody is there
+            soak.script("start.sh")
+        soak.age_workspaces()
+        soak.sample(minute)
+        time.sleep(max(0.0, next_drop - time.monotonic()))
+
+
+def outcomes(soak: Soak) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """By source: the states of the runs that took it, and its statuses in the ledger."""
+    runs: dict[str, list[str]] = defaultdict(list)
+    for row in soak.query(
+        "airflow",
+        "airflow",
+        # The task extract notes which drop it has taken; a run may also be told of others.
+        """
+        select xcom.value #>> '{}' as source, run.state
+        from xcom
+        join dag_run as run on run.id = xcom.dag_run_id
+        where xcom.task_id = 'extract' and xcom.key = 'source'
+        """,
+    ):
+        runs[row["source"]].append(row["state"])
+    ledger: dict[str, list[str]] = defaultdict(list)
+    for row in soak.query(
+        "features_reader",
+        "experiment_features",
+        "select source, status from features.pipeline_runs",
+    ):
+        ledger[row["source"]].append(row["status"])
+    return runs, ledger
+
+
+def find_faults(soak: Soak) -> list[str]:
+    """What does not hold of the drops."""
+    runs, ledger = outcomes(soak)
+    faults = []
+    for kind, folder in soak.drops:
+        state, statuses = ENDS[kind]
+        seen = (runs[str(folder)], ledger[str(folder)])
+        if seen != ([state], statuses):
+            faults.append(f"{folder.name} ({kind}): runs and ledger say {seen}")
+    return faults
+
+
+def wait_for_the_rest(soak: Soak) -> None:
+    """Waits, for a while, until the last drops are through."""
+    deadline = time.monotonic() + LAST_WAIT_SECONDS
+    while time.monotonic() < deadline:
+        runs, _ = outcomes(soak)
+        states = [runs[str(folder)] for _, folder in soak.drops]
+        if all(state and set(state) <= {"success", "failed"} for state in states):
+            return
+        time.sleep(2)
+    say("still waiting", seconds=LAST_WAIT_SECONDS)
+
+
+def find_growth(samples: list[dict[str, Any]]) -> Iterator[str]:
+    """What grew in the second half, which was left alone."""
+    half = samples[len(samples) // 2 :]
+    third = max(1, len(half) // 3)
+    for component in sorted(half[-1]["memory"]):
+        seen = [sample["memory"].get(component, 0) for sample in half]
+        before, after = median(seen[:third]), median(seen[-third:])
+        say("memory", component=component, before=before, after=after, peak=max(seen))
+        if after > before * MOST_GROWTH and after - before > LEAST_BYTES:
+            yield f"memory of {component} grew from {before:.0f} to {after:.0f} bytes"
+    first, middle, last = samples[0], half[0], half[-1]
+    for name in ("logs", "workspaces"):
+        early = (middle[name] - first[name]) / max(1, middle["drops"] - first["drops"])
+        late = (last[name] - middle[name]) / max(1, last["drops"] - middle["drops"])
+        say("disk", what_grew=name, a_drop_first=round(early), a_drop_second=round(late))
+        if late > max(early, 0) * 1.25 + 100_000:
+            yield f"{name} grew by {late:.0f} bytes a drop after {early:.0f}"
+
+
+def main() -> int:
+    """Runs the soak and prints its result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="features-soak-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o755)  # PostgreSQL's user passes through when root runs this
+    soak = Soak(folder.resolve(), options.port)
+    try:
+        run(soak, options.minutes)
+        wait_for_the_rest(soak)
+        faults = [*find_faults(soak), *find_growth(soak.samples)]
+    finally:
+        soak.script("stop.sh")
+    kinds = {kind: sum(k == kind for k, _ in soak.drops) for kind in ENDS}
+    say("result", minutes=options.minutes, drops=len(soak.drops), kinds=kinds, faults=faults)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Arrival: a drop is complete when its marker file is there.
+
+<watched folder>/2026-11-22/users.csv ...
+<watched folder>/2026-11-22/_READY        written last, by whoever brings the drop
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MARKER = "_READY"
+
+DEPTH = 3
+"""How far below a watched folder a drop may lie; a look into everything would take too long."""
+
+
+@dataclass(frozen=True)
+class ReadyDrop:
+    """A drop with its marker."""
+
+    source: str
+    """The drop's folder."""
+
+    stamp: str
+    """When the marker was written: written again, it announces the drop again."""
+
+
+def state_key(source: str) -> str:
+    """The name under which Airflow's state store, which takes 512 signs, knows a drop's folder."""
+    return source if len(source) <= 512 else hashlib.sha256(source.encode()).hexdigest()
+
+
+def find_ready_drops(folders: Sequence[str], keep_days: float) -> list[ReadyDrop]:
+    """The drops that are complete, in the order of their paths.
+
+    Args:
+        folders: where to look, there and below; one that is absent holds no drops.
+        keep_days: markers older than this are not looked at: the ledger, which remembers for as
+            long, could not tell whether their drops were loaded.
+    """
+    oldest = time.time() - keep_days * 24 * 60 * 60
+    found = {}
+    for folder in folders:
+        for marker in _find_markers(Path(folder), DEPTH):
+            try:
+                written = marker.stat()
+            except OSError:  # gone since, or not ours to see
+                continue
+            if written.st_mtime >= oldest:
+                source = str(marker.parent.resolve())
+                found[source] = ReadyDrop(source, str(written.st_mtime_ns))
+    return [found[source] for source in sorted(found)]
+
+
+def _find_markers(folder: Path, depth: int) -> Iterator[Path]:
+    """The marker files in a folder and below it; links to folders are not followed."""
+    try:
+        with os.scandir(folder) as entries:
+            present = list(entries)
+    except OSError:
+        return
+    for entry in present:
+        if entry.name == MARKER and entry.is_file():
+            yield Path(entry.path)
+        elif depth and entry.is_dir(follow_symlinks=False) and _is_text(entry.name):
+            yield from _find_markers(Path(entry.path), depth - 1)
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be told: Airflow's events are JSON."""
+    return name.isprintable() and not any("\ud800" <= sign <= "\udfff" for sign in name)

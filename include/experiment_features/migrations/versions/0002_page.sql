@@ -1,0 +1,28 @@
+-- Version 2: what lets the page answer at once, however many users, runs and issues there are.
+
+-- Counting a million users takes longer than a page may; a load counts them once.
+create table features.users_by_total_experiments (
+    total_experiments bigint primary key,
+    users bigint not null,
+    constraint someone_has_them check (users > 0)
+);
+comment on table features.users_by_total_experiments is
+    'Grain: number of experiments. How many users of user_features have that many.';
+insert into features.users_by_total_experiments (total_experiments, users)
+select
+    total_experiments,
+    count(*)
+from features.user_features
+group by total_experiments;
+grant select, insert, update, delete on features.users_by_total_experiments to features_writer;
+grant select on features.users_by_total_experiments to features_reader;
+
+-- The beginning of a name alone: an entry of an index has its limit, a name has none. In the order
+-- of its bytes, because only that order finds names by how they begin.
+create index user_features_by_name
+on features.user_features (lower("left"(user_name, 64)) collate "C", user_id);
+create index user_features_by_experiments on features.user_features (total_experiments, user_id);
+create index compound_features_by_experiments
+on features.compound_features (total_experiments desc, compound_id);
+create index data_issues_by_rule
+on features.data_issues (run_id, table_name, rule, file_name, line_number) include (severity);

@@ -1,0 +1,18 @@
+-- A page of a run's issues, in the order of the drop. Grain: issue. Values: run_id; table_name, rule
+-- and file_name, which may be null; rows; and those of the cursor, the row beside the page.
+select
+    severity,
+    table_name,
+    file_name,
+    line_number,
+    rule,
+    column_name,
+    message
+from features.data_issues
+where run_id = %(run_id)s
+    and (%(table_name)s::text is null or table_name = %(table_name)s)
+    and (%(rule)s::text is null or rule = %(rule)s)
+    and (%(file_name)s::text is null or file_name = %(file_name)s)
+    and {is_beyond}
+order by {order}
+limit %(rows)s

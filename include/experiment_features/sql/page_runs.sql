@@ -1,0 +1,39 @@
+-- A page of the ledger. Grain: run. Values: run_id (the only one, and the one that was rejected
+-- beside it), cursor (run_id of the row beside the page), rows; each may be null but the last.
+-- rejected_share is of all rows that were read.
+select
+    runs.run_id,
+    runs.trigger,
+    "left"(runs.source, 500) as source,
+    runs.engine,
+    runs.status,
+    runs.users,
+    runs.experiments,
+    runs.compounds,
+    runs.average_experiments_per_user,
+    runs.rejected_rows,
+    runs.warnings,
+    runs.inserted,
+    runs.updated,
+    runs.deleted,
+    runs.unchanged,
+    runs.started_at,
+    runs.finished_at,
+    runs.parameters,
+    extract(epoch from runs.finished_at - runs.started_at)::double precision as seconds,
+    files.rows_read,
+    runs.rejected_rows / nullif(files.rows_read, 0)::double precision as rejected_share
+from features.pipeline_runs as runs
+cross join lateral (
+    select coalesce(sum((file ->> 'rows')::bigint), 0)::bigint as rows_read
+    from jsonb_array_elements(runs.source_files) as file
+) as files
+where (%(run_id)s::text is null or runs.run_id in (%(run_id)s, %(run_id)s || '/rejected'))
+    and (
+        %(cursor)s::text is null
+        or ({keys}) {beyond} (
+            select {keys} from features.pipeline_runs as runs where runs.run_id = %(cursor)s
+        )
+    )
+order by {order}
+limit %(rows)s

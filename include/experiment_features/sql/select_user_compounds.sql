@@ -1,0 +1,10 @@
+-- The compounds that a user used most, the chosen one first. Grain: compound. Values: user_id, rows.
+select
+    tied.compound_id,
+    "left"(compounds.compound_name, 120) as compound_name
+from features.user_features as users
+cross join
+    unnest(users.most_common_compound_ids[1:%(rows)s]) with ordinality as tied (compound_id, place)
+left join features.compound_features as compounds on compounds.compound_id = tied.compound_id
+where users.user_id = %(user_id)s
+order by tied.place

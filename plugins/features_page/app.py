@@ -1,0 +1,262 @@
+"""The page's addresses. Behind Airflow's login all of them; errors say a sentence and no data."""
+
+import itertools
+import logging
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
+from starlette.exceptions import HTTPException
+
+from experiment_features import reporting
+from experiment_features.errors import ConfigurationError, DatabaseRefused, PipelineError
+from experiment_features.reporting import Beside, IssuePlace, Sort
+from features_page.access import DAG_ID, GUARDS, may_trigger
+from features_page.connection import CONNECTION_ID, Reader
+from features_page.download import csv_of_users
+from features_page.rendering import HEADERS, render, static_file
+
+log = logging.getLogger(__name__)
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("no text holds NUL")
+    return text
+
+
+Text = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_without_nul)]
+
+_PLACE = TypeAdapter(tuple[Text, Text, Annotated[int, Field(ge=1, lt=2**63)], Text])
+
+
+def _issue_place(cursor: str | None) -> IssuePlace | None:
+    return IssuePlace(*_PLACE.validate_json(cursor)) if cursor else None
+
+
+UserId = Annotated[int, InPath(ge=1, lt=2**63)]
+UserCursor = Annotated[int | None, Query(ge=1, lt=2**63)]
+IssueCursor = Annotated[str | None, AfterValidator(_issue_place)]
+MayTrigger = Annotated[bool, Depends(may_trigger)]
+
+SENTENCES = {
+    401: "Log in to Airflow to see this page.",
+    403: "You may not see this page: it takes the right to see plugins and the DAG.",
+    404: "There is no such page.",
+    405: "This page can only be looked at.",
+    422: "This address cannot be read. Start again from one of the tabs.",
+    500: "Something is wrong with this page. The log of Airflow's API server says what.",
+}
+
+
+def make_app() -> FastAPI:
+    """The app that Airflow mounts."""
+    # Its own documentation would be served to anyone.
+    app = FastAPI(dependencies=GUARDS, docs_url=None, redoc_url=None, openapi_url=None)
+    for path, view in _VIEWS.items():
+        app.add_api_route(path, view, methods=["GET"], response_class=Response)
+    app.add_exception_handler(HTTPException, _show_status)
+    app.add_exception_handler(RequestValidationError, _show_unreadable)
+    app.add_exception_handler(PipelineError, _show_database_trouble)
+    app.add_exception_handler(Exception, _show_fault)
+    return app
+
+
+def overview(
+    request: Request, reader: Reader, may_trigger: MayTrigger, dag: Text = DAG_ID
+) -> Response:
+    """The figures of the last load, and how the runs went."""
+    if dag != DAG_ID:
+        return _other_dag(request)
+    return render(
+        request,
+        "overview.html",
+        active="overview",
+        may_trigger=may_trigger,
+        load=reporting.find_last_load(reader),
+        bars=reporting.count_users_by_experiments(reader),
+        compounds=reporting.find_top_compounds(reader),
+        runs=reporting.find_runs(reader, rows=reporting.CHART_ROWS).rows,
+    )
+
+
+def users(
+    request: Request,
+    reader: Reader,
+    may_trigger: MayTrigger,
+    q: Text = "",
+    sort: Sort | None = None,
+    descending: bool = False,
+    after: UserCursor = None,
+    before: UserCursor = None,
+) -> Response:
+    """A page of users."""
+    # By another order than the index's, a search would have to read all that it finds.
+    sort = "name" if q else sort or "id"
+    page = reporting.find_users(
+        reader, search=q, sort=sort, descending=descending, beside=_beside(after, before)
+    )
+    return render(
+        request,
+        "users.html",
+        active="users",
+        may_trigger=may_trigger,
+        users=page,
+        q=q,
+        sort=sort,
+        descending=descending,
+        is_first=after is None and before is None,
+    )
+
+
+def user(request: Request, reader: Reader, user_id: UserId) -> Response:
+    """One user: features, ties and history."""
+    found = reporting.find_user(reader, user_id)
+    history = reporting.find_user_history(reader, user_id)
+    if not found and not history:
+        return _show(request, 404, f"There is no user {user_id}, and there never was.")
+    return render(
+        request,
+        "user.html",
+        active="users",
+        user_id=user_id,
+        user=found,
+        compounds=reporting.find_user_compounds(reader, user_id),
+        history=history,
+    )
+
+
+def download() -> Response:
+    """All users as a CSV file."""
+    parts = csv_of_users()
+    # An error of the database is met before the answer begins.
+    begun = list(itertools.islice(parts, 3))
+    attachment = {"Content-Disposition": 'attachment; filename="user_features.csv"'}
+    return StreamingResponse(
+        itertools.chain(begun, parts), media_type="text/csv", headers=HEADERS | attachment
+    )
+
+
+def runs(
+    request: Request,
+    reader: Reader,
+    may_trigger: MayTrigger,
+    after: Text | None = None,
+    before: Text | None = None,
+) -> Response:
+    """A page of the ledger."""
+    page = reporting.find_runs(reader, beside=_beside(after, before))
+    return render(request, "runs.html", active="runs", may_trigger=may_trigger, runs=page)
+
+
+def run(request: Request, reader: Reader, run_id: Text, dag: Text = DAG_ID) -> Response:
+    """One run: what it read, found and did."""
+    if dag != DAG_ID:
+        return _other_dag(request)
+    found = reporting.find_run(reader, run_id)
+    if not found:
+        return render(request, "no_run.html", status=404, active="runs", run_id=run_id)
+    return render(
+        request,
+        "run.html",
+        active="runs",
+        run=found,
+        files=reporting.find_run_files(reader, found["run_id"]),
+    )
+
+
+def quality(
+    request: Request,
+    reader: Reader,
+    may_trigger: MayTrigger,
+    run: Text = "",
+    table: Text | None = None,
+    rule: Text | None = None,
+    file: Text | None = None,
+    after: IssueCursor = None,
+    before: IssueCursor = None,
+) -> Response:
+    """The issues of a run's drop; of the last load's, if none is named."""
+    found = reporting.find_run(reader, run) if run else reporting.find_last_load(reader)
+    if run and not found:
+        return render(request, "no_run.html", status=404, active="quality", run_id=run)
+    if not found:
+        return render(request, "no_quality.html", active="quality", may_trigger=may_trigger)
+    run_id = found["run_id"]
+    beside = _beside(after, before)
+    filters = {"table_name": table, "rule": rule, "file_name": file}
+    return render(
+        request,
+        "quality.html",
+        active="quality",
+        run=found,
+        rules=reporting.count_issues(reader, run_id),
+        issues=reporting.find_issues(reader, run_id, beside=beside, **filters),
+        filters=filters,
+    )
+
+
+def static(request: Request, name: str) -> Response:
+    """The stylesheet, the scripts and the icons."""
+    return static_file(name) or _show(request, 404)
+
+
+_VIEWS: dict[str, Callable[..., Response]] = {
+    "/": overview,
+    "/users": users,
+    "/users.csv": download,
+    "/users/{user_id}": user,
+    "/quality": quality,
+    "/runs": runs,
+    "/runs/{run_id:path}": run,
+    "/static/{name}": static,
+}
+
+
+def _beside(after: Any, before: Any) -> Beside | None:
+    """The cursor of a page, from the two parameters that may hold it."""
+    if before is not None:
+        return Beside(before, backwards=True)
+    return None if after is None else Beside(after)
+
+
+def _other_dag(request: Request) -> Response:
+    sentence = f"These features come from the DAG {DAG_ID}; this one has none."
+    return _show(request, 200, sentence)
+
+
+def _show(request: Request, status: int, sentence: str | None = None) -> Response:
+    sentence = sentence or SENTENCES.get(status, SENTENCES[500])
+    return render(request, "sentence.html", status=status, sentence=sentence)
+
+
+def _show_status(request: Request, error: Any) -> Response:
+    return _show(request, error.status_code)
+
+
+def _show_unreadable(request: Request, _: Exception) -> Response:
+    return _show(request, 422)
+
+
+def _show_fault(request: Request, _: Exception) -> Response:
+    return _show(request, 500)
+
+
+def _show_database_trouble(request: Request, error: Exception) -> Response:
+    """503, with what to do; names of hosts and users stay in the log."""
+    log.error("%s", error)
+    if isinstance(error, ConfigurationError):
+        sentence = f"The page needs the Airflow connection {CONNECTION_ID}: add it under Admin."
+    elif isinstance(error, DatabaseRefused):
+        sentence = (
+            f"The features database lets the connection {CONNECTION_ID} not read: its schema is "
+            "missing or old, or its user lacks the role features_reader. The log of Airflow's API "
+            "server says which."
+        )
+    else:
+        sentence = "The features database does not answer. Try again in a moment."
+    return _show(request, 503, sentence)

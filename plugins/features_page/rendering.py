@@ -1,0 +1,119 @@
+"""From values to what the browser gets: templates, headers, static files."""
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import Request
+from fastapi.responses import FileResponse, HTMLResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from features_page.access import DAG_ID
+
+_FOLDER = Path(__file__).parent
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+"""Of every answer. Nothing but the page's own files runs, and only Airflow frames it."""
+
+STATIC = {path.name: path for path in (_FOLDER / "static").iterdir()}
+_VERSION = hashlib.sha256(b"".join(path.read_bytes() for path in STATIC.values())).hexdigest()[:12]
+
+_PREFIX_OF_APP = "/experiment-features"
+
+
+def render(
+    request: Request, template: str, *, status: int = 200, active: str = "", **values: Any
+) -> HTMLResponse:
+    """A page from a template; ``active`` is the tab that it belongs to."""
+    page = request.scope.get("root_path", "").rstrip("/")
+    html = _environment.get_template(template).render(
+        page=page,
+        airflow=page.removesuffix(_PREFIX_OF_APP),
+        version=_VERSION,
+        dag_id=DAG_ID,
+        active=active,
+        **values,
+    )
+    return HTMLResponse(html, status_code=status, headers=HEADERS)
+
+
+def static_file(name: str) -> Response | None:
+    """One of the page's own files, which a browser keeps: its address changes with it."""
+    if name not in STATIC:
+        return None
+    caching = {"Cache-Control": "private, max-age=31536000, immutable"}
+    return FileResponse(STATIC[name], headers=HEADERS | caching)
+
+
+def _number(value: float | None, digits: int = 0) -> str:
+    """A number for people: grouped, of so many decimals; a dash for none."""
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def _percent(share: float | None) -> str:
+    """A share in percent; what is not nothing does not look like it."""
+    if share is None:
+        return "–"
+    if 0 < share < 0.0001:
+        return "< 0.01 %"
+    return f"{share:.2%}".replace("%", " %")
+
+
+def _duration(seconds: float | None) -> str:
+    """Seconds as people say them."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _time(moment: datetime) -> str:
+    """A moment in UTC, as Airflow's logs have it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _size(size: int | None) -> str:
+    """Bytes as people say them."""
+    if size is None:
+        return "–"
+    amount, units = float(size), iter(("bytes", "kB", "MB", "GB"))
+    unit = next(units)
+    while amount >= 1000 and (larger := next(units, None)):
+        amount, unit = amount / 1000, larger
+    return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
+
+
+def _query(**values: Any) -> str:
+    """The query of an address, without what is empty."""
+    query = urlencode({name: value for name, value in values.items() if value not in (None, "")})
+    return f"?{query}" if query else ""
+
+
+_environment = Environment(
+    loader=FileSystemLoader(_FOLDER / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_environment.filters |= {
+    "number": _number,
+    "percent": _percent,
+    "duration": _duration,
+    "time": _time,
+    "size": _size,
+    "in_path": lambda text: quote(text, safe=""),
+}
+_environment.globals["query"] = _query

@@ -1,0 +1,50 @@
+"""Registers the page of features with Airflow: in the navigation, on the DAG and on its runs."""
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+from airflow.plugins_manager import AirflowPlugin
+
+# Where PYTHONPATH lacks it, Airflow then reports a broken plugin. Met later, in the app, the same
+# would keep the API server from starting.
+import experiment_features  # noqa: F401
+
+PREFIX = "/experiment-features"
+"""Where Airflow serves the page; an href of a view is relative to Airflow's own address."""
+
+
+class FeaturesPlugin(AirflowPlugin):
+    """A page that shows features, runs and the quality of drops.
+
+    Airflow offers the tabs of a DAG and of a run on every DAG; the page is told on which.
+    """
+
+    name = "experiment_features"
+    external_views: ClassVar[list[dict[str, Any]]] = [
+        {
+            "name": "Features",
+            "destination": "nav",
+            "nav_top_level": True,
+            "url_route": "experiment-features",
+            "href": "experiment-features/",
+        },
+        {
+            "name": "Features",
+            "destination": "dag",
+            "url_route": "features",
+            "href": "experiment-features/?dag={DAG_ID}",
+        },
+        {
+            "name": "Features",
+            "destination": "dag_run",
+            "url_route": "run-features",
+            "href": "experiment-features/runs/{RUN_ID}?dag={DAG_ID}",
+        },
+    ]
+
+    @cached_property
+    def fastapi_apps(self) -> list[dict[str, Any]]:
+        """The page's app. Only the API server asks for it; a task must not wait for its imports."""
+        from features_page.app import make_app
+
+        return [{"name": "Experiment features", "app": make_app(), "url_prefix": PREFIX}]

@@ -1,0 +1,227 @@
+"""The page inside Airflow, as people use it."""
+
+import csv
+import re
+import urllib.error
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from browser.visitor import PAGE, Visitor
+from e2e.local_stack import Stack
+
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+
+Visit = Callable[..., Visitor]
+
+RUNS = "/api/v2/dags/experiment_features/dagRuns"
+VIEWS = ["/", "/users", "/users/1", "/quality", "/runs"]
+HOSTILE = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
+
+
+@pytest.fixture
+def hostile_user(stack: Stack) -> Iterator[int]:
+    """A user whose name is a script, for the time of a test."""
+    with stack.connect("postgres", "experiment_features") as owner:
+        owner.execute(
+            "insert into features.user_features "
+            "(user_id, user_name, total_experiments, run_id, updated_at) "
+            "values (666, %s, 0, 'x', now())",
+            [HOSTILE],
+        )
+        yield 666
+        owner.execute("delete from features.user_features where user_id = 666")
+
+
+def test_trigger_run_and_look(visit: Visit, stack: Stack) -> None:
+    """From the login by the form to the run's own tab, and from it to Airflow and back."""
+    visitor = visit("")
+    page = visitor.page
+    visitor.log_in("admin")
+    page.goto("/dags/experiment_features")
+    page.get_by_role("button", name="Trigger").first.click()
+    form = page.get_by_role("dialog")
+    expect(form).to_contain_text("Folder of the drop: a path or file:// URI")
+    form.get_by_role("button", name="Quality").click()
+    expect(form.get_by_label(re.compile("Most rejected rows"))).to_have_attribute(
+        "aria-valuemax", "100"
+    )
+    form.get_by_role("button", name="Run", exact=True).click()
+    expect(form).to_contain_text("auto takes pandas for small drops")
+    force = form.get_by_label("Load an unchanged drop")
+    force.press("Space")
+    expect(force).to_be_checked()
+    with page.expect_response(lambda r: r.url.endswith("/dagRuns") and r.ok) as triggered:
+        form.get_by_role("button", name="Trigger").click()
+    run_id = triggered.value.json()["dag_run_id"]
+    page.goto(f"/dags/experiment_features/runs/{quote(run_id)}")
+    end = stack.call(f"{RUNS}/{quote(run_id)}/wait?interval=1", cookie=stack.token())
+    assert end["state"] == "success"
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
+
+    page.locator('a[href$="/plugin/run-features"]').click()
+    expect(visitor.frame.get_by_role("heading", level=1)).to_have_text(run_id)
+    expect(visitor.frame.locator(".lead .status")).to_have_text("loaded")
+    visitor.frame.get_by_role("link", name="The issues, line by line").click()
+    expect(visitor.frame.get_by_role("heading", level=1)).to_have_text("Data quality")
+    visitor.frame.get_by_role("link", name=run_id).click()
+    visitor.frame.get_by_role("link", name="Open in Airflow").click()
+    page.wait_for_url(re.compile(f"/dags/experiment_features/runs/{re.escape(quote(run_id))}$"))
+    (entry,) = stack.query("select * from features.pipeline_runs where run_id = %s", run_id)
+    assert (entry["trigger"], entry["status"]) == ("manual", "loaded")
+
+
+def test_navigation_leads_into_the_frame(visit: Visit, stack: Stack) -> None:
+    """Figures in Airflow's frame equal the database; an address of a view can be kept."""
+    visitor = visit("admin")
+    visitor.page.goto("/")
+    visitor.page.get_by_role("link", name="Features", exact=True).click()
+    figures = visitor.frame.locator(".figures dd")
+    (known,) = stack.query(
+        "select count(*) as users, sum(total_experiments) as experiments, "
+        "avg(total_experiments) as average, (select compound_name from features.compound_features "
+        "order by total_experiments desc, compound_id limit 1) as compound "
+        "from features.user_features"
+    )
+    expect(figures).to_have_text(
+        [
+            str(known["users"]),
+            str(known["experiments"]),
+            f"{known['average']:.2f}",
+            known["compound"],
+        ]
+    )
+    expect(visitor.frame.locator(".plot canvas").first).to_be_visible()
+    visitor.frame.get_by_role("link", name="Users", exact=True).click()
+    visitor.page.wait_for_url(re.compile(f"/plugin/experiment-features{PAGE}/users$"))
+    visitor.page.reload()
+    expect(visitor.frame.get_by_role("heading", level=1)).to_have_text("Users")
+
+
+def test_tab_of_the_dag(visit: Visit) -> None:
+    """The DAG has the page beside its runs; the way to the Trigger button leads out of the frame."""
+    visitor = visit("admin")
+    visitor.page.goto("/dags/experiment_features")
+    visitor.page.locator('a[href$="/plugin/features"]').click()
+    visitor.frame.get_by_role("link", name="Trigger a run").click()
+    visitor.page.wait_for_url(re.compile("/dags/experiment_features$"))
+
+
+def test_search_and_user(visit: Visit, stack: Stack) -> None:
+    """A user is found by the beginning of the name, and by keyboard alone."""
+    (known,) = stack.query("select * from features.user_features where user_id = 2")
+    page = visit("viewer").open("/users")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.get_by_role("searchbox").focus()
+    page.keyboard.type(known["user_name"][:4].upper())
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name=known["user_name"]).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(known["user_name"])
+    expect(page.locator(".figures dd").first).to_have_text(str(known["total_experiments"]))
+    expect(page.locator(".ties li")).to_have_count(len(known["most_common_compound_ids"]))
+
+
+def test_issue(page: Page, stack: Stack) -> None:
+    """An issue is found by its rule, with file and line; the value that is at fault is not shown."""
+    (issue,) = stack.query(
+        "select distinct rule, file_name, line_number from features.data_issues "
+        "where rule = 'email_invalid'"
+    )
+    page.goto(f"{PAGE}/quality")
+    page.get_by_role("link", name="email_invalid").click()
+    row = page.get_by_role("region", name="Issues", exact=True).locator("tbody tr")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text(f"{issue['file_name']}")
+    expect(row).to_contain_text(str(issue["line_number"]))
+    with stack.connect("postgres", "experiment_features") as owner:
+        query = "select value from features.data_issues where rule = 'email_invalid' limit 1"
+        value = owner.execute(query).fetchall()[0]["value"]
+    assert value
+    assert value not in page.content()
+
+
+def test_download(visit: Visit, stack: Stack) -> None:
+    """The button in Airflow's frame gives the file of all users."""
+    visitor = visit("viewer")
+    visitor.page.goto(f"/plugin/experiment-features{PAGE}/users")
+    with visitor.page.expect_download() as download:
+        visitor.frame.get_by_role("link", name="Download all as CSV").click()
+    assert download.value.suggested_filename == "user_features.csv"
+    with Path(download.value.path()).open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
+    users = stack.query("select user_id, total_experiments from features.user_features order by 1")
+    assert [(int(row["user_id"]), int(row["total_experiments"])) for row in rows] == [
+        (user["user_id"], user["total_experiments"]) for user in users
+    ]
+
+
+def test_script_in_a_name_stays_text(page: Page, hostile_user: int) -> None:
+    """It is read, not run."""
+    for address in ("/users?sort=id&descending=true", f"/users/{hostile_user}"):
+        page.goto(PAGE + address)
+        expect(page.get_by_text(HOSTILE).first).to_be_visible()
+        assert "run" not in page.title()
+
+
+def test_viewer_may_look_and_not_trigger(visit: Visit, stack: Stack) -> None:
+    """The page shows who may not trigger no way to do so; Airflow itself says no."""
+    page = visit("viewer").open("/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    expect(page.get_by_role("link", name="Trigger a run")).to_have_count(0)
+    run = {"logical_date": None, "conf": {}}
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        stack.call(RUNS, run, cookie=stack.token("viewer"))
+
+
+@pytest.mark.parametrize("cookie", ["", "e30.e30.e30"], ids=["none", "forged"])
+def test_logged_out_sees_nothing(cookie: str, visit: Visit, stack: Stack) -> None:
+    """Each address asks for a login, and holds no data."""
+    visitor = visit("")
+    names = [
+        user["user_name"] for user in stack.query("select user_name from features.user_features")
+    ]
+    for address in [*VIEWS, "/users.csv", "/static/page.js", "/runs/x"]:
+        answer = visitor.page.request.get(PAGE + address, headers={"Cookie": f"_token={cookie}"})
+        assert answer.status in (401, 403), address
+        assert not [name for name in names if name in answer.text()]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390], ids=["desktop", "phone"])
+def test_accessible(theme: str, width: int, visit: Visit, stack: Stack) -> None:
+    """Every view, as Airflow's UI is set, and no wider than the screen."""
+    visitor = visit("admin", viewport={"width": width, "height": 900})
+    run_id = stack.query("select run_id from features.pipeline_runs limit 1")[0]["run_id"]
+    visitor.page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+    for address in [*VIEWS, "/users?q=nobody", f"/runs/{quote(run_id)}"]:
+        page = visitor.open(address)
+        expect(page.locator("html")).to_have_css("color-scheme", theme)
+        for details in page.locator("summary").all():
+            details.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+        visitor.assert_accessible()
+
+
+def test_theme_follows_airflow(visit: Visit) -> None:
+    """A switch in Airflow's UI reaches the frame at once, charts included."""
+    visitor = visit("admin")
+    visitor.page.goto(f"/plugin/experiment-features{PAGE}/")
+    visitor.frame.locator(".plot canvas").first.wait_for()
+    for theme in ("dark", "light"):
+        visitor.page.evaluate(f"localStorage.setItem('theme', '{theme}')")
+        expect(visitor.frame.locator("html")).to_have_css("color-scheme", theme)
+
+
+def test_database_away_gives_a_sentence(stack: Stack, visit: Visit) -> None:
+    """503 and what to do, on the page that Airflow has not stopped to serve."""
+    visitor = visit("admin")
+    with stack.without_features_database():
+        answer: Any = visitor.page.request.get(f"{PAGE}/users")
+    assert answer.status == 503
+    assert "The features database" in answer.text()
+    assert "features_reader@" not in answer.text()

@@ -1,0 +1,63 @@
+"""A browser's page that keeps an account of what goes wrong in it, and of where it goes."""
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import ConsoleMessage, FrameLocator, Page, Request
+
+from e2e.local_stack import Stack
+
+# Chromium's word on how Airflow frames every page of a plugin.
+AIRFLOWS_OWN = "An iframe which has both allow-scripts and allow-same-origin"
+
+PAGE = "/experiment-features"
+
+
+class Visitor:
+    """A person at a browser."""
+
+    def __init__(self, page: Page, stack: Stack) -> None:
+        """Listens from the first request on."""
+        self.page = page
+        self.stack = stack
+        self.faults: list[str] = []
+        self.foreign_requests: list[str] = []
+        page.on("console", self._note_message)
+        page.on("pageerror", lambda error: self.faults.append(f"exception: {error}"))
+        page.on("request", self._note_request)
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith(AIRFLOWS_OWN):
+            self.faults.append(f"{message.type}: {message.text} ({message.location['url']})")
+
+    def _note_request(self, request: Request) -> None:
+        here = (self.stack.url, "data:", f"blob:{self.stack.url}")
+        if not request.url.startswith(here):
+            self.foreign_requests.append(request.url)
+
+    def log_in(self, user: str) -> None:
+        """Types name and password into Airflow's own form."""
+        self.page.goto("/auth/login?next=/")
+        self.page.locator("input[name=username]").fill(user)
+        self.page.locator("input[name=password]").fill(self.stack.password(user))
+        self.page.locator("button[type=submit]").click()
+        self.page.get_by_role("link", name="Dags", exact=True).wait_for()
+
+    def open(self, address: str = "/") -> Page:
+        """Opens one of the page's addresses, outside of Airflow's frame."""
+        self.page.goto(PAGE + address)
+        return self.page
+
+    @property
+    def frame(self) -> FrameLocator:
+        """The page inside Airflow."""
+        return self.page.frame_locator(f'iframe[src*="{PAGE[1:]}"]')
+
+    def assert_accessible(self) -> None:
+        """By the rules of axe-core: no serious fault, no critical one."""
+        found = Axe().run(self.page).response["violations"]
+        serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+        told = [
+            f"{fault['id']}: {node['html'][:200]} {node.get('failureSummary', '')}"
+            for fault in serious
+            for node in fault["nodes"]
+        ]
+        assert told == [], self.page.url

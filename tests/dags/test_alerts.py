@@ -1,0 +1,163 @@
+"""Alerts: off until configured, sent by a real mail server, and silent about what rows hold."""
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.smtp.hooks.smtp import SmtpHook
+from airflow.sdk import Connection
+
+import alerts
+from experiment_features.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    DropRefused,
+    DropRejected,
+)
+from receivers import Mailbox, body, receive_mails
+
+SETTING = "EXPERIMENT_FEATURES_ALERTS"
+
+
+@pytest.fixture
+def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+    """A mail server, and alerts that go there."""
+    with receive_mails() as mailbox:
+        connection = Connection.from_json(mailbox.connection, conn_id="smtp_default")
+        monkeypatch.setattr(SmtpHook, "get_connection", lambda *_: connection)
+        monkeypatch.setenv(SETTING, "one@example.org, two@example.org")
+        yield mailbox
+
+
+def failure(error: BaseException | None) -> dict[str, Any]:
+    """What Airflow tells of a task that has failed."""
+    task = SimpleNamespace(
+        dag_id="experiment_features",
+        task_id="validate",
+        log_url="http://airflow/log",
+        xcom_pull=lambda **_: "/drops/<2026>",
+    )
+    return {
+        "ti": task,
+        "exception": error,
+        "dag_run": SimpleNamespace(run_id="run {{ 1 / 0 }}"),
+    }
+
+
+def test_a_failure_is_told_with_what_happened_and_where_to_look(inbox: Mailbox) -> None:
+    """Names are quoted: neither HTML nor a template in them does anything."""
+    alerts.alert_failure(failure(DropRefused("users.csv line 7: jane@example.org")))
+    (mail,) = inbox.mails
+    assert mail["Subject"] == "experiment_features: validate failed"
+    assert mail["To"] == "one@example.org, two@example.org"
+    text = body(mail)
+    assert "DropRefused: The drop cannot be read" in text
+    for part in ("run {{ 1 / 0 }}", "/drops/&lt;2026&gt;", "http://airflow/log", "operations.md"):
+        assert part in text
+
+
+def test_no_personal_data_leave_the_house(inbox: Mailbox) -> None:
+    """An error's message may quote a row; the mail tells its kind alone."""
+    alerts.alert_failure(failure(DropRefused("users.csv line 7: jane@example.org")))
+    alerts.alert_failure(failure(ValueError("jane@example.org")))
+    assert len(inbox.mails) == 2
+    assert not [mail for mail in inbox.mails if "jane" in mail.as_string()]
+    assert not [mail for mail in inbox.mails if "jane" in body(mail)]
+
+
+@pytest.mark.parametrize(
+    ("error", "subject", "what"),
+    [
+        (DropRejected("3 rows"), "drop rejected", "More rows of a table are faulty"),
+        (DatabaseUnavailable("away"), "validate failed", "PostgreSQL could not be reached"),
+        (ValueError("bug"), "validate failed", "What: ValueError\n"),
+        (None, "validate failed", "the task was ended from outside"),
+    ],
+)
+def test_the_kind_of_failure_is_said(
+    inbox: Mailbox, error: BaseException | None, subject: str, what: str
+) -> None:
+    """A rejected drop by its subject already."""
+    alerts.alert_failure(failure(error))
+    assert inbox.mails[0]["Subject"] == f"experiment_features: {subject}"
+    assert what in body(inbox.mails[0])
+
+
+@pytest.mark.parametrize(
+    ("last_success_hours_ago", "told"),
+    [(25, "Last one: 20"), (None, "Last one: never"), (1, None)],
+    ids=["overdue", "never_loaded", "another_run_has_loaded"],
+)
+def test_an_overdue_load_is_told(
+    inbox: Mailbox,
+    monkeypatch: pytest.MonkeyPatch,
+    last_success_hours_ago: int | None,
+    told: str | None,
+) -> None:
+    """The deadline is a run's; what counts is whether any run has loaded since."""
+    import run_context
+
+    hours = last_success_hours_ago
+    last = datetime.now(UTC) - timedelta(hours=hours) if hours else None
+    monkeypatch.setattr(run_context, "last_success", lambda: last)
+    dag_run = {"dag_id": "experiment_features", "dag_run_id": "scheduled__1"}
+    alerts.alert_overdue({"dag_run": dag_run})
+    assert [mail["Subject"] for mail in inbox.mails] == (
+        ["experiment_features: no load in 24 hours"] if told else []
+    )
+    if told:
+        assert told in body(inbox.mails[0])
+        assert "scheduled__1" in body(inbox.mails[0])
+
+
+def test_an_overdue_load_is_told_when_the_database_is_away(
+    inbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That may well be the reason."""
+    monkeypatch.setenv("AIRFLOW_CONN_FEATURES_DB", "postgres://reader@127.0.0.1:1/features")
+    alerts.alert_overdue({"dag_run": {"dag_id": "d", "dag_run_id": "r"}})
+    assert "cannot be told (DatabaseUnavailable)" in body(inbox.mails[0])
+
+
+def test_nobody_is_told_until_somebody_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And no deadline is kept."""
+    monkeypatch.delenv(SETTING, raising=False)
+    with caplog.at_level(logging.WARNING):
+        alerts.alert_failure(failure(ValueError()))
+    assert caplog.records == []
+    assert alerts.deadline() is None
+
+
+def test_the_deadline_is_as_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many hours after a run was due, by a function that Airflow finds by its name."""
+    monkeypatch.setenv(SETTING, "one@example.org")
+    monkeypatch.setenv("EXPERIMENT_FEATURES_DEADLINE_HOURS", "30")
+    deadline = alerts.deadline()
+    assert deadline is not None
+    assert deadline.interval == timedelta(hours=30)
+    assert deadline.callback.path == "alerts.alert_overdue"
+
+
+def test_any_notifier_can_be_configured(inbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its class and its arguments, whose texts may use the alert."""
+    notifier = {"notifier": alerts.SMTP, "to": "pager@example.org"}
+    notifier |= {"subject": "Lab: {{ alert.subject }}", "html_content": "{{ alert.message }}"}
+    monkeypatch.setenv(SETTING, json.dumps([notifier]))
+    alerts.alert_failure(failure(DropRejected("3 rows")))
+    assert inbox.mails[0]["Subject"] == "Lab: experiment_features: drop rejected"
+
+
+@pytest.mark.parametrize("setting", ["nobody", "a@b, c", "[1]", '[{"to": "a@b"}]', "[{"])
+def test_a_setting_that_cannot_be_read_is_said(
+    monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    """When the DAG is imported, not on the morning when somebody should be told."""
+    monkeypatch.setenv(SETTING, setting)
+    with pytest.raises(ConfigurationError, match=SETTING):
+        alerts.deadline()

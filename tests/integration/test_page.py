@@ -1,0 +1,247 @@
+"""The page's answers over a real database; tests/browser has it inside Airflow, behind its login."""
+
+import csv
+import io
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from html import unescape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from fastapi.testclient import TestClient
+
+from experiment_features.database import connect
+from features_page.access import GUARDS, may_trigger
+from features_page.app import make_app
+from features_page.download import _harmless
+from integration.running import make_drop, new_run_id, run_drop
+from integration.servers import Database
+
+SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
+CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
+VIEWS = ["/", "/users", "/quality", "/runs"]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' or '1'='1",
+    "{{ 7 * 7 }} {% raw %} %s %(search)s",
+    "javascript:alert(1)",
+    "&lt;b&gt; ]]> <!-- </td></table>",
+]
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Sets Airflow's connection features_db_reader to a URL."""
+    return lambda url: monkeypatch.setenv(CONNECTION, url.replace("postgresql", "postgres", 1))
+
+
+@pytest.fixture
+def page(database: Database, use: Any) -> Iterator[TestClient]:
+    """The app for somebody who may look and trigger, on the database of the test."""
+    use(database.url("analyst"))
+    with make_client() as client:
+        yield client
+
+
+def make_client(*, may_trigger_runs: bool = True) -> TestClient:
+    """The app as Airflow mounts it, with Airflow's answers about the user given."""
+    app = make_app()
+    app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
+    app.dependency_overrides[may_trigger] = lambda: may_trigger_runs
+    prefix = "/airflow/experiment-features"
+    return TestClient(app, root_path=prefix, raise_server_exceptions=False)
+
+
+def text_of(html: str) -> str:
+    """What a person reads."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
+
+
+def test_every_address_is_guarded() -> None:
+    """Airflow guards nothing of a plugin; Airflow's own test of it is in tests/browser."""
+    for route in make_app().routes:
+        calls = [dependency.call for dependency in route.dependant.dependencies]  # type: ignore[attr-defined]
+        assert calls[: len(GUARDS)] == [guard.dependency for guard in GUARDS], route
+
+
+@pytest.mark.parametrize("address", VIEWS)
+def test_nothing_yet(address: str, page: TestClient) -> None:
+    """An empty database says what to do first, and to whom it is not given whom to ask."""
+    shown = page.get(address)
+    assert shown.status_code == 200
+    assert "Nothing has been loaded yet" in shown.text
+    assert 'href="/airflow/dags/experiment_features"' in shown.text
+    looks = make_client(may_trigger_runs=False).get(address)
+    assert "You may not trigger it" in text_of(looks.text)
+    assert "/dags/experiment_features" not in looks.text
+
+
+def test_figures_are_the_databases(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """The overview shows the last load; issues are named, and their values are nowhere."""
+    drop = shutil.copytree(SAMPLE, tmp_path / "drop")
+    result = run_drop(database, drop)
+    overview = text_of(page.get("/").text)
+    assert f"Users {result['users']}" in overview
+    assert f"Experiments {result['experiments']}" in overview
+    assert f"Experiments per user {result['average_experiments_per_user']:.2f}" in overview
+    quality = page.get("/quality").text
+    assert f"{result['rejected_rows']} of 355 rows rejected" in text_of(quality)
+    run = text_of(page.get(f"/runs/{quote(result['run_id'])}").text)
+    assert f"{result['inserted']} new" in run
+    for row in database.query("select value, raw_row::text from features.data_issues"):
+        for secret in (row["raw_row"], row["value"]):
+            assert not secret or len(secret) < 6 or secret not in quality + run
+
+
+def test_hostile_names_stay_text(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """HTML, script, SQL and templates in names, files and addresses are shown as they are."""
+    users = dict(enumerate(HOSTILE, start=1))
+    compounds = {number: f"{name} c" for number, name in users.items()}
+    experiments = [(user_id, str(user_id), "1") for user_id in users]
+    run_id = f"{new_run_id()}<script>/..%2f"
+    drop = make_drop(users, experiments, compounds).write(tmp_path / "<b>")
+    run_drop(database, drop, run_id=run_id)
+    addresses = [*VIEWS, f"/runs/{quote(run_id, safe='')}", *(f"/users/{user}" for user in users)]
+    addresses += [f"/users?q={quote(name)}" for name in HOSTILE]
+    addresses += [f"/quality?table={quote(name)}&rule={quote(name)}" for name in HOSTILE]
+    addresses += [f"/runs/{quote(name, safe='')}" for name in HOSTILE]
+    for address in addresses:
+        html = page.get(address).text
+        for markup in ("<script>alert", "<img", "<b>", "<!--", 'onerror="', "49"):
+            assert markup not in html.replace("<!doctype", ""), (address, markup)
+    for user_id, name in users.items():
+        assert " ".join(name.split()) in text_of(page.get(f"/users/{user_id}").text)
+    assert len(re.findall("/users/[0-9]", page.get("/users?q=javascript").text)) == 1
+    assert database.value("select count(*) from features.user_features") == len(users)
+
+
+def test_long_values_make_no_large_page(
+    page: TestClient, database: Database, tmp_path: Path
+) -> None:
+    """100 KB at most, whatever the drop holds."""
+    users = dict.fromkeys(range(1, 61), "&" * 100000)
+    ids = ";".join(map(str, range(1, 301)))
+    compounds = dict.fromkeys(range(1, 301), "&" * 10000)
+    experiments = [(user_id, ids, "1") for user_id in users]
+    run_drop(database, make_drop(users, experiments, compounds).write(tmp_path / "drop"))
+    for address in (*VIEWS, "/users/1"):
+        assert len(page.get(address).content) < 100_000, address
+
+
+def test_download(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """Every user and feature; names in which a formula could begin are text."""
+    names = {1: "=1+1", 2: "Ann", 3: "a;=HYPERLINK(1)", 4: 'Björn "B", -x', 5: "+49", 6: "@a"}
+    experiments = [(2, "1;2", "1.5")]
+    run_drop(database, make_drop(names, experiments).write(tmp_path / "drop"))
+    answer = page.get("/users.csv")
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="user_features.csv"'
+    assert answer.content.startswith(b"\xef\xbb\xbfuser_id,user_name,")
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert [row["user_name"] for row in rows] == [
+        *("'=1+1", "Ann", "a;'=HYPERLINK(1)", 'Björn "B",\' -x', "'+49", "'@a")
+    ]
+    assert rows[1]["total_experiments"] == "1"
+    assert rows[1]["average_experiment_run_time"] == "1.5"
+    assert rows[1]["most_common_compound_ids"] == "1;2"
+    assert rows[0]["most_common_compound_ids"] == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("Ann-Lee", "Ann-Lee"),
+        ("-", "'-"),
+        ("  =x", "'  =x"),
+        ("\uff1dx", "'\uff1dx"),
+        ("\t=x", "'\t'=x"),
+        ('"=x', "'\"=x"),
+        ("a\n=x", "a\n'=x"),
+        (-1, -1),
+        (None, None),
+    ],
+)
+def test_no_formula(value: Any, written: Any) -> None:
+    """What a spreadsheet would run gets an apostrophe; other texts, and numbers, stay."""
+    assert _harmless(value) == written
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/users?after=x", "/users?after=0", f"/users?before={2**63}", "/users/0", "/users/x"),
+        *("/users?sort=user_name", "/users?q=%00", f"/users?q={'x' * 1001}"),
+        *("/runs?after=%00", "/quality?after=1", "/quality?after=[1]", "/quality?run=%00"),
+        *('/quality?after=["a","b",0,"c"]', '/quality?after=["a","b",1,"\\u0000"]'),
+    ],
+)
+def test_unreadable_address(address: str, page: TestClient) -> None:
+    """A sentence, not a stack trace; nothing of it comes back."""
+    answer = page.get(address)
+    assert answer.status_code == 422
+    assert "This address cannot be read" in answer.text
+
+
+@pytest.mark.parametrize(
+    "address", ["/users/9", "/runs/none", "/quality?run=none", "/static/../app.py", "/openapi.json"]
+)
+def test_not_there(address: str, page: TestClient) -> None:
+    """Unknown users, runs and files."""
+    assert page.get(address).status_code == 404
+
+
+def test_nothing_can_be_written(page: TestClient) -> None:
+    """There are no other methods than GET."""
+    assert {page.post(view).status_code for view in VIEWS} == {405}
+
+
+def test_other_dags_have_no_features(page: TestClient) -> None:
+    """Airflow shows the tab on every DAG."""
+    for address in ("/?dag=other", "/runs/x?dag=other"):
+        assert "this one has none" in page.get(address).text
+
+
+def test_headers_of_every_answer(page: TestClient) -> None:
+    """A strict policy that lets Airflow frame the page; only files that never change are kept."""
+    for address in (*VIEWS, "/users.csv", "/users/x", "/none", "/static/page.js"):
+        headers = page.get(address).headers
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'self'" in policy
+        assert "unsafe" not in policy
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        kept = "immutable" if "static" in address else "no-store"
+        assert kept in headers["Cache-Control"], address
+
+
+def trouble(address: str = "/") -> str:
+    """The sentence of a 503."""
+    answer = make_client().get(address)
+    assert answer.status_code == 503
+    return text_of(answer.text)
+
+
+@pytest.mark.parametrize("address", [*VIEWS, "/users.csv", "/users/1", "/runs/x"])
+def test_database_that_is_away(address: str, use: Any) -> None:
+    """The sentence names no host and no user."""
+    use("postgresql://somebody:secret@127.0.0.1:1/nowhere")
+    told = trouble(address)
+    assert "The features database does not answer. Try again in a moment." in told
+    assert not re.search("127.0.0.1|somebody|secret|nowhere", told)
+
+
+def test_database_that_refuses(database: Database, use: Any) -> None:
+    """Without the role, the schema or a connection, the sentence says what is missing."""
+    use(database.url("stranger"))
+    assert "lacks the role features_reader" in trouble()
+    with connect(database.url("keeper")) as owner:
+        owner.execute("drop table features.users_by_total_experiments")
+    use(database.url("analyst"))
+    assert "its schema is missing or old" in trouble()
+    del os.environ[CONNECTION]
+    assert "needs the Airflow connection features_db_reader" in trouble()

@@ -1,0 +1,42 @@
+"""Settings from the environment."""
+
+import pytest
+
+from experiment_features.config import Settings
+from experiment_features.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    ("watch", "watched"),
+    [
+        pytest.param("", ("/drops", "/more"), id="default_is_the_source_roots"),
+        pytest.param("/drops/lab", ("/drops/lab",), id="own_folders"),
+        pytest.param(" /a , /b,", ("/a", "/b"), id="blanks_and_empty_items"),
+        pytest.param("off", (), id="off"),
+    ],
+)
+def test_watched_folders(
+    monkeypatch: pytest.MonkeyPatch, watch: str, watched: tuple[str, ...]
+) -> None:
+    """Where drops arrive."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_SOURCE_ROOTS", "/drops,/more")
+    monkeypatch.setenv("EXPERIMENT_FEATURES_WATCH", watch)
+    assert Settings.from_environment().watched_folders == watched
+
+
+@pytest.mark.parametrize(
+    ("name", "unit"),
+    [
+        ("EXPERIMENT_FEATURES_KEEP_DAYS", "days"),
+        ("EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", "days"),
+        ("EXPERIMENT_FEATURES_DEADLINE_HOURS", "hours"),
+    ],
+)
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "ten", "36501", "٣"])
+def test_numbers_are_checked(
+    monkeypatch: pytest.MonkeyPatch, name: str, unit: str, value: str
+) -> None:
+    """A wrong one is named, with what was expected."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=f"{name} is .*: expected a number of {unit}"):
+        Settings.from_environment()

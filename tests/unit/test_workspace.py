@@ -1,0 +1,43 @@
+"""The files of a run, where there is no room for them."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from drops import Drop
+
+INCLUDE = Path(__file__).parents[2] / "include"
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+@pytest.mark.parametrize("limit", [0, 100, 2_000, 3_500])
+def test_no_room_is_told_in_one_line(
+    limit: int, engine: str, sample_drop: Drop, tmp_path: Path
+) -> None:
+    """Whichever file it is that cannot be written: no stack trace, and what to do."""
+    source = sample_drop.write(tmp_path / "drop")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "experiment_features", "run", source),
+            *("--engine", engine, "--dry-run"),
+        ],
+        # Byte code must not be cut short: Python would trip over it later.
+        env={
+            "PYTHONPATH": str(INCLUDE),
+            "TMPDIR": str(tmp_path),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        # No file may grow beyond the limit: the same errors as from a full disk.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("failed: ")
+    assert "ree disk space" in done.stderr
+    assert "exception" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
