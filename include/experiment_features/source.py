@@ -1,7 +1,9 @@
 """Which folder a run may read: whoever may trigger a run may name one, so roots limit it."""
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from experiment_features.errors import ConfigurationError
@@ -14,6 +16,9 @@ def resolve_source(source: str, roots: Sequence[str]) -> Path:
         source: a path, or a ``file://`` URI; a relative path is looked for in each root.
         roots: the folders that may be read, themselves or below.
 
+    Returns:
+        The folder; none of its files opens if it has become a link to elsewhere since.
+
     Raises:
         ConfigurationError: it lies outside, a link in it leads outside, or it is no local folder.
     """
@@ -23,7 +28,7 @@ def resolve_source(source: str, roots: Sequence[str]) -> Path:
         resolved = _resolve(root / path)
         if resolved.is_relative_to(root) and (path.is_absolute() or resolved.is_dir()):
             _refuse_links_out(resolved, resolved_roots)
-            return resolved
+            return _confined(resolved, resolved_roots)
     raise ConfigurationError(
         f"the source {source!r} lies outside of the folders that runs may read "
         f"({', '.join(roots)}): put the drop there, or add its folder to "
@@ -34,12 +39,39 @@ def resolve_source(source: str, roots: Sequence[str]) -> Path:
 def _refuse_links_out(folder: Path, roots: Sequence[Path]) -> None:
     """Refuses a drop with a file that is a link to elsewhere: messages quote what is read."""
     for entry in folder.glob("*.csv*"):
-        resolved = _resolve(entry)
-        if entry.is_file() and not any(resolved.is_relative_to(root) for root in roots):
-            raise ConfigurationError(
-                f"{entry.name} in the source {folder} is a link that leads out of the folders that "
-                "runs may read: put the file itself there"
-            )
+        if entry.is_file() and not _is_within(_resolve(entry), roots):
+            raise _leads_out(entry)
+
+
+def _confined(folder: Path, roots: Sequence[Path]) -> Path:
+    """The folder, with the check repeated on what is open when a file of it is opened.
+
+    Whoever may write into a drop could put a link in the place of a file behind the first check.
+    """
+
+    class Confined(PosixPath):
+        def open(self, *arguments: Any, **options: Any) -> Any:
+            stream = super().open(*arguments, **options)
+            found = _resolve(Path(self))
+            # Another link could be there by now: what counts is the file that is open.
+            is_found = os.path.samestat(os.fstat(stream.fileno()), found.lstat())
+            if not (is_found and _is_within(found, roots)):
+                stream.close()
+                raise _leads_out(self)
+            return stream
+
+    return Confined(folder)
+
+
+def _is_within(path: Path, roots: Sequence[Path]) -> bool:
+    return any(path.is_relative_to(root) for root in roots)
+
+
+def _leads_out(file: Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"{file.name} in the source {file.parent} is a link that leads out of the folders that "
+        "runs may read: put the file itself there"
+    )
 
 
 def _resolve(path: Path) -> Path:

@@ -109,6 +109,19 @@ def test_the_api_account_sees_nothing_else(stack: ContainerStack, tokens: dict[s
     assert set(asked.values()) == {403}, asked
 
 
+@pytest.mark.parametrize(
+    ("user", "status"), [("admin", 200), ("olga", 200), ("vera", 200), ("api", 403), (None, 401)]
+)
+def test_who_sees_the_features_page(
+    stack: ContainerStack, tokens: dict[str, str], user: str | None, status: int
+) -> None:
+    """People do, by the role that only reads; the API account has no use for it."""
+    token = tokens[user] if user else None
+    answered, page = stack.call("GET", "/experiment-features/users", token)
+    assert answered == status
+    assert ("Amara Okafor" in str(page)) == (status == 200)
+
+
 def sign(claims: dict[str, Any], secret: str) -> str:
     """A JSON web token as Airflow makes them."""
     parts = [json.dumps(part).encode() for part in ({"alg": "HS512", "typ": "JWT"}, claims)]

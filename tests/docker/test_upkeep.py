@@ -75,4 +75,3 @@ def test_backup_brings_everything_back(stack: ContainerStack) -> None:
     assert what_is_there(stack) == before
     token = stack.token("admin")
     assert stack.call("GET", "/api/v2/variables/kept", token)[1]["value"] == "encrypted"
-    assert stack.trigger()["status"] in ("loaded", "unchanged")

@@ -1,6 +1,7 @@
 """Which folders a run may read: who triggers a run names one, and the roots are the limit."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,6 +136,32 @@ def test_a_link_inside_a_drop_may_stay_inside(data: Path) -> None:
     """Links within the roots are no harm."""
     (data / "drop" / "users.csv").symlink_to(data / "drop" / "real.csv")
     assert resolve_source("drop", [str(data)]) == (data / "drop").resolve()
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["stays", "goes_back"])
+def test_a_file_that_becomes_a_link_is_not_read(back: bool, data: Path) -> None:
+    """The check holds for what is opened, whatever is put in its place behind the first look."""
+    file, spare, secret = data / "drop" / "users.csv", data / "spare", data.parent / "secret" / "x"
+    for path in (file, spare):
+        path.write_text("of the drop")
+    secret.write_text("secret")
+    (found,) = (path for path in resolve_source("drop", [str(data)]).iterdir() if path == file)
+    with found.open("rb") as stream:
+        assert stream.read() == b"of the drop"
+    file.unlink()
+    file.symlink_to(secret)
+    opened = Path.open
+    with pytest.MonkeyPatch.context() as patch:
+
+        def open_and_swap(path: Path, *arguments: Any) -> Any:
+            stream = opened(path, *arguments)
+            if back:
+                spare.replace(file)
+            return stream
+
+        patch.setattr(Path, "open", open_and_swap)
+        with pytest.raises(ConfigurationError, match=r"users\.csv in the source .* is a link"):
+            found.open("rb")
 
 
 @pytest.mark.parametrize("source", ["loop", pytest.param("x" * 5000, id="long")])
