@@ -22,7 +22,7 @@ NOT_FOR_USERS = {  # what the scripts tell each other
     *("AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_CONN_FEATURES_DB"),
     "AIRFLOW_CONN_FEATURES_DB_READER",
 }
-TOOLS = {"curl", "date", "export", "readlink", "rm", "sed"}
+TOOLS = {"curl", "date", "du", "export", "nohup", "readlink", "rm", "sed"}
 
 by_document = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS]
