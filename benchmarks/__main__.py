@@ -34,15 +34,14 @@ def main() -> None:
             Path(folder).chmod(0o711)  # root's PostgreSQL runs as another user, who passes through
             measure_one(name, Path(folder).resolve(), options)
     if options.results == measure.RESULTS:
-        python = [measure.COMPARED_PYTHON, "-m", "benchmarks.page"]
-        measure.run_program(python, Path(tempfile.gettempdir()))
+        measure.run_python("benchmarks.page", folder=Path(tempfile.gettempdir()))
 
 
 def measure_one(name: str, folder: Path, options: argparse.Namespace) -> None:
     """Measures one thing, and keeps the figures."""
     sizes, rounds = options.sizes or SIZES[name], options.rounds
     print(f"== {name}", file=sys.stderr)
-    more = {}
+    more: measure.Facts = {}
     if name == "latency":
         rows, more = measure_latency(folder, options.port, rounds * LATENCY_TURNS)
     elif name == "engines":

@@ -31,7 +31,10 @@ copy (
 """
 COMPOUNDS_SQL = """
 copy (
-    select i as compound_id, 'Compound ' || i as compound_name, 'C' || i || 'H' as compound_structure
+    select
+        i as compound_id,
+        'Compound ' || i as compound_name,
+        'C' || i || 'H' as compound_structure
     from range(1, $compounds + 1) as t (i)
 ) to $target (header)
 """

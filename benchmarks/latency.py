@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,8 @@ from typing import Any
 
 import psutil
 import psycopg
+from local_postgres import data_folder, servers
+from local_processes import COMPONENT, stack_processes
 from psycopg.rows import dict_row
 
 from benchmarks.measure import ROOT, Facts, in_rounds
@@ -64,7 +66,7 @@ class Stack:
 
     def script(self, name: str, *arguments: str) -> None:
         """Runs one of the scripts."""
-        command = [ROOT / "scripts" / name, *arguments]
+        command: list[str | Path] = [ROOT / "scripts" / name, *arguments]
         subprocess.run(command, check=True, env=self.environment, stdout=sys.stderr)
 
     def call(self, path: str, body: Any = None) -> Any:
@@ -72,7 +74,7 @@ class Stack:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
         data = None if body is None else json.dumps(body).encode()
         url = f"http://127.0.0.1:{self.port}{path}"
-        request = urllib.request.Request(url, data, headers)  # noqa: S310 - our own stack
+        request = urllib.request.Request(url, data, headers)
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
             return json.load(answer)
 
@@ -119,23 +121,35 @@ def running_stack(folder: Path, port: int) -> Iterator[Stack]:
 def measure_latency(folder: Path, port: int, rounds: int) -> tuple[list[Facts], Facts]:
     """Runs of both DAGs, in turns; the time that the DAG takes to parse; the memory."""
     with running_stack(folder, port) as stack:
-        sides = {side: partial(run_dag, stack, *SIDES[side]) for side in SIDES}
+        sides = {side: partial(_measured_run, stack, *SIDES[side]) for side in SIDES}
         rows = in_rounds(rounds, sides, {})
         memory = _idle_memory(stack)
     parses = [_parse_seconds() for _ in range(rounds)]
     return rows, {"memory_mib": memory, "parse_seconds": parses}
 
 
+def _measured_run(stack: Stack, dag_id: str, conf: Facts) -> Facts:
+    """Runs a DAG; with the CPU seconds of Airflow's processes."""
+    before = _cpu_seconds(stack)
+    facts = run_dag(stack, dag_id, conf)
+    return {**facts, "cpu_seconds": round(_cpu_seconds(stack) - before, 2)}
+
+
+def _cpu_seconds(stack: Stack) -> float:
+    """Of Airflow's processes and their children that have ended."""
+    total = 0.0
+    for process in stack_processes(str(stack.local)):
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
+
+
 def run_dag(stack: Stack, dag_id: str, conf: Facts) -> Facts:
     """Runs a DAG; returns the seconds it took, and where they went."""
-    body = {
-        "dag_run_id": f"api__{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
-        "logical_date": None,
-        "conf": conf,
-    }
     posted_at, started = datetime.now(UTC), time.perf_counter()
+    run_id = f"api__{posted_at:%Y-%m-%dT%H:%M:%S.%fZ}"
+    body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
     stack.call(f"/api/v2/dags/{dag_id}/dagRuns", body)
-    run_id = body["dag_run_id"]
 
     def ended_run() -> list[Facts]:
         (run,) = stack.ask(RUN_TIMES, run_id)
@@ -180,18 +194,12 @@ def _wait_until(what: str, condition: Any) -> Any:
 
 def _idle_memory(stack: Stack) -> dict[str, float]:
     """The proportional set sizes of the processes, by what they are."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    from local_postgres import data_folder, servers
-    from local_processes import COMPONENT, stack_processes
-
     sums: dict[str, float] = {}
     postgres = servers(data_folder(stack.local / "postgres"))
     for process in [*stack_processes(str(stack.local)), *postgres]:
-        try:
-            name = process.environ().get(COMPONENT, "postgres")
+        with suppress(psutil.NoSuchProcess):
+            name = process.environ().get(COMPONENT, "PostgreSQL")
             sums[name] = sums.get(name, 0) + process.memory_full_info().pss / 2**20
-        except psutil.NoSuchProcess:
-            continue
     return {name: round(mib, 1) for name, mib in sums.items()}
 
 

@@ -1,4 +1,4 @@
-"""The load stage, beside a bare COPY of the same rows into an empty table of the same definition."""
+"""The load stage, beside a bare COPY of the same rows into an empty table like it."""
 
 import time
 from functools import partial
@@ -41,7 +41,14 @@ def measure_load(server: Server, folder: Path, users: int, rounds: int) -> list[
 def _copy(server: Server, database: str, folder: Path) -> Facts:
     """Writes the rows of the features to a file, and measures their way into an empty table."""
     file = folder / "user_features.copy"
-    psql = [server.psql(), "--no-psqlrc", "--quiet", "--dbname", server.url(database), "--command"]
+    psql: list[str | Path] = [
+        server.psql(),
+        "--no-psqlrc",
+        "--quiet",
+        "--dbname",
+        server.url(database),
+        "--command",
+    ]
     run_program([*psql, f"\\copy features.user_features to {file}"], folder)
     table = "create table bare (like features.user_features including all)"
     run_program([*psql, table], folder)

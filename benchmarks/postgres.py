@@ -54,7 +54,7 @@ class Server:
 @contextmanager
 def running_server(folder: Path) -> Iterator[Server]:
     """A server whose database experiment_features has the schema."""
-    script = [sys.executable, ROOT / "scripts" / "local_postgres.py"]
+    script: list[str | Path] = [sys.executable, ROOT / "scripts" / "local_postgres.py"]
     server = Server(folder)
     try:
         subprocess.run([*script, "start", folder / "postgres"], check=True)

@@ -14,4 +14,4 @@ if [[ ! -s $environment/installed || $(<"$environment/installed") != "$wanted" ]
     run_uv pip sync --python "$environment/bin/python" --require-hashes benchmarks/requirements.txt
     echo "$wanted" >"$environment/installed"
 fi
-PYTHONPATH=$root:$root/include exec "$python" -m benchmarks "$@"
+PYTHONPATH=$root:$root/include:$root/scripts exec "$python" -m benchmarks "$@"

@@ -1,4 +1,4 @@
-"""Whole runs, from the files of a drop to features in PostgreSQL, beside other ways to get there."""
+"""Whole runs, from a drop's files to features in PostgreSQL, beside other ways to get there."""
 
 import json
 import shutil
@@ -56,12 +56,15 @@ def measure_runs(server: Server, folder: Path, sizes: list[int], rounds: int) ->
 def measure_checks(folder: Path, size: int, rounds: int) -> list[Facts]:
     """Reading and checking a drop, beside DuckDB reading it unchecked to Parquet."""
     drop = make_drop(folder, size)
-    check = ["experiment_features", "check", drop, "--engine", "duckdb"]
-    guess = [WAYS / "guessed_types.py", drop, folder]
-    sides = {
-        "checked": lambda: run_python(*check, folder=folder).facts(),
-        "guessed": lambda: run_python(*guess, folder=folder).facts(),
-    }
+
+    def check() -> Facts:
+        options = ("--engine", "duckdb")
+        return run_python("experiment_features", "check", drop, *options, folder=folder).facts()
+
+    def guess() -> Facts:
+        return run_python(WAYS / "guessed_types.py", drop, folder, folder=folder).facts()
+
+    sides = {"checked": check, "guessed": guess}
     return in_rounds(rounds, sides, {"experiments": size})
 
 
