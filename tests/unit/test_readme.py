@@ -65,7 +65,9 @@ def commands(document: Path) -> list[list[str]]:
     """The words of every command in the shell blocks, without the variables set for it."""
     text = "".join(blocks(document, "bash")).replace("\\\n", " ")
     lines = re.sub(r'"[^"]*"', lambda quoted: quoted[0].replace("\n", " "), text).splitlines()
-    parts = [part for line in lines for part in re.split(r"(?<!\|)\| |\$\(", re.sub("  +#.*", "", line))]
+    parts = [
+        part for line in lines for part in re.split(r"(?<!\|)\| |\$\(", re.sub("  +#.*", "", line))
+    ]
     words = [re.sub(r"^\s*([A-Z_]+=\S*\s*)*", "", part).split() for part in parts]
     return [command for command in words if command]
 
