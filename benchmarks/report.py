@@ -190,9 +190,11 @@ def _engines(engines: Result, typing: Result) -> str:
         "![Seconds of validate and transform](images/performance-engines.svg)",
         _table(header, rows),
         "## Typed by SQL or compiled code",
-        "Compiled code (Numba) types the plain lines of experiments from "
-        f"{LARGE_TABLE_BYTES / 2**20:.0f} MiB on.\nSeconds of a whole process that only extracts; "
-        "what was compiled once is in Numba's cache:",
+        (
+            "Compiled code (Numba) types the plain lines of experiments from "
+            f"{LARGE_TABLE_BYTES / 2**20:.0f} MiB on.\nSeconds of a whole process that only extracts; "
+            "what was compiled once is in Numba's cache:"
+        ),
         _table(["experiments", "MiB", "SQL", "compiled", "compiled by SQL"], typed),
     ]
     return "\n\n".join(parts)
