@@ -8,6 +8,7 @@ tests/unit/test_performance_page.py fails while the page is stale.
 import subprocess
 from pathlib import Path
 
+from benchmarks import prose
 from benchmarks.figures import (
     Result,
     Target,
@@ -31,7 +32,7 @@ def page() -> str:
     """The whole page."""
     results = read_results()
     sections = [
-        INTRODUCTION,
+        prose.INTRODUCTION,
         _targets(targets(results, LARGE_DROP_ROWS)),
         _runs(results["runs"]),
         _load(results["load"]),
@@ -39,71 +40,7 @@ def page() -> str:
         _latency(results["latency"]),
         _circumstances(results),
     ]
-    return "\n\n".join(section.strip() for section in sections) + "\n"
-
-
-INTRODUCTION = """
-# Performance
-
-This page is written by `benchmarks/run.sh` from the files in `benchmarks/results/`. What is
-compared ran in turns on the same machine, and the ratios are medians over the rounds: they tell
-more than the seconds, which are other ones on another machine.
-"""
-
-RUNS = """
-## Whole runs
-
-From the files of a drop to features in PostgreSQL, with every rule checked, through the command
-line: the seconds of the whole program, its start included, and those of its stages. The drops have
-2.5 compounds per experiment on average and a user per 100 experiments; some users and compounds
-have far more than others. No row is faulty: the other ways would fail, or give other numbers.
-
-![Seconds by number of experiments](images/performance-runs.svg)
-"""
-
-WAYS = """
-How many times longer than the pipeline the other ways take:
-
-- **bare DuckDB**: one query from CSV to a Parquet file of the same features; no checks, no
-  database.
-- **published way**: `pandas.read_csv`, `groupby` and `Counter`, `DataFrame.to_sql`, as it is
-  usually written; three features, no checks.
-- **COPY and SQL**: the raw files into unlogged tables of PostgreSQL, the same features by SQL
-  there; no checks.
-- **dlt**: a general loader brings the raw experiments into PostgreSQL, with its CSV reader and its
-  defaults, or with Arrow; no features, no checks.
-
-All must count the same users, experiments and uses of compounds, or the benchmark ends.
-"""
-
-LOAD = """
-## Load
-
-The stage `load`, beside `\\copy` of the same rows into an empty table of the same definition
-(columns, key, checks). The stage puts the rows into a staging table, writes what differs, and keeps
-the history of what has changed. A drop whose files are known is hashed, and not read.
-"""
-
-LATENCY = """
-## Through Airflow
-
-The sample drop with `force`, so that every stage does all of its work, on a warm local stack, in
-turns with a DAG of four empty tasks. Seconds from `POST dagRuns` until the run has ended; the CPU
-seconds are those of all of Airflow's processes meanwhile.
-"""
-
-MEASURED = """
-## How it was measured
-
-```bash
-benchmarks/run.sh
-benchmarks/run.sh --only runs --sizes 10_000,1_000_000 --rounds 5
-```
-
-The first command takes hours and 20 GB of disk; `--help` tells the rest. Every program is a process
-of its own; its peak of memory is the one that Linux counts. PostgreSQL is the local stack's, with
-its own settings; every run loads into a new database.
-"""
+    return _joined(*sections) + "\n"
 
 
 def _targets(all_targets: list[Target]) -> str:
@@ -135,15 +72,14 @@ def _runs(runs: Result) -> str:
         [size, *(runs.median("peak_mib", side, experiments=size) for side in ("ours", *others))]
         for size in sizes
     ]
-    parts = [
-        RUNS,
+    return _joined(
+        prose.RUNS,
         _table(header, rows),
-        WAYS,
+        prose.WAYS,
         _table(["experiments", *others], ratios),
-        "Peak memory in MiB; what PostgreSQL itself takes is not in it:",
+        "Peak memory in MiB, without what PostgreSQL takes:",
         _table(["experiments", "pipeline", *others], peaks),
-    ]
-    return "\n\n".join(part.strip() for part in parts)
+    )
 
 
 def _load(load: Result) -> str:
@@ -162,7 +98,7 @@ def _load(load: Result) -> str:
         hashing = load.ratio("unchanged", "hashing", extract_seconds_of, users=users)
         told = f"a known drop; extract, {_number(hashing)} x hashing its files"
         rows.append([users, told, known, None])
-    return f"{LOAD.strip()}\n\n{_table(['users', 'load', 'seconds', 'by bare COPY'], rows)}"
+    return _joined(prose.LOAD, _table(["users", "load", "seconds", "by bare COPY"], rows))
 
 
 def _by_copy(load: Result, side: str, users: int) -> str:
@@ -184,20 +120,12 @@ def _engines(engines: Result, typing: Result) -> str:
         ratio = typing.ratio("compiled", "sql", seconds_of, experiments=size)
         typed.append([size, megabytes, *seconds, ratio])
     header = ["experiments", "engine", "validate", "transform", "whole dry run", "peak, MiB"]
-    parts = [
-        "## pandas or DuckDB",
-        f"`auto` takes DuckDB for drops of more than {LARGE_DROP_ROWS:,} experiments. Seconds:",
-        "![Seconds of validate and transform](images/performance-engines.svg)",
+    return _joined(
+        prose.ENGINES.format(rows=LARGE_DROP_ROWS),
         _table(header, rows),
-        "## Typed by SQL or compiled code",
-        (
-            "Compiled code (Numba) types the plain lines of experiments from "
-            f"{LARGE_TABLE_BYTES / 2**20:.0f} MiB on.\nSeconds of a whole process that only extracts; "
-            "what was compiled once is in Numba's cache:"
-        ),
+        prose.TYPING.format(mebibytes=LARGE_TABLE_BYTES // 2**20),
         _table(["experiments", "MiB", "SQL", "compiled", "compiled by SQL"], typed),
-    ]
-    return "\n\n".join(parts)
+    )
 
 
 def _latency(latency: Result) -> str:
@@ -210,13 +138,11 @@ def _latency(latency: Result) -> str:
         parts.append([name, *sides])
     memory = latency.more.get("memory_mib", {})
     rows: list[list[Cell]] = [[name, mib] for name, mib in sorted(memory.items())]
-    return "\n\n".join(
-        [
-            LATENCY.strip(),
-            _table(["where the time goes", "pipeline", "empty tasks"], parts),
-            "Memory of the idle stack after these runs, in MiB of proportional set size:",
-            _table(["process", "MiB"], rows),
-        ]
+    return _joined(
+        prose.LATENCY,
+        _table(["where the time goes", "pipeline", "empty tasks"], parts),
+        prose.MEMORY,
+        _table(["process", "MiB"], rows),
     )
 
 
@@ -232,19 +158,23 @@ def _circumstances(results: dict[str, Result]) -> str:
             continue
         machine = f"{m['processor']}, {m['cores']} cores, {m['memory_gib']} GiB"
         versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
-        rows.append([name, m["date"], f"`{m['commit']}`", result.more["rounds"], machine, versions])
+        rounds = max(result.values("round"))
+        rows.append([name, m["date"], f"`{m['commit']}`", rounds, machine, versions])
     header = ["measurement", "date", "commit", "rounds", "machine", "versions"]
-    return f"{MEASURED.strip()}\n\n{_table(header, rows)}"
+    return _joined(prose.MEASURED, _table(header, rows))
+
+
+def _joined(*parts: str) -> str:
+    """The parts with an empty line between them."""
+    return "\n\n".join(part.strip() for part in parts)
 
 
 def _table(header: list[str], rows: list[list[Cell]]) -> str:
-    ruler = "|".join(
-        "---" if isinstance(cell, str) else "---:" for cell in (rows[0] if rows else header)
-    )
-    lines = [" | ".join(header), ruler, *(" | ".join(map(_number, row)) for row in rows)]
-    return "\n".join(
-        f"| {line} |".replace("| ---", "|---").replace("--- |", "---|") for line in lines
-    )
+    """A table; columns of numbers are aligned to the right."""
+    first = rows[0] if rows else header
+    ruler = "|".join("---" if isinstance(cell, str) else "---:" for cell in first)
+    lines = [" | ".join(map(_number, row)) for row in rows]
+    return "\n".join([f"| {' | '.join(header)} |", f"|{ruler}|", *(f"| {x} |" for x in lines)])
 
 
 def _number(value: Cell) -> str:

@@ -8,6 +8,7 @@ CSV files on the way, the fastest that its documentation tells for PostgreSQL.
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ import dlt
 import pyarrow as pa
 import pyarrow.csv
 from dlt.sources.filesystem import filesystem, read_csv
+
+ROOTS_FOLDER = Path("/var/dlt")
+"""Where it keeps an id of the machine when root runs it, telemetry or not."""
 
 LISTS = "experiment_compound_ids"
 """A column that it would take for a number wherever each list has one id."""
@@ -45,6 +49,7 @@ def read_arrow(source: Path) -> Any:
 
 if __name__ == "__main__":
     source, url, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    was_there = ROOTS_FOLDER.exists()
     with tempfile.TemporaryDirectory() as folder:
         # It takes no login without password and host; the host behind the ? is what counts.
         pipeline = dlt.pipeline(
@@ -58,4 +63,6 @@ if __name__ == "__main__":
         else:
             pipeline.run(read_arrow(source), loader_file_format="csv")
         counts = pipeline.last_trace.last_normalize_info.row_counts
+    if not was_there:
+        shutil.rmtree(ROOTS_FOLDER, ignore_errors=True)
     print(json.dumps({"experiments": counts["user_experiments"]}))
