@@ -54,6 +54,7 @@ def _announced_drop(context: Context, _pipeline: Pipeline) -> str:
     Those behind it are announced again, each to a run of its own: see ReadyMarkerTrigger.
     """
     events = context["triggering_asset_events"].get(DROPS, [])
+    events = sorted(events, key=lambda event: event.timestamp)  # Airflow's order is any
     announced = [event.extra.get("payload", event.extra) for event in events]
     if not announced or any("source" not in drop for drop in announced):
         raise ConfigurationError(

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Compiles requirements*.txt from their .in files, with hashes, for all supported Pythons. Keeps the
-# locked versions; --upgrade takes the newest.
+# Compiles the files of locked requirements from their .in files, with hashes, for all
+# supported Pythons. Keeps the locked versions; --upgrade takes the newest.
 # usage: scripts/lock.sh [uv pip compile arguments]
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 
 "$root/scripts/setup.sh"
 cd "$root"
-for name in requirements requirements-dev requirements-docker; do # the others build on the first
+# The others build on requirements; the benchmarks have an environment of their own.
+for name in requirements requirements-dev requirements-docker benchmarks/requirements; do
     run_uv pip compile --universal --python-version 3.11 --generate-hashes \
         --custom-compile-command scripts/lock.sh "$@" "$name.in" --output-file "$name.txt"
 done

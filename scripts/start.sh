@@ -136,6 +136,10 @@ echo "$AIRFLOW_PORT" >"$local/port"
 pids=()
 for component in "${components[@]}"; do launch "$component"; done
 wait_until "Airflow is healthy" is_healthy "$since"
+# The API that tasks talk to is made when it is first asked: not while the first task waits for it.
+curl --silent --output /dev/null --max-time "$timeout_seconds" "$airflow_url/execution/health" &
+warming=$!
 wait_until "Airflow knows the DAG" knows_dag "$since"
+wait "$warming" || fail_with_log "Airflow's execution API does not answer" "$logs/api-server.log"
 trap - EXIT
 say "Airflow is healthy: $airflow_url"

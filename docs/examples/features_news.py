@@ -16,7 +16,8 @@ COMPOUND_FEATURES = Asset("compound_features")
 @task
 def tell(triggering_asset_events: Any = None) -> str:
     """Sums up what the last load changed; here could be an export, a model, a message."""
-    result = triggering_asset_events[USER_FEATURES][-1].extra
+    events = triggering_asset_events[USER_FEATURES]  # several loads may start one run
+    result = max(events, key=lambda event: event.timestamp).extra
     if result["status"] == "unchanged":
         raise AirflowSkipException("nothing new")
     return (

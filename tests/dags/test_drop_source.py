@@ -1,6 +1,7 @@
 """Which drop a run is about."""
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -78,8 +79,11 @@ def announce(context: dict[str, Any], *sources: str, stamp: str | None = "1") ->
     """Makes the run one that the events of these drops have started."""
     context["dag_run"].run_type = DagRunType.ASSET_TRIGGERED
     drops = [{"source": source} | ({"stamp": stamp} if stamp else {}) for source in sources]
-    events = [SimpleNamespace(extra={"from_trigger": True, "payload": drop}) for drop in drops]
-    context["triggering_asset_events"] = {DROPS: events}
+    events = [
+        SimpleNamespace(timestamp=number, extra={"from_trigger": True, "payload": drop})
+        for number, drop in enumerate(drops)
+    ]
+    context["triggering_asset_events"] = {DROPS: events[::-1]}
 
 
 def test_a_manual_run_takes_its_parameter(context: dict[str, Any], ledger: Ledger) -> None:
@@ -166,11 +170,12 @@ def test_an_event_posted_by_hand_names_its_drop(
 ) -> None:
     """Over REST or the UI: the extra is the payload itself, and there is no marker to note."""
     source = bring(tmp_path / "1")
+    event = partial(SimpleNamespace, timestamp=1)
     announce(context)
-    context["triggering_asset_events"][DROPS] = [SimpleNamespace(extra={"source": source})]
+    context["triggering_asset_events"][DROPS] = [event(extra={"source": source})]
     assert str(source_of_run(context, ledger)) == source
     assert context["asset_state_store"][DROPS] == {}
-    context["triggering_asset_events"][DROPS] = [SimpleNamespace(extra={})]
+    context["triggering_asset_events"][DROPS] = [event(extra={})]
     with pytest.raises(ConfigurationError, match="laboratory_drops names no drop"):
         source_of_run(context, ledger)
 

@@ -64,14 +64,16 @@ def test_lineage(stack: Stack, lineage: Lineage, loaded: dict[str, Any]) -> None
     }
 
 
-def test_log_lines_carry_the_run(stack: Stack, loaded: dict[str, Any]) -> None:
-    """A line for each stage with its counts, and the ids of run and task on every line."""
+@pytest.mark.usefixtures("loaded")
+def test_log_lines_carry_the_run(stack: Stack) -> None:
+    """A line for each stage with its counts, and the ids of run and task."""
+    result = stack.trigger("--conf", '{"force": true}')
     log = (stack.local / "logs" / "scheduler.log").read_text()
     lines = [line for line in log.splitlines() if "stage done" in line]
-    of_run = [line for line in lines if f"run_id={loaded['run_id']}" in line]
-    for stage in loaded["seconds"]:
+    of_run = [line for line in lines if f"run_id={result['run_id']}" in line]
+    for stage in result["seconds"]:
         (line,) = [line for line in of_run if f"task_id={stage}" in line]
-    assert f"users={loaded['users']}" in line
+    assert f"users={result['users']}" in line
 
 
 def test_assets_carry_the_result(stack: Stack, loaded: dict[str, Any]) -> None:

@@ -30,11 +30,13 @@ TOOLS = {
         "curl",
         "date",
         "docker",
+        "du",
         "export",
         "git",
         "head",
         "install",
         "mkdir",
+        "nohup",
         "printf",
         "rsync",
         "touch",
@@ -61,8 +63,11 @@ def blocks(document: Path, language: str) -> list[str]:
 
 def commands(document: Path) -> list[list[str]]:
     """The words of every command in the shell blocks, without the variables set for it."""
-    lines = "".join(blocks(document, "bash")).replace("\\\n", " ").splitlines()
-    parts = [part for line in lines for part in re.split(r"\| |\$\(", re.sub("  +#.*", "", line))]
+    text = "".join(blocks(document, "bash")).replace("\\\n", " ")
+    lines = re.sub(r'"[^"]*"', lambda quoted: quoted[0].replace("\n", " "), text).splitlines()
+    parts = [
+        part for line in lines for part in re.split(r"(?<!\|)\| |\$\(", re.sub("  +#.*", "", line))
+    ]
     words = [re.sub(r"^\s*([A-Z_]+=\S*\s*)*", "", part).split() for part in parts]
     return [command for command in words if command]
 

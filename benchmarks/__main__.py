@@ -1,0 +1,90 @@
+"""Measures what is asked for, and writes docs/performance.md: see run.sh and the page itself."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import measure
+from benchmarks.engines import measure_engines, measure_typing
+from benchmarks.latency import measure_latency
+from benchmarks.load import measure_load
+from benchmarks.postgres import running_server
+from benchmarks.runs import measure_checks, measure_runs
+
+SIZES = {
+    "runs": [10_000, 100_000, 1_000_000, 10_000_000, 100_000_000],
+    "checks": [10_000_000],
+    "load": [1_000_000],
+    "engines": [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000],
+    "typing": [100_000, 300_000, 1_000_000, 3_000_000],
+    "latency": [],
+}
+"""What can be measured, and for how many experiments; the load, for how many users."""
+
+LATENCY_TURNS = 3
+"""Runs through Airflow are short: so many times the rounds."""
+
+
+def main() -> None:
+    """Measures in a folder that is gone at the end."""
+    options = _parser().parse_args()
+    for name in options.only:
+        with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=options.folder) as folder:
+            Path(folder).chmod(0o711)  # root's PostgreSQL runs as another user, who passes through
+            measure_one(name, Path(folder).resolve(), options)
+    if options.results == measure.RESULTS:
+        measure.run_python("benchmarks.report", folder=Path(tempfile.gettempdir()))
+
+
+def measure_one(name: str, folder: Path, options: argparse.Namespace) -> None:
+    """Measures one thing, and keeps the figures."""
+    sizes, rounds = options.sizes or SIZES[name], options.rounds
+    print(f"== {name}", file=sys.stderr)
+    more: measure.Facts = {}
+    if name == "latency":
+        rows, more = measure_latency(folder, options.port, rounds * LATENCY_TURNS)
+    elif name == "engines":
+        rows = measure_engines(folder, sizes, rounds)
+    elif name == "typing":
+        rows = measure_typing(folder, sizes, rounds)
+    elif name == "checks":
+        rows = measure_checks(folder, max(sizes), rounds)
+    else:
+        with running_server(folder) as server:
+            if name == "load":
+                rows = measure_load(server, folder, max(sizes), rounds)
+            else:
+                rows = measure_runs(server, folder, sizes, rounds)
+    measure.save(options.results / f"{name}.json", rows, **more)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="benchmarks/run.sh", description=__doc__)
+    parser.add_argument("--only", type=_names, default=list(SIZES), help=", ".join(SIZES))
+    parser.add_argument("--sizes", type=_numbers, help="experiments, as in 10_000,1_000_000")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="for drops and databases (default: /tmp)")
+    parser.add_argument("--port", type=int, default=8091, help="for Airflow, when it is measured")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=measure.RESULTS,
+        help="where to keep the figures; the page is only written from the default",
+    )
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",") if text else []
+    if unknown := set(names) - set(SIZES):
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)} to measure")
+    return names
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+if __name__ == "__main__":
+    main()

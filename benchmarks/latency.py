@@ -1,0 +1,216 @@
+"""A run through Airflow, from POST dagRuns to its end, beside a DAG of four empty tasks.
+
+Both DAGs are in one local stack and take turns. The pipeline reads the sample drop with ``force``,
+so that every stage does all of its work. Also here: how long the DAG takes to parse, and the memory
+of the idle stack.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+from local_postgres import data_folder, servers
+from local_processes import COMPONENT, stack_processes
+from psycopg.rows import dict_row
+
+from benchmarks.measure import ROOT, Facts, in_rounds
+
+TIMEOUT_SECONDS = 120
+POLL_SECONDS = 0.01
+EMPTY_DAGS = Path(__file__).parent / "empty"
+SIDES = {"pipeline": ("experiment_features", {"force": True}), "empty": ("empty_tasks", {})}
+
+BUNDLES = "[dag_processor]\ndag_bundle_config_list = {}\n"
+LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+
+RUN_TIMES = """
+select state, queued_at, start_date, end_date from dag_run where run_id = %s
+"""
+TASK_TIMES = """
+select task_id, scheduled_dttm, queued_dttm, start_date, end_date
+from task_instance where run_id = %s order by start_date
+"""
+PARSE = """
+import runpy, sys, time
+import airflow.sdk
+started = time.perf_counter()
+runpy.run_path(sys.argv[1])
+print(time.perf_counter() - started)
+"""
+
+
+class Stack:
+    """A running local stack with both DAGs."""
+
+    def __init__(self, local: Path, port: int) -> None:
+        """Takes a folder for its state, and a port."""
+        self.local, self.port = local, port
+        self._token = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its scripts need to know."""
+        settings = {"AIRFLOW_PORT": str(self.port), "EXPERIMENT_FEATURES_LOCAL": str(self.local)}
+        return {**os.environ, **settings}
+
+    def script(self, name: str, *arguments: str) -> None:
+        """Runs one of the scripts."""
+        command: list[str | Path] = [ROOT / "scripts" / name, *arguments]
+        subprocess.run(command, check=True, env=self.environment, stdout=sys.stderr)
+
+    def call(self, path: str, body: Any = None) -> Any:
+        """Asks Airflow's API."""
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
+        data = None if body is None else json.dumps(body).encode()
+        url = f"http://127.0.0.1:{self.port}{path}"
+        request = urllib.request.Request(url, data, headers)
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+            return json.load(answer)
+
+    def log_in(self) -> None:
+        """Gets a token for all further calls."""
+        passwords = json.loads((self.local / "airflow" / "passwords.json").read_text())
+        login = {"username": "admin", "password": passwords["admin"]}
+        self._token = self.call("/auth/token", login)["access_token"]
+
+    def ask(self, query: str, *values: str) -> list[Facts]:
+        """The rows of a query to Airflow's database."""
+        socket = str((self.local / "postgres" / "socket").readlink())
+        with psycopg.connect(
+            host=socket, user="airflow", dbname="airflow", row_factory=dict_row
+        ) as connection:
+            return connection.execute(query.encode(), values).fetchall()
+
+
+@contextmanager
+def running_stack(folder: Path, port: int) -> Iterator[Stack]:
+    """A stack that is warm: each DAG has run once."""
+    stack = Stack(folder / "local", port)
+    config = stack.local / "airflow" / "airflow.cfg"
+    config.parent.mkdir(parents=True)
+    bundles = [
+        {"name": "dags-folder", "classpath": LOCAL_BUNDLE, "kwargs": {}},
+        {"name": "empty", "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(EMPTY_DAGS)}},
+    ]
+    config.write_text(BUNDLES.format(json.dumps(bundles)))
+    try:
+        stack.script("start.sh")
+        stack.log_in()
+        _wait_until(
+            "Airflow knows the empty DAG",
+            lambda: stack.ask("select from dag where dag_id = 'empty_tasks' and not is_stale"),
+        )
+        for dag_id, conf in SIDES.values():
+            run_dag(stack, dag_id, conf)
+        yield stack
+    finally:
+        stack.script("stop.sh")
+
+
+def measure_latency(folder: Path, port: int, rounds: int) -> tuple[list[Facts], Facts]:
+    """Runs of both DAGs, in turns; the time that the DAG takes to parse; the memory."""
+    with running_stack(folder, port) as stack:
+        sides = {side: partial(_measured_run, stack, *SIDES[side]) for side in SIDES}
+        rows = in_rounds(rounds, sides, {})
+        memory = _idle_memory(stack)
+    parses = [_parse_seconds() for _ in range(rounds)]
+    return rows, {"memory_mib": memory, "parse_seconds": parses}
+
+
+def _measured_run(stack: Stack, dag_id: str, conf: Facts) -> Facts:
+    """Runs a DAG; with the CPU seconds of Airflow's processes."""
+    before = _cpu_seconds(stack)
+    facts = run_dag(stack, dag_id, conf)
+    return {**facts, "cpu_seconds": round(_cpu_seconds(stack) - before, 2)}
+
+
+def _cpu_seconds(stack: Stack) -> float:
+    """Of Airflow's processes and their children that have ended."""
+    total = 0.0
+    for process in stack_processes(str(stack.local)):
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
+
+
+def run_dag(stack: Stack, dag_id: str, conf: Facts) -> Facts:
+    """Runs a DAG; returns the seconds it took, and where they went."""
+    posted_at, started = datetime.now(UTC), time.perf_counter()
+    run_id = f"api__{posted_at:%Y-%m-%dT%H:%M:%S.%fZ}"
+    body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+    stack.call(f"/api/v2/dags/{dag_id}/dagRuns", body)
+
+    def ended_run() -> list[Facts]:
+        (run,) = stack.ask(RUN_TIMES, run_id)
+        return [run] if run["state"] in ("success", "failed") else []
+
+    (run,) = _wait_until(f"the run {run_id} of {dag_id} ends", ended_run)
+    seconds = time.perf_counter() - started
+    if run["state"] != "success":
+        sys.exit(f"the run {run_id} of {dag_id} failed")
+    parts = _parts(posted_at, run, stack.ask(TASK_TIMES, run_id))
+    return {"seconds": round(seconds, 3), "parts": parts}
+
+
+def _parts(posted_at: datetime, run: Facts, tasks: list[Facts]) -> dict[str, float]:
+    """Where the seconds went, summed over the tasks."""
+    parts = {
+        "request": run["queued_at"] - posted_at,
+        "run waits for the scheduler": run["start_date"] - run["queued_at"],
+    }
+    ended_at = run["start_date"]
+    for task in tasks:
+        for name, begin, end in (
+            ("task waits for the scheduler", ended_at, task["scheduled_dttm"]),
+            ("scheduled to queued", task["scheduled_dttm"], task["queued_dttm"]),
+            ("queued to started", task["queued_dttm"], task["start_date"]),
+            ("tasks", task["start_date"], task["end_date"]),
+        ):
+            parts[name] = parts.get(name, end - end) + (end - begin)
+        ended_at = task["end_date"]
+    parts["end is seen by the scheduler"] = run["end_date"] - ended_at
+    return {name: round(part.total_seconds(), 3) for name, part in parts.items()}
+
+
+def _wait_until(what: str, condition: Any) -> Any:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            sys.exit(f"waited {TIMEOUT_SECONDS} s until {what}")
+        time.sleep(POLL_SECONDS)
+    return found
+
+
+def _idle_memory(stack: Stack) -> dict[str, float]:
+    """The proportional set sizes of the processes, by what they are."""
+    sums: dict[str, float] = {}
+    postgres = servers(data_folder(stack.local / "postgres"))
+    for process in [*stack_processes(str(stack.local)), *postgres]:
+        with suppress(psutil.NoSuchProcess):
+            name = process.environ().get(COMPONENT, "PostgreSQL")
+            sums[name] = sums.get(name, 0) + process.memory_full_info().pss / 2**20
+    return {name: round(mib, 1) for name, mib in sums.items()}
+
+
+def _parse_seconds() -> float:
+    command = [sys.executable, "-c", PARSE, str(ROOT / "dags" / "experiment_features.py")]
+    path = f"{ROOT / 'include'}:{ROOT / 'dags'}"
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return round(float(done.stdout.splitlines()[-1]), 3)

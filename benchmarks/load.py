@@ -1,0 +1,66 @@
+"""The load stage, beside a bare COPY of the same rows into an empty table like it."""
+
+import time
+from functools import partial
+from hashlib import file_digest
+from pathlib import Path
+
+from benchmarks.measure import Facts, in_rounds, run_program
+from benchmarks.postgres import Server
+from benchmarks.runs import make_drop, run_pipeline
+
+EXPERIMENTS_PER_USER = 2
+"""Few: the load does not depend on them."""
+
+
+def measure_load(server: Server, folder: Path, users: int, rounds: int) -> list[Facts]:
+    """Loads of users that are new, the same, all changed, and of a drop that is known."""
+    first, second = (
+        make_drop(folder, users * EXPERIMENTS_PER_USER, users, word) for word in ("User", "Person")
+    )
+    rows = []
+    for number in range(
+        1, rounds + 1
+    ):  # each in a new database, or the loads would not be the same
+        with server.database() as name:
+            run = partial(run_pipeline, server.url(name, "features_writer"))
+            sides = {
+                "new": partial(run, first, folder),
+                "identical": partial(run, first, folder, "--force"),
+                "bare COPY": partial(_copy, server, name, folder),
+                "changed": partial(run, second, folder),
+                "unchanged": partial(run, second, folder),
+                "hashing": partial(_hash, second),
+            }
+            rows += in_rounds(1, sides, {"users": users})
+            for row in rows[-len(sides) :]:
+                row["round"] = number
+    return rows
+
+
+def _copy(server: Server, database: str, folder: Path) -> Facts:
+    """Writes the rows of the features to a file, and measures their way into an empty table."""
+    file = folder / "user_features.copy"
+    psql: list[str | Path] = [
+        server.psql(),
+        "--no-psqlrc",
+        "--quiet",
+        "--dbname",
+        server.url(database),
+        "--command",
+    ]
+    run_program([*psql, f"\\copy features.user_features to {file}"], folder)
+    table = "create table bare (like features.user_features including all)"
+    run_program([*psql, table], folder)
+    measured = run_program([*psql, f"\\copy bare from {file}"], folder)
+    run_program([*psql, "drop table bare"], folder)
+    file.unlink()
+    return {"seconds": round(measured.seconds, 3)}
+
+
+def _hash(drop: Path) -> Facts:
+    started = time.perf_counter()
+    for path in drop.iterdir():
+        with path.open("rb") as file:
+            file_digest(file, "sha256")
+    return {"seconds": round(time.perf_counter() - started, 3)}

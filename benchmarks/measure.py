@@ -1,0 +1,122 @@
+"""Measures programs, and keeps what was measured as JSON.
+
+What Linux counts as a program's peak of memory begins with that of the process that started it.
+So this one imports nothing large: whatever needs DuckDB or pandas is a program of its own.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = Path(__file__).parent / "results"
+COMPARED_PYTHON = Path(__file__).parent / ".venv" / "bin" / "python"
+"""The interpreter of what the project itself does not use (requirements.in)."""
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One run of one program."""
+
+    seconds: float
+    cpu_seconds: float
+    """Of all threads; little disturbed by what else the machine does."""
+    peak_mib: float
+    """The most memory that the process had at once."""
+    output: str
+
+    def facts(self) -> Facts:
+        """All but the output, as it is kept."""
+        return {name: round(v, 3) for name, v in asdict(self).items() if name != "output"}
+
+
+def run_program(command: Sequence[str | Path], folder: Path, **environment: str) -> Measurement:
+    """Runs a program to its end, which must be a good one.
+
+    Args:
+        command: program and arguments.
+        folder: where it may put temporary files.
+        environment: variables to set.
+    """
+    variables = {**os.environ, "TMPDIR": str(folder), **environment}
+    with tempfile.TemporaryFile("w+", dir=folder) as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(command, stdout=output, cwd=ROOT, env=variables)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read()
+    if process.returncode:
+        sys.exit(f"{' '.join(map(str, command))} failed with {process.returncode}: {text}")
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    return Measurement(seconds, cpu_seconds, usage.ru_maxrss / 1024, text)
+
+
+def run_python(program: str | Path, *arguments: str | Path, folder: Path) -> Measurement:
+    """Runs a script or, by its name, a module, with the project's Python."""
+    how = [program] if isinstance(program, Path) else ["-m", program]
+    return run_program([sys.executable, *how, *arguments], folder)
+
+
+def in_rounds(rounds: int, sides: Mapping[str, Callable[[], Facts]], about: Facts) -> list[Facts]:
+    """What the sides measure, one after the other in every round, each with its name and round.
+
+    A machine is never as quiet as one wishes: what is compared must run side by side.
+    """
+    found = []
+    for number in range(1, rounds + 1):
+        for side, measure in sides.items():
+            facts = {**about, "round": number, "side": side, **measure()}
+            found.append(facts)
+            told = ", ".join(f"{n}={v}" for n, v in facts.items() if not isinstance(v, dict))
+            print(told, file=sys.stderr, flush=True)
+    return found
+
+
+def save(path: Path, rows: list[Facts], **more: Any) -> None:
+    """Keeps the rows of a measurement, with what they were measured on."""
+    path.parent.mkdir(exist_ok=True)
+    content = {"measured": circumstances(), **more, "rows": rows}
+    # A row a line: a measurement that is repeated shows in a diff what has changed.
+    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
+    text = json.dumps({**content, "rows": []}, indent=1).replace('"rows": []', '"rows": [\n@\n ]')
+    path.write_text(text.replace("@", lines) + "\n")
+
+
+def circumstances() -> Facts:
+    """Date, commit, machine and versions."""
+    versions = {name: version(name) for name in ("apache-airflow", "duckdb", "pandas", "numba")}
+    dirty = bool(_git("status", "--porcelain", "--", "include", "dags", "scripts"))
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "commit": _git("rev-parse", "--short=10", "HEAD") + (" with changes" if dirty else ""),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "versions": {"Python": platform.python_version(), **versions, "PostgreSQL": "18"},
+    }
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

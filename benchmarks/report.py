@@ -1,0 +1,194 @@
+"""Writes docs/performance.md and its plots from the results.
+
+    python -m benchmarks.report
+
+tests/unit/test_performance_page.py fails while the page is stale.
+"""
+
+import subprocess
+from pathlib import Path
+
+from benchmarks import prose
+from benchmarks.figures import (
+    Result,
+    Target,
+    extract_seconds_of,
+    load_seconds_of,
+    read_results,
+    seconds_of,
+    targets,
+)
+from benchmarks.measure import COMPARED_PYTHON, ROOT
+from experiment_features.engines import LARGE_DROP_ROWS
+from experiment_features.extract import LARGE_TABLE_BYTES
+
+PAGE = ROOT / "docs" / "performance.md"
+STAGES = ("extract", "validate", "transform", "load")
+
+Cell = float | int | str | None
+
+
+def page() -> str:
+    """The whole page."""
+    results = read_results()
+    sections = [
+        prose.INTRODUCTION,
+        _targets(targets(results, LARGE_DROP_ROWS)),
+        _runs(results["runs"]),
+        _load(results["load"]),
+        _engines(results["engines"], results["typing"]),
+        _latency(results["latency"]),
+        _circumstances(results),
+    ]
+    return _joined(*sections) + "\n"
+
+
+def _targets(all_targets: list[Target]) -> str:
+    rows: list[list[Cell]] = []
+    for target in all_targets:
+        bound = f"{'at least' if target.at_least else 'at most'} {target.bound:g}"
+        unit = "" if target.unit == "times" else f" {target.unit}"
+        figure = "not measured" if target.figure is None else f"{_number(target.figure)}{unit}"
+        met = "" if target.figure is None else "met" if target.is_met else "**not met**"
+        rows.append([target.what, f"{bound}{unit}", figure, met])
+    return "## Targets\n\n" + _table(["what", "target", "measured", ""], rows)
+
+
+def _runs(runs: Result) -> str:
+    header = ["experiments", "drop, MB", "seconds", *STAGES, "peak, MiB"]
+    sizes = runs.values("experiments")
+    rows: list[list[Cell]] = []
+    ratios: list[list[Cell]] = []
+    others = [side for side in runs.values("side") if side != "ours"]
+    for size in sizes:
+        stages = [runs.stage(stage, "ours", experiments=size) for stage in STAGES]
+        megabytes = runs.of("ours", experiments=size)[0]["drop_bytes"] / 10**6
+        seconds = runs.median("seconds", "ours", experiments=size)
+        peak = runs.median("peak_mib", "ours", experiments=size)
+        rows.append([size, megabytes, seconds, *stages, peak])
+        found = [runs.ratio(other, "ours", seconds_of, experiments=size) for other in others]
+        ratios.append([size, *(None if x is None else f"{_number(x)} x" for x in found)])
+    peaks: list[list[Cell]] = [
+        [size, *(runs.median("peak_mib", side, experiments=size) for side in ("ours", *others))]
+        for size in sizes
+    ]
+    return _joined(
+        prose.RUNS,
+        _table(header, rows),
+        prose.WAYS,
+        _table(["experiments", *others], ratios),
+        "Peak memory in MiB, without what PostgreSQL takes:",
+        _table(["experiments", "pipeline", *others], peaks),
+    )
+
+
+def _load(load: Result) -> str:
+    sides = {
+        "new": "all users are new",
+        "identical": "the same again (`force`)",
+        "changed": "every user has changed",
+    }
+    rows: list[list[Cell]] = []
+    for users in load.values("users"):
+        rows += [
+            [users, told, load.stage("load", side, users=users), _by_copy(load, side, users)]
+            for side, told in sides.items()
+        ]
+        known = load.stage("extract", "unchanged", users=users)
+        hashing = load.ratio("unchanged", "hashing", extract_seconds_of, users=users)
+        told = f"a known drop; extract, {_number(hashing)} x hashing its files"
+        rows.append([users, told, known, None])
+    return _joined(prose.LOAD, _table(["users", "load", "seconds", "by bare COPY"], rows))
+
+
+def _by_copy(load: Result, side: str, users: int) -> str:
+    return f"{_number(load.ratio(side, 'bare COPY', load_seconds_of, users=users))} x"
+
+
+def _engines(engines: Result, typing: Result) -> str:
+    rows: list[list[Cell]] = []
+    for size in engines.values("experiments"):
+        for side in ("pandas", "duckdb"):
+            of = [engines.stage(stage, side, experiments=size) for stage in STAGES[1:3]]
+            peak = engines.median("peak_mib", side, experiments=size)
+            whole = engines.median("seconds", side, experiments=size)
+            rows.append([size, side, *of, whole, peak])
+    typed: list[list[Cell]] = []
+    for size in typing.values("experiments"):
+        megabytes = typing.of("sql", experiments=size)[0]["file_bytes"] / 2**20
+        seconds = [typing.median("seconds", side, experiments=size) for side in ("sql", "compiled")]
+        ratio = typing.ratio("compiled", "sql", seconds_of, experiments=size)
+        typed.append([size, megabytes, *seconds, ratio])
+    header = ["experiments", "engine", "validate", "transform", "whole dry run", "peak, MiB"]
+    return _joined(
+        prose.ENGINES.format(rows=LARGE_DROP_ROWS),
+        _table(header, rows),
+        prose.TYPING.format(mebibytes=LARGE_TABLE_BYTES // 2**20),
+        _table(["experiments", "MiB", "SQL", "compiled", "compiled by SQL"], typed),
+    )
+
+
+def _latency(latency: Result) -> str:
+    parts: list[list[Cell]] = [
+        [part, *(_part(latency, part, side) for side in ("pipeline", "empty"))]
+        for part in (latency.rows[0]["parts"] if latency.rows else {})
+    ]
+    for name, column in (("**from POST to the end**", "seconds"), ("CPU seconds", "cpu_seconds")):
+        sides = [latency.median(column, side) for side in ("pipeline", "empty")]
+        parts.append([name, *sides])
+    memory = latency.more.get("memory_mib", {})
+    rows: list[list[Cell]] = [[name, mib] for name, mib in sorted(memory.items())]
+    return _joined(
+        prose.LATENCY,
+        _table(["where the time goes", "pipeline", "empty tasks"], parts),
+        prose.MEMORY,
+        _table(["process", "MiB"], rows),
+    )
+
+
+def _part(latency: Result, part: str, side: str) -> float:
+    parts = sorted(row["parts"][part] for row in latency.of(side))
+    return float(parts[len(parts) // 2])
+
+
+def _circumstances(results: dict[str, Result]) -> str:
+    rows: list[list[Cell]] = []
+    for name, result in results.items():
+        if not (m := result.measured):
+            continue
+        machine = f"{m['processor']}, {m['cores']} cores, {m['memory_gib']} GiB"
+        versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
+        rounds = max(result.values("round"))
+        rows.append([name, m["date"], f"`{m['commit']}`", rounds, machine, versions])
+    header = ["measurement", "date", "commit", "rounds", "machine", "versions"]
+    return _joined(prose.MEASURED, _table(header, rows))
+
+
+def _joined(*parts: str) -> str:
+    """The parts with an empty line between them."""
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def _table(header: list[str], rows: list[list[Cell]]) -> str:
+    """A table; columns of numbers are aligned to the right."""
+    first = rows[0] if rows else header
+    ruler = "|".join("---" if isinstance(cell, str) else "---:" for cell in first)
+    lines = [" | ".join(map(_number, row)) for row in rows]
+    return "\n".join([f"| {' | '.join(header)} |", f"|{ruler}|", *(f"| {x} |" for x in lines)])
+
+
+def _number(value: Cell) -> str:
+    """A figure with as many digits as it deserves."""
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) or value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if value < 10 else f"{value:.1f}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    plots = Path(__file__).with_name("plots.py")
+    subprocess.run([COMPARED_PYTHON, plots], check=True)

@@ -1,0 +1,117 @@
+"""Whole runs, from a drop's files to features in PostgreSQL, beside other ways to get there."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from benchmarks.measure import COMPARED_PYTHON, Facts, in_rounds, run_program, run_python
+from benchmarks.postgres import Server
+
+WAYS = Path(__file__).parent / "ways"
+
+LARGEST = {
+    "ours": 100_000_000,
+    "bare DuckDB": 100_000_000,
+    "published way": 10_000_000,
+    "COPY and SQL": 10_000_000,
+    "dlt": 1_000_000,
+    "dlt with Arrow": 1_000_000,
+}
+"""The sides, and the drop beyond which the time or the memory of each is out of proportion."""
+
+_COUNTS = """
+select count(*), sum(total_experiments)::bigint, sum(most_common_compound_experiments)::bigint
+from features.user_features
+"""
+
+
+def make_drop(folder: Path, *arguments: object) -> Path:
+    """Makes a drop (drops.py says with what) unless it is there; returns its folder."""
+    drop = folder / "-".join(["drop", *map(str, arguments)])
+    if not drop.exists():
+        run_python("benchmarks.drops", drop, *map(str, arguments), folder=folder)
+    return drop
+
+
+def measure_runs(server: Server, folder: Path, sizes: list[int], rounds: int) -> list[Facts]:
+    """Every way for every size that it is fit for."""
+    rows = []
+    for size in sizes:
+        drop = make_drop(folder, size)
+        sides = {
+            side: measure
+            for side, measure in sides_of(server, drop, folder).items()
+            if size <= LARGEST[side]
+        }
+        bytes_ = sum(path.stat().st_size for path in drop.iterdir())
+        rows += in_rounds(rounds, sides, {"experiments": size, "drop_bytes": bytes_})
+        check_agreement([row for row in rows if row["experiments"] == size])
+        shutil.rmtree(drop)
+    return rows
+
+
+def measure_checks(folder: Path, size: int, rounds: int) -> list[Facts]:
+    """Reading and checking a drop, beside DuckDB reading it unchecked to Parquet."""
+    drop = make_drop(folder, size)
+
+    def check() -> Facts:
+        options = ("--engine", "duckdb")
+        return run_python("experiment_features", "check", drop, *options, folder=folder).facts()
+
+    def guess() -> Facts:
+        return run_python(WAYS / "guessed_types.py", drop, folder, folder=folder).facts()
+
+    sides = {"checked": check, "guessed": guess}
+    return in_rounds(rounds, sides, {"experiments": size})
+
+
+def sides_of(server: Server, drop: Path, folder: Path) -> dict[str, Callable[[], Facts]]:
+    """How each side is measured."""
+    return {
+        "ours": partial(_run_ours, server, drop, folder),
+        "bare DuckDB": partial(_run_duckdb, drop, folder),
+        "published way": partial(_run_way, server, "published.py", drop, folder),
+        "COPY and SQL": partial(_run_way, server, "copy_and_sql.py", drop, folder),
+        "dlt": partial(_run_way, server, "general_loader.py", drop, folder, "rows"),
+        "dlt with Arrow": partial(_run_way, server, "general_loader.py", drop, folder, "arrow"),
+    }
+
+
+def run_pipeline(url: str, drop: Path, folder: Path, *options: str) -> Facts:
+    """Runs the pipeline through its command line; the facts have the seconds of its stages."""
+    arguments = ["--json", *(["--database-url", url] if url else ["--dry-run"]), *options]
+    measured = run_python("experiment_features", "run", drop, *arguments, folder=folder)
+    result = json.loads(measured.output)
+    return {**measured.facts(), "stages": result["seconds"], "status": result["status"]}
+
+
+def _run_ours(server: Server, drop: Path, folder: Path) -> Facts:
+    with server.database() as name:
+        facts = run_pipeline(server.url(name, "features_writer"), drop, folder)
+        counts = server.ask(name, _COUNTS)[0]
+    return {**facts, "counts": dict(zip(("users", "experiments", "uses"), counts, strict=True))}
+
+
+def _run_duckdb(drop: Path, folder: Path) -> Facts:
+    measured = run_python(WAYS / "bare_duckdb.py", drop, folder / "features.parquet", folder=folder)
+    return {**measured.facts(), "counts": json.loads(measured.output)}
+
+
+def _run_way(server: Server, script: str, drop: Path, folder: Path, *arguments: str) -> Facts:
+    python = COMPARED_PYTHON if script == "general_loader.py" else sys.executable
+    with server.database(empty=True) as name:
+        command = [python, WAYS / script, drop, server.url(name), *arguments]
+        measured = run_program(command, folder, DLT_DATA_DIR=str(folder / "dlt"))
+    return {**measured.facts(), "counts": json.loads(measured.output.splitlines()[-1])}
+
+
+def check_agreement(rows: list[Facts]) -> None:
+    """Ends the benchmark when two sides found different numbers in one drop."""
+    known: Facts = {}
+    for row in rows:
+        for name, number in row.pop("counts").items():
+            if known.setdefault(name, number) != number:
+                sys.exit(f"{row['side']} finds {number} {name} where others find {known[name]}")
