@@ -100,7 +100,7 @@ wait_for_run() { # sets state and, when Airflow has told it, last
             report_state "$(get 'body["state"]' <<<"$body")"
         else
             misses=$((misses + 1))
-            [[ $misses -lt 90 ]] || fail "lost the connection to $url while the run $run_id was $state"
+            [[ $misses -lt 150 ]] || fail "lost the connection to $url while the run $run_id was $state"
         fi
         last=''
     done
