@@ -10,4 +10,4 @@ cd "$root"
 "$python" -m ruff format --check .
 "$python" -m ruff check .
 "$python" -m mypy
-.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh .ci/run
+.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh benchmarks/*.sh .ci/run
