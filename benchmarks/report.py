@@ -29,18 +29,22 @@ Cell = float | int | str | None
 
 
 def page() -> str:
-    """The whole page."""
+    """The whole page, without the sections of which nothing was measured."""
     results = read_results()
-    sections = [
-        prose.INTRODUCTION,
-        _targets(targets(results, LARGE_DROP_ROWS)),
-        _runs(results["runs"]),
-        _load(results["load"]),
-        _engines(results["engines"], results["typing"]),
-        _latency(results["latency"]),
-        _circumstances(results),
-    ]
-    return _joined(*sections) + "\n"
+    sections = {
+        "runs": lambda: _runs(results["runs"]),
+        "load": lambda: _load(results["load"]),
+        "engines": lambda: _engines(results["engines"], results["typing"]),
+        "latency": lambda: _latency(results["latency"]),
+    }
+    return "{}\n".format(
+        _joined(
+            prose.INTRODUCTION,
+            _targets(targets(results, LARGE_DROP_ROWS)),
+            *(section() for name, section in sections.items() if results[name].rows),
+            _circumstances(results),
+        )
+    )
 
 
 def _targets(all_targets: list[Target]) -> str:

@@ -10,5 +10,5 @@ cd "$root"
 "$python" -m ruff format --check .
 "$python" -m ruff check .
 "$python" -m mypy
-.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh deploy/airflow/*.sh .ci/run
+.venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh benchmarks/*.sh deploy/airflow/*.sh .ci/run
 .venv/bin/hadolint Dockerfile

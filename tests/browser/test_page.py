@@ -37,6 +37,7 @@ def hostile_user(stack: Stack) -> Iterator[int]:
         owner.execute("delete from features.user_features where user_id = 666")
 
 
+@pytest.mark.timeout(600)  # a run, and perhaps the start of the stack and its first run
 def test_trigger_run_and_look(visit: Visit, stack: Stack) -> None:
     """From the login by the form to the run's own tab, and from it to Airflow and back."""
     visitor = visit("")
@@ -70,7 +71,8 @@ def test_trigger_run_and_look(visit: Visit, stack: Stack) -> None:
     expect(visitor.frame.get_by_role("heading", level=1)).to_have_text("Data quality")
     visitor.frame.get_by_role("link", name=run_id).click()
     visitor.frame.get_by_role("link", name="Open in Airflow").click()
-    page.wait_for_url(re.compile(f"/dags/experiment_features/runs/{re.escape(quote(run_id))}$"))
+    run_in_airflow = re.compile(f"/dags/experiment_features/runs/{re.escape(quote(run_id))}$")
+    page.wait_for_url(run_in_airflow, wait_until="commit")
     (entry,) = stack.query("select * from features.pipeline_runs where run_id = %s", run_id)
     assert (entry["trigger"], entry["status"]) == ("manual", "loaded")
 
@@ -108,7 +110,7 @@ def test_tab_of_the_dag(visit: Visit) -> None:
     visitor.page.goto("/dags/experiment_features")
     visitor.page.locator('a[href$="/plugin/features"]').click()
     visitor.frame.get_by_role("link", name="Trigger a run").click()
-    visitor.page.wait_for_url(re.compile("/dags/experiment_features$"))
+    visitor.page.wait_for_url(re.compile("/dags/experiment_features$"), wait_until="commit")
 
 
 def test_search_and_user(visit: Visit, stack: Stack) -> None:

@@ -1,6 +1,7 @@
 """The local stack's life: started twice, stopped, crashed, and beside another one."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -72,3 +73,10 @@ def test_start_after_a_crash(stack: Stack) -> None:
 
     stack.start()
     assert stack.features() == before
+
+
+def test_no_task_waits_for_its_api(stack: Stack) -> None:
+    """Airflow makes the API of the tasks when it is first asked: by the start, not by a task."""
+    log = (stack.local / "logs" / "api-server.log").read_text()
+    first, *_ = re.findall(r"path=(/execution/\S+).* status_code=(\d+)", log)
+    assert first == ("/execution/health", "200")

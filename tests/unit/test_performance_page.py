@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from benchmarks.figures import Result, Target, seconds_of
+from benchmarks.figures import Result, Target, read_results, seconds_of
 from benchmarks.report import PAGE, page
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +17,7 @@ def test_page_is_not_stale() -> None:
     assert PAGE.read_text(encoding="utf-8") == page()
 
 
-@pytest.mark.parametrize("name", ["runs", "engines"])
+@pytest.mark.parametrize("name", [n for n in ("runs", "engines") if read_results()[n].rows])
 def test_plots_are_not_stale(name: str) -> None:
     """Each plot tells from which results it was drawn, and is small."""
     image = (IMAGES / f"performance-{name}.svg").read_text()
