@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from docker.container_stack import ROOT, ContainerStack, wait_until
+from docker.container_stack import ROOT, ContainerStack, docker, wait_until
 
 pytestmark = [
     pytest.mark.xdist_group("docker"),
@@ -66,6 +66,7 @@ def test_disk_that_is_full_for_a_while(stack: ContainerStack) -> None:
         assert stack.features() == before
     finally:
         stack.compose(*up)
+        docker("volume", "rm", f"{stack.project}_small-workspaces")  # `down` does not know it
 
 
 def test_later_run_needs_no_hands(stack: ContainerStack) -> None:
