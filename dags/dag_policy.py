@@ -5,13 +5,16 @@ from datetime import timedelta
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable
 from airflow.sdk.bases.timetable import BaseTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.exceptions import AirflowRuntimeError
 
 from experiment_features.config import Settings
 from experiment_features.errors import TransientError
 from ready_marker import ReadyMarkerTrigger
 
+# The second is what a task gets when Airflow's API server is away for longer than it waits.
 RETRY_TRANSIENT = ExceptionRetryPolicy(
-    [RetryRule(TransientError, RetryAction.DEFAULT)], default=RetryAction.FAIL
+    [RetryRule([TransientError, AirflowRuntimeError], RetryAction.DEFAULT)],
+    default=RetryAction.FAIL,
 )
 """Bad input fails at once, and so does a bug."""
 

@@ -13,7 +13,8 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction
-from airflow.sdk.exceptions import ParamValidationError
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType, ParamValidationError
+from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow.serialization.definitions.dag import SerializedDAG
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables import trigger
@@ -180,6 +181,13 @@ def test_transient_errors_alone_are_tried_again(dag: DAG, error: type[Exception]
         )
         for policy in (task.retry_policy, stored):
             assert policy.evaluate(error("why"), 1, 3).action is wanted
+
+
+def test_an_api_server_that_is_away_is_tried_again(dag: DAG) -> None:
+    """A restart of it is no reason to lose a run."""
+    away = AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR))
+    for task in dag.tasks:
+        assert task.retry_policy.evaluate(away, 1, 3).action is RetryAction.DEFAULT
 
 
 def to_time(text: str) -> DateTime:
