@@ -30,9 +30,12 @@ TIMEOUT = 60_000
 expect.set_options(TIMEOUT)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, without which these tests are skipped, but never in CI."""
+    """Chromium, without which these tests are skipped, but never in CI.
+
+    It ends with them: while Playwright runs, nothing else in the process can use asyncio.
+    """
     chromium = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if not chromium:
         message = "Chromium is not installed (Debian: apt install chromium)"
