@@ -28,9 +28,11 @@ STAGES = ("extract", "validate", "transform", "load")
 Cell = float | int | str | None
 
 
-def page() -> str:
-    """The whole page, without the sections of which nothing was measured."""
+def page() -> str | None:
+    """The whole page, without the sections of which nothing was measured; None without results."""
     results = read_results()
+    if not any(result.rows for result in results.values()):
+        return None
     sections = {
         "runs": lambda: _runs(results["runs"]),
         "load": lambda: _load(results["load"]),
@@ -193,6 +195,7 @@ def _number(value: Cell) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    if written := page():
+        PAGE.write_text(written, encoding="utf-8")
     plots = Path(__file__).with_name("plots.py")
     subprocess.run([COMPARED_PYTHON, plots], check=True)

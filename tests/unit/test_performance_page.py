@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from benchmarks.figures import Result, Target, read_results, seconds_of
+from benchmarks.figures import Result, Target, seconds_of
 from benchmarks.report import PAGE, page
 
 ROOT = Path(__file__).parents[2]
@@ -14,16 +14,19 @@ IMAGES = ROOT / "docs" / "images"
 
 def test_page_is_not_stale() -> None:
     """After a change: benchmarks/run.sh --only ''."""
-    assert PAGE.read_text(encoding="utf-8") == page()
+    assert (PAGE.read_text(encoding="utf-8") if PAGE.exists() else None) == page()
 
 
-@pytest.mark.parametrize("name", [n for n in ("runs", "engines") if read_results()[n].rows])
+@pytest.mark.parametrize("name", ["runs", "engines"])
 def test_plots_are_not_stale(name: str) -> None:
-    """Each plot tells from which results it was drawn, and is small."""
-    image = (IMAGES / f"performance-{name}.svg").read_text()
-    results = (ROOT / "benchmarks" / "results" / f"{name}.json").read_bytes()
-    assert re.findall(r"results/\w+\.json (\w{64})", image) == [sha256(results).hexdigest()]
-    assert len(image) < 100_000
+    """There is a plot where there are results; it tells from which it was drawn, and is small."""
+    plot = IMAGES / f"performance-{name}.svg"
+    results = ROOT / "benchmarks" / "results" / f"{name}.json"
+    assert plot.exists() == results.exists()
+    if plot.exists():
+        drawn_from = re.findall(r"results/\w+\.json (\w{64})", plot.read_text())
+        assert drawn_from == [sha256(results.read_bytes()).hexdigest()]
+        assert plot.stat().st_size < 100_000
 
 
 def test_ratio_is_that_of_the_median_round() -> None:
