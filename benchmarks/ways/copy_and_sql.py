@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
 TABLES = """
 set work_mem = '512MB';
@@ -81,10 +82,12 @@ if __name__ == "__main__":
     with psycopg.connect(url) as connection:
         connection.execute(TABLES)
         for table in ("users", "compounds", "user_experiments"):
-            statement = f"copy {table} from stdin (format csv, header)"
+            statement = sql.SQL("copy {} from stdin (format csv, header)").format(
+                sql.Identifier(table)
+            )
             with (
                 (source / f"{table}.csv").open("rb") as file,
-                connection.cursor().copy(statement.encode()) as copy,
+                connection.cursor().copy(statement) as copy,
             ):
                 while data := file.read(2**20):
                     copy.write(data)

@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 LARGE_TABLE_BYTES = 64 * 2**20
 """From here on compiling numerals.py takes less time than it saves."""
 
-
 LOG_SECONDS = 10.0
 """So often a log hears how far a long file is read."""
 
