@@ -4,7 +4,6 @@ Frames are lazy, integers stay integers (nullable where they may be missing), an
 the same rows.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,13 +11,10 @@ import duckdb
 import narwhals as nw
 import pandas as pd
 import pyarrow as pa
-import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from experiment_features.contract import Table
 from experiment_features.duck import open_duckdb
 from experiment_features.errors import ConfigurationError
-from experiment_features.workspace import Workspace
 
 Frame = nw.LazyFrame[Any]
 
@@ -39,6 +35,9 @@ class Engine(Protocol):
     def write(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame, writes it to a Parquet file, and returns what is written."""
 
+    def without(self, frame: Frame, others: Frame, key: str) -> Frame:
+        """The rows of which the ``key`` is not among the others'. No key is NULL."""
+
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending. All else is dropped."""
 
@@ -51,15 +50,21 @@ class PandasEngine:
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all Parquet files in a folder."""
         files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-        schema = pa.unify_schemas([pq.read_schema(file) for file in files])
-        table = pads.dataset(files, schema).to_table()
+        tables = [pq.ParquetFile(file).read() for file in files]
+        table = pa.concat_tables(tables, promote_options="default")
         frame: Frame = nw.from_native(table.to_pandas(types_mapper=pd.ArrowDtype)).lazy()
         return frame
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Writes the frame, which is computed already, to a Parquet file."""
-        frame.sink_parquet(path)
+        pq.write_table(frame.collect("pyarrow").to_native(), path)
         return frame
+
+    def without(self, frame: Frame, others: Frame, key: str) -> Frame:
+        """The rows of which the ``key`` is not among the others': Narwhals' join takes 7 times."""
+        rows = frame.to_native()
+        left: Frame = nw.from_native(rows[~rows[key].isin(others.to_native()[key])]).lazy()
+        return left
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending."""
@@ -89,6 +94,10 @@ class DuckDBEngine:
         frame.sink_parquet(path)
         return self.read(path)
 
+    def without(self, frame: Frame, others: Frame, key: str) -> Frame:
+        """The rows of which the ``key`` is not among the others'."""
+        return frame.join(others.select(key), on=key, how="anti")
+
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending."""
         relation = frame.select(key, value).to_native()
@@ -100,20 +109,6 @@ class DuckDBEngine:
             renamed.aggregate([duckdb.ColumnExpression(key), items], key)
         )
         return gathered
-
-
-def read_valid_rows(
-    table: Table, columns: Sequence[str], workspace: Workspace, engine: Engine
-) -> Frame:
-    """The rows of a table without the rejected ones; validate has said which these are.
-
-    Columns: position, and those asked for.
-    """
-    rows = engine.read(workspace.rows(table.name)).select("position", *columns)
-    rejected = workspace.rejected(table.name)
-    if not pq.read_metadata(rejected).num_rows:
-        return rows
-    return rows.join(engine.read(rejected), on="position", how="anti")
 
 
 def choose_engine(name: str, experiments: int, spill: Path) -> Engine:

@@ -4,9 +4,10 @@ import logging
 from typing import Any
 
 import narwhals as nw
+import pyarrow.parquet as pq
 
-from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS
-from experiment_features.engines import Engine, Frame, read_valid_rows
+from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS, Table
+from experiment_features.engines import Engine, Frame
 from experiment_features.workspace import Facts, Workspace
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,7 @@ def transform(workspace: Workspace, engine: Engine) -> Facts:
     """
     with workspace.stage("transform") as facts:
         users, compounds, experiments = (
-            read_valid_rows(table, columns, workspace, engine)
-            for table, columns in _COLUMNS.items()
+            _valid_rows(table, columns, workspace, engine) for table, columns in _COLUMNS.items()
         )
         # Written, because three features begin with it.
         uses = engine.write(_uses(experiments), workspace.features("compound_uses"))
@@ -52,6 +52,17 @@ def transform(workspace: Workspace, engine: Engine) -> Facts:
         )
         facts["engine"] = engine.name
     return facts
+
+
+def _valid_rows(
+    table: Table, columns: tuple[str, ...], workspace: Workspace, engine: Engine
+) -> Frame:
+    """The rows of a table that validate has not rejected; columns: position, and those."""
+    rows = engine.read(workspace.rows(table.name)).select("position", *columns)
+    rejected = workspace.rejected(table.name)
+    if not pq.read_metadata(rejected).num_rows:
+        return rows
+    return engine.without(rows, engine.read(rejected), "position")
 
 
 def _uses(experiments: Frame) -> Frame:

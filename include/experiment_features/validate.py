@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from experiment_features.contract import TABLES, Column, Kind, Table
 from experiment_features.duck import open_duckdb
-from experiment_features.engines import Engine, Frame, read_valid_rows
+from experiment_features.engines import Engine, Frame
 from experiment_features.errors import DropRejected
 from experiment_features.rules import RULES, Rule, Unknown, rules_of
 from experiment_features.workspace import Facts, Workspace
@@ -48,10 +48,12 @@ def validate(
     with workspace.stage("validate") as facts:
         workspace.fresh_folder(workspace.folder / "rejected")
         faults = workspace.fresh_folder(workspace.folder / "faults")
+        valid: dict[Table, Frame] = {}
         for table in TABLES:
             rows = engine.read(workspace.rows(table.name)).with_columns(today=nw.lit(today))
-            errors = _find_faults(table, rows, workspace, engine, faults)
-            engine.write(errors, workspace.rejected(table.name))
+            errors = _find_faults(table, rows, valid, engine, faults)
+            rejected = engine.write(errors, workspace.rejected(table.name))
+            valid[table] = engine.without(rows.select("position", table.key), rejected, "position")
             log.info("checked %s", table)
         with open_duckdb() as database:
             _describe_issues(database, workspace, faults, extracted["files"])
@@ -61,9 +63,11 @@ def validate(
 
 
 def _find_faults(
-    table: Table, rows: Frame, workspace: Workspace, engine: Engine, faults: Path
+    table: Table, rows: Frame, valid: dict[Table, Frame], engine: Engine, faults: Path
 ) -> Frame:
     """Finds the faults of a table's rows; returns the positions of rows with an error.
+
+    ``valid`` has the keys of the tables that were checked before: those that rows refer to.
 
     Writes ``<table>.parquet``, grain: row that breaks a rule of the row itself; columns: position,
     and per such rule whether it holds; and ``<table>/<rule>.parquet``, grain: row that breaks that
@@ -83,18 +87,19 @@ def _find_faults(
     errors = [written.filter(is_error).select("position")]
     (faults / table.name).mkdir()
     for rule in (rule for rule in rules if rule.name not in holds):
-        found = _find_among_rows(table, rule, rows, workspace, engine)
+        found = _find_among_rows(table, rule, rows, valid, engine)
         errors.append(engine.write(found, faults / table.name / f"{rule.name}.parquet"))
     return nw.concat(errors).unique()
 
 
 def _find_among_rows(
-    table: Table, rule: Rule, rows: Frame, workspace: Workspace, engine: Engine
+    table: Table, rule: Rule, rows: Frame, valid: dict[Table, Frame], engine: Engine
 ) -> Frame:
     if isinstance(rule.condition, Unknown):
-        referred = rule.condition.table
-        valid = read_valid_rows(referred, [referred.key], workspace, engine)
-        return _find_unknown(rows, table.column(rule.column), valid, referred.key)
+        key = rule.condition.table.key
+        references = _references(rows, table.column(rule.column), key)
+        unknown = engine.without(references, valid[rule.condition.table], key)
+        return unknown.select("position").unique()
     return _find_repeated(rows, table.key)
 
 
@@ -114,12 +119,12 @@ def _find_repeated(rows: Frame, key: str) -> Frame:
     )
 
 
-def _find_unknown(rows: Frame, column: Column, valid: Frame, key: str) -> Frame:
-    """The rows, by position, of which an id is not among the valid ones."""
+def _references(rows: Frame, column: Column, key: str) -> Frame:
+    """Grain: id that a row has in a column, or in its list; columns: position, and ``key``."""
     references = rows.select("position", **{key: column.name}).filter(~nw.col(key).is_null())
     if column.kind is Kind.INTEGERS:
         references = references.filter(nw.col(key).list.len() > 0).explode(key)
-    return references.join(valid.select(key), on=key, how="anti").select("position").unique()
+    return references
 
 
 def _describe_issues(
