@@ -1,6 +1,7 @@
 """Measures what is asked for, and writes docs/performance.md: see run.sh and the page itself."""
 
 import argparse
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -27,8 +28,11 @@ LATENCY_TURNS = 3
 
 
 def main() -> None:
-    """Measures in a folder that is gone at the end."""
+    """Measures in a folder that is gone at the end, with all that runs in it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     options = _parser().parse_args()
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
     for name in options.only:
         with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=options.folder) as folder:
             Path(folder).chmod(0o711)  # root's PostgreSQL runs as another user, who passes through

@@ -205,7 +205,7 @@ def _idle_memory(stack: Stack) -> dict[str, float]:
 
 def _parse_seconds() -> float:
     command = [sys.executable, "-c", PARSE, str(ROOT / "dags" / "experiment_features.py")]
-    path = f"{ROOT / 'include'}:{ROOT / 'dags'}"
+    path = ":".join(str(ROOT / part) for part in ("include", "dags", "plugins"))
     done = subprocess.run(
         command,
         env={**os.environ, "PYTHONPATH": path},
