@@ -19,6 +19,7 @@ from benchmarks.figures import (
     targets,
 )
 from benchmarks.measure import COMPARED_PYTHON, ROOT
+from benchmarks.runs import ONCE
 from experiment_features.engines import LARGE_DROP_ROWS
 from experiment_features.extract import LARGE_TABLE_BYTES
 
@@ -167,7 +168,7 @@ def _circumstances(results: dict[str, Result]) -> str:
         rounds = max(result.values("round"))
         rows.append([name, m["date"], f"`{m['commit']}`", rounds, machine, versions])
     header = ["measurement", "date", "commit", "rounds", "machine", "versions"]
-    return _joined(prose.MEASURED, _table(header, rows))
+    return _joined(prose.MEASURED.format(once=ONCE), _table(header, rows))
 
 
 def _joined(*parts: str) -> str:

@@ -22,6 +22,9 @@ LARGEST = {
 }
 """The sides, and the drop beyond which the time or the memory of each is out of proportion."""
 
+ONCE = 100_000_000
+"""From here on a drop is measured once: a round takes a quarter of an hour."""
+
 _COUNTS = """
 select count(*), sum(total_experiments)::bigint, sum(most_common_compound_experiments)::bigint
 from features.user_features
@@ -47,7 +50,8 @@ def measure_runs(server: Server, folder: Path, sizes: list[int], rounds: int) ->
             if size <= LARGEST[side]
         }
         bytes_ = sum(path.stat().st_size for path in drop.iterdir())
-        rows += in_rounds(rounds, sides, {"experiments": size, "drop_bytes": bytes_})
+        turns = rounds if size < ONCE else 1
+        rows += in_rounds(turns, sides, {"experiments": size, "drop_bytes": bytes_})
         check_agreement([row for row in rows if row["experiments"] == size])
         shutil.rmtree(drop)
     return rows
