@@ -23,7 +23,7 @@ class Settings:
     """Parent of the runs' workspaces."""
 
     source_roots: tuple[str, ...]
-    """Folders, or URIs, below which a run started from Airflow may read."""
+    """Folders below which a run started from Airflow may read."""
 
     watched_folders: tuple[str, ...] = ()
     """Where new drops are looked for; none when that is switched off."""
