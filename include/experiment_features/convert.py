@@ -47,7 +47,8 @@ _SQL = files("experiment_features") / "sql"
 def open_converter() -> Iterator[duckdb.DuckDBPyConnection]:
     """Opens the database in which the files of a drop are typed."""
     with open_duckdb() as database:
-        database.register("rows", ROWS.empty_table())  # what the macros take apart: file by file
+        # What the macros take apart, file by file.
+        database.register("rows", pa.RecordBatchReader.from_batches(ROWS, []))
         database.execute((_SQL / "extract_macros.sql").read_text())
         yield database
 

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
 
+from experiment_features import arrow
 from experiment_features.database import Connection
 
-_TEXT = pa.large_string()  # a batch may hold more than 2 GiB of text
-_NULL = "\\N"
+_NULL = arrow.text("\\N")
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 """In the order in which they are replaced: the backslash first."""
 
@@ -47,23 +48,19 @@ def copy_batches(
 def _spell_rows(batch: pa.RecordBatch) -> bytes:
     """The rows as COPY's text format: a line per row, tabs between the fields."""
     fields = [pc.fill_null(_spell_fields(column), _NULL) for column in batch.columns]
-    lines = pc.binary_join_element_wise(*fields, _text("\t"))
+    lines = pc.binary_join_element_wise(*fields, arrow.text("\t"))
     # One list of all lines, joined: Python never sees a single row.
-    every_line = pa.LargeListArray.from_arrays(pa.array([0, len(lines)], pa.int64()), lines)
-    text: Any = pc.binary_join(every_line, _text("\n"))[0].as_buffer()
+    every_line = pa.LargeListArray.from_arrays(arrow.array(np.array([0, len(lines)])), lines)
+    text: Any = pc.binary_join(every_line, arrow.text("\n"))[0].as_buffer()
     return bytes(text) + b"\n"
 
 
 def _spell_fields(column: pa.Array) -> pa.Array:
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        items = pc.binary_join(pc.cast(column, pa.large_list(_TEXT)), _text(","))
-        return pc.binary_join_element_wise(_text("{"), items, _text("}"), _text(""))
-    fields = pc.cast(column, _TEXT)
+        items = pc.binary_join(pc.cast(column, pa.large_list(arrow.TEXT)), arrow.text(","))
+        return pc.binary_join_element_wise(arrow.text("{"), items, arrow.text("}"), arrow.text(""))
+    fields = pc.cast(column, arrow.TEXT)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         for sign, escape in _ESCAPES.items():
             fields = pc.replace_substring(fields, sign, escape)
     return fields
-
-
-def _text(text: str) -> pa.Scalar:
-    return pa.scalar(text, _TEXT)

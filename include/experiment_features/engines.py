@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import duckdb
 import narwhals as nw
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -52,8 +51,7 @@ class PandasEngine:
         files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         tables = [pq.ParquetFile(file).read() for file in files]
         table = pa.concat_tables(tables, promote_options="default")
-        frame: Frame = nw.from_native(table.to_pandas(types_mapper=pd.ArrowDtype)).lazy()
-        return frame
+        return _in_pandas(table)
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Writes the frame, which is computed already, to a Parquet file."""
@@ -71,8 +69,14 @@ class PandasEngine:
         table = frame.select(key, value).sort(key, value).collect("pyarrow").to_native()
         lists = table.group_by(key).aggregate([(value, "list")])
         lists = lists.rename_columns({f"{value}_list": value})
-        gathered: Frame = nw.from_native(lists.to_pandas(types_mapper=pd.ArrowDtype)).lazy()
-        return gathered
+        return _in_pandas(lists)
+
+
+def _in_pandas(table: pa.Table) -> Frame:
+    import pandas as pd  # takes as long as a large drop on DuckDB saves elsewhere
+
+    frame: Frame = nw.from_native(table.to_pandas(types_mapper=pd.ArrowDtype)).lazy()
+    return frame
 
 
 class DuckDBEngine:

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from experiment_features import arrow
 from experiment_features.contract import LINES_PER_FILE, Table
 from experiment_features.dialect import (
     DELIMITERS,
@@ -70,15 +71,15 @@ class PlainLines:
         if is_selected is not None:
             is_row &= is_selected
         buffers = pa.py_buffer(offsets), pa.py_buffer(self.text)
-        lines = pa.StringArray.from_buffers(len(self.ends), *buffers).filter(pa.array(is_row))
+        lines = pa.StringArray.from_buffers(len(self.ends), *buffers).filter(arrow.array(is_row))
         positions = self.positions[is_row]
         count = len(positions)
         arrays = [
-            pa.array(positions),
+            arrow.array(positions),
             pc.ascii_rtrim(lines, "\n"),
             pa.nulls(count, ROWS.field("fields").type),
             pa.nulls(count, pa.string()),
-            pa.repeat(pa.scalar(value=False), count),
+            arrow.array(np.zeros(count, np.bool_)),
         ]
         return pa.record_batch(arrays, schema=ROWS)
 

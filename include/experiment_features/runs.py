@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from experiment_features import arrow
 from experiment_features.contract import DEFINITION_VERSION
 from experiment_features.copying import copy_batches
 from experiment_features.database import (
@@ -169,7 +170,7 @@ def _copy_issues(connection: Connection, workspace: Workspace, run: Run) -> None
         names = ["run_id", *issues.schema_arrow.names]
         batches = (
             pa.RecordBatch.from_arrays(
-                [pa.repeat(run.run_id, len(batch)), *batch.columns], names=names
+                [pa.repeat(arrow.text(run.run_id), len(batch)), *batch.columns], names=names
             )
             for batch in issues.iter_batches()
         )

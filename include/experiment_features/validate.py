@@ -3,11 +3,11 @@
 import logging
 from datetime import date
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
 
 import duckdb
 import narwhals as nw
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiment_features.contract import TABLES, Column, Kind, Table
@@ -134,24 +134,24 @@ def _describe_issues(
     drop_files: list[Facts],
 ) -> None:
     """Joins the faults with their rules, files and rows into workspace.issues."""
-    rules = pa.table(
+    database.execute(
+        (_SQL / "list_rules.sql").read_text(),
         {
-            "table_name": [rule.table.name for rule in RULES],
-            "rule": [rule.name for rule in RULES],
-            "column_name": pa.array([rule.column for rule in RULES], pa.string()),
-            "severity": [rule.severity for rule in RULES],
-            "message": [rule.message for rule in RULES],
-        }
+            "tables": [rule.table.name for rule in RULES],
+            "rules": [rule.name for rule in RULES],
+            "columns": [rule.column for rule in RULES],
+            "severities": [rule.severity for rule in RULES],
+            "messages": [rule.message for rule in RULES],
+        },
     )
-    numbers = {table.name: 0 for table in TABLES}
-    numbered = []
-    for file in drop_files:
-        numbers[file["table"]] += 1
-        numbered.append((file["table"], numbers[file["table"]], file["name"]))
-    names = ("table_name", "file_number", "file_name")
-    database.register("rules", rules)
-    database.register(
-        "files", pa.table(dict(zip(names, map(list, zip(*numbered, strict=True)), strict=True)))
+    numbers = {table.name: count(1) for table in TABLES}
+    database.execute(
+        (_SQL / "list_files.sql").read_text(),
+        {
+            "tables": [file["table"] for file in drop_files],
+            "numbers": [next(numbers[file["table"]]) for file in drop_files],
+            "names": [file["name"] for file in drop_files],
+        },
     )
     database.execute(
         (_SQL / "describe_issues.sql").read_text(),
