@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.WARNING, handlers=[RichHandler(console=_console, show_path=False)]
     )
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # warns of what the error says anyway
     try:
         return int(options.command(options))
     except (DatabaseUnavailable, DatabaseRefused) as error:

@@ -139,17 +139,15 @@ def hanging_load(stack: Stack, source: Path) -> Iterator[subprocess.Popen[str]]:
     """A run of the command line that is stopped in the midst of its load; goes on at the end."""
     server = (stack.local / "postgres" / "socket").readlink()
     url = f"postgresql://features_writer@/experiment_features?host={server}"
-    with (
-        stack.connect("postgres", "experiment_features") as connection,
-        subprocess.Popen(
-            [sys.executable, "-m", "experiment_features", "run", source, "--database-url", url],
-            env=stack.environment | {"PYTHONPATH": str(ROOT / "include")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process,
-    ):
-        try:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiment_features", "run", source, "--database-url", url],
+        env=stack.environment | {"PYTHONPATH": str(ROOT / "include")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        with stack.connect("postgres", "experiment_features") as connection:
             deadline = time.monotonic() + 120
             while not connection.execute(LOCK_HOLDER).rowcount:
                 assert time.monotonic() < deadline, "the load has not begun after 120 s"
@@ -157,9 +155,10 @@ def hanging_load(stack: Stack, source: Path) -> Iterator[subprocess.Popen[str]]:
             process.send_signal(signal.SIGSTOP)
             time.sleep(0.5)
             assert connection.execute(LOCK_HOLDER).rowcount == 1
-            yield process
-        finally:
-            process.send_signal(signal.SIGCONT)
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        process.wait(60)
 
 
 def write_large_drop(folder: Path) -> Path:
@@ -198,8 +197,7 @@ def test_a_load_that_hangs_is_ended(stack: Stack, tmp_path: Path) -> None:
     assert [{**row, "xmin": None} for row in stack.features()] == before
     _, error = hanging.communicate(timeout=60)
     assert hanging.returncode == 3
-    assert "terminating connection" in error
-    assert "Traceback" not in error
+    assert re.fullmatch(r"database: cannot load run cli__.*\n", error)
 
 
 @contextmanager

@@ -35,6 +35,7 @@ TOOLS = {
         "git",
         "head",
         "install",
+        "kill",
         "mkdir",
         "nohup",
         "printf",
