@@ -248,6 +248,9 @@ def _migrate(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    status = main()
-    sys.stdout.flush()
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads the result has seen enough of it
+        status = 0
     os._exit(status)  # Python takes half a second to take itself down, all of it for nothing

@@ -295,3 +295,23 @@ def test_an_interrupt_ends_it_in_one_line(database: Database, tmp_path: Path) ->
     assert errors.startswith("interrupted: ")
     assert len(errors.splitlines()) == 1
     assert features_of(database) == []
+
+
+@pytest.mark.parametrize("command", [["check"], ["run", "--dry-run", "--json"]], ids=" ".join)
+def test_a_reader_that_has_seen_enough_is_no_error(command: list[str], tmp_path: Path) -> None:
+    """As `| head` is one."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "experiment_features", *command, GOOD.write(tmp_path / "drop")],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "include"),
+            "EXPERIMENT_FEATURES_WORKSPACES": str(tmp_path / "workspaces"),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
