@@ -12,7 +12,6 @@ import narwhals._pandas_like.namespace  # noqa: F401 - Narwhals imports both whe
 import pandas as pd  # noqa: F401
 import psycopg  # noqa: F401
 import pyarrow.acero
-import pyarrow.dataset
 import pyarrow.parquet  # noqa: F401
 
 # Garbage collection writes to every object that it looks at, and what a fork writes to it no longer

@@ -21,6 +21,10 @@ log = logging.getLogger(__name__)
 
 _SQL = files("experiment_features") / "sql"
 
+Checked = dict[Table, tuple[Frame, Frame]]
+"""Of the tables so far, to which rows of later ones refer: position and key of all rows, and the
+positions of the rejected ones."""
+
 
 def validate(
     workspace: Workspace, engine: Engine, *, max_rejected_percent: float, today: date
@@ -48,12 +52,12 @@ def validate(
     with workspace.stage("validate") as facts:
         workspace.fresh_folder(workspace.folder / "rejected")
         faults = workspace.fresh_folder(workspace.folder / "faults")
-        valid: dict[Table, Frame] = {}
+        checked: Checked = {}
         for table in TABLES:
             rows = engine.read(workspace.rows(table.name)).with_columns(today=nw.lit(today))
-            errors = _find_faults(table, rows, valid, engine, faults)
+            errors = _find_faults(table, rows, checked, engine, faults)
             rejected = engine.write(errors, workspace.rejected(table.name))
-            valid[table] = engine.without(rows.select("position", table.key), rejected, "position")
+            checked[table] = rows.select("position", table.key), rejected
             log.info("checked %s", table)
         with open_duckdb() as database:
             _describe_issues(database, workspace, faults, extracted["files"])
@@ -63,11 +67,9 @@ def validate(
 
 
 def _find_faults(
-    table: Table, rows: Frame, valid: dict[Table, Frame], engine: Engine, faults: Path
+    table: Table, rows: Frame, checked: Checked, engine: Engine, faults: Path
 ) -> Frame:
     """Finds the faults of a table's rows; returns the positions of rows with an error.
-
-    ``valid`` has the keys of the tables that were checked before: those that rows refer to.
 
     Writes ``<table>.parquet``, grain: row that breaks a rule of the row itself; columns: position,
     and per such rule whether it holds; and ``<table>/<rule>.parquet``, grain: row that breaks that
@@ -87,18 +89,19 @@ def _find_faults(
     errors = [written.filter(is_error).select("position")]
     (faults / table.name).mkdir()
     for rule in (rule for rule in rules if rule.name not in holds):
-        found = _find_among_rows(table, rule, rows, valid, engine)
+        found = _find_among_rows(table, rule, rows, checked, engine)
         errors.append(engine.write(found, faults / table.name / f"{rule.name}.parquet"))
     return nw.concat(errors).unique()
 
 
 def _find_among_rows(
-    table: Table, rule: Rule, rows: Frame, valid: dict[Table, Frame], engine: Engine
+    table: Table, rule: Rule, rows: Frame, checked: Checked, engine: Engine
 ) -> Frame:
     if isinstance(rule.condition, Unknown):
         key = rule.condition.table.key
+        valid = engine.without(*checked[rule.condition.table], "position")
         references = _references(rows, table.column(rule.column), key)
-        unknown = engine.without(references, valid[rule.condition.table], key)
+        unknown = engine.without(references, valid, key)
         return unknown.select("position").unique()
     return _find_repeated(rows, table.key)
 
