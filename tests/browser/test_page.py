@@ -12,13 +12,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser.visitor import PAGE, Visitor
-from e2e.local_stack import Stack
+from e2e.local_stack import RUNS, Stack
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
 
 Visit = Callable[..., Visitor]
 
-RUNS = "/api/v2/dags/experiment_features/dagRuns"
 VIEWS = ["/", "/users", "/users/1", "/quality", "/runs"]
 HOSTILE = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
 
@@ -60,8 +59,7 @@ def test_trigger_run_and_look(visit: Visit, stack: Stack) -> None:
         form.get_by_role("button", name="Trigger").click()
     run_id = triggered.value.json()["dag_run_id"]
     page.goto(f"/dags/experiment_features/runs/{quote(run_id)}")
-    end = stack.call(f"{RUNS}/{quote(run_id)}/wait?interval=1", cookie=stack.token())
-    assert end["state"] == "success"
+    assert stack.wait_for_run(run_id)["state"] == "success"
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
 
     page.locator('a[href$="/plugin/run-features"]').click()

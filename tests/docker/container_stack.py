@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2e.local_stack import ROOT, free_port
+from psycopg import sql
 
-SAMPLE = ROOT / "include" / "data" / "sample"
-RUNS = "/api/v2/dags/experiment_features/dagRuns"
+from e2e.local_stack import FEATURES, ROOT, RUNS, free_port
+
 SERVICES = ("postgres", "api-server", "scheduler", "dag-processor", "triggerer")
 ONE_SHOTS = ("init-postgres", "init")
 
@@ -137,16 +137,18 @@ class ContainerStack:
             text=True,
         )
 
-    def query(self, query: str, database: str = "experiment_features") -> list[dict[str, Any]]:
-        """Ask a database as its superuser, on the socket that only the container has."""
+    def query(
+        self, query: str, database: str = "experiment_features", **values: str | sql.Identifier
+    ) -> list[dict[str, Any]]:
+        """Ask a database as its superuser, on the socket that only the container has.
+
+        Names in braces in the query stand for the values.
+        """
+        as_json = sql.SQL("select coalesce(json_agg(found), '[]') from ({}) as found")
+        composed = as_json.format(sql.SQL(query).format(**values)).as_string()
         printed = self.compose(
             *("exec", "-T", "postgres", "psql", "--no-psqlrc", "-qtA", "-U", "postgres"),
-            *(
-                "-d",
-                database,
-                "-c",
-                f"select coalesce(json_agg(found), '[]') from ({query}) as found",  # noqa: S608
-            ),
+            *("-d", database, "-c", composed),
         )
         rows: list[dict[str, Any]] = json.loads(printed)
         return rows
@@ -159,24 +161,18 @@ class ContainerStack:
 
     def features(self) -> list[dict[str, Any]]:
         """All features, with the transaction that wrote each row."""
-        return [
-            row
-            for table, key in (("user_features", "user_id"), ("compound_features", "compound_id"))
-            for row in self.query(f"select xmin::text, * from features.{table} order by {key}")  # noqa: S608
-        ]
+        return [row for query in FEATURES for row in self.query(query)]
 
     def task_states(self, run_id: str) -> dict[str, str]:
         """The state of each task of a run."""
-        tasks = self.query(
-            f"select task_id, state from task_instance where run_id = '{run_id}'",  # noqa: S608
-            "airflow",
-        )
+        query = "select task_id, state from task_instance where run_id = {run_id}"
+        tasks = self.query(query, "airflow", run_id=run_id)
         return {task["task_id"]: task["state"] for task in tasks}
 
     def wait_for_task(self, state: str) -> None:
         """Wait until a task is in this state."""
-        query = f"select from task_instance where state = '{state}'"
-        wait_until(f"a task is {state}", lambda: self.query(query, "airflow"))
+        query = "select from task_instance where state = {state}"
+        wait_until(f"a task is {state}", lambda: self.query(query, "airflow", state=state))
 
     def token(self, user: str, password: str | None = None) -> str:
         """Log in; the accounts of the stack have their passwords in the secrets."""

@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+from psycopg import sql
 
 from docker.container_stack import RUNS, ContainerStack
 from e2e.local_stack import ROOT
@@ -35,9 +36,12 @@ def type_in(stack: ContainerStack, script: str) -> str:
 
 def what_is_there(stack: ContainerStack) -> dict[str, Any]:
     """The features, their history and the runs, in both databases."""
-    query = "select * from features.{} order by 1, 2"
+    query = "select * from {relation} order by 1, 2"
     relations = ("user_features", "compound_features", "user_features_history", "pipeline_runs")
-    found = {name: stack.query(query.format(name)) for name in (*relations, "data_issues")}
+    found = {
+        name: stack.query(query, relation=sql.Identifier("features", name))
+        for name in (*relations, "data_issues")
+    }
     return found | {
         "dag_run": stack.query("select run_id, state from dag_run order by 1", "airflow")
     }

@@ -5,6 +5,7 @@ import os
 import subprocess
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,15 @@ from receivers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "include" / "data" / "sample"
+
+DAG = "/api/v2/dags/experiment_features"
+RUNS = f"{DAG}/dagRuns"
+
+FEATURES = (
+    "select xmin::text, * from features.user_features order by user_id",
+    "select xmin::text, * from features.compound_features order by compound_id",
+)
+"""All features, with the transaction that wrote each row."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +126,15 @@ class Stack:
         assert not [other for other in progress if "trigger_etl.sh" in other or "rror" in other]
         return line.removeprefix("trigger_etl.sh: ")
 
+    def database_url(self, role: str, database: str) -> str:
+        """The URL of a database on the stack's server."""
+        server = (self.local / "postgres" / "socket").readlink()
+        return f"postgresql://{role}@/{database}?host={server}"
+
     def connect(self, role: str, database: str) -> psycopg.Connection[dict[str, Any]]:
         """Connect to the stack's server."""
-        server = (self.local / "postgres" / "socket").readlink()
-        return psycopg.connect(
-            host=str(server), user=role, dbname=database, row_factory=dict_row, autocommit=True
-        )
+        url = self.database_url(role, database)
+        return psycopg.connect(url, row_factory=dict_row, autocommit=True)
 
     def query(self, query: str, *values: Any) -> list[dict[str, Any]]:
         """Ask the features database as the role that may only read."""
@@ -130,11 +143,7 @@ class Stack:
 
     def features(self) -> list[dict[str, Any]]:
         """All features with the transaction that wrote each row."""
-        return [
-            row
-            for table, key in (("user_features", "user_id"), ("compound_features", "compound_id"))
-            for row in self.query(f"select xmin::text, * from features.{table} order by {key}")  # noqa: S608
-        ]
+        return [row for query in FEATURES for row in self.query(query)]
 
     def password(self, user: str = "admin") -> str:
         """The password of ``admin``, or of ``viewer``, who may only look."""
@@ -170,13 +179,26 @@ class Stack:
         with self.connect("airflow", "airflow") as connection:
             return connection.execute(query, values).fetchall()
 
-    def wait_until(self, what: str, condition: Callable[[], Any], seconds: int = 240) -> Any:
+    def wait_until(
+        self, what: str, condition: Callable[[], Any], seconds: int = 240, every: float = 0.2
+    ) -> Any:
         """Ask again until the answer is not empty, and return it."""
         deadline = time.monotonic() + seconds
         while not (answer := condition()):
             assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
-            time.sleep(0.2)
+            time.sleep(every)
         return answer
+
+    def wait_for_waiting_load(self) -> None:
+        """Wait until a load waits for the lock that another one holds."""
+        waiting = "select from pg_stat_activity where wait_event = 'advisory'"
+        with self.connect("postgres", "postgres") as server:
+            self.wait_until("a load waits", lambda: server.execute(waiting).rowcount, 120)
+
+    def wait_for_run(self, run_id: str) -> Any:
+        """Wait until a run has ended, and return what Airflow says of its end."""
+        path = f"{RUNS}/{urllib.parse.quote(run_id)}/wait?interval=1&result=load"
+        return self.call(path, cookie=self.token())
 
     def tries(self, run_id: str) -> dict[str, int]:
         """How often each task of a run was tried."""
@@ -193,11 +215,7 @@ class Stack:
 
         def wait_for_retry() -> None:
             query = "select from task_instance where state = 'up_for_retry'"
-            with self.connect("airflow", "airflow") as connection:
-                deadline = time.monotonic() + 60
-                while not connection.execute(query).rowcount:
-                    assert time.monotonic() < deadline, "no task waits for a retry after 60 s"
-                    time.sleep(0.2)
+            self.wait_until("a task waits for a retry", lambda: self.ask_airflow(query), 60)
 
         with self.connect("postgres", "postgres") as connection:
             connection.execute(close.format("false"))

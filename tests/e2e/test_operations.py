@@ -12,10 +12,11 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from local_processes import COMPONENT
 
-from drops import COLUMNS
-from e2e.local_stack import ROOT, SAMPLE, Stack
+from e2e.local_stack import DAG, ROOT, RUNS, SAMPLE, Stack
 from e2e.test_readme_commands import type_in
+from integration.running import make_drop
 
 pytestmark = [
     pytest.mark.xdist_group("stack"),
@@ -23,7 +24,6 @@ pytestmark = [
     pytest.mark.timeout(900),  # the waits have their own bounds, of several runs each
 ]
 
-DAG = "/api/v2/dags/experiment_features"
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
 
 
@@ -72,32 +72,18 @@ def test_what_takes_room(stack: Stack) -> None:
         assert re.search(rf"^\S+\t.*/{folder}$", printed, re.MULTILINE)
 
 
-def run_state(stack: Stack, run_id: str) -> str:
-    """What Airflow says of a run."""
-    (run,) = stack.ask_airflow("select state from dag_run where run_id = %s", run_id)
-    return str(run["state"])
-
-
 def post_run(stack: Stack) -> str:
     """Asks for a run of the sample drop; returns its id."""
     body = {"logical_date": None, "conf": {"source": str(SAMPLE)}}
-    run_id: str = stack.call(f"{DAG}/dagRuns", body, cookie=stack.token())["dag_run_id"]
+    run_id: str = stack.call(RUNS, body, cookie=stack.token())["dag_run_id"]
     return run_id
 
 
 def assert_stays_queued(stack: Stack, run_id: str) -> None:
     """Several turns of the scheduler leave the run as it is."""
     time.sleep(4)
-    assert run_state(stack, run_id) == "queued"
-
-
-def assert_succeeds(stack: Stack, run_id: str) -> None:
-    """The run ends well."""
-    ended = stack.wait_until(
-        "the run has ended",
-        lambda: {"success", "failed"} & {run_state(stack, run_id)},
-    )
-    assert ended == {"success"}
+    (run,) = stack.ask_airflow("select state from dag_run where run_id = %s", run_id)
+    assert run["state"] == "queued"
 
 
 def test_a_paused_dag_leaves_its_runs_queued(stack: Stack) -> None:
@@ -108,7 +94,7 @@ def test_a_paused_dag_leaves_its_runs_queued(stack: Stack) -> None:
         assert_stays_queued(stack, run_id)
     finally:
         stack.call(DAG, {"is_paused": False}, cookie=stack.token(), method="PATCH")
-    assert_succeeds(stack, run_id)
+    assert stack.wait_for_run(run_id)["state"] == "success"
 
 
 def test_without_a_scheduler_runs_stay_queued(stack: Stack) -> None:
@@ -116,29 +102,26 @@ def test_without_a_scheduler_runs_stay_queued(stack: Stack) -> None:
     (scheduler,) = (
         process
         for process in stack.processes()
-        if process.environ().get("EXPERIMENT_FEATURES_COMPONENT") == "scheduler"
-        and process.ppid() == 1
+        if process.environ().get(COMPONENT) == "scheduler" and process.ppid() == 1
     )
     scheduler.kill()
     scheduler.wait(30)
     run_id = post_run(stack)
     assert_stays_queued(stack, run_id)
     type_in(stack, "scripts/start.sh")
-    assert_succeeds(stack, run_id)
+    assert stack.wait_for_run(run_id)["state"] == "success"
 
 
 LOCK_HOLDER = """
 select pid from pg_locks inner join pg_stat_activity using (pid)
 where locktype = 'advisory' and granted and application_name like 'experiment_features cli__%'
 """
-LOCK_WAITER = "select from pg_stat_activity where wait_event = 'advisory'"
 
 
 @contextmanager
 def hanging_load(stack: Stack, source: Path) -> Iterator[subprocess.Popen[str]]:
     """A run of the command line that is stopped in the midst of its load; goes on at the end."""
-    server = (stack.local / "postgres" / "socket").readlink()
-    url = f"postgresql://features_writer@/experiment_features?host={server}"
+    url = stack.database_url("features_writer", "experiment_features")
     process = subprocess.Popen(
         [sys.executable, "-m", "experiment_features", "run", source, "--database-url", url],
         env=stack.environment | {"PYTHONPATH": str(ROOT / "include")},
@@ -148,10 +131,9 @@ def hanging_load(stack: Stack, source: Path) -> Iterator[subprocess.Popen[str]]:
     )
     try:
         with stack.connect("postgres", "experiment_features") as connection:
-            deadline = time.monotonic() + 120
-            while not connection.execute(LOCK_HOLDER).rowcount:
-                assert time.monotonic() < deadline, "the load has not begun after 120 s"
-                time.sleep(0.002)
+            stack.wait_until(
+                "the load has begun", lambda: connection.execute(LOCK_HOLDER).rowcount, 120, 0.002
+            )
             process.send_signal(signal.SIGSTOP)
             time.sleep(0.5)
             assert connection.execute(LOCK_HOLDER).rowcount == 1
@@ -161,28 +143,14 @@ def hanging_load(stack: Stack, source: Path) -> Iterator[subprocess.Popen[str]]:
         process.wait(60)
 
 
-def write_large_drop(folder: Path) -> Path:
-    """A drop of which the load takes a second."""
-    users = range(1, 30_001)
-    rows = {
-        "users": [f"{i},User {i},user@example.org,2024-01-01" for i in users],
-        "compounds": ["1,Water,O"],
-        "user_experiments": [f"{i},{i},1,1.5" for i in users],
-    }
-    for table, lines in rows.items():
-        (folder / f"{table}.csv").write_text("\n".join([",".join(COLUMNS[table]), *lines, ""]))
-    return folder
-
-
 def test_a_load_that_hangs_is_ended(stack: Stack, tmp_path: Path) -> None:
     """It holds up a run, and the one behind stays queued, until its session is found and ended."""
-    before = [{**row, "xmin": None} for row in stack.features()]
-    with (
-        hanging_load(stack, write_large_drop(tmp_path)) as hanging,
-        stack.connect("postgres", "postgres") as server,
-    ):
+    before = stack.features()
+    users = range(1, 30_001)  # their load takes a second
+    large = make_drop({i: f"User {i}" for i in users}, ((i, "1", "1.5") for i in users))
+    with hanging_load(stack, large.write(tmp_path)) as hanging:
         trigger = stack.start_trigger("--conf", '{"force": true}')
-        stack.wait_until("a load waits", lambda: server.execute(LOCK_WAITER).rowcount)
+        stack.wait_for_waiting_load()
         behind = post_run(stack)
         assert_stays_queued(stack, behind)
         see, end = commands("The load lock is held")
@@ -193,8 +161,8 @@ def test_a_load_that_hangs_is_ended(stack: Stack, tmp_path: Path) -> None:
         output, log = trigger.communicate(timeout=200)
     assert trigger.returncode == 0, log
     assert '"status": "loaded"' in output
-    assert_succeeds(stack, behind)
-    assert [{**row, "xmin": None} for row in stack.features()] == before
+    assert stack.wait_for_run(behind)["state"] == "success"
+    assert stack.features() == before
     _, error = hanging.communicate(timeout=60)
     assert hanging.returncode == 3
     assert re.fullmatch(r"database: cannot load run cli__.*\n", error)
@@ -220,10 +188,8 @@ def test_a_full_disk_is_waited_for(stack: Stack) -> None:
         query = """select run_id, id from task_instance
             where state = 'up_for_retry' and task_id = 'extract'"""
         (task,) = stack.wait_until("extract waits for room", lambda: stack.ask_airflow(query))
-        run = f"{DAG}/dagRuns/{task['run_id']}"
-        log = stack.call(
-            f"{run}/taskInstances/extract/logs/1?full_content=true", cookie=stack.token()
-        )
+        path = f"{RUNS}/{task['run_id']}/taskInstances/extract/logs/1?full_content=true"
+        log = stack.call(path, cookie=stack.token())
         assert f"extract cannot work in {workspaces}" in str(log)
         assert "No space left on device" in str(log)
         subprocess.run(["mount", "--options", "remount,size=64m", workspaces], check=True)

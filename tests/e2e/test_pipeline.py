@@ -12,12 +12,11 @@ import pytest
 
 import oracle
 from comparison import assert_features
-from e2e.local_stack import SAMPLE, Stack
+from e2e.local_stack import RUNS, SAMPLE, Stack
 from receivers import free_port
 
 pytestmark = pytest.mark.xdist_group("stack")
 
-RUNS = "/api/v2/dags/experiment_features/dagRuns"
 RESULT_KEYS = {
     *("run_id", "status", "source", "engine", "seconds"),
     *("users", "experiments", "compounds", "average_experiments_per_user"),
@@ -75,10 +74,8 @@ def test_trigger_button_runs_it_alike(stack: Stack, loaded: dict[str, Any]) -> N
     conf |= {"allow_empty": False, "force": True}
     form = {"logical_date": "2020-02-02T02:02:02Z", "conf": conf, "dag_run_id": None, "note": ""}
     before = stack.features()
-    token = stack.token()
-    run = stack.call(RUNS, form, cookie=token)
-    path = f"{RUNS}/{urllib.parse.quote(run['dag_run_id'])}/wait?interval=1"
-    end = stack.call(path, cookie=token)
+    run = stack.call(RUNS, form, cookie=stack.token())
+    end = stack.wait_for_run(run["dag_run_id"])
     result = end["results"]["load"]
     assert (end["state"], result["status"], result["engine"]) == ("success", "loaded", "duckdb")
     assert result["unchanged"] == loaded["users"]

@@ -1,30 +1,24 @@
 """What Airflow may do to a run's tasks at any time: clear them, or lose their process."""
 
 import json
-import time
-import urllib.parse
 from typing import Any
 
 import psutil
 import pytest
 
-from e2e.local_stack import SAMPLE, Stack
+from e2e.local_stack import DAG, SAMPLE, Stack
 
 pytestmark = pytest.mark.xdist_group("stack")
-
-DAG = "/api/v2/dags/experiment_features"
 
 
 def clear(stack: Stack, run_id: str, task: str) -> dict[str, Any]:
     """Clears a task with all behind it, waits for the run, and returns its result."""
     body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task], "only_failed": False}
-    token = stack.token()
     cleared = stack.call(
-        f"{DAG}/clearTaskInstances", body | {"include_downstream": True}, cookie=token
+        f"{DAG}/clearTaskInstances", body | {"include_downstream": True}, cookie=stack.token()
     )
     assert {one["task_id"] for one in cleared["task_instances"]} >= {task, "load"}
-    path = f"{DAG}/dagRuns/{urllib.parse.quote(run_id)}/wait?interval=1&result=load"
-    end = stack.call(path, cookie=token)
+    end = stack.wait_for_run(run_id)
     assert end["state"] == "success"
     result: dict[str, Any] = end["results"]["load"]
     return result
@@ -71,16 +65,8 @@ def test_a_task_that_is_killed_is_tried_again(stack: Stack) -> None:
 
 def find_loading_task(stack: Stack) -> psutil.Process:
     """The process of the task `load` that waits for the load lock."""
-    waiting = "select from pg_stat_activity where wait_event = 'advisory'"
     running = "select id::text from task_instance where task_id = 'load' and state = 'running'"
-    deadline = time.monotonic() + 120
-    with (
-        stack.connect("postgres", "postgres") as server,
-        stack.connect("airflow", "airflow") as airflow,
-    ):
-        while not server.execute(waiting).rowcount:
-            assert time.monotonic() < deadline, "no load waits for the lock after 120 s"
-            time.sleep(0.1)
-        (task,) = airflow.execute(running).fetchall()
+    stack.wait_for_waiting_load()
+    (task,) = stack.ask_airflow(running)
     title = f"airflow worker -- {task['id']}"  # its supervisor's holds the executor's name, too
     return next(p for p in stack.processes() if " ".join(p.cmdline()).strip() == title)

@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from drops import COLUMNS
 from e2e.local_stack import ROOT
 from experiment_features import arrow
+from integration.running import make_drop
 
 PROBE = """
 import sys
@@ -26,11 +26,9 @@ print(status, "pandas" in sys.modules)
 
 def test_a_run_on_duckdb_does_without_pandas(tmp_path: Path) -> None:
     """From the files, of which no row is quoted, to what is copied into PostgreSQL."""
-    for table, columns in COLUMNS.items():
-        row = ",".join("2024-01-01" if column == "signup_date" else "1" for column in columns)
-        (tmp_path / f"{table}.csv").write_text(f"{','.join(columns)}\n{row}\n")
+    drop = make_drop({1: "Ann"}, [(1, "1;2", "1.5")]).write(tmp_path / "drop")
     done = subprocess.run(
-        [sys.executable, "-c", PROBE, "run", tmp_path],
+        [sys.executable, "-c", PROBE, "run", drop],
         env={
             "PYTHONPATH": str(ROOT / "include"),
             "EXPERIMENT_FEATURES_WORKSPACES": str(tmp_path / "workspaces"),
