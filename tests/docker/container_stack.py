@@ -10,14 +10,16 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from psycopg import sql
 
-from e2e.local_stack import FEATURES, ROOT, RUNS, free_port
+from e2e.local_stack import FEATURES, ROOT, RUNS
+from receivers import free_port
 
 SERVICES = ("postgres", "api-server", "scheduler", "dag-processor", "triggerer")
 ONE_SHOTS = ("init-postgres", "init")
@@ -173,6 +175,33 @@ class ContainerStack:
         """Wait until a task is in this state."""
         query = "select from task_instance where state = {state}"
         wait_until(f"a task is {state}", lambda: self.query(query, "airflow", state=state))
+
+    @contextmanager
+    def load_lock(self) -> Iterator[None]:
+        """Hold the lock that lets one load at a time go on."""
+        psql = ("psql", "--no-psqlrc", "-qtA", "-U", "postgres", "-d", "experiment_features")
+        session = subprocess.Popen(
+            ["docker", "compose", "exec", "-T", "postgres", *psql],
+            env=self.environment,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert session.stdin
+        assert session.stdout
+        session.stdin.write("select pg_advisory_lock(hashtext('experiment_features.load'));\n")
+        session.stdin.flush()
+        assert session.stdout.readline() == "\n"  # what a void answer looks like
+        try:
+            yield
+        finally:
+            session.communicate(timeout=60)  # the end of its input ends the session
+
+    def wait_for_waiting_load(self) -> None:
+        """Wait until a load waits for the lock that another one holds."""
+        waiting = "select from pg_stat_activity where wait_event = 'advisory'"
+        wait_until("a load waits", lambda: self.query(waiting))
 
     def token(self, user: str, password: str | None = None) -> str:
         """Log in; the accounts of the stack have their passwords in the secrets."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from docker.container_stack import RUNS, ContainerStack
+from docker.container_stack import ContainerStack
+from e2e.local_stack import RUNS
 
 pytestmark = [
     pytest.mark.xdist_group("docker"),

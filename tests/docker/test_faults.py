@@ -2,10 +2,12 @@
 
 import json
 import subprocess
+from typing import Any
 
 import pytest
 
-from docker.container_stack import ROOT, ContainerStack, docker, wait_until
+from docker.container_stack import ContainerStack, docker, wait_until
+from e2e.local_stack import ROOT
 
 pytestmark = [
     pytest.mark.xdist_group("docker"),
@@ -14,12 +16,13 @@ pytestmark = [
 ]
 
 
-def finish(trigger: subprocess.Popen[str]) -> str:
-    """Wait for a run, which must succeed; return its status."""
+def finish(trigger: subprocess.Popen[str]) -> dict[str, Any]:
+    """Wait for a run, which must load; return its result."""
     output, log = trigger.communicate(timeout=600)
     assert trigger.returncode == 0, log
-    status: str = json.loads(output.splitlines()[-1])["status"]
-    return status
+    result: dict[str, Any] = json.loads(output.splitlines()[-1])
+    assert result["status"] == "loaded"
+    return result
 
 
 @pytest.mark.parametrize("service", ["scheduler", "api-server", "postgres"])
@@ -29,21 +32,23 @@ def test_service_that_dies_during_a_run(stack: ContainerStack, service: str) -> 
     trigger = stack.start_trigger("--conf", '{"force": true}')
     stack.wait_for_task("running")
     stack.crash(service)
-    assert finish(trigger) == "loaded"
+    finish(trigger)
     stack.wait_for_restart(service, restarts)
     assert stack.features() == before
 
 
 def test_process_of_a_task_that_dies(stack: ContainerStack) -> None:
-    """The task is tried again."""
+    """In the midst of the load: the task is tried again."""
     before = stack.features()
-    trigger = stack.start_trigger("--conf", '{"force": true}')
-    stack.wait_for_task("running")
-    stack.kill_task()
-    assert finish(trigger) == "loaded"
+    with stack.load_lock():
+        trigger = stack.start_trigger("--conf", '{"force": true}')
+        stack.wait_for_waiting_load()
+        stack.kill_task()
+    run_id = finish(trigger)["run_id"]
     assert stack.features() == before
-    tries = stack.query("select max(try_number) as most from task_instance", "airflow")
-    assert tries[0]["most"] > 1
+    query = "select task_id, try_number from task_instance where run_id = {run_id}"
+    tries = stack.query(query, "airflow", run_id=run_id)
+    assert {one["task_id"] for one in tries if one["try_number"] > 1} == {"load"}
 
 
 def test_disk_that_is_full_for_a_while(stack: ContainerStack) -> None:
@@ -62,7 +67,7 @@ def test_disk_that_is_full_for_a_while(stack: ContainerStack) -> None:
         log = "grep -rhoE 'No space left on device' /opt/airflow/logs | head -n 1"
         assert stack.compose("exec", "-T", "scheduler", "bash", "-c", log)
         stack.compose("exec", "-T", "scheduler", "rm", "/opt/airflow/workspaces/filler")
-        assert finish(trigger) == "loaded"
+        finish(trigger)
         assert stack.features() == before
     finally:
         stack.compose(*up)

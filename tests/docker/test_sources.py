@@ -7,7 +7,8 @@ import pytest
 
 import oracle
 from comparison import assert_features
-from docker.container_stack import RUNS, SAMPLE, ContainerStack
+from docker.container_stack import ContainerStack
+from e2e.local_stack import RUNS, SAMPLE
 
 pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(1200)]
 

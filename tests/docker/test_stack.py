@@ -11,13 +11,13 @@ import oracle
 from comparison import assert_features
 from docker.container_stack import (
     ONE_SHOTS,
-    SAMPLE,
     SERVICES,
     ContainerStack,
     FirstRun,
     docker,
     wait_until,
 )
+from e2e.local_stack import SAMPLE
 from readme import commands, objects
 
 pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(1200)]

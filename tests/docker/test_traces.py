@@ -9,7 +9,8 @@ from typing import IO, Any, cast
 
 import pytest
 
-from docker.container_stack import ONE_SHOTS, ROOT, SERVICES, ContainerStack, docker
+from docker.container_stack import ONE_SHOTS, SERVICES, ContainerStack, docker
+from e2e.local_stack import ROOT
 
 pytestmark = [
     pytest.mark.xdist_group("docker"),

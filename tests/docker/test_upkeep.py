@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from docker.container_stack import RUNS, ContainerStack
-from e2e.local_stack import ROOT
+from docker.container_stack import ContainerStack
+from e2e.local_stack import ROOT, RUNS
 
 pytestmark = [
     pytest.mark.xdist_group("docker"),
