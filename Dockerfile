@@ -9,7 +9,6 @@ LABEL org.opencontainers.image.title="experiment-features" \
 ENV AIRFLOW_CONFIG=/opt/airflow/deploy/airflow/airflow.cfg \
     CONNECTION_CHECK_MAX_COUNT=0 \
     EXPERIMENT_FEATURES_WORKSPACES=/opt/airflow/workspaces \
-    NUMBA_CACHE_DIR=/tmp/numba \
     PGHOST=postgres \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONPATH=/opt/airflow/include

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import measure
-from benchmarks.engines import measure_engines, measure_typing
+from benchmarks.engines import measure_engines
 from benchmarks.latency import measure_latency
 from benchmarks.load import measure_load
 from benchmarks.postgres import running_server
@@ -18,7 +18,6 @@ SIZES = {
     "checks": [10_000_000],
     "load": [1_000_000],
     "engines": [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000],
-    "typing": [100_000, 300_000, 1_000_000, 3_000_000],
     "latency": [],
 }
 """What can be measured, and for how many experiments; the load, for how many users."""
@@ -50,8 +49,6 @@ def measure_one(name: str, folder: Path, options: argparse.Namespace) -> None:
         rows, more = measure_latency(folder, options.port, rounds * LATENCY_TURNS)
     elif name == "engines":
         rows = measure_engines(folder, sizes, rounds)
-    elif name == "typing":
-        rows = measure_typing(folder, sizes, rounds)
     elif name == "checks":
         rows = measure_checks(folder, max(sizes), rounds)
     else:

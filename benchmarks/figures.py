@@ -49,7 +49,7 @@ class Result:
 def read_results(folder: Path = RESULTS) -> dict[str, Result]:
     """All results by name; a measurement that was not made has no rows."""
     results = {}
-    for name in ("runs", "checks", "load", "engines", "typing", "latency"):
+    for name in ("runs", "checks", "load", "engines", "latency"):
         path = folder / f"{name}.json"
         facts = json.loads(path.read_text()) if path.exists() else {"measured": {}, "rows": []}
         results[name] = Result(facts.pop("measured"), facts.pop("rows"), facts)

@@ -98,7 +98,7 @@ def save(path: Path, rows: list[Facts], **more: Any) -> None:
 
 def circumstances() -> Facts:
     """Date, commit, machine and versions."""
-    versions = {name: version(name) for name in ("apache-airflow", "duckdb", "pandas", "numba")}
+    versions = {name: version(name) for name in ("apache-airflow", "duckdb", "pandas", "numpy")}
     dirty = bool(_git("status", "--porcelain", "--", "include", "dags", "scripts"))
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",

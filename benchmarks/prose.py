@@ -59,13 +59,6 @@ run on an engine, and of the whole program without a load:
 ![Seconds of validate and transform](images/performance-engines.svg)
 """
 
-TYPING = """
-## Typed by SQL or by compiled code
-
-Compiled code (Numba) types the plain lines of experiments from {mebibytes} MiB on. Seconds of a
-whole process that only extracts; what was compiled once is in Numba's cache:
-"""
-
 MEMORY = """
 Memory of the idle stack after these runs, in MiB of proportional set size:
 """

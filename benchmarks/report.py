@@ -21,7 +21,6 @@ from benchmarks.figures import (
 from benchmarks.measure import COMPARED_PYTHON, ROOT
 from benchmarks.runs import ONCE
 from experiment_features.engines import LARGE_DROP_ROWS
-from experiment_features.extract import LARGE_TABLE_BYTES
 
 PAGE = ROOT / "docs" / "performance.md"
 STAGES = ("extract", "validate", "transform", "load")
@@ -37,7 +36,7 @@ def page() -> str | None:
     sections = {
         "runs": lambda: _runs(results["runs"]),
         "load": lambda: _load(results["load"]),
-        "engines": lambda: _engines(results["engines"], results["typing"]),
+        "engines": lambda: _engines(results["engines"]),
         "latency": lambda: _latency(results["latency"]),
     }
     return "{}\n".format(
@@ -112,7 +111,7 @@ def _by_copy(load: Result, side: str, users: int) -> str:
     return f"{_number(load.ratio(side, 'bare COPY', load_seconds_of, users=users))} x"
 
 
-def _engines(engines: Result, typing: Result) -> str:
+def _engines(engines: Result) -> str:
     rows: list[list[Cell]] = []
     for size in engines.values("experiments"):
         for side in ("pandas", "duckdb"):
@@ -120,19 +119,8 @@ def _engines(engines: Result, typing: Result) -> str:
             peak = engines.median("peak_mib", side, experiments=size)
             whole = engines.median("seconds", side, experiments=size)
             rows.append([size, side, *of, whole, peak])
-    typed: list[list[Cell]] = []
-    for size in typing.values("experiments"):
-        megabytes = typing.of("sql", experiments=size)[0]["file_bytes"] / 2**20
-        seconds = [typing.median("seconds", side, experiments=size) for side in ("sql", "compiled")]
-        ratio = typing.ratio("compiled", "sql", seconds_of, experiments=size)
-        typed.append([size, megabytes, *seconds, ratio])
     header = ["experiments", "engine", "validate", "transform", "whole dry run", "peak, MiB"]
-    return _joined(
-        prose.ENGINES.format(rows=LARGE_DROP_ROWS),
-        _table(header, rows),
-        prose.TYPING.format(mebibytes=LARGE_TABLE_BYTES // 2**20),
-        _table(["experiments", "MiB", "SQL", "compiled", "compiled by SQL"], typed),
-    )
+    return _joined(prose.ENGINES.format(rows=LARGE_DROP_ROWS), _table(header, rows))
 
 
 def _latency(latency: Result) -> str:

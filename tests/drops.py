@@ -363,6 +363,15 @@ def one_fault(table: str, rule: str, value: str) -> Drop:
     return Drop(tuple(Part(name, "", tuple(rows[name])) for name in TABLES))
 
 
+def every_fault() -> Drop:
+    """Return a drop in which every row of EVERY_FAULT stands behind some clean ones."""
+    rows = {name: [Row(cells) for cells in clean] for name, clean in CLEAN.items()}
+    for number, (table, rule, value) in enumerate(EVERY_FAULT, start=1000):
+        new = Row((str(number), *CLEAN[table][0][1:]))
+        rows[table].append(_break(new, table, rule, value, dict.fromkeys(TABLES, 0)))
+    return Drop(tuple(Part(name, "", tuple(rows[name])) for name in TABLES))
+
+
 def _break(row: Row, table: str, rule: str, value: str, bases: dict[str, int]) -> Row:
     """Return the row with a fault; the ids of a table are its base plus 1, 2, ..."""
     if rule in BAD_SHAPES:

@@ -4,6 +4,8 @@ pa.array and pa.scalar import pandas, to see whether what they are given is its.
 of a second, which a run on DuckDB can do without.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -12,12 +14,24 @@ TEXT = pa.large_string()
 """A batch may hold more than 2 GiB of text."""
 
 
-def array(values: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> pa.Array:
-    """The values as an array."""
-    if values.dtype == np.bool_:
-        bits = np.packbits(values, bitorder="little")
-        return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(bits)])
-    return pa.Array.from_buffers(pa.int64(), len(values), [None, pa.py_buffer(values)])
+_TYPES = {
+    np.dtype(np.bool_): pa.bool_(),
+    np.dtype(np.int32): pa.int32(),
+    np.dtype(np.int64): pa.int64(),
+    np.dtype(np.float64): pa.float64(),
+}
+
+
+def array(values: npt.NDArray[Any], is_null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """The values as an array: booleans, int32, int64 or float64; NULL where ``is_null``."""
+    is_flags = values.dtype == np.bool_
+    content = _bits(values) if is_flags else pa.py_buffer(np.ascontiguousarray(values))
+    is_valid = None if is_null is None else _bits(~is_null)
+    return pa.Array.from_buffers(_TYPES[values.dtype], len(values), [is_valid, content])
+
+
+def _bits(flags: npt.NDArray[np.bool_]) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(flags, bitorder="little"))
 
 
 def text(value: str) -> pa.Scalar:

@@ -8,10 +8,12 @@ Both Parquet files are read as one; a column that ``0001_plain.parquet`` lacks i
 """
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from importlib.resources import files
 from io import BufferedReader
 from pathlib import Path
@@ -20,9 +22,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiment_features.contract import USER_EXPERIMENTS, Table
+from experiment_features import arrow
+from experiment_features.contract import Kind, Table
 from experiment_features.duck import open_duckdb
 from experiment_features.errors import DropRefused, PipelineError, WorkspaceUnavailable
+from experiment_features.numerals import TYPED_HERE, type_lines
 from experiment_features.reader import ROWS, FileReader, PlainLines
 from experiment_features.workspace import Facts
 
@@ -36,6 +40,12 @@ Rows = Iterator[pa.RecordBatch]
 
 Halves = tuple[pa.RecordBatch | None, pa.RecordBatch]
 """Typed rows, if any, and rows of reader.ROWS."""
+
+_TYPING_THREADS = min(4, os.cpu_count() or 1)
+"""One thread reads and one writes beside them, so that more would only wait."""
+
+_SQL_BYTES = 4 * 2**20
+"""Of rows that SQL must type, so many are kept until they are: few at a time take longer."""
 
 _BATCHES_BEHIND = 2
 """So many may wait to be written; memory does not grow with the file."""
@@ -60,8 +70,6 @@ def convert_file(
     number: int,
     folder: Path,
     progress: Progress,
-    *,
-    is_large: bool,
 ) -> Facts:
     """Types one file.
 
@@ -75,7 +83,6 @@ def convert_file(
             contract's columns, each with its ``_text`` where the value does not give the cell's
             spelling back.
         progress: told of the rows as they are read.
-        is_large: whether there is so much to read that compiling numerals.py pays.
 
     Returns:
         The file's table, name, bytes, sha256 and rows.
@@ -91,7 +98,7 @@ def convert_file(
         ignored = [name for name in reader.columns if name not in table.column_names]
         if ignored:
             log.warning("%s: ignored the extra columns %s", path.name, ", ".join(ignored))
-        others = _remembered(_typed_in_sql(reader, table, is_large, plain, progress), errors)
+        others = _remembered(_typed_in_sql(reader, table, plain, progress), errors)
         database.register("rows", pa.RecordBatchReader.from_batches(ROWS, others))
         query = (_SQL / f"extract_{table.name}.sql").read_text()
         columns = {name: reader.columns.index(name) + 1 for name in table.column_names}
@@ -113,37 +120,56 @@ def convert_file(
 
 
 def _typed_in_sql(
-    reader: FileReader, table: Table, is_large: bool, plain: "_PlainFile", progress: Progress
+    reader: FileReader, table: Table, plain: "_PlainFile", progress: Progress
 ) -> Rows:
     """Yields the rows that SQL must type; the others go to ``plain``."""
-    for typed, others in _halves(reader, table, is_large):
-        if typed:
-            progress(reader.name, typed.num_rows)
-            plain.write(typed)
-        if others.num_rows:
-            progress(reader.name, others.num_rows)
-            yield others
+    kept: list[pa.RecordBatch] = []
+    with ThreadPoolExecutor(_TYPING_THREADS) as threads:
+        for typed, others in _in_order(threads, _halves(reader, table)):
+            progress(reader.name, (typed.num_rows if typed else 0) + others.num_rows)
+            if typed:
+                plain.write(typed)
+            kept.append(others)
+            if sum(batch.nbytes for batch in kept) >= _SQL_BYTES:
+                yield pa.concat_batches(kept)
+                kept.clear()
+    if kept:
+        yield pa.concat_batches(kept)
 
 
-def _halves(reader: FileReader, table: Table, is_large: bool) -> Iterator[Halves]:
-    """Each block as the rows that numerals.py types and those that SQL must type."""
-    if not is_large or table is not USER_EXPERIMENTS:
-        for block in reader.blocks():
-            yield None, block.rows() if isinstance(block, PlainLines) else block
-        return
-
-    from experiment_features.numerals import type_lines  # compiles: not for small files
-
+def _halves(reader: FileReader, table: Table) -> Iterator[Callable[[], Halves]]:
+    """Each block, to be taken as the rows that numerals.py types and those that SQL must type."""
     kinds = {column.name: column.kind for column in table.columns}
     by_cell = [kinds.get(name) for name in reader.columns]
     names = ["position", *(name for name in reader.columns if name in kinds)]
+    can_type = TYPED_HERE.issuperset(kinds.values())
     for block in reader.blocks():
-        if isinstance(block, PlainLines):
-            is_typed, values = type_lines(block.text, block.ends, reader.delimiter, by_cell)
-            typed = pa.record_batch([pa.array(block.positions[is_typed]), *values], names)
-            yield typed, block.rows(~is_typed)
-        else:
-            yield None, block
+        yield partial(_split, block, reader.delimiter, by_cell if can_type else [], names)
+
+
+def _split(
+    block: PlainLines | pa.RecordBatch, delimiter: str, kinds: list[Kind | None], names: list[str]
+) -> Halves:
+    if not isinstance(block, PlainLines):
+        return None, block
+    if not kinds:
+        return None, block.rows()
+    is_typed, values = type_lines(block.text, delimiter, kinds)
+    typed = pa.record_batch([arrow.array(block.positions[is_typed]), *values], names)
+    return typed, block.rows(~is_typed)
+
+
+def _in_order(
+    threads: ThreadPoolExecutor, calls: Iterator[Callable[[], Halves]]
+) -> Iterator[Halves]:
+    """What the calls return; some of them run ahead in the threads."""
+    running: deque[Future[Halves]] = deque()
+    for call in calls:
+        running.append(threads.submit(call))
+        if len(running) > _TYPING_THREADS:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
 
 
 class _PlainFile:

@@ -20,9 +20,6 @@ from experiment_features.workspace import Facts, Workspace
 
 log = logging.getLogger(__name__)
 
-LARGE_TABLE_BYTES = 64 * 2**20
-"""From here on compiling numerals.py takes less time than it saves."""
-
 LOG_SECONDS = 10.0
 """So often a log hears how far a long file is read."""
 
@@ -158,10 +155,7 @@ def _extract_files(
     with open_converter() as database:
         for table, paths in parts.items():
             folder = workspace.fresh_folder(workspace.rows(table.name))
-            is_large = sum(map(_size, paths)) >= LARGE_TABLE_BYTES
             for number, path in enumerate(paths, start=1):
-                facts = convert_file(
-                    database, table, path, number, folder, progress, is_large=is_large
-                )
+                facts = convert_file(database, table, path, number, folder, progress)
                 log.info("read %s: %s rows of %s", path.name, f"{facts['rows']:,}", table.name)
                 yield facts

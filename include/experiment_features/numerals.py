@@ -1,199 +1,198 @@
 """Types lines of which every cell is spelled as its value prints: ``17,4,12;907,39.39``.
 
-Nearly all lines of an experiments file are such, and they are most of the work of reading a large
-drop, so compiled code (Numba) types them, without a string for any cell. All other lines, and the
-other tables, are typed in ``sql/``, to the same values: which lines are typed here is only a matter
-of speed. Compiling takes a second or two, so convert.py asks for it with large files only.
+Nearly all lines of an experiments file are such, and they are most of the work of reading a drop,
+so they are typed a block at a time by NumPy, without a string for any cell. All other lines, and
+the other tables, are typed in ``sql/``, to the same values: which lines are typed here is only a
+matter of speed.
+
+A *token* is a run of digits, maybe empty, with the character behind it, its *sign*: ``17,`` ``4,``
+``12;`` ``907,`` ``39.`` and ``39`` with the line's end. Eight digits are read as one 64-bit word,
+whose bytes are added up in pairs, then in fours, then all.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar, cast
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
+from experiment_features import arrow
 from experiment_features.contract import Kind
 from experiment_features.dialect import Flags, Offsets
 
-Function = TypeVar("Function", bound=Callable[..., object])
-
-_INTEGER, _INTEGERS, _NUMBER, _UNASKED = range(4)
-_CODES = {Kind.INTEGER: _INTEGER, Kind.INTEGERS: _INTEGERS, Kind.NUMBER: _NUMBER, None: _UNASKED}
+Words = npt.NDArray[np.uint64]
 
 _MAX_DIGITS = 18  # any such number is a bigint
 _MAX_WHOLE_DIGITS = 11
 _MAX_DECIMALS = 3  # doubles of so few digits print as they were written
+_SHORT_LIST = 4  # the items of longer ones are sorted to find those that are there twice
 
-_MAX_ITEMS = 64  # of a list; each is compared with all others
+_ZERO, _POINT, _SEMICOLON, _NEWLINE = b"0.;\n"
+_WORD = 8
 
-_ZERO, _POINT, _SEMICOLON = b"0.;"
+_U = np.uint64
+_ZEROS = _U(0x3030303030303030)
+_PAIRS = _U(0x000000FF000000FF)
+_LAST_BYTES = np.array([~((1 << 8 * (_WORD - n)) - 1) & (2**64 - 1) for n in range(9)], np.uint64)
+"""By how many of its digits belong to a number: the bytes of a word that do, which are its last."""
 
 
-def _compiled(function: Function) -> Function:
-    """Compiles the function when it is first called, unless it is in Numba's cache.
+@dataclass(frozen=True)
+class _Tokens:
+    """The tokens of some lines, in order."""
 
-    The cache is beside this file, or in the user's folder for caches, or in NUMBA_CACHE_DIR; where
-    none of them can be written, there is none.
-    """
-    try:
-        return cast("Function", njit(nogil=True, cache=True)(function))
-    except RuntimeError:  # "no locator available"
-        return cast("Function", njit(nogil=True)(function))
+    signs: npt.NDArray[np.uint8]
+    lengths: Offsets
+    values: Offsets
+    is_plain: Flags
+    """Whether the digits are a number as it prints: some, not too many, and no zero in front."""
 
 
 def type_lines(
-    text: bytes, ends: Offsets, delimiter: str, kinds: Sequence[Kind | None]
+    text: bytes, delimiter: str, kinds: Sequence[Kind | None]
 ) -> tuple[Flags, list[pa.Array]]:
     """Types the lines that can be typed here.
 
     Args:
         text: lines without quotes and padding that end in LF.
-        ends: the offsets behind their ends.
         delimiter: the character between two cells.
-        kinds: what each cell of a line holds: INTEGER, NUMBER, INTEGERS (at most once), or None
-            where nobody asks.
+        kinds: what each cell of a line holds: INTEGER, NUMBER, INTEGERS, or None where nobody asks.
 
     Returns:
         Which of the lines were typed; and for every kind that is not None the values of these.
     """
-    shape = (len(kinds), len(ends))
-    is_typed = np.zeros(len(ends), np.bool_)
-    integers = np.empty(shape, np.int64)  # of cell and typed line
-    numbers = np.empty(shape, np.float64)
-    is_empty = np.empty(shape, np.bool_)
-    items = np.empty(len(text) // 2 + 1, np.int64)  # of the lists, one list after the other
-    offsets = np.zeros(len(ends) + 1, np.int32)  # where each list begins in them
-    rows = _type(
-        np.frombuffer(text, np.uint8),
-        ends,
-        ord(delimiter),
-        np.array([_CODES[kind] for kind in kinds]),
-        is_typed,
-        integers,
-        numbers,
-        is_empty,
-        items,
-        offsets,
-    )
-    arrays: list[pa.Array] = []
+    tokens = _read_tokens(text)
+    is_line_end = tokens.signs == _NEWLINE
+    cell_ends = np.flatnonzero(is_line_end | (tokens.signs == ord(delimiter)))
+    line_ends = np.flatnonzero(is_line_end[cell_ends])
+    is_typed = np.diff(line_ends, prepend=-1) == len(kinds)
+    cell_starts = np.concatenate(([0], cell_ends[:-1] + 1))
+    first_cells = line_ends[is_typed] - (len(kinds) - 1)
+    columns: list[_Column | _ListColumn] = []
     for cell, kind in enumerate(kinds):
-        if kind is Kind.INTEGER:
-            arrays.append(pa.array(integers[cell, :rows]))
-        elif kind is Kind.NUMBER:
-            arrays.append(pa.array(numbers[cell, :rows], mask=is_empty[cell, :rows]))
-        elif kind is Kind.INTEGERS:
-            arrays.append(pa.ListArray.from_arrays(offsets[: rows + 1], items[: offsets[rows]]))
-    return is_typed, arrays
+        if kind is not None:
+            cells = first_cells + cell
+            columns.append(_READERS[kind](tokens, cell_starts[cells], cell_ends[cells]))
+    is_good = np.logical_and.reduce([column.is_good for column in columns])
+    is_typed[is_typed] = is_good
+    return is_typed, [column.array(is_good) for column in columns]
 
 
-@_compiled
-def _type(
-    text: npt.NDArray[np.uint8],
-    ends: Offsets,
-    delimiter: int,
-    codes: Offsets,
-    is_typed: Flags,
-    integers: Offsets,
-    numbers: npt.NDArray[np.float64],
-    is_empty: Flags,
-    items: Offsets,
-    offsets: npt.NDArray[np.int32],
-) -> int:
-    """Fills the arrays from ``is_typed`` on; returns how many lines were typed."""
-    width = len(codes)
-    row = 0
-    line_start = 0
-    for line in range(len(ends)):
-        line_end = ends[line] - 1
-        start = line_start
-        line_start = ends[line]
-        offset = offsets[row]
-        is_good = True
-        for cell in range(width):
-            end = start
-            while end < line_end and text[end] != delimiter:
-                end += 1
-            if codes[cell] == _INTEGER:
-                value = _whole_number(text, start, end, _MAX_DIGITS)
-                integers[cell, row] = value
-                is_good = value >= 0
-            elif codes[cell] == _NUMBER:
-                number = _number(text, start, end)
-                numbers[cell, row] = number
-                is_empty[cell, row] = start == end
-                is_good = start == end or number >= 0
-            elif codes[cell] == _INTEGERS:
-                offset = _read_items(text, start, end, items, offsets[row])
-                is_good = offset >= 0
-            is_good = is_good and (end == line_end) == (cell == width - 1)
-            if not is_good:
-                break
-            start = end + 1
-        if is_good:
-            is_typed[line] = True
-            row += 1
-            offsets[row] = offset
-    return row
+def _read_tokens(text: bytes) -> _Tokens:
+    # Zeros in front, so that there are words before the first digits, too.
+    padded = np.frombuffer(b"0" * (3 * _WORD) + text, np.uint8)
+    characters = padded[3 * _WORD :]
+    ends = np.flatnonzero(characters - np.uint8(_ZERO) > 9)  # below zero they wrap around
+    lengths = np.diff(ends, prepend=-1) - 1
+    words: Words = np.ndarray(len(padded) - _WORD + 1, "<u8", padded, strides=(1,))
+    values = _number(words[ends + 2 * _WORD], lengths)
+    long = np.flatnonzero(lengths > _WORD)
+    for before in (1, 2):
+        digits = lengths[long] - before * _WORD
+        more = _number(words[ends[long] + (2 - before) * _WORD], digits)
+        values[long] += more * 10 ** (before * _WORD)  # may wrap, where there are too many digits
+        long = long[digits > _WORD]
+    has_zero_in_front = characters[ends - lengths] == _ZERO
+    is_plain = (lengths > 0) & (lengths <= _MAX_DIGITS) & ~(has_zero_in_front & (lengths > 1))
+    return _Tokens(characters[ends], lengths, values, is_plain)
 
 
-@_compiled
-def _whole_number(text: npt.NDArray[np.uint8], start: int, end: int, max_digits: int) -> int:
-    """The number from start to end; -1 unless it is digits only, without zeros in front."""
-    if start == end or end - start > max_digits or (text[start] == _ZERO and end - start > 1):
-        return -1
-    value = 0
-    for position in range(start, end):
-        digit = int(text[position]) - _ZERO
-        if digit < 0 or digit > 9:
-            return -1
-        value = value * 10 + digit
-    return value
+def _number(words: Words, digits: Offsets) -> Offsets:
+    """The number that the last so many digits of each word are, at most eight."""
+    word = (words ^ _ZEROS) & _LAST_BYTES[np.minimum(digits, _WORD)]
+    # Of every two bytes one number, then of four of these, in the upper half of the word.
+    word = word * _U(10) + (word >> _U(8))
+    odd = (word & _PAIRS) * _U(100 + (1_000_000 << 32))
+    even = ((word >> _U(16)) & _PAIRS) * _U(1 + (10_000 << 32))
+    return ((odd + even) >> _U(32)).view(np.int64)
 
 
-@_compiled
-def _number(text: npt.NDArray[np.uint8], start: int, end: int) -> float:
-    """The number from start to end; -1 unless it has few digits, and no decimal too many."""
-    whole_end = start
-    while whole_end < end and text[whole_end] != _POINT:
-        whole_end += 1
-    value = _whole_number(text, start, whole_end, _MAX_WHOLE_DIGITS)
-    if value < 0 or whole_end == end:
-        return float(value)
-    if end - whole_end > _MAX_DECIMALS + 1 or text[end - 1] == _ZERO or whole_end + 1 == end:
-        return -1.0
-    scale = 1
-    for position in range(whole_end + 1, end):
-        digit = int(text[position]) - _ZERO
-        if digit < 0 or digit > 9:
-            return -1.0
-        value = value * 10 + digit
-        scale *= 10
-    return value / scale  # of whole numbers below 2^53: the double nearest to what is written
+def _read_integers(tokens: _Tokens, starts: Offsets, ends: Offsets) -> "_Column":
+    """Cells of one token."""
+    is_good = (starts == ends) & tokens.is_plain[ends]
+    return _Column(is_good, tokens.values[ends])
 
 
-@_compiled
-def _read_items(
-    text: npt.NDArray[np.uint8], start: int, end: int, items: Offsets, offset: int
-) -> int:
-    """Puts the items of a list into ``items``; returns the offset behind them.
+def _read_numbers(tokens: _Tokens, starts: Offsets, ends: Offsets) -> "_Column":
+    """Cells of one token, or of two around a point, or empty ones."""
+    whole, decimals = tokens.values[starts], tokens.values[ends]
+    digits = tokens.lengths[ends]
+    is_whole = tokens.is_plain[starts] & (tokens.lengths[starts] <= _MAX_WHOLE_DIGITS)
+    has_decimals = (ends - starts == 1) & (tokens.signs[starts] == _POINT)
+    has_decimals &= (digits > 0) & (digits <= _MAX_DECIMALS) & (decimals % 10 != 0)
+    is_empty = (starts == ends) & (digits == 0)
+    is_good = is_empty | (is_whole & ((starts == ends) | has_decimals))
+    # Quotients of whole numbers below 2^53: the doubles nearest to what is written.
+    scale = 10 ** np.where(has_decimals, digits, 0)
+    return _Column(is_good, (whole * scale + np.where(has_decimals, decimals, 0)) / scale, is_empty)
 
-    -1 unless they are numbers between single semicolons, none of them twice.
-    """
-    first = offset
-    while True:
-        item_end = start
-        while item_end < end and text[item_end] != _SEMICOLON:
-            item_end += 1
-        value = _whole_number(text, start, item_end, _MAX_DIGITS)
-        if value < 0 or offset - first == _MAX_ITEMS:
-            return -1
-        for other in range(first, offset):
-            if items[other] == value:
-                return -1
-        items[offset] = value
-        offset += 1
-        if item_end == end:
-            return offset
-        start = item_end + 1
+
+def _read_lists(tokens: _Tokens, starts: Offsets, ends: Offsets) -> "_ListColumn":
+    """Cells of tokens between single semicolons, none of them twice."""
+    counts = ends - starts + 1
+    offsets = _offsets(counts)
+    items = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+    is_last = np.zeros(len(items), np.bool_)
+    is_last[offsets[1:] - 1] = True
+    is_item = tokens.is_plain[items] & (is_last | (tokens.signs[items] == _SEMICOLON))
+    values = tokens.values[items]
+    lists = np.repeat(np.arange(len(counts)), counts)
+    is_good = np.ones(len(counts), np.bool_)
+    is_good[lists[~is_item]] = False
+    for distance in range(1, _SHORT_LIST):
+        is_again = values[distance:] == values[:-distance]
+        is_again &= lists[distance:] == lists[:-distance]
+        is_good[lists[distance:][is_again]] = False
+    is_long = np.repeat(counts > _SHORT_LIST, counts)
+    if is_long.any():
+        order = np.lexsort((values[is_long], lists[is_long]))
+        values_sorted, lists_sorted = values[is_long][order], lists[is_long][order]
+        is_again = (np.diff(values_sorted) == 0) & (np.diff(lists_sorted) == 0)
+        is_good[lists_sorted[1:][is_again]] = False
+    return _ListColumn(is_good, values, counts)
+
+
+def _offsets(counts: Offsets) -> Offsets:
+    """Where lists of so many items begin, one behind the other, and where the last one ends."""
+    return np.concatenate(([0], np.cumsum(counts)))
+
+
+@dataclass(frozen=True)
+class _Column:
+    """The cells of a column; those that are not good have any value."""
+
+    is_good: Flags
+    values: npt.NDArray[np.int64] | npt.NDArray[np.float64]
+    is_null: Flags | None = None
+
+    def array(self, is_selected: Flags) -> pa.Array:
+        """The values of the selected cells."""
+        is_null = None if self.is_null is None else self.is_null[is_selected]
+        return arrow.array(self.values[is_selected], is_null)
+
+
+@dataclass(frozen=True)
+class _ListColumn:
+    """The cells of a column of lists; those that are not good have any items."""
+
+    is_good: Flags
+    items: Offsets
+    """Of all lists, one behind the other."""
+    counts: Offsets
+
+    def array(self, is_selected: Flags) -> pa.Array:
+        """The lists of the selected cells."""
+        offsets = _offsets(self.counts[is_selected]).astype(np.int32)
+        items = self.items[np.repeat(is_selected, self.counts)]
+        return pa.ListArray.from_arrays(arrow.array(offsets), arrow.array(items))
+
+
+_READERS: dict[Kind, Callable[[_Tokens, Offsets, Offsets], _Column | _ListColumn]] = {
+    Kind.INTEGER: _read_integers,
+    Kind.NUMBER: _read_numbers,
+    Kind.INTEGERS: _read_lists,
+}
+
+TYPED_HERE = frozenset(_READERS)
+"""The kinds that are; a table is typed here when it has no others."""

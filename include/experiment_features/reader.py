@@ -46,7 +46,7 @@ ROWS = pa.schema(
     ]
 )
 
-BLOCK_BYTES = 8 * 2**20
+BLOCK_BYTES = 2**20
 RECORD_BYTES = 64 * 2**20
 """A row may be this long: more is a quote that was never closed, or no table at all."""
 

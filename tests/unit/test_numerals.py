@@ -1,4 +1,4 @@
-"""Lines typed by compiled code: the same values as from SQL, or left to it."""
+"""Lines typed by NumPy: the same values as from SQL, or left to it."""
 
 from itertools import product
 from pathlib import Path
@@ -10,20 +10,20 @@ from experiment_features import convert
 from experiment_features.contract import USER_EXPERIMENTS
 
 IDS = ["1", "0", "007", "-1", "+1", "1.0", "1e3", "", "x", "1_0", "0x10", "9" * 18, str(2**63 - 1),
-       str(2**63), "\u0661", "12345678", "123456789", "1" * 16, "1:"]  # fmt: skip
+       str(2**63), "\u0661", "12345678", "123456789", "1" * 16, "1" * 17, "1:",
+       *(str(10**n + 7) for n in range(1, 19)), "1" * 25, "1" * 40]  # fmt: skip
 LISTS = ["1", "1;2;3", "2;1;2", "1;;2", ";1", "1;", ";", "", "1 ;2", "1;x", "01", "1;0", "1.5;2",
-         ";".join(map(str, range(70))), f"{10**17};{10**17 + 1}", str(2**63), "-1;1"]  # fmt: skip
+         ";".join(map(str, range(70))), "1;2;3;4;1", "5;4;3;2;1", "9;8;7;6;5;4;9;1", "1;2;3;1",
+         "2;2", "7" * 18 + ";" + "7" * 18, f"{10**17};{10**17 + 1}", str(2**63), "-1;1"]  # fmt: skip
 NUMBERS = ["", "0", "0.5", "5.", ".5", "5.0", "12.50", "39.39", "0.001", "0.0001", "1e3", "-1", "inf",
            "nan", "99999999999.999", "999999999999", "00.5", "1.2.3", "1.x", ".", "0.30"]  # fmt: skip
 
 
-def rows_of(path: Path, folder: Path, *, is_large: bool) -> list[dict[str, Any]]:
+def rows_of(path: Path, folder: Path) -> list[dict[str, Any]]:
     """The typed rows of an experiments file."""
     folder.mkdir()
     with convert.open_converter() as database:
-        convert.convert_file(
-            database, USER_EXPERIMENTS, path, 1, folder, lambda *_: None, is_large=is_large
-        )
+        convert.convert_file(database, USER_EXPERIMENTS, path, 1, folder, lambda *_: None)
         rows = database.read_parquet(f"{folder}/*.parquet", union_by_name=True).order("position")
         table: list[dict[str, Any]] = rows.to_arrow_table().to_pylist()
     return [row | {"has_nul": bool(row["has_nul"])} for row in table]
@@ -32,9 +32,9 @@ def rows_of(path: Path, folder: Path, *, is_large: bool) -> list[dict[str, Any]]
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (3, 4, 0, 2, 1)], ids=["usual", "other"])
 def test_lines_are_typed_as_sql_types_them(
-    delimiter: str, order: tuple[int, ...], tmp_path: Path
+    delimiter: str, order: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which lines of a large file are typed by compiled code cannot be seen in its rows."""
+    """Which lines of a file are typed in which way cannot be seen in its rows."""
     names = [*USER_EXPERIMENTS.column_names, "remark"]
     rows = [(i, "4", "2;5", "1.5", "a 0;1.5") for i in IDS]
     rows += [("4", i, items, n, "") for i, items, n in product(IDS[:4], LISTS, NUMBERS)]
@@ -46,8 +46,9 @@ def test_lines_are_typed_as_sql_types_them(
     path = tmp_path / "user_experiments.csv"
     path.write_text("\n".join(lines), encoding="utf-8")
 
-    from_sql = rows_of(path, tmp_path / "sql", is_large=False)
-    assert rows_of(path, tmp_path / "compiled", is_large=True) == from_sql
-    plain = tmp_path / "compiled" / "0001_plain.parquet"
+    rows_of_numpy = rows_of(path, tmp_path / "numpy")
+    monkeypatch.setattr(convert, "TYPED_HERE", frozenset())
+    assert rows_of_numpy == rows_of(path, tmp_path / "sql")
+    plain = tmp_path / "numpy" / "0001_plain.parquet"
     assert plain.exists()
     assert not (tmp_path / "sql" / plain.name).exists()

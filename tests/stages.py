@@ -1,0 +1,57 @@
+"""Runs the stages up to the features, and compares all that they wrote with the oracle."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pyarrow.parquet as pq
+
+import oracle
+from comparison import assert_features
+from experiment_features import convert
+from experiment_features.engines import choose_engine
+from experiment_features.extract import extract
+from experiment_features.transform import transform
+from experiment_features.validate import validate
+from experiment_features.workspace import Workspace
+
+TODAY = date(2026, 11, 22)
+
+
+def run_stages(
+    folder: Path, workspace: Workspace, engine: str, *, in_sql: bool = False, spark: str = ""
+) -> None:
+    """Reads, checks and computes a drop, however faulty; maybe with every line typed in SQL."""
+    with patch.object(convert, "TYPED_HERE", frozenset() if in_sql else convert.TYPED_HERE):
+        facts = extract(folder, workspace, allow_empty=True)
+    experiments = facts["rows"]["user_experiments"]
+    chosen = choose_engine(engine, experiments, workspace.folder / "spill", spark)
+    validate(workspace, chosen, max_rejected_percent=100, today=TODAY)
+    transform(workspace, chosen)
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a Parquet file."""
+    rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return rows
+
+
+def issues_of(workspace: Workspace) -> set[tuple[str, str, int, str]]:
+    """Table, file, line and rule of every issue."""
+    names = ("table_name", "file_name", "line_number", "rule")
+    return {tuple(row[name] for name in names) for row in rows_of(workspace.issues)}
+
+
+def assert_as_expected(folder: Path, workspace: Workspace) -> None:
+    """Asserts that features and issues are the oracle's."""
+    expected = oracle.compute(folder, TODAY)
+    assert issues_of(workspace) == expected.issues
+    assert_features(
+        expected,
+        rows_of(workspace.features("user_features")),
+        rows_of(workspace.features("compound_features")),
+    )
+    assert workspace.facts("extract")["rows"] == expected.rows
+    average = workspace.facts("transform")["average_experiments_per_user"]
+    assert average == expected.average_experiments_per_user
