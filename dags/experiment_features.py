@@ -42,8 +42,9 @@ PARAMETERS = {
         description="With more faulty rows in any table, nothing is loaded."),
     "allow_empty": Param(False, type="boolean", title="Allow empty tables", section="Quality",
         description="Take a table without rows; without users, all features go."),
-    "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb"], title="Engine",
-        description="auto takes pandas for small drops and DuckDB for large ones.", section="Run"),
+    "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb", "spark"],
+        title="Engine", section="Run",
+        description="auto takes pandas for small drops, DuckDB for large ones; spark a cluster."),
     "force": Param(False, type="boolean", title="Load an unchanged drop", section="Run",
         description="Load even if files and parameters equal the last load's."),
 }  # fmt: skip

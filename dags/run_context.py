@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk import Connection as AirflowConnection
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -22,6 +24,7 @@ from experiment_features.runs import Run, find_last_success
 from experiment_features.workspace import Facts, Workspace
 
 CONNECTION_ID = "features_db"
+SPARK_CONNECTION_ID = "features_spark"
 
 TRIGGERS = {
     "scheduled": "scheduled",
@@ -84,6 +87,8 @@ def pipeline_of_run(workspace: str | None = None) -> Pipeline:
     context = get_current_context()
     dag_run, parameters = context["dag_run"], context["params"]
     settings = Settings.from_environment()
+    if parameters["engine"] == "spark":
+        settings = replace(settings, spark_master=_spark_master(settings.spark_master))
     trigger = TRIGGERS.get(str(dag_run.run_type.value), "manual")
     run = Run(
         run_id=dag_run.run_id,
@@ -122,3 +127,25 @@ def _connect() -> Iterator[Connection]:
         ) from None
     with closing(connection):
         yield connection
+
+
+def _spark_master(default: str) -> str:
+    """Where Spark is, by the Airflow connection ``features_spark``, if there is one.
+
+    As a URI: ``spark://host:7077``, or ``sc://host:15002`` for Spark Connect. As Airflow's provider
+    for Spark has it, the host may hold the whole master: ``local[*]``, ``yarn``, ``spark://host``.
+    """
+    try:
+        connection = AirflowConnection.get(SPARK_CONNECTION_ID)
+    except AirflowNotFoundException:
+        return default
+    host = connection.host or ""
+    schemes = {"spark": "spark", "sc": "sc", "spark_connect": "sc"}
+    if not host or connection.conn_type not in schemes:
+        raise ConfigurationError(
+            f"the Airflow connection {SPARK_CONNECTION_ID} names no Spark: expected the type spark "
+            "or sc (Spark Connect), and a host"
+        )
+    if "://" not in host and not host.startswith(("local", "yarn")):
+        host = f"{schemes[connection.conn_type]}://{host}"
+    return f"{host}:{connection.port}" if connection.port else host

@@ -1,10 +1,17 @@
 #!/usr/bin/env bash
 # Makes .venv with exactly the locked requirements. Does nothing when they are there already.
-# usage: scripts/setup.sh      (PYTHON=/path/to/python3 chooses the interpreter)
+# usage: scripts/setup.sh [--spark]      (PYTHON=/path/to/python3 chooses the interpreter)
+#   --spark   also what the engine spark needs, some 460 MB; it stays when the others change
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
-[[ $# -eq 0 ]] || fail "usage: scripts/setup.sh"
+[[ $# -eq 0 || $* == --spark ]] || fail "usage: scripts/setup.sh [--spark]"
 cd "$root"
+
+locked=(requirements.txt requirements-dev.txt)
+if [[ $* == --spark ]] || grep -qs ' spark' .venv/installed; then
+    locked+=(requirements-spark.txt)
+    spark=' spark'
+fi
 
 # Runs the code with a Python only if it is one that we support and that can make environments:
 # a name on the PATH may be a shim without a version behind it, or lack ensurepip (Debian).
@@ -30,7 +37,7 @@ find_python() {
         "(Debian, Ubuntu: apt install python3-venv); name one with PYTHON=/path/to/python3"
 }
 
-wanted="$(cat requirements.txt requirements-dev.txt | cksum) ${PYTHON:-}"
+wanted="$(cat "${locked[@]}" | cksum) ${PYTHON:-}${spark:-}"
 if [[ -s .venv/installed && $(<.venv/installed) == "$wanted" ]] && "$python" -c '' 2>/dev/null; then
     exit 0
 fi
@@ -49,5 +56,5 @@ trap 'rm -f "$uv_requirement"' EXIT
 awk '/^uv==/ { found = 1 } found { print } found && !/\\$/ { exit }' requirements-dev.txt >"$uv_requirement"
 "$python" -m ensurepip >/dev/null
 "$python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$uv_requirement"
-run_uv pip sync --python "$python" --require-hashes requirements.txt requirements-dev.txt
+run_uv pip sync --python "$python" --require-hashes "${locked[@]}"
 echo "$wanted" >.venv/installed

@@ -31,6 +31,9 @@ class Settings:
     memory_limit: str = field(default_factory=_memory_limit)
     """What DuckDB may use before it spills to the workspace, e.g. ``4GiB``."""
 
+    spark_master: str = "local[*]"
+    """Where the engine ``spark`` finds its cluster, e.g. ``spark://host:7077``, ``sc://host``."""
+
     keep_days: int = 90
     """How long the ledger remembers runs and their issues."""
 
@@ -57,6 +60,7 @@ class Settings:
             source_roots=_folders(roots),
             watched_folders=() if watch == "off" else _folders(watch),
             memory_limit=environment.get("EXPERIMENT_FEATURES_MEMORY_LIMIT") or _memory_limit(),
+            spark_master=environment.get("EXPERIMENT_FEATURES_SPARK_MASTER") or "local[*]",
             keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", 90, "days"),
             keep_workspace_days=_whole_number("EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", 7, "days"),
             alerts=(environment.get("EXPERIMENT_FEATURES_ALERTS") or "").strip(),

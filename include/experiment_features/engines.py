@@ -1,6 +1,6 @@
-"""Where rules and features are computed: the same Narwhals expressions on pandas or DuckDB.
+"""Where rules and features are computed: the same Narwhals expressions on pandas, DuckDB or Spark.
 
-Frames are lazy, integers stay integers (nullable where they may be missing), and both engines give
+Frames are lazy, integers stay integers (nullable where they may be missing), and all engines give
 the same rows.
 """
 
@@ -12,15 +12,17 @@ import narwhals as nw
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from experiment_features.config import Settings
 from experiment_features.duck import open_duckdb
 from experiment_features.errors import ConfigurationError
 
 Frame = nw.LazyFrame[Any]
 
-ENGINES = ("auto", "pandas", "duckdb")
+ENGINES = ("auto", "pandas", "duckdb", "spark")
 
 LARGE_DROP_ROWS = 100_000
-"""`auto` takes DuckDB for drops with more experiments."""
+"""`auto` takes DuckDB for drops with more experiments. Spark is taken by name only: where its
+cluster is, and whether it is worth the way, nobody can guess."""
 
 
 class Engine(Protocol):
@@ -33,6 +35,9 @@ class Engine(Protocol):
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame, writes it to a Parquet file, and returns what is written."""
+
+    def persist(self, frame: Frame, path: Path) -> Frame:
+        """Computes the frame once, however often the returned one is used; may use the path."""
 
     def without(self, frame: Frame, others: Frame, key: str) -> Frame:
         """The rows of which the ``key`` is not among the others'. No key is NULL."""
@@ -56,6 +61,10 @@ class PandasEngine:
     def write(self, frame: Frame, path: Path) -> Frame:
         """Writes the frame, which is computed already, to a Parquet file."""
         pq.write_table(frame.collect("pyarrow").to_native(), path)
+        return frame
+
+    def persist(self, frame: Frame, path: Path) -> Frame:  # noqa: ARG002
+        """The frame, which is computed already."""
         return frame
 
     def without(self, frame: Frame, others: Frame, key: str) -> Frame:
@@ -98,6 +107,10 @@ class DuckDBEngine:
         frame.sink_parquet(path)
         return self.read(path)
 
+    def persist(self, frame: Frame, path: Path) -> Frame:
+        """Computes the frame once, into a Parquet file."""
+        return self.write(frame, path)
+
     def without(self, frame: Frame, others: Frame, key: str) -> Frame:
         """The rows of which the ``key`` is not among the others'."""
         return frame.join(others.select(key), on=key, how="anti")
@@ -115,14 +128,21 @@ class DuckDBEngine:
         return gathered
 
 
-def choose_engine(name: str, experiments: int, spill: Path) -> Engine:
+def choose_engine(
+    name: str, experiments: int, spill: Path, spark_master: str = Settings.spark_master
+) -> Engine:
     """The engine of that name; ``auto`` goes by the number of experiments.
 
     Raises:
-        ConfigurationError: there is no such engine.
+        ConfigurationError: there is no such engine, or what it needs is not installed.
+        EngineUnavailable: Spark cannot be reached.
     """
     if name not in ENGINES:
         raise ConfigurationError(f"engine is {name!r}: expected one of {', '.join(ENGINES)}")
     if name == "auto":
         name = "duckdb" if experiments > LARGE_DROP_ROWS else "pandas"
+    if name == "spark":
+        from experiment_features.spark import SparkEngine  # PySpark need not be installed
+
+        return SparkEngine(spark_master)
     return PandasEngine() if name == "pandas" else DuckDBEngine(spill)

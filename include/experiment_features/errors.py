@@ -8,6 +8,7 @@
     │       └── DropRejected     too many of its rows are
     └── TransientError           trying again can help
         ├── DatabaseUnavailable  PostgreSQL is away, busy, or broke off
+        ├── EngineUnavailable    so is the cluster that computes
         └── WorkspaceUnavailable the workspace cannot be written: disk full, memory short
 
 A message says what happened, where (file, line, column), what was expected and what to do.
@@ -48,6 +49,10 @@ class TransientError(PipelineError):
 
 class DatabaseUnavailable(TransientError):
     """PostgreSQL could not be reached, or ended the connection or the transaction."""
+
+
+class EngineUnavailable(TransientError):
+    """The cluster could not be reached, or gave up the work."""
 
 
 class WorkspaceUnavailable(TransientError):

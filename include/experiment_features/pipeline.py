@@ -30,7 +30,7 @@ class Pipeline:
     run: Run
     workspace: Workspace
     engine: str
-    """auto, pandas or duckdb."""
+    """auto, pandas, duckdb or spark."""
 
     connect: Callable[[], AbstractContextManager[Connection]] | None
     """Opens the features database; None for a dry run."""
@@ -143,4 +143,4 @@ class Pipeline:
     def _engine(self) -> Engine:
         experiments = self.workspace.facts("extract")["rows"]["user_experiments"]
         spill = self.workspace.folder / "spill"
-        return choose_engine(self.engine, experiments, spill)
+        return choose_engine(self.engine, experiments, spill, self.settings.spark_master)

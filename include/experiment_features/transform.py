@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 import narwhals as nw
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS, Table
@@ -41,15 +42,14 @@ def transform(workspace: Workspace, engine: Engine) -> Facts:
         users, compounds, experiments = (
             _valid_rows(table, columns, workspace, engine) for table, columns in _COLUMNS.items()
         )
-        # Written, because three features begin with it.
-        uses = engine.write(_uses(experiments), workspace.features("compound_uses"))
+        # Kept, because three features begin with it.
+        uses = engine.persist(_uses(experiments), workspace.features("compound_uses"))
         log.info("counted the uses of compounds")
         user_features = _user_features(users, compounds, experiments, uses, engine)
         compound_features = _compound_features(compounds, uses)
-        facts |= _totals(
-            engine.write(user_features, workspace.features("user_features")),
-            engine.write(compound_features, workspace.features("compound_features")),
-        )
+        engine.write(user_features, workspace.features("user_features"))
+        engine.write(compound_features, workspace.features("compound_features"))
+        facts |= _totals(workspace)
         facts["engine"] = engine.name
     return facts
 
@@ -168,13 +168,16 @@ def _compound_features(compounds: Frame, uses: Frame) -> Frame:
     )
 
 
-def _totals(user_features: Frame, compound_features: Frame) -> dict[str, Any]:
-    sums = user_features.select(users=nw.len(), experiments=nw.col("total_experiments").sum())
-    count = compound_features.select(compounds=nw.len())
-    totals = {
-        name: int(values[0] or 0)
-        for frame in (sums, count)
-        for name, values in frame.collect("pyarrow").to_dict(as_series=False).items()
+def _totals(workspace: Workspace) -> dict[str, Any]:
+    user_features = pq.ParquetFile(workspace.features("user_features"))
+    users = user_features.metadata.num_rows
+    experiments = sum(
+        pc.sum(batch["total_experiments"]).as_py() or 0
+        for batch in user_features.iter_batches(columns=["total_experiments"])
+    )
+    return {
+        "users": users,
+        "experiments": experiments,
+        "compounds": pq.read_metadata(workspace.features("compound_features")).num_rows,
+        "average_experiments_per_user": experiments / users if users else None,
     }
-    average = totals["experiments"] / totals["users"] if totals["users"] else None
-    return {**totals, "average_experiments_per_user": average}

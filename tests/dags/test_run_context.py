@@ -112,3 +112,41 @@ def test_database_that_is_away_is_a_transient_error(
         connect(),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("connection", "master"),
+    [
+        (None, "spark://elsewhere:7077"),
+        ("spark://spark.example.org:7077", "spark://spark.example.org:7077"),
+        ("sc://spark.example.org:15002", "sc://spark.example.org:15002"),
+        ('{"conn_type": "spark_connect", "host": "here", "port": 1}', "sc://here:1"),
+        ('{"conn_type": "spark", "host": "spark://here", "port": 7077}', "spark://here:7077"),
+        ('{"conn_type": "spark", "host": "local[*]"}', "local[*]"),
+        ('{"conn_type": "spark", "host": "yarn"}', "yarn"),
+    ],
+)
+def test_spark_is_where_its_connection_says(
+    run_context: Any,
+    context: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    connection: str | None,
+    master: str,
+) -> None:
+    """Of no connection, where the setting says."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_SPARK_MASTER", "spark://elsewhere:7077")
+    if connection:
+        monkeypatch.setenv("AIRFLOW_CONN_FEATURES_SPARK", connection)
+    context["params"] |= {"engine": "spark"}
+    assert run_context.pipeline_of_run().settings.spark_master == master
+
+
+@pytest.mark.parametrize("connection", ["spark://", "postgres://here"])
+def test_connection_that_names_no_spark_is_refused(
+    run_context: Any, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, connection: str
+) -> None:
+    """Rather than to compute on this machine in silence."""
+    monkeypatch.setenv("AIRFLOW_CONN_FEATURES_SPARK", connection)
+    context["params"] |= {"engine": "spark"}
+    with pytest.raises(ConfigurationError, match="features_spark names no Spark"):
+        run_context.pipeline_of_run()

@@ -13,6 +13,7 @@ import pytest
 import oracle
 from comparison import assert_features
 from e2e.local_stack import RUNS, SAMPLE, Stack
+from integration.spark_cluster import require_spark
 from receivers import free_port
 
 pytestmark = pytest.mark.xdist_group("stack")
@@ -86,6 +87,18 @@ def test_trigger_button_runs_it_alike(stack: Stack, loaded: dict[str, Any]) -> N
         run["dag_run_id"],
     )
     assert entry == {"trigger": "manual", "status": "loaded", "is_of_now": True}
+
+
+@pytest.mark.usefixtures("loaded")
+def test_spark_gives_the_same_features(stack: Stack) -> None:
+    """Inside of the tasks, since no connection names a cluster; its JVMs end with them."""
+    require_spark()
+    before = stack.features()
+    result = stack.trigger("--conf", '{"engine": "spark", "force": true}')
+    assert (result["status"], result["engine"]) == ("loaded", "spark")
+    assert result["unchanged"] == result["users"] == sum("user_id" in row for row in before)
+    assert stack.features() == before
+    assert not [p for p in stack.processes() if p.name() == "java"]
 
 
 @pytest.mark.usefixtures("loaded")

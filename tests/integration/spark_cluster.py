@@ -1,0 +1,179 @@
+"""A standalone Spark cluster of processes on this machine, and a Spark Connect server."""
+
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from receivers import free_port
+
+CONNECT_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
+
+# Programs of a minute: the JVM's best compiler, and its collector for many cores, cost more time
+# than they save.
+JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+DEFAULTS = f"""
+spark.driver.memory 512m
+spark.driver.extraJavaOptions {JVM}
+spark.executor.memory 512m
+spark.executor.extraJavaOptions {JVM}
+spark.sql.shuffle.partitions 2
+"""
+
+
+def require_spark() -> Path:
+    """PySpark's folder; without it or Java the tests are skipped, but never in CI."""
+    missing = [name for name in ("pyspark", "py4j") if importlib.util.find_spec(name) is None]
+    missing += [] if shutil.which("java") else ["java"]
+    if missing:
+        reason = f"Spark needs {', '.join(missing)}: install Java 17, then scripts/setup.sh --spark"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    spec = importlib.util.find_spec("pyspark")
+    assert spec
+    assert spec.origin
+    return Path(spec.origin).parent
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A master and its workers."""
+
+    folder: Path
+    """Its logs, its workers' files, and the temporary files of its drivers."""
+    port: int
+    status_port: int
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    """Of the master, the workers, and what else was started with it."""
+
+    @property
+    def master(self) -> str:
+        """The master's URL."""
+        return f"spark://127.0.0.1:{self.port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What drivers and daemons have in their environment, beside what they need of ours."""
+        return {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "TMPDIR": str(self.folder),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_CONF_DIR": str(self.folder / "conf"),
+            "SPARK_DAEMON_MEMORY": "512m",
+            "SPARK_DAEMON_JAVA_OPTS": JVM,
+        }
+
+    def status(self) -> dict[str, Any]:
+        """What the master says of the cluster."""
+        url = f"http://127.0.0.1:{self.status_port}/json/"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    def start(self, *command: str | Path) -> None:
+        """Starts a program of the cluster."""
+        with (self.folder / "log").open("a") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    command, env=self.environment, stdout=log, stderr=log, cwd=self.folder
+                )
+            )
+
+    def kill_worker(self) -> None:
+        """Kills a worker with its executor, as the loss of its host would."""
+        worker = psutil.Process(self.processes[1].pid)
+        for process in (*worker.children(recursive=True), worker):
+            process.kill()
+
+    def stop(self, number: int) -> None:
+        """Ends the last programs but so many, the latest first."""
+        while len(self.processes) > number:
+            process = self.processes.pop()
+            process.terminate()
+            process.wait(60)
+
+    def is_complete(self) -> bool:
+        """Whether both workers have reported."""
+        try:
+            return bool(self.status()["aliveworkers"] == WORKERS)
+        except (urllib.error.URLError, OSError, ValueError):
+            return False
+
+
+WORKERS = 2
+
+
+def wait_until(what: str, is_so: Callable[[], Any], seconds: float = 90) -> Any:
+    """Asks again and again until there is an answer; returns it."""
+    deadline = time.monotonic() + seconds
+    while not (answer := is_so()):
+        assert time.monotonic() < deadline, f"waited {seconds} s until {what}"
+        time.sleep(0.2)
+    return answer
+
+
+@contextmanager
+def running_cluster(folder: Path) -> Iterator[Cluster]:
+    """A master and two workers of one core each."""
+    program = require_spark() / "bin" / "spark-class"
+    cluster = Cluster(folder, free_port(), free_port())
+    (folder / "conf").mkdir()
+    (folder / "conf" / "spark-defaults.conf").write_text(DEFAULTS)
+    deploy = "org.apache.spark.deploy"
+    local = ("--host", "127.0.0.1")
+    ports = ("--port", str(cluster.port), "--webui-port", str(cluster.status_port))
+    size = (
+        "--cores",
+        "1",
+        "--memory",
+        "1g",
+        "--webui-port",
+        "0",
+        "--work-dir",
+        str(folder / "work"),
+    )
+    try:
+        cluster.start(program, f"{deploy}.master.Master", *local, *ports)
+        for _ in range(WORKERS):
+            cluster.start(program, f"{deploy}.worker.Worker", *local, *size, cluster.master)
+        wait_until("both workers have reported", cluster.is_complete)
+        yield cluster
+    finally:
+        cluster.stop(0)
+
+
+@contextmanager
+def running_connect_server(cluster: Cluster) -> Iterator[str]:
+    """A Spark Connect server whose work the cluster does; gives its URL."""
+    port = free_port()
+    submit = require_spark() / "bin" / "spark-submit"
+    settings = ("--conf", f"spark.connect.grpc.binding.port={port}")
+    where = ("--master", cluster.master, "--class", CONNECT_SERVER)
+    before = len(cluster.processes)
+    try:
+        cluster.start(submit, *where, *settings, "spark-internal")
+        wait_until("Spark Connect listens", lambda: is_listening(port))
+        yield f"sc://127.0.0.1:{port}"
+    finally:
+        cluster.stop(before)
+
+
+def is_listening(port: int) -> bool:
+    """Whether somebody takes connections on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
