@@ -32,9 +32,9 @@ def draw_runs(axes: Axes, runs: Result) -> None:
 
 
 def draw_engines(axes: Axes, engines: Result) -> None:
-    """Seconds of validate and transform on both engines."""
+    """Seconds of validate and transform on every engine."""
     for side in engines.values("side"):
-        sizes = engines.values("experiments")
+        sizes = [n for n in engines.values("experiments") if engines.of(side, experiments=n)]
         seconds = [
             sum(
                 engines.stage(stage, side, experiments=n) or 0

@@ -51,10 +51,11 @@ seconds are those of all of Airflow's processes meanwhile.
 """
 
 ENGINES = """
-## pandas or DuckDB
+## pandas, DuckDB or Spark
 
 `auto` takes DuckDB for drops of more than {rows:,} experiments. Seconds of the two stages that
-run on an engine, and of the whole program without a load:
+run on an engine, and of the whole program without a load. Spark runs on this machine alone
+(`local[*]`): what it shows here is its own cost, not what a cluster gains.
 
 ![Seconds of validate and transform](images/performance-engines.svg)
 """

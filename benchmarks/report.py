@@ -114,11 +114,14 @@ def _by_copy(load: Result, side: str, users: int) -> str:
 def _engines(engines: Result) -> str:
     rows: list[list[Cell]] = []
     for size in engines.values("experiments"):
-        for side in ("pandas", "duckdb"):
+        for side in ("pandas", "duckdb", "spark"):
+            if not engines.of(side, experiments=size):
+                continue
             of = [engines.stage(stage, side, experiments=size) for stage in STAGES[1:3]]
             peak = engines.median("peak_mib", side, experiments=size)
             whole = engines.median("seconds", side, experiments=size)
-            rows.append([size, side, *of, whole, peak])
+            # Spark's memory is that of its JVM, a process beside the one that was measured.
+            rows.append([size, side, *of, whole, None if side == "spark" else peak])
     header = ["experiments", "engine", "validate", "transform", "whole dry run", "peak, MiB"]
     return _joined(prose.ENGINES.format(rows=LARGE_DROP_ROWS), _table(header, rows))
 

@@ -124,15 +124,18 @@ def _typed_in_sql(
 ) -> Rows:
     """Yields the rows that SQL must type; the others go to ``plain``."""
     kept: list[pa.RecordBatch] = []
+    kept_bytes = 0
     with ThreadPoolExecutor(_TYPING_THREADS) as threads:
         for typed, others in _in_order(threads, _halves(reader, table)):
             progress(reader.name, (typed.num_rows if typed else 0) + others.num_rows)
             if typed:
                 plain.write(typed)
-            kept.append(others)
-            if sum(batch.nbytes for batch in kept) >= _SQL_BYTES:
+            if others.num_rows:
+                kept.append(others)
+                kept_bytes += others.nbytes
+            if kept_bytes >= _SQL_BYTES:
                 yield pa.concat_batches(kept)
-                kept.clear()
+                kept, kept_bytes = [], 0
     if kept:
         yield pa.concat_batches(kept)
 

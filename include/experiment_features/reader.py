@@ -1,6 +1,6 @@
 """Reads one file of a drop, in whatever dialect, as a stream of rows with their physical lines.
 
-The way of the bytes, each block of some megabytes passing once:
+The way of the bytes, a block of a megabyte at a time, each passing once:
 
     stored file -> hash -> decompress -> whole lines -> UTF-8 -> rows
 
@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from operator import itemgetter
 from typing import BinaryIO
 
@@ -178,10 +179,13 @@ class FileReader:
             ) from error
 
     def _fetch(self) -> None:
-        """Appends the next block to what is pending, or closes the last line."""
-        chunk = next(self._chunks, None)
-        if chunk is not None:
-            self._pending += chunk
+        """Appends the next block to what is pending, or closes the last line.
+
+        As much again, if that is more: a row of many blocks is then looked at a few times only.
+        """
+        chunks = list(islice(self._chunks, max(1, len(self._pending) // BLOCK_BYTES)))
+        if chunks:
+            self._pending += b"".join(chunks)
         else:
             self._is_last = True
             if self._pending and not self._pending.endswith((b"\n", b"\r")):
