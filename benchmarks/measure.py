@@ -65,10 +65,12 @@ def run_program(command: Sequence[str | Path], folder: Path, **environment: str)
     return Measurement(seconds, cpu_seconds, usage.ru_maxrss / 1024, text)
 
 
-def run_python(program: str | Path, *arguments: str | Path, folder: Path) -> Measurement:
+def run_python(
+    program: str | Path, *arguments: str | Path, folder: Path, **environment: str
+) -> Measurement:
     """Runs a script or, by its name, a module, with the project's Python."""
     how = [program] if isinstance(program, Path) else ["-m", program]
-    return run_program([sys.executable, *how, *arguments], folder)
+    return run_program([sys.executable, *how, *arguments], folder, **environment)
 
 
 def in_rounds(rounds: int, sides: Mapping[str, Callable[[], Facts]], about: Facts) -> list[Facts]:
@@ -87,8 +89,16 @@ def in_rounds(rounds: int, sides: Mapping[str, Callable[[], Facts]], about: Fact
 
 
 def save(path: Path, rows: list[Facts], **more: Any) -> None:
-    """Keeps the rows of a measurement, with what they were measured on."""
+    """Keeps the rows of a measurement, with what they were measured on.
+
+    Of an earlier one, the drops stay that were not measured now.
+    """
     path.parent.mkdir(exist_ok=True)
+    if path.exists():
+        measured = {row.get("experiments") for row in rows}
+        earlier = json.loads(path.read_text())["rows"]
+        rows = rows + [row for row in earlier if row.get("experiments") not in measured]
+        rows.sort(key=lambda row: row.get("experiments", 0))
     content = {"measured": circumstances(), **more, "rows": rows}
     # A row a line: a measurement that is repeated shows in a diff what has changed.
     lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)

@@ -75,5 +75,6 @@ benchmarks/run.sh --only runs --sizes 10_000,1_000_000 --rounds 5
 The first command takes hours and 20 GB of disk; `--help` tells the rest. Every program is a process
 of its own; its peak of memory is the one that Linux counts. PostgreSQL is the local stack's, with
 its own settings; every run loads into a new database. Whole runs of {once:,} experiments are
-measured once.
+measured once, with `EXPERIMENT_FEATURES_MEMORY_LIMIT={limit}`. With `--sizes`, the figures of other
+sizes stay.
 """

@@ -19,7 +19,7 @@ from benchmarks.figures import (
     targets,
 )
 from benchmarks.measure import COMPARED_PYTHON, ROOT
-from benchmarks.runs import ONCE
+from benchmarks.runs import ONCE, SPARING
 from experiment_features.engines import LARGE_DROP_ROWS
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -159,7 +159,10 @@ def _circumstances(results: dict[str, Result]) -> str:
         rounds = max(result.values("round"))
         rows.append([name, m["date"], f"`{m['commit']}`", rounds, machine, versions])
     header = ["measurement", "date", "commit", "rounds", "machine", "versions"]
-    return _joined(prose.MEASURED.format(once=ONCE), _table(header, rows))
+    return _joined(
+        prose.MEASURED.format(once=ONCE, limit=SPARING["EXPERIMENT_FEATURES_MEMORY_LIMIT"]),
+        _table(header, rows),
+    )
 
 
 def _joined(*parts: str) -> str:

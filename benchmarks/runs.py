@@ -3,9 +3,10 @@
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from benchmarks.measure import COMPARED_PYTHON, Facts, in_rounds, run_program, run_python
 from benchmarks.postgres import Server
@@ -24,6 +25,9 @@ LARGEST = {
 
 ONCE = 100_000_000
 """From here on a drop is measured once: a round takes a quarter of an hour."""
+
+SPARING = {"EXPERIMENT_FEATURES_MEMORY_LIMIT": "3GiB"}
+"""How the pipeline is set for such a drop: by default DuckDB takes half of the machine's memory."""
 
 _COUNTS = """
 select count(*), sum(total_experiments)::bigint, sum(most_common_compound_experiments)::bigint
@@ -44,9 +48,10 @@ def measure_runs(server: Server, folder: Path, sizes: list[int], rounds: int) ->
     rows = []
     for size in sizes:
         drop = make_drop(folder, size)
+        settings = SPARING if size >= ONCE else {}
         sides = {
             side: measure
-            for side, measure in sides_of(server, drop, folder).items()
+            for side, measure in sides_of(server, drop, folder, settings).items()
             if size <= LARGEST[side]
         }
         bytes_ = sum(path.stat().st_size for path in drop.iterdir())
@@ -72,10 +77,12 @@ def measure_checks(folder: Path, size: int, rounds: int) -> list[Facts]:
     return in_rounds(rounds, sides, {"experiments": size})
 
 
-def sides_of(server: Server, drop: Path, folder: Path) -> dict[str, Callable[[], Facts]]:
-    """How each side is measured."""
+def sides_of(
+    server: Server, drop: Path, folder: Path, settings: Mapping[str, str]
+) -> dict[str, Callable[[], Facts]]:
+    """How each side is measured, ours with some settings."""
     return {
-        "ours": partial(_run_ours, server, drop, folder),
+        "ours": partial(_run_ours, server, drop, folder, settings),
         "bare DuckDB": partial(_run_duckdb, drop, folder),
         "published way": partial(_run_way, server, "published.py", drop, folder),
         "COPY and SQL": partial(_run_way, server, "copy_and_sql.py", drop, folder),
@@ -84,17 +91,24 @@ def sides_of(server: Server, drop: Path, folder: Path) -> dict[str, Callable[[],
     }
 
 
-def run_pipeline(url: str, drop: Path, folder: Path, *options: str) -> Facts:
+def run_pipeline(
+    url: str,
+    drop: Path,
+    folder: Path,
+    *options: str,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Facts:
     """Runs the pipeline through its command line; the facts have the seconds of its stages."""
     arguments = ["--json", *(["--database-url", url] if url else ["--dry-run"]), *options]
-    measured = run_python("experiment_features", "run", drop, *arguments, folder=folder)
+    measured = run_python("experiment_features", "run", drop, *arguments, folder=folder, **settings)
     result = json.loads(measured.output)
     return {**measured.facts(), "stages": result["seconds"], "status": result["status"]}
 
 
-def _run_ours(server: Server, drop: Path, folder: Path) -> Facts:
+def _run_ours(server: Server, drop: Path, folder: Path, settings: Mapping[str, str]) -> Facts:
     with server.database() as name:
-        facts = run_pipeline(server.url(name, "features_writer"), drop, folder)
+        url = server.url(name, "features_writer")
+        facts = run_pipeline(url, drop, folder, settings=settings)
         counts = server.ask(name, _COUNTS)[0]
     return {**facts, "counts": dict(zip(("users", "experiments", "uses"), counts, strict=True))}
 

@@ -60,8 +60,13 @@ class SparkEngine:
         parts = path.with_suffix(".parts")
         with self._errors():
             frame.to_native().repartition(1).write.mode("overwrite").parquet(_uri(parts))
-        (part,) = parts.glob("part-*.parquet")
-        part.replace(path)
+        found = list(parts.glob("part-*.parquet"))
+        if len(found) != 1:
+            raise ConfigurationError(
+                f"Spark at {self._master} has written {path.name}, but not into {path.parent}: "
+                "EXPERIMENT_FEATURES_WORKSPACES must be the same folder on all of its hosts"
+            )
+        found[0].replace(path)
         shutil.rmtree(parts)
         return self.read(path)
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -134,6 +136,19 @@ def test_a_worker_that_dies_is_done_without(database: Database, tmp_path: Path) 
         assert cluster.status()["aliveworkers"] == 1
     assert json.loads(output)["unchanged"] == len(before)
     assert features_of(database) == before
+
+
+def test_a_workspace_that_workers_do_not_share_is_told(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their own folder of that name gets the rows: here another folder stands for it."""
+    engine = choose_engine("spark", 1, Path(), cluster.master)
+    pq.write_table(pa.table({"position": [1]}), tmp_path / "rows.parquet")
+    rows = engine.read(tmp_path / "rows.parquet")
+    elsewhere = f"file://{tmp_path}/elsewhere"
+    monkeypatch.setattr("experiment_features.spark._uri", lambda _path: elsewhere)
+    with pytest.raises(ConfigurationError, match="the same folder on all of its hosts"):
+        engine.write(rows, tmp_path / "copy.parquet")
 
 
 @pytest.mark.parametrize("master", ["spark://127.0.0.1:1", "sc://127.0.0.1:1"])
