@@ -1,4 +1,4 @@
-"""The stages up to the features, on both engines, against the oracle.
+"""The stages up to the features, on pandas and DuckDB, against the oracle.
 
 A longer search for drops that go wrong, here some hours of one processor:
 RANDOM_DROPS=10000 .venv/bin/python -m pytest tests/unit/test_stages.py -k any_drop
