@@ -121,7 +121,7 @@ def _open_session(master: str) -> Any:
     if not shutil.which(f"{java_home}/bin/java" if java_home else "java"):
         raise ConfigurationError(
             "the engine spark needs Java 17 or newer, and finds none: install it "
-            "(Debian, Ubuntu: apt install openjdk-17-jre-headless), or name its folder in JAVA_HOME"
+            "(Debian, Ubuntu: apt install default-jre-headless), or name its folder in JAVA_HOME"
         )
     for name, value in _SETTINGS.items():
         builder = builder.config(name, value)

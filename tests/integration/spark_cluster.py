@@ -39,7 +39,7 @@ def require_spark() -> Path:
     missing = [name for name in ("pyspark", "py4j") if importlib.util.find_spec(name) is None]
     missing += [] if shutil.which("java") else ["java"]
     if missing:
-        reason = f"Spark needs {', '.join(missing)}: install Java 17, then scripts/setup.sh --spark"
+        reason = f"Spark needs {', '.join(missing)}: install Java 17 or newer, then scripts/setup.sh --spark"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
