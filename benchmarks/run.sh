@@ -4,8 +4,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/local_env.sh"
 
-"$root/scripts/setup.sh"
-if command -v java >/dev/null; then "$root/scripts/setup.sh" --spark; fi
+if command -v java >/dev/null; then "$root/scripts/setup.sh" --spark; else "$root/scripts/setup.sh"; fi
 cd "$root"
 environment=benchmarks/.venv # the project's own need not know what it is compared with
 wanted=$(cksum <benchmarks/requirements.txt)

@@ -60,7 +60,7 @@ class Settings:
             source_roots=_folders(roots),
             watched_folders=() if watch == "off" else _folders(watch),
             memory_limit=environment.get("EXPERIMENT_FEATURES_MEMORY_LIMIT") or _memory_limit(),
-            spark_master=environment.get("EXPERIMENT_FEATURES_SPARK_MASTER") or "local[*]",
+            spark_master=environment.get("EXPERIMENT_FEATURES_SPARK_MASTER") or cls.spark_master,
             keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", 90, "days"),
             keep_workspace_days=_whole_number("EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", 7, "days"),
             alerts=(environment.get("EXPERIMENT_FEATURES_ALERTS") or "").strip(),

@@ -38,15 +38,17 @@ class Engine(Protocol):
 
     def persist(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame once, however often the returned one is used; may use the path."""
+        return self.write(frame, path)
 
     def without(self, frame: Frame, others: Frame, key: str) -> Frame:
         """The rows of which the ``key`` is not among the others'. No key is NULL."""
+        return frame.join(others.select(key), on=key, how="anti")
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending. All else is dropped."""
 
 
-class PandasEngine:
+class PandasEngine(Engine):
     """Everything in memory, with Arrow-backed columns: for everyday drops."""
 
     name = "pandas"
@@ -88,7 +90,7 @@ def _in_pandas(table: pa.Table) -> Frame:
     return frame
 
 
-class DuckDBEngine:
+class DuckDBEngine(Engine):
     """Out of core: for drops that are larger than memory, and faster on large ones."""
 
     name = "duckdb"
@@ -106,14 +108,6 @@ class DuckDBEngine:
         """Computes the frame once, however often the returned one is used."""
         frame.sink_parquet(path)
         return self.read(path)
-
-    def persist(self, frame: Frame, path: Path) -> Frame:
-        """Computes the frame once, into a Parquet file."""
-        return self.write(frame, path)
-
-    def without(self, frame: Frame, others: Frame, key: str) -> Frame:
-        """The rows of which the ``key`` is not among the others'."""
-        return frame.join(others.select(key), on=key, how="anti")
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending."""

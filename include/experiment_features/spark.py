@@ -14,7 +14,7 @@ from typing import Any
 
 import narwhals as nw
 
-from experiment_features.engines import Frame
+from experiment_features.engines import Engine, Frame
 from experiment_features.errors import ConfigurationError, EngineUnavailable
 
 _SETTINGS = {
@@ -28,7 +28,7 @@ _PORTS = {"spark": 7077, "sc": 15002}
 """Where masters and servers of Spark Connect listen, if the URL does not say."""
 
 
-class SparkEngine:
+class SparkEngine(Engine):
     """Out of core and on many hosts."""
 
     name = "spark"
@@ -75,10 +75,6 @@ class SparkEngine:
         with self._errors():
             frame.to_native().write.mode("overwrite").parquet(_uri(path))
         return self.read(path)
-
-    def without(self, frame: Frame, others: Frame, key: str) -> Frame:
-        """The rows of which the ``key`` is not among the others'."""
-        return frame.join(others.select(key), on=key, how="anti")
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending."""

@@ -6,18 +6,19 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from psycopg import sql
 
+import waiting
 from e2e.local_stack import FEATURES, ROOT, RUNS
 from receivers import free_port
 
@@ -37,13 +38,7 @@ def docker(*arguments: str | Path, timeout: int = 280) -> str:
     return done.stdout
 
 
-def wait_until(what: str, is_so: Callable[[], Any], seconds: int = 300) -> Any:
-    """Ask again and again until there is an answer; return it."""
-    deadline = time.monotonic() + seconds
-    while not (answer := is_so()):
-        assert time.monotonic() < deadline, f"waited {seconds} s until {what}"
-        time.sleep(0.5)
-    return answer
+wait_until = partial(waiting.wait_until, seconds=300, every=0.5)  # containers take their time
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import tempfile
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from receivers import free_port
+from waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "include" / "data" / "sample"
@@ -179,21 +179,11 @@ class Stack:
         with self.connect("airflow", "airflow") as connection:
             return connection.execute(query, values).fetchall()
 
-    def wait_until(
-        self, what: str, condition: Callable[[], Any], seconds: int = 240, every: float = 0.2
-    ) -> Any:
-        """Ask again until the answer is not empty, and return it."""
-        deadline = time.monotonic() + seconds
-        while not (answer := condition()):
-            assert time.monotonic() < deadline, f"after {seconds} s still not: {what}"
-            time.sleep(every)
-        return answer
-
     def wait_for_waiting_load(self) -> None:
         """Wait until a load waits for the lock that another one holds."""
         waiting = "select from pg_stat_activity where wait_event = 'advisory'"
         with self.connect("postgres", "postgres") as server:
-            self.wait_until("a load waits", lambda: server.execute(waiting).rowcount, 120)
+            wait_until("a load waits", lambda: server.execute(waiting).rowcount, 120)
 
     def wait_for_run(self, run_id: str) -> Any:
         """Wait until a run has ended, and return what Airflow says of its end."""
@@ -215,7 +205,7 @@ class Stack:
 
         def wait_for_retry() -> None:
             query = "select from task_instance where state = 'up_for_retry'"
-            self.wait_until("a task waits for a retry", lambda: self.ask_airflow(query), 60)
+            wait_until("a task waits for a retry", lambda: self.ask_airflow(query), 60)
 
         with self.connect("postgres", "postgres") as connection:
             connection.execute(close.format("false"))

@@ -9,6 +9,7 @@ import pytest
 from e2e.local_stack import SAMPLE, Stack
 from experiment_features.arrival import MARKER
 from receivers import Mailbox, body
+from waiting import wait_until
 
 pytestmark = [
     pytest.mark.xdist_group("stack"),
@@ -50,7 +51,7 @@ def ended_arrivals(stack: Stack) -> list[dict[str, Any]]:
 def settle(stack: Stack) -> int:
     """Waits until no run goes on, and returns how many arrivals have ended."""
     going_on = "select from dag_run where state in ('queued', 'running')"
-    stack.wait_until("no run goes on", lambda: not stack.ask_airflow(going_on))
+    wait_until("no run goes on", lambda: not stack.ask_airflow(going_on))
     return len(ended_arrivals(stack))
 
 
@@ -60,7 +61,7 @@ def arrived(stack: Stack, loaded: dict[str, Any]) -> list[Path]:
     assert loaded["status"] == "loaded"
     days = {"2026-11-22": 3, "2026-11-20": 1, "2026-11-21": 2}
     drops = [bring(stack, day, without_rows=rows) for day, rows in days.items()]
-    stack.wait_until("all are loaded", lambda: len(entries(stack, *drops)) == 3)
+    wait_until("all are loaded", lambda: len(entries(stack, *drops)) == 3)
     settle(stack)
     return sorted(drops)
 
@@ -77,7 +78,7 @@ def test_a_marker_written_again_starts_no_second_load(stack: Stack, arrived: lis
     runs, before = settle(stack), stack.features()
     (arrived[0] / MARKER).unlink()
     (arrived[0] / MARKER).touch()
-    stack.wait_until("the run has ended", lambda: len(ended_arrivals(stack)) > runs)
+    wait_until("the run has ended", lambda: len(ended_arrivals(stack)) > runs)
     last = ended_arrivals(stack)[-1]
     assert (last["state"], last["extract"]) == ("success", "skipped")
     assert stack.features() == before
@@ -90,9 +91,9 @@ def test_a_marker_without_files_fails_and_is_told(stack: Stack, mailbox: Mailbox
     drop = stack.arrivals / "2026-11-23"
     drop.mkdir()
     (drop / MARKER).touch()
-    stack.wait_until("the run has failed", lambda: len(ended_arrivals(stack)) > runs)
+    wait_until("the run has failed", lambda: len(ended_arrivals(stack)) > runs)
     assert ended_arrivals(stack)[-1]["state"] == "failed"
-    stack.wait_until("a mail has come", lambda: len(mailbox.mails) > mails)
+    wait_until("a mail has come", lambda: len(mailbox.mails) > mails)
     mail = mailbox.mails[-1]
     assert (mail["Subject"], mail["To"]) == (
         "experiment_features: extract failed",
@@ -108,7 +109,7 @@ def test_a_drop_that_arrives_while_nobody_is_there(stack: Stack) -> None:
     stack.stop()
     drop = bring(stack, "2026-11-24", without_rows=7)
     stack.start()
-    stack.wait_until("it is loaded", lambda: entries(stack, drop))
+    wait_until("it is loaded", lambda: entries(stack, drop))
     assert settle(stack) == runs + 1
     assert [entry["status"] for entry in entries(stack, drop)] == ["loaded"]
 
@@ -125,7 +126,7 @@ def test_a_backfill_loads_the_drops_of_its_days(stack: Stack, arrived: list[Path
     assert len(entries(stack, *drops)) == before
 
     stack.call("/api/v2/backfills", order, cookie=token)
-    stack.wait_until("both are loaded again", lambda: len(entries(stack, *drops)) >= before + 2)
+    wait_until("both are loaded again", lambda: len(entries(stack, *drops)) >= before + 2)
     again = entries(stack, *drops)[before:][:2]
     assert [(entry["source"], entry["trigger"], entry["status"]) for entry in again] == [
         (str(drop), "backfill", "loaded") for drop in drops

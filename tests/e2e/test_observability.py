@@ -8,6 +8,7 @@ import pytest
 
 from e2e.local_stack import SAMPLE, Stack
 from receivers import Lineage, Mailbox, Metrics, body
+from waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
@@ -26,7 +27,7 @@ def sent(metrics: Metrics) -> dict[str, float]:
 
 def test_metrics(stack: Stack, metrics: Metrics, loaded: dict[str, Any]) -> None:
     """Rows read, rejected and written, the time of each stage, and when a run last succeeded."""
-    stack.wait_until("the last metric has come", lambda: "stage.load" in sent(metrics))
+    wait_until("the last metric has come", lambda: "stage.load" in sent(metrics))
     values = sent(metrics)
     files = stack.query(
         "select file ->> 'table' as name, (file ->> 'rows')::int as rows from features.pipeline_runs,"
@@ -44,7 +45,7 @@ def test_metrics(stack: Stack, metrics: Metrics, loaded: dict[str, Any]) -> None
     assert {f"stage.{stage}" for stage in loaded["seconds"]} <= set(values)
 
 
-def test_lineage(stack: Stack, lineage: Lineage, loaded: dict[str, Any]) -> None:
+def test_lineage(lineage: Lineage, loaded: dict[str, Any]) -> None:
     """The events name the source and the tables."""
 
     def completed(task: str) -> list[dict[str, Any]]:
@@ -55,7 +56,7 @@ def test_lineage(stack: Stack, lineage: Lineage, loaded: dict[str, Any]) -> None
             if event["eventType"] == "COMPLETE" and event["job"]["name"] == job
         ]
 
-    stack.wait_until("load has been told", lambda: completed("load"))
+    wait_until("load has been told", lambda: completed("load"))
     (source,) = completed("extract")[0]["inputs"]
     assert (source["namespace"], source["name"]) == ("file", loaded["source"])
     assert {table["name"] for table in completed("load")[0]["outputs"]} == {
@@ -93,14 +94,14 @@ def test_assets_carry_the_result(stack: Stack, loaded: dict[str, Any]) -> None:
 def test_another_dag_runs_after_a_load(stack: Stack) -> None:
     """The example: it is started by the assets, and sees what the load did."""
     example, token = "/api/v2/dags/features_news", stack.token()
-    stack.wait_until(
+    wait_until(
         "Airflow knows the example",
         lambda: stack.ask_airflow("select from dag where dag_id = 'features_news'"),
     )
     stack.call(example, {"is_paused": False}, cookie=token, method="PATCH")
     result = stack.trigger("--conf", '{"force": true}')
     runs = f"{example}/dagRuns/~/taskInstances"
-    (task,) = stack.wait_until(
+    (task,) = wait_until(
         "the example has run",
         lambda: stack.call(f"{runs}?state=success", cookie=token)["task_instances"],
     )
@@ -123,7 +124,7 @@ def test_an_overdue_load_is_told(stack: Stack, mailbox: Mailbox) -> None:
         try:
             with stack.connect("airflow", "airflow") as airflow:
                 airflow.execute("update deadline set deadline_time = now() where not missed")
-            overdue = stack.wait_until(
+            overdue = wait_until(
                 "a mail has come",
                 lambda: [mail for mail in mailbox.mails if "no load" in mail["Subject"]],
             )

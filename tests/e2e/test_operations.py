@@ -17,6 +17,7 @@ from local_processes import COMPONENT
 from e2e.local_stack import DAG, ROOT, RUNS, SAMPLE, Stack
 from e2e.test_readme_commands import type_in
 from integration.running import make_drop
+from waiting import wait_until
 
 pytestmark = [
     pytest.mark.xdist_group("stack"),
@@ -131,7 +132,7 @@ def hanging_load(stack: Stack, source: Path) -> Iterator[subprocess.Popen[str]]:
     )
     try:
         with stack.connect("postgres", "experiment_features") as connection:
-            stack.wait_until(
+            wait_until(
                 "the load has begun", lambda: connection.execute(LOCK_HOLDER).rowcount, 120, 0.002
             )
             process.send_signal(signal.SIGSTOP)
@@ -187,7 +188,7 @@ def test_a_full_disk_is_waited_for(stack: Stack) -> None:
         trigger = stack.start_trigger("--conf", '{"force": true}')
         query = """select run_id, id from task_instance
             where state = 'up_for_retry' and task_id = 'extract'"""
-        (task,) = stack.wait_until("extract waits for room", lambda: stack.ask_airflow(query))
+        (task,) = wait_until("extract waits for room", lambda: stack.ask_airflow(query))
         path = f"{RUNS}/{task['run_id']}/taskInstances/extract/logs/1?full_content=true"
         log = stack.call(path, cookie=stack.token())
         assert f"extract cannot work in {workspaces}" in str(log)

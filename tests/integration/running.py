@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from psycopg import sql
 
 from drops import Drop, Part, Row
 from experiment_features.config import Settings
@@ -133,7 +134,8 @@ def load_experiments(database: Database, folder: Path, experiments: Mapping[int,
 
 def features_of(database: Database, relation: str = "user_features") -> list[dict[str, Any]]:
     """All rows of a relation, in the order of their first column."""
-    return database.query(f"select * from features.{relation} order by 1")  # noqa: S608
+    query = sql.SQL("select * from features.{} order by 1")
+    return database.query(query.format(sql.Identifier(relation)))
 
 
 def run_of(database: Database, run_id: str) -> dict[str, Any]:

@@ -169,10 +169,13 @@ class Database:
         """A connection of one of the users in ROLES."""
         return self.server.connect(self.name, user, **options)
 
-    def query(self, query: str, *values: Any, user: str = "postgres") -> list[dict[str, Any]]:
+    def query(
+        self, query: str | sql.Composed, *values: Any, user: str = "postgres"
+    ) -> list[dict[str, Any]]:
         """The rows of a query, or none of a statement that has no rows."""
+        statement = sql.SQL(query) if isinstance(query, str) else query
         with psycopg.connect(self.url(user), row_factory=dict_row) as connection:
-            cursor = connection.execute(sql.SQL(query), values or None)
+            cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def value(self, query: str, *values: Any, user: str = "postgres") -> Any:

@@ -6,18 +6,19 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+import waiting
 from receivers import free_port
 
 CONNECT_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
@@ -36,17 +37,13 @@ spark.sql.shuffle.partitions 2
 
 def require_spark() -> Path:
     """PySpark's folder; without it or Java the tests are skipped, but never in CI."""
-    missing = [name for name in ("pyspark", "py4j") if importlib.util.find_spec(name) is None]
-    missing += [] if shutil.which("java") else ["java"]
-    if missing:
-        reason = f"Spark needs {', '.join(missing)}: install Java 17 or newer, then scripts/setup.sh --spark"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    spec = importlib.util.find_spec("pyspark")
-    assert spec
-    assert spec.origin
-    return Path(spec.origin).parent
+    pyspark = importlib.util.find_spec("pyspark")
+    if pyspark and pyspark.origin and shutil.which("java"):
+        return Path(pyspark.origin).parent
+    reason = "Spark needs Java 17 or newer, and scripts/setup.sh --spark"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @dataclass(frozen=True)
@@ -118,13 +115,7 @@ class Cluster:
 WORKERS = 2
 
 
-def wait_until(what: str, is_so: Callable[[], Any], seconds: float = 90) -> Any:
-    """Asks again and again until there is an answer; returns it."""
-    deadline = time.monotonic() + seconds
-    while not (answer := is_so()):
-        assert time.monotonic() < deadline, f"waited {seconds} s until {what}"
-        time.sleep(0.2)
-    return answer
+wait_until = partial(waiting.wait_until, seconds=90)
 
 
 @contextmanager
@@ -137,20 +128,12 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
     deploy = "org.apache.spark.deploy"
     local = ("--host", "127.0.0.1")
     ports = ("--port", str(cluster.port), "--webui-port", str(cluster.status_port))
-    size = (
-        "--cores",
-        "1",
-        "--memory",
-        "1g",
-        "--webui-port",
-        "0",
-        "--work-dir",
-        str(folder / "work"),
-    )
+    size = ("--cores", "1", "--memory", "1g")
+    own = (*size, "--webui-port", "0", "--work-dir", str(folder / "work"))
     try:
         cluster.start(program, f"{deploy}.master.Master", *local, *ports)
         for _ in range(WORKERS):
-            cluster.start(program, f"{deploy}.worker.Worker", *local, *size, cluster.master)
+            cluster.start(program, f"{deploy}.worker.Worker", *local, *own, cluster.master)
         wait_until("both workers have reported", cluster.is_complete)
         yield cluster
     finally:
