@@ -17,6 +17,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from airflow.sdk import DeadlineAlert, DeadlineReference, SyncCallback
+from airflow.sdk.configuration import conf
 
 from experiment_features.config import Settings
 from experiment_features.errors import ConfigurationError, DropRejected, PipelineError
@@ -78,8 +79,12 @@ def alert_failure(context: Context) -> None:
 
 
 def deadline() -> DeadlineAlert | None:
-    """Has `alert_overdue` called when a run has not succeeded in time; None when nobody listens."""
-    if not notifiers():
+    """Has `alert_overdue` called when a run has not succeeded in time; None when nobody listens.
+
+    None as well where tasks run in pods: KubernetesExecutor refuses such calls, and to be asked ends
+    the scheduler (apache/airflow#70475).
+    """
+    if not notifiers() or "KubernetesExecutor" in conf.get("core", "executor"):
         return None
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,

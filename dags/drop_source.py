@@ -17,12 +17,14 @@ from dag_policy import DROPS
 from experiment_features.arrival import find_ready_drops, state_key
 from experiment_features.errors import ConfigurationError
 from experiment_features.pipeline import Pipeline
-from experiment_features.source import resolve_source
+from experiment_features.source import is_absent, resolve_source
+from experiment_features.storage import AnyPath
+from object_storage import open_store
 
 Context = Any
 
 
-def source_of_run(context: Context, pipeline: Pipeline) -> Path:
+def source_of_run(context: Context, pipeline: Pipeline) -> AnyPath:
     """The drop's folder, if this installation allows it.
 
     Raises:
@@ -39,7 +41,7 @@ def source_of_run(context: Context, pipeline: Pipeline) -> Path:
     run_type = str(context["dag_run"].run_type.value)
     find = _FINDERS.get(run_type) if "source" not in conf else None
     source = find(context, pipeline) if find else context["params"]["source"]
-    resolved = resolve_source(source, pipeline.settings.source_roots)
+    resolved = resolve_source(source, pipeline.settings.source_roots, open_store)
     if run_type == "asset_triggered" and (run_id := pipeline.find_earlier_load(resolved)):
         raise AirflowSkipException(
             f"the drop {source} was loaded by run {run_id}, and another one since: nothing to do. "
@@ -81,7 +83,7 @@ def _announced_drop(context: Context, _pipeline: Pipeline) -> str:
 def _last_drop(context: Context, pipeline: Pipeline) -> str:
     """The drop of the last load: what has changed in its place since is loaded."""
     source = pipeline.last_source()
-    if source and not Path(source).is_dir():
+    if source and is_absent(source, open_store):
         raise AirflowSkipException(
             f"the drop of the last load, {source}, is no longer there: nothing to look at"
         )

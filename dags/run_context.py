@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
@@ -21,7 +20,8 @@ from experiment_features.database import Connection, database_errors
 from experiment_features.errors import ConfigurationError, DropRejected
 from experiment_features.pipeline import Pipeline
 from experiment_features.runs import Run, find_last_success
-from experiment_features.workspace import Facts, Workspace
+from experiment_features.workspace import Facts, folder_name
+from object_storage import open_workspace
 
 CONNECTION_ID = "features_db"
 SPARK_CONNECTION_ID = "features_spark"
@@ -48,8 +48,7 @@ def run_stage(stage: str, workspace: str | None = None) -> Facts:
         What the stage hands on, the last one the run's result.
     """
     context = get_current_context()
-    pipeline = pipeline_of_run(workspace)
-    with telemetry.count_failures():
+    with telemetry.count_failures(), pipeline_of_run(workspace) as pipeline:
         try:
             facts = (
                 _extract(context, pipeline) if stage == "extract" else getattr(pipeline, stage)()
@@ -78,7 +77,8 @@ def last_success() -> datetime | None:
         return find_last_success(connection)
 
 
-def pipeline_of_run(workspace: str | None = None) -> Pipeline:
+@contextmanager
+def pipeline_of_run(workspace: str | None = None) -> Iterator[Pipeline]:
     """The stages of the run that the current task belongs to.
 
     Args:
@@ -98,18 +98,16 @@ def pipeline_of_run(workspace: str | None = None) -> Pipeline:
         allow_empty=parameters["allow_empty"],
         force=parameters["force"],
     )
-    return Pipeline(
-        run=run,
-        workspace=(
-            Workspace(Path(workspace))
-            if workspace
-            else Workspace.of_run(settings.workspaces, run.run_id)
-        ),
-        engine=parameters["engine"],
-        connect=_connect,
-        settings=settings,
-        timeout_seconds=context["task"].execution_timeout.total_seconds(),
-    )
+    place = workspace or f"{settings.workspaces.rstrip('/')}/{folder_name(run.run_id)}"
+    with open_workspace(place) as opened:
+        yield Pipeline(
+            run=run,
+            workspace=opened,
+            engine=parameters["engine"],
+            connect=_connect,
+            settings=settings,
+            timeout_seconds=context["task"].execution_timeout.total_seconds(),
+        )
 
 
 @contextmanager

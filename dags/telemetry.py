@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 import structlog
 from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -17,6 +16,7 @@ from airflow.sdk.lineage import get_hook_lineage_collector
 from airflow.sdk.observability import stats
 
 from experiment_features.errors import PipelineError
+from experiment_features.storage import AnyPath
 from experiment_features.workspace import Facts
 
 PREFIX = "experiment_features"
@@ -54,7 +54,7 @@ def report(stage: str, facts: Facts) -> None:
             stats.timing(f"{PREFIX}.stage.{name}", timedelta(seconds=seconds))
 
 
-def tell_read(source: Path) -> None:
+def tell_read(source: AnyPath) -> None:
     """Names the drop as what the current task has read."""
     get_hook_lineage_collector().add_input_asset(context=source, uri=source.as_uri())
 

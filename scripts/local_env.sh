@@ -101,7 +101,7 @@ export_airflow_env() {
     AIRFLOW_CONN_FEATURES_DB=$(features_connection features_writer)
     AIRFLOW_CONN_FEATURES_DB_READER=$(features_connection features_reader)
     export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN AIRFLOW_CONN_FEATURES_DB AIRFLOW_CONN_FEATURES_DB_READER
-    export EXPERIMENT_FEATURES_WORKSPACES=$local/workspaces
+    export EXPERIMENT_FEATURES_WORKSPACES=${EXPERIMENT_FEATURES_WORKSPACES:-$local/workspaces}
     # Generated on the first start: the JWT secret, the session key, the Fernet key.
     # shellcheck source=/dev/null
     source "$local/airflow/secrets.env"

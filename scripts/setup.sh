@@ -1,17 +1,23 @@
 #!/usr/bin/env bash
 # Makes .venv with exactly the locked requirements. Does nothing when they are there already.
-# usage: scripts/setup.sh [--spark]      (PYTHON=/path/to/python3 chooses the interpreter)
-#   --spark   also what the engine spark needs, some 460 MB; it stays when the others change
+# usage: scripts/setup.sh [--s3] [--spark]     (PYTHON=/path/to/python3 chooses the interpreter)
+#   --s3      also what object storage on s3:// needs
+#   --spark   also what the engine spark needs, some 460 MB; both stay when the others change
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
-[[ $# -eq 0 || $* == --spark ]] || fail "usage: scripts/setup.sh [--spark]"
 cd "$root"
 
+for argument in "$@"; do
+    [[ $argument =~ ^--(s3|spark)$ ]] || fail "usage: scripts/setup.sh [--s3] [--spark]"
+done
 locked=(requirements.txt requirements-dev.txt)
-if [[ $* == --spark ]] || grep -qs ' spark' .venv/installed; then
-    locked+=(requirements-spark.txt)
-    spark=' spark'
-fi
+extras=''
+for extra in s3 spark; do
+    if [[ " $* " == *" --$extra "* ]] || grep -qs " $extra" .venv/installed; then
+        locked+=("requirements-$extra.txt")
+        extras+=" $extra"
+    fi
+done
 
 # Runs the code with a Python only if it is one that we support and that can make environments:
 # a name on the PATH may be a shim without a version behind it, or lack ensurepip (Debian).
@@ -37,7 +43,7 @@ find_python() {
         "(Debian, Ubuntu: apt install python3-venv); name one with PYTHON=/path/to/python3"
 }
 
-wanted="$(cat "${locked[@]}" | cksum) ${PYTHON:-}${spark:-}"
+wanted="$(cat "${locked[@]}" | cksum) ${PYTHON:-}$extras"
 if [[ -s .venv/installed && $(<.venv/installed) == "$wanted" ]] && "$python" -c '' 2>/dev/null; then
     exit 0
 fi

@@ -34,7 +34,7 @@ make_secrets() {
     mkdir -p "$secrets"
     # The folder keeps others out. The files are for containers, whose users have other numbers.
     chmod 700 "$secrets"
-    for name in {airflow,features_owner,features_writer,features_reader,admin,api}_password jwt_secret session_key fernet_key; do
+    for name in {airflow,features_owner,features_writer,features_reader,admin,api,redis}_password jwt_secret session_key fernet_key; do
         [[ ! -s $secrets/$name ]] || continue
         case $name in
             fernet_key) value=$(random_bytes 32 | base64 | tr '+/' '-_') ;;

@@ -20,6 +20,7 @@ from receivers import (
     receive_mails,
     receive_metrics,
 )
+from s3_server import S3Server, serve_s3
 
 # Before Airflow is imported anywhere: it makes its home, and reads its settings, at import.
 _home = tempfile.TemporaryDirectory(prefix="experiment_features_airflow_")
@@ -69,6 +70,13 @@ def lineage() -> Iterator[Lineage]:
         yield lineage
 
 
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """Object storage."""
+    with serve_s3() as server:
+        yield server
+
+
 def bundles() -> str:
     """The project's DAG, and the example of one behind it."""
     kind = {"classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}
@@ -77,7 +85,7 @@ def bundles() -> str:
 
 
 @pytest.fixture(scope="session")
-def stack(mailbox: Mailbox, metrics: Metrics, lineage: Lineage) -> Iterator[Stack]:
+def stack(mailbox: Mailbox, metrics: Metrics, lineage: Lineage, s3: S3Server) -> Iterator[Stack]:
     """The running stack that all end-to-end tests share; its start is what takes the time."""
     stack = make_stack()
     url = f"http://127.0.0.1:{lineage.server_port}"
@@ -85,6 +93,7 @@ def stack(mailbox: Mailbox, metrics: Metrics, lineage: Lineage) -> Iterator[Stac
         {
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles(),
             "AIRFLOW_CONN_SMTP_DEFAULT": mailbox.connection,
+            "AIRFLOW_CONN_LAB": s3.connection(),
             "AIRFLOW__METRICS__STATSD_ON": "True",
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
             "AIRFLOW__METRICS__STATSD_PORT": str(metrics.port),

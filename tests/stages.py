@@ -26,7 +26,7 @@ def run_stages(
     with patch.object(convert, "TYPED_HERE", frozenset() if in_sql else convert.TYPED_HERE):
         facts = extract(folder, workspace, allow_empty=True)
     experiments = facts["rows"]["user_experiments"]
-    chosen = choose_engine(engine, experiments, workspace.folder / "spill", spark)
+    chosen = choose_engine(engine, experiments, workspace.scratch / "spill", spark)
     validate(workspace, chosen, max_rejected_percent=100, today=TODAY)
     transform(workspace, chosen)
 

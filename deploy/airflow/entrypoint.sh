@@ -10,6 +10,8 @@ connection() { # ROLE
         "$1" "$(<"/run/secrets/$1_password")"
 }
 
+# Compose can hand on nothing but an empty value.
+[[ -n ${AIRFLOW__CORE__EXECUTOR:-} ]] || unset AIRFLOW__CORE__EXECUTOR
 if [[ -r /run/secrets/features_writer_password && -z ${AIRFLOW_CONN_FEATURES_DB:-} ]]; then
     AIRFLOW_CONN_FEATURES_DB=$(connection features_writer)
     export AIRFLOW_CONN_FEATURES_DB

@@ -30,6 +30,7 @@ from experiment_features.config import Settings
 from experiment_features.database import connect, migrate
 from experiment_features.engines import ENGINES
 from experiment_features.errors import (
+    ConfigurationError,
     DatabaseRefused,
     DatabaseUnavailable,
     DropRejected,
@@ -40,6 +41,7 @@ from experiment_features.errors import (
 from experiment_features.pipeline import Pipeline
 from experiment_features.quality import RuleQuality, TableQuality, summarise
 from experiment_features.runs import Run
+from experiment_features.storage import AnyPath, StoredPath, is_stored
 from experiment_features.workspace import Facts, Workspace
 
 _console = Console(stderr=True)
@@ -85,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     drop = argparse.ArgumentParser(add_help=False)
-    drop.add_argument("source", type=Path, help="the drop's folder")
+    drop.add_argument("source", help="the drop's folder: a path, or a URI such as s3://bucket/key")
     drop.add_argument("--engine", choices=ENGINES, default="auto")
     drop.add_argument(
         "--max-rejected-percent",
@@ -126,14 +128,14 @@ def _run(options: argparse.Namespace) -> int:
         options.fail("the argument --database-url is required, but for a --dry-run")
     url = None if options.dry_run else options.database_url
     with _pipeline(options, url) as pipeline:
-        result = _run_stages(pipeline, options.source.absolute())
+        result = _run_stages(pipeline, _open_source(options.source))
     _print_result(result, as_json=options.json)
     return 0
 
 
 def _check(options: argparse.Namespace) -> int:
     with _pipeline(options, None) as pipeline:
-        pipeline.extract(options.source.absolute())
+        pipeline.extract(_open_source(options.source))
         refusal = None
         try:
             pipeline.validate()
@@ -171,7 +173,21 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
         )
 
 
-def _run_stages(pipeline: Pipeline, source: Path) -> Facts:
+def _open_source(source: str) -> AnyPath:
+    """The drop's folder; a store's own settings say how to get in (AWS_ACCESS_KEY_ID, ...)."""
+    if not is_stored(source):
+        return Path(source).absolute()
+    from fsspec.core import url_to_fs
+
+    try:
+        return StoredPath(source, url_to_fs(source)[0])
+    except (ImportError, ValueError) as error:
+        raise ConfigurationError(
+            f"{source} cannot be opened ({error}): for s3://, scripts/setup.sh --s3"
+        ) from error
+
+
+def _run_stages(pipeline: Pipeline, source: AnyPath) -> Facts:
     """Runs all stages, and shows on a terminal where they are."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     hidden = not _console.is_terminal

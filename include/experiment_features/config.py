@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiment_features.errors import ConfigurationError
+from experiment_features.storage import is_stored
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -19,8 +20,8 @@ def _memory_limit() -> str:
 class Settings:
     """What an installation decides once, not a run."""
 
-    workspaces: Path
-    """Parent of the runs' workspaces."""
+    workspaces: str
+    """Parent of the runs' workspaces: a folder, or a URI in object storage."""
 
     source_roots: tuple[str, ...]
     """Folders below which a run started from Airflow may read."""
@@ -51,14 +52,15 @@ class Settings:
         """Reads EXPERIMENT_FEATURES_* and falls back to what suits a checkout."""
         environment = os.environ
         roots = environment.get("EXPERIMENT_FEATURES_SOURCE_ROOTS") or _PROJECT / "include" / "data"
-        watch = environment.get("EXPERIMENT_FEATURES_WATCH") or roots
+        watch = environment.get("EXPERIMENT_FEATURES_WATCH")
+        local_roots = tuple(root for root in _folders(roots) if not is_stored(root))
         workspaces = environment.get("EXPERIMENT_FEATURES_WORKSPACES") or (
             _PROJECT / ".local" / "workspaces"
         )
         return cls(
-            workspaces=Path(workspaces),
+            workspaces=str(workspaces),
             source_roots=_folders(roots),
-            watched_folders=() if watch == "off" else _folders(watch),
+            watched_folders=_watched(watch) if watch else local_roots,
             memory_limit=environment.get("EXPERIMENT_FEATURES_MEMORY_LIMIT") or _memory_limit(),
             spark_master=environment.get("EXPERIMENT_FEATURES_SPARK_MASTER") or cls.spark_master,
             keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", 90, "days"),
@@ -66,6 +68,16 @@ class Settings:
             alerts=(environment.get("EXPERIMENT_FEATURES_ALERTS") or "").strip(),
             deadline_hours=_whole_number("EXPERIMENT_FEATURES_DEADLINE_HOURS", 24, "hours"),
         )
+
+
+def _watched(text: str) -> tuple[str, ...]:
+    folders = () if text == "off" else _folders(text)
+    for folder in filter(is_stored, folders):
+        raise ConfigurationError(
+            f"EXPERIMENT_FEATURES_WATCH names {folder}: expected folders of this machine. Of a "
+            "drop in object storage Airflow is told by an event of the asset laboratory_drops"
+        )
+    return folders
 
 
 def _folders(text: str | Path) -> tuple[str, ...]:

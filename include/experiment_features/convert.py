@@ -28,6 +28,7 @@ from experiment_features.duck import open_duckdb
 from experiment_features.errors import DropRefused, PipelineError, WorkspaceUnavailable
 from experiment_features.numerals import TYPED_HERE, type_lines
 from experiment_features.reader import ROWS, FileReader, PlainLines
+from experiment_features.storage import AnyPath
 from experiment_features.workspace import Facts
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def open_converter() -> Iterator[duckdb.DuckDBPyConnection]:
 def convert_file(
     database: duckdb.DuckDBPyConnection,
     table: Table,
-    path: Path,
+    path: AnyPath,
     number: int,
     folder: Path,
     progress: Progress,
@@ -76,7 +77,7 @@ def convert_file(
     Args:
         database: of open_converter.
         table: whose file it is.
-        path: the file: a path, or anything with a path's interface.
+        path: the file.
         number: which file of its table it is, from 1.
         folder: gets the typed rows. Grain: row of the file, in no order; key: position; columns:
             fault, line (the text of a row that could not be taken apart), has_nul, and the
@@ -233,7 +234,7 @@ def _writing(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BufferedReader]:
+def opened(path: AnyPath) -> Iterator[BufferedReader]:
     """Opens a file of a drop.
 
     Raises:

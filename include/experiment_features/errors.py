@@ -9,6 +9,7 @@
     └── TransientError           trying again can help
         ├── DatabaseUnavailable  PostgreSQL is away, busy, or broke off
         ├── EngineUnavailable    so is the cluster that computes
+        ├── StorageUnavailable   so is the object storage
         └── WorkspaceUnavailable the workspace cannot be written: disk full, memory short
 
 A message says what happened, where (file, line, column), what was expected and what to do.
@@ -53,6 +54,10 @@ class DatabaseUnavailable(TransientError):
 
 class EngineUnavailable(TransientError):
     """The cluster could not be reached, or gave up the work."""
+
+
+class StorageUnavailable(TransientError):
+    """The store of a drop or workspace could not be reached, or broke off."""
 
 
 class WorkspaceUnavailable(TransientError):

@@ -10,12 +10,12 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from experiment_features.contract import TABLES, Table
 from experiment_features.convert import Progress, convert_file, open_converter, opened
 from experiment_features.errors import DropRefused
 from experiment_features.reader import COMPRESSIONS
+from experiment_features.storage import AnyPath
 from experiment_features.workspace import Facts, Workspace
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def log_progress() -> Progress:
 
 
 def extract(
-    source: Path,
+    source: AnyPath,
     workspace: Workspace,
     *,
     allow_empty: bool = False,
@@ -50,7 +50,7 @@ def extract(
     """Reads every file of a drop and writes its rows, typed, to the workspace.
 
     Args:
-        source: the drop's folder: a path, or anything with a path's interface.
+        source: the drop's folder.
         workspace: where ``rows(table)`` gets the typed rows: see convert.convert_file.
         allow_empty: whether a table may have no rows.
         known_files: the files of the last load; when the drop's are the same, they are only hashed.
@@ -88,7 +88,7 @@ def extract(
     return facts
 
 
-def find_parts(source: Path, table: Table) -> list[Path]:
+def find_parts(source: AnyPath, table: Table) -> Sequence[AnyPath]:
     """The files of a table in the order of their names.
 
     Raises:
@@ -122,7 +122,7 @@ def find_parts(source: Path, table: Table) -> list[Path]:
     return parts
 
 
-def holds_files(source: Path, files: Sequence[Facts]) -> bool:
+def holds_files(source: AnyPath, files: Sequence[Facts]) -> bool:
     """Whether a source holds just these files: table, name, bytes and sha256 of each.
 
     Raises:
@@ -131,7 +131,7 @@ def holds_files(source: Path, files: Sequence[Facts]) -> bool:
     return _are_known({table: find_parts(source, table) for table in TABLES}, files)
 
 
-def _are_known(parts: dict[Table, list[Path]], known_files: Sequence[Facts]) -> bool:
+def _are_known(parts: dict[Table, Sequence[AnyPath]], known_files: Sequence[Facts]) -> bool:
     """Whether the files are the known ones: names and sizes first, and hashes if those agree."""
     paths = [(table.name, path) for table, of_table in parts.items() for path in of_table]
     known = [(file["table"], file["name"], file["bytes"]) for file in known_files]
@@ -144,13 +144,13 @@ def _are_known(parts: dict[Table, list[Path]], known_files: Sequence[Facts]) -> 
     return True
 
 
-def _size(path: Path) -> int:
+def _size(path: AnyPath) -> int:
     with opened(path) as stream:
         return stream.seek(0, os.SEEK_END)
 
 
 def _extract_files(
-    parts: dict[Table, list[Path]], workspace: Workspace, progress: Progress
+    parts: dict[Table, Sequence[AnyPath]], workspace: Workspace, progress: Progress
 ) -> Iterator[Facts]:
     with open_converter() as database:
         for table, paths in parts.items():

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from experiment_features import runs
 from experiment_features.config import Settings
@@ -15,9 +14,10 @@ from experiment_features.errors import ConfigurationError, DropRejected
 from experiment_features.extract import extract, holds_files
 from experiment_features.load import load
 from experiment_features.runs import Run
+from experiment_features.storage import AnyPath
 from experiment_features.transform import transform
 from experiment_features.validate import validate
-from experiment_features.workspace import Facts, Workspace, remove_old_workspaces
+from experiment_features.workspace import Facts, Workspace
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Pipeline:
             last = runs.find_last_load(connection)
         return str(last["source"]) if last else None
 
-    def find_earlier_load(self, source: Path) -> str | None:
+    def find_earlier_load(self, source: AnyPath) -> str | None:
         """The other run that loaded this very drop, when another source was loaded since."""
         with self._ledger() as connection:
             last = runs.find_last_load(connection)
@@ -57,7 +57,7 @@ class Pipeline:
             return None
         return str(earlier["run_id"]) if holds_files(source, earlier["source_files"]) else None
 
-    def extract(self, source: Path, progress: Progress | None = None) -> Facts:
+    def extract(self, source: AnyPath, progress: Progress | None = None) -> Facts:
         """Reads the drop; returns ``rows`` per table and whether the drop ``is_unchanged``."""
         known_files = []
         if self.connect:
@@ -119,8 +119,7 @@ class Pipeline:
                 keep_days=self.settings.keep_days,
                 timeout_seconds=self.timeout_seconds,
             )
-        if self.workspace.folder.parent == self.settings.workspaces:
-            remove_old_workspaces(self.settings.workspaces, self.settings.keep_workspace_days)
+        self.workspace.remove_old_siblings(self.settings.keep_workspace_days)
         return result
 
     @contextmanager
@@ -142,5 +141,5 @@ class Pipeline:
     @property
     def _engine(self) -> Engine:
         experiments = self.workspace.facts("extract")["rows"]["user_experiments"]
-        spill = self.workspace.folder / "spill"
+        spill = self.workspace.scratch / "spill"
         return choose_engine(self.engine, experiments, spill, self.settings.spark_master)

@@ -225,7 +225,7 @@ def result_of(workspace: Workspace, run: Run, facts: Facts) -> Facts:
     seconds = {
         stage: workspace.facts(stage)["seconds"]
         for stage in STAGES
-        if (workspace.folder / f"{stage}.json").exists()
+        if workspace.record(stage).exists()
     }
     return {
         "run_id": run.run_id,

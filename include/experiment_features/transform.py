@@ -43,7 +43,7 @@ def transform(workspace: Workspace, engine: Engine) -> Facts:
             _valid_rows(table, columns, workspace, engine) for table, columns in _COLUMNS.items()
         )
         # Kept, because three features begin with it.
-        uses = engine.persist(_uses(experiments), workspace.features("compound_uses"))
+        uses = engine.persist(_uses(experiments), workspace.scratch / "compound_uses.parquet")
         log.info("counted the uses of compounds")
         user_features = _user_features(users, compounds, experiments, uses, engine)
         compound_features = _compound_features(compounds, uses)

@@ -51,7 +51,7 @@ def validate(
     extracted = workspace.facts("extract")
     with workspace.stage("validate") as facts:
         workspace.fresh_folder(workspace.folder / "rejected")
-        faults = workspace.fresh_folder(workspace.folder / "faults")
+        faults = workspace.fresh_folder(workspace.scratch / "faults")
         checked: Checked = {}
         for table in TABLES:
             rows = engine.read(workspace.rows(table.name)).with_columns(today=nw.lit(today))

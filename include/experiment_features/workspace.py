@@ -6,6 +6,7 @@
 <workspace>/user_features.parquet, compound_features.parquet   (transform)
 <workspace>/<stage>.json             the stage's facts: small counts; written last, so a stage
                                      that was cut short has not happened
+<workspace>/scratch                  what a stage needs only itself; gone at its end
 """
 
 import json
@@ -13,16 +14,23 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
+from experiment_features.errors import ConfigurationError, PipelineError, WorkspaceUnavailable
+from experiment_features.storage import StoredPath
 
-_MARK = ".workspace"
+MARK = ".workspace"
 """A file by which a folder is known for a workspace, and not for something of the user's."""
+
+
+def folder_name(run_id: str) -> str:
+    """A run's id as the name of its workspace: unusual characters are replaced."""
+    return re.sub(r"[^\w.+-]", "_", run_id)
+
 
 Facts = dict[str, Any]
 """What a stage found out, as JSON: counts, names, seconds."""
@@ -36,11 +44,6 @@ class Workspace:
     def __init__(self, folder: Path) -> None:
         """Takes the folder as it is; stages make it when they write."""
         self.folder = folder
-
-    @classmethod
-    def of_run(cls, parent: Path, run_id: str) -> "Workspace":
-        """The workspace of a run: a folder named after it, with unusual characters replaced."""
-        return cls(parent / re.sub(r"[^\w.+-]", "_", run_id))
 
     def __str__(self) -> str:
         return str(self.folder)
@@ -62,6 +65,15 @@ class Workspace:
         """The features of a run. Grain and columns: see transform.transform."""
         return self.folder / f"{relation}.parquet"
 
+    def record(self, stage: str) -> Path:
+        """The facts of a stage; there once it has run."""
+        return self.folder / f"{stage}.json"
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for what only the stage needs that is running."""
+        return self.folder / "scratch"
+
     @contextmanager
     def stage(self, name: str) -> Iterator[Facts]:
         """Runs a stage: its facts, with the seconds it took, are saved if it does not fail.
@@ -69,14 +81,15 @@ class Workspace:
         Raises:
             WorkspaceUnavailable: disk or memory ran out, or the folder cannot be written.
         """
-        record = self.folder / f"{name}.json"
+        record = Workspace.record(self, name)
         facts: Facts = {}
         started = time.monotonic()
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            (self.folder / _MARK).touch()
+            self.scratch.mkdir(parents=True, exist_ok=True)
+            (self.folder / MARK).touch()
             record.unlink(missing_ok=True)
             yield facts
+            shutil.rmtree(self.scratch, ignore_errors=True)
             facts["seconds"] = round(time.monotonic() - started, 3)
             draft = record.with_suffix(".draft")
             draft.write_text(json.dumps(facts, indent=1))
@@ -94,7 +107,7 @@ class Workspace:
             ConfigurationError: it has not, or its workspace was removed since.
         """
         try:
-            facts: Facts = json.loads((self.folder / f"{stage}.json").read_text())
+            facts: Facts = json.loads(self.record(stage).read_text())
         except FileNotFoundError:
             raise ConfigurationError(
                 f"the workspace {self} holds no finished {stage!r} stage: run it first "
@@ -112,23 +125,138 @@ class Workspace:
         path.mkdir(parents=True)
         return path
 
+    def remove_old_siblings(self, keep_days: float) -> None:
+        """Removes the workspaces beside this one in which nothing was written for so long.
+
+        A run that is going on writes: its workspace stays. What cannot be removed stays too.
+        """
+        oldest = time.time() - keep_days * 24 * 60 * 60
+        for mark in self.folder.parent.glob(f"*/{MARK}"):
+            if _last_written(mark.parent) < oldest:
+                shutil.rmtree(mark.parent, ignore_errors=True)
+
+
+class StoredWorkspace(Workspace):
+    """A workspace in object storage, worked on in a folder of this machine.
+
+    A file is fetched when a stage first asks for it. What a stage has written is stored at its end,
+    its facts last.
+    """
+
+    def __init__(self, place: StoredPath, folder: Path) -> None:
+        """Takes the place as it is.
+
+        Args:
+            place: the workspace.
+            folder: an empty one of this machine, which the caller removes.
+        """
+        super().__init__(folder)
+        self._place = place
+        self._fetched: dict[Path, int] = {}
+
+    def __str__(self) -> str:
+        return str(self._place)
+
+    def rows(self, table: str) -> Path:
+        """See Workspace."""
+        return self._here(super().rows(table))
+
+    def rejected(self, table: str) -> Path:
+        """See Workspace."""
+        return self._here(super().rejected(table))
+
+    @property
+    def issues(self) -> Path:
+        """See Workspace."""
+        return self._here(super().issues)
+
+    def features(self, relation: str) -> Path:
+        """See Workspace."""
+        return self._here(super().features(relation))
+
+    def record(self, stage: str) -> Path:
+        """See Workspace."""
+        return self._here(super().record(stage))
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Facts]:
+        """See Workspace.
+
+        Raises:
+            ConfigurationError: the bucket is missing, or may not be written.
+            StorageUnavailable: it cannot be reached.
+        """
+        record = super().record(name)
+        with self._errors():
+            self._stored(record).remove()
+        with super().stage(name) as facts:
+            yield facts
+            with self._errors():
+                self._store_files()
+        with self._errors():
+            self._stored(record).keep(record)
+
+    def clear(self) -> None:
+        """See Workspace."""
+        super().clear()
+        with self._errors():
+            self._place.remove()
+
+    def fresh_folder(self, path: Path) -> Path:
+        """See Workspace."""
+        with self._errors():
+            self._stored(path).remove()
+        return super().fresh_folder(path)
+
+    def remove_old_siblings(self, keep_days: float) -> None:
+        """See Workspace."""
+        oldest = time.time() - keep_days * 24 * 60 * 60
+        parent = StoredPath(str(self._place).rpartition("/")[0], self._place.store)
+        with suppress(PipelineError, OSError):
+            for folder in list(parent.iterdir()):
+                mark = folder / MARK  # every stage stores it anew
+                if mark.is_file() and mark.written_at() < oldest:
+                    folder.remove()
+
+    def _stored(self, path: Path) -> StoredPath:
+        return self._place / path.relative_to(self.folder).as_posix()
+
+    def _here(self, path: Path) -> Path:
+        """The path, with what is stored in its place fetched, if nothing is there yet."""
+        if path.exists():
+            return path
+        with self._errors():
+            stored = self._stored(path)
+            for file in [stored] if stored.is_file() else stored.walk():
+                target = self.folder / str(file).removeprefix(f"{self}/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.fetch(target)
+                self._fetched[target] = target.stat().st_mtime_ns
+        return path
+
+    def _store_files(self) -> None:
+        """Stores what the stage has written, but its facts and what only itself needed."""
+        for path in sorted(self.folder.rglob("*")):
+            is_own = path.is_file() and self._fetched.get(path) != path.stat().st_mtime_ns
+            if is_own and path.suffix != ".json" and not path.is_relative_to(self.scratch):
+                self._stored(path).keep(path)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ConfigurationError(
+                f"the workspace {self} cannot be written ({error}): make its bucket, or name "
+                "another one in EXPERIMENT_FEATURES_WORKSPACES"
+            ) from error
+
 
 def _reason(error: BaseException) -> str:
     """What an error says in its first line; DuckDB wraps the errors of its threads as JSON."""
     wrapped = re.search(r'"exception_message":("(?:[^"\\]|\\.)*")', str(error))
     reason = json.loads(wrapped[1]) if wrapped else str(error)
     return reason.partition("\n")[0] or type(error).__name__
-
-
-def remove_old_workspaces(parent: Path, keep_days: float) -> None:
-    """Removes the workspaces in ``parent`` in which nothing was written for so long.
-
-    A run that is going on writes: its workspace stays. What cannot be removed stays too.
-    """
-    oldest = time.time() - keep_days * 24 * 60 * 60
-    for mark in parent.glob(f"*/{_MARK}"):
-        if _last_written(mark.parent) < oldest:
-            shutil.rmtree(mark.parent, ignore_errors=True)
 
 
 def _last_written(folder: Path) -> float:

@@ -1,6 +1,5 @@
 """Airflow without a database: the DAG as the DAG processor finds it."""
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -8,9 +7,6 @@ from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG
 
 DAGS = Path(__file__).parents[2] / "dags"
-
-# Where Airflow's processes find the modules beside the DAG.
-sys.path.append(str(DAGS))
 
 
 @pytest.fixture(scope="session")

@@ -134,6 +134,14 @@ def test_nobody_is_told_until_somebody_is_named(
     assert alerts.deadline() is None
 
 
+def test_pods_keep_no_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their executor cannot tell of it, and a scheduler that asked it to would end."""
+    monkeypatch.setenv(SETTING, "one@example.org")
+    assert alerts.deadline() is not None
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "KubernetesExecutor")
+    assert alerts.deadline() is None
+
+
 def test_the_deadline_is_as_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     """So many hours after a run was due, by a function that Airflow finds by its name."""
     monkeypatch.setenv(SETTING, "one@example.org")

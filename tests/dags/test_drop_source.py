@@ -27,7 +27,7 @@ class Ledger:
     earlier: str | None = None
 
     def __init__(self, folder: Path) -> None:
-        self.settings = Settings(folder, (str(folder),), watched_folders=(str(folder),))
+        self.settings = Settings(str(folder), (str(folder),), watched_folders=(str(folder),))
 
     def last_source(self) -> str | None:
         """The source of the last load."""

@@ -11,23 +11,21 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.utils.types import DagRunType
 
+import run_context
 from experiment_features.errors import ConfigurationError, DatabaseUnavailable
+from experiment_features.pipeline import Pipeline
 
-DAGS = Path(__file__).parents[2] / "dags"
 STARTED_AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
 
 
-@pytest.fixture
-def run_context(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module, found as Airflow finds it."""
-    monkeypatch.syspath_prepend(str(DAGS))
-    import run_context
-
-    return run_context
+def pipeline_of_run(workspace: str | None = None) -> Pipeline:
+    """The pipeline, as it is when the task begins."""
+    with run_context.pipeline_of_run(workspace) as pipeline:
+        return pipeline
 
 
 @pytest.fixture
-def context(dag: DAG, run_context: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def context(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The context of a task of a manual run with the default parameters."""
     dag_run = SimpleNamespace(
         run_id="manual__2026-11-22T02:00:00+00:00",
@@ -54,19 +52,19 @@ def context(dag: DAG, run_context: Any, monkeypatch: pytest.MonkeyPatch) -> dict
     ],
 )
 def test_every_kind_of_run_has_its_trigger(
-    run_context: Any, context: dict[str, Any], run_type: DagRunType, run_id: str, trigger: str
+    context: dict[str, Any], run_type: DagRunType, run_id: str, trigger: str
 ) -> None:
     """The ledger says how a run was started."""
     context["dag_run"].run_type, context["dag_run"].run_id = run_type, run_id
-    run = run_context.pipeline_of_run().run
+    run = pipeline_of_run().run
     assert (run.run_id, run.trigger, run.started_at) == (run_id, trigger, STARTED_AT)
 
 
-def test_parameters_reach_the_pipeline(run_context: Any, context: dict[str, Any]) -> None:
+def test_parameters_reach_the_pipeline(context: dict[str, Any]) -> None:
     """All of them: a parameter that nobody reads would be a promise broken."""
     context["params"] |= {"engine": "duckdb", "max_rejected_percent": 3, "allow_empty": True}
     context["params"] |= {"force": True}
-    pipeline = run_context.pipeline_of_run()
+    pipeline = pipeline_of_run()
     assert pipeline.engine == "duckdb"
     assert pipeline.timeout_seconds == context["task"].execution_timeout.total_seconds()
     run = pipeline.run
@@ -74,39 +72,48 @@ def test_parameters_reach_the_pipeline(run_context: Any, context: dict[str, Any]
 
 
 def test_workspace_is_the_runs_own_and_handed_on(
-    run_context: Any, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The first task names it after the run, the others take what they are given."""
     monkeypatch.setenv("EXPERIMENT_FEATURES_WORKSPACES", str(tmp_path))
-    workspace = str(run_context.pipeline_of_run().workspace)
+    workspace = str(pipeline_of_run().workspace)
     assert Path(workspace).parent == tmp_path
     context["dag_run"].run_id = "api__another"
-    assert str(run_context.pipeline_of_run().workspace) != workspace
-    assert str(run_context.pipeline_of_run(workspace).workspace) == workspace
+    assert str(pipeline_of_run().workspace) != workspace
+    assert str(pipeline_of_run(workspace).workspace) == workspace
+
+
+def test_workspace_in_object_storage_is_named_likewise(
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not looked for yet; what it is worked on in is gone with the task."""
+    monkeypatch.setenv("AIRFLOW_CONN_LAB", "aws://key:secret@")
+    monkeypatch.setenv("EXPERIMENT_FEATURES_WORKSPACES", "s3://lab@laboratory/workspaces/")
+    context["dag_run"].run_id = "api__one:two"
+    with run_context.pipeline_of_run() as pipeline:
+        assert str(pipeline.workspace) == "s3://lab@laboratory/workspaces/api__one_two"
+        assert pipeline.workspace.folder.is_dir()
+    assert not pipeline.workspace.folder.exists()
 
 
 @pytest.mark.usefixtures("context")
-def test_missing_connection_says_where_to_add_it(
-    run_context: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_connection_says_where_to_add_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """No retry would find the connection."""
 
     def get_conn(_hook: PostgresHook) -> None:
         raise AirflowNotFoundException
 
     monkeypatch.setattr(PostgresHook, "get_conn", get_conn)
-    connect = run_context.pipeline_of_run().connect
+    connect = pipeline_of_run().connect
     with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_FEATURES_DB"), connect():
         pass
 
 
 @pytest.mark.usefixtures("context")
-def test_database_that_is_away_is_a_transient_error(
-    run_context: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_database_that_is_away_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message names the connection and the address."""
     monkeypatch.setenv("AIRFLOW_CONN_FEATURES_DB", "postgres://reader@127.0.0.1:1/features")
-    connect = run_context.pipeline_of_run().connect
+    connect = pipeline_of_run().connect
     with (
         pytest.raises(DatabaseUnavailable, match=r"database of features_db: .*127\.0\.0\.1"),
         connect(),
@@ -127,7 +134,6 @@ def test_database_that_is_away_is_a_transient_error(
     ],
 )
 def test_spark_is_where_its_connection_says(
-    run_context: Any,
     context: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     connection: str | None,
@@ -138,15 +144,15 @@ def test_spark_is_where_its_connection_says(
     if connection:
         monkeypatch.setenv("AIRFLOW_CONN_FEATURES_SPARK", connection)
     context["params"] |= {"engine": "spark"}
-    assert run_context.pipeline_of_run().settings.spark_master == master
+    assert pipeline_of_run().settings.spark_master == master
 
 
 @pytest.mark.parametrize("connection", ["spark://", "postgres://here"])
 def test_connection_that_names_no_spark_is_refused(
-    run_context: Any, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, connection: str
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, connection: str
 ) -> None:
     """Rather than to compute on this machine in silence."""
     monkeypatch.setenv("AIRFLOW_CONN_FEATURES_SPARK", connection)
     context["params"] |= {"engine": "spark"}
     with pytest.raises(ConfigurationError, match="features_spark names no Spark"):
-        run_context.pipeline_of_run()
+        pipeline_of_run()

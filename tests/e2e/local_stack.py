@@ -70,7 +70,7 @@ class Stack:
             "AIRFLOW_PORT": str(self.port),
             "AIRFLOW_URL": "",  # hides what a developer's .env may say
             "EXPERIMENT_FEATURES_LOCAL": str(self.local),
-            "EXPERIMENT_FEATURES_SOURCE_ROOTS": f"{SAMPLE.parent},{self.drops}",
+            "EXPERIMENT_FEATURES_SOURCE_ROOTS": f"{SAMPLE.parent},{self.drops},s3://lab@laboratory/drops",
             "EXPERIMENT_FEATURES_WATCH": str(self.arrivals),
             "EXPERIMENT_FEATURES_ALERTS": "laboratory@example.org",
         }
@@ -89,9 +89,9 @@ class Stack:
             check=False,
         )
 
-    def start(self) -> str:
+    def start(self, **environment: str) -> str:
         """Start the stack and return what the script said."""
-        done = self.run("start.sh")
+        done = self.run("start.sh", **environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -17,7 +17,7 @@ from experiment_features.database import connect
 from experiment_features.load import load
 from experiment_features.pipeline import Pipeline
 from experiment_features.runs import Run
-from experiment_features.workspace import Facts, Workspace
+from experiment_features.workspace import Facts, Workspace, folder_name
 from integration.servers import Database
 
 COMPOUNDS = {1: "Water", 2: "Ethanol", 3: "Methane"}
@@ -62,9 +62,9 @@ def make_pipeline(database: Database | None, folder: Path, **options: Any) -> Pi
     options = {"trigger": "manual", "started_at": datetime.now(UTC), **options}
     return Pipeline(
         run=Run(run_id=run_id, **options),
-        workspace=Workspace.of_run(folder, run_id),
+        workspace=Workspace(folder / folder_name(run_id)),
         connect=(lambda: connect(database.url())) if database else None,
-        settings=Settings(workspaces=folder, source_roots=(), **settings),
+        settings=Settings(workspaces=str(folder), source_roots=(), **settings),
         **{"engine": "pandas", **of_pipeline},
     )
 

@@ -24,6 +24,16 @@ def test_watched_folders(
     assert Settings.from_environment().watched_folders == watched
 
 
+def test_object_storage_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default only the folders among the roots are; who names a bucket is told."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_SOURCE_ROOTS", "/drops,s3://lab@laboratory/drops")
+    monkeypatch.delenv("EXPERIMENT_FEATURES_WATCH", raising=False)
+    assert Settings.from_environment().watched_folders == ("/drops",)
+    monkeypatch.setenv("EXPERIMENT_FEATURES_WATCH", "/drops,s3://lab@laboratory/drops")
+    with pytest.raises(ConfigurationError, match="by an event of the asset laboratory_drops"):
+        Settings.from_environment()
+
+
 @pytest.mark.parametrize(
     ("name", "unit"),
     [

@@ -1,5 +1,6 @@
 """Which folders a run may read: who triggers a run names one, and the roots are the limit."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,16 @@ import pytest
 
 from experiment_features.errors import ConfigurationError
 from experiment_features.source import resolve_source
+from experiment_features.storage import AnyPath
+
+
+def resolve(source: str, roots: Sequence[str]) -> AnyPath:
+    """The folder of a source, where nothing in object storage is to be looked at."""
+
+    def open_store(uri: str) -> None:
+        raise AssertionError(uri)
+
+    return resolve_source(source, roots, open_store)
 
 
 @pytest.fixture
@@ -45,7 +56,7 @@ def named(source: str, data: Path) -> str:
 )
 def test_what_lies_in_a_root_is_found(source: str, folder: str, data: Path) -> None:
     """Links and dots are followed first; the answer has neither."""
-    assert resolve_source(named(source, data), [str(data)]) == (data / folder).resolve()
+    assert resolve(named(source, data), [str(data)]) == (data / folder).resolve()
 
 
 @pytest.mark.parametrize(
@@ -68,12 +79,14 @@ def test_what_lies_in_a_root_is_found(source: str, folder: str, data: Path) -> N
         pytest.param("file://{top}/data%2f..%2fsecret", id="uri_with_escaped_slashes"),
         pytest.param("nowhere", id="relative_name_in_no_root"),
         pytest.param("~", id="home"),
+        pytest.param("http://localhost{top}/data/drop", id="http"),
+        pytest.param("s3://lab@drops/2026", id="object_storage"),
     ],
 )
 def test_what_lies_outside_is_refused(source: str, data: Path) -> None:
     """The message names the source, the roots, and the setting that changes them."""
     with pytest.raises(ConfigurationError) as refusal:
-        resolve_source(named(source, data), [str(data)])
+        resolve(named(source, data), [str(data)])
     message = str(refusal.value)
     assert repr(named(source, data)) in message
     assert str(data) in message
@@ -83,24 +96,20 @@ def test_what_lies_outside_is_refused(source: str, data: Path) -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "file://elsewhere{top}/data/drop",
-        "file://127.0.0.1{top}/data/drop",
-        "http://localhost{top}/data/drop",
-        "https://example.org/drop",
-        "s3://lab@drops/2026",
-        "ftp://example.org/drop",
+        pytest.param("file://elsewhere{top}/data/drop", id="host"),
+        pytest.param("file://127.0.0.1{top}/data/drop", id="address"),
     ],
 )
-def test_other_hosts_and_schemes_are_refused(source: str, data: Path) -> None:
+def test_files_of_other_hosts_are_refused(source: str, data: Path) -> None:
     """Nothing is read from another machine, whatever its path is called."""
     with pytest.raises(ConfigurationError, match="is not on this machine: expected a path"):
-        resolve_source(named(source, data), [str(data)])
+        resolve(named(source, data), [str(data)])
 
 
 def test_nul_bytes_are_refused(data: Path) -> None:
     """The system's own error would not say whose fault it is."""
     with pytest.raises(ConfigurationError, match="NUL byte"):
-        resolve_source(f"{data}\0/etc", [str(data)])
+        resolve(f"{data}\0/etc", [str(data)])
 
 
 def test_every_root_counts(data: Path) -> None:
@@ -108,15 +117,15 @@ def test_every_root_counts(data: Path) -> None:
     other = data.parent / "data-evil"
     (other / "late").mkdir()
     roots = [f"file://{data.parent}/door", str(other)]
-    assert resolve_source("drop", roots) == (data / "drop").resolve()
-    assert resolve_source("late", roots) == (other / "late").resolve()
-    assert resolve_source(str(other / "drop"), roots) == (other / "drop").resolve()
+    assert resolve("drop", roots) == (data / "drop").resolve()
+    assert resolve("late", roots) == (other / "late").resolve()
+    assert resolve(str(other / "drop"), roots) == (other / "drop").resolve()
 
 
 def test_without_roots_nothing_is_read(data: Path) -> None:
     """An installation that names no root allows none."""
     with pytest.raises(ConfigurationError, match="lies outside"):
-        resolve_source(str(data / "drop"), [])
+        resolve(str(data / "drop"), [])
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "{top}/data-evil/compounds.csv"])
@@ -127,15 +136,15 @@ def test_a_link_inside_a_drop_does_not_lead_out(target: str, data: Path) -> None
     with pytest.raises(
         ConfigurationError, match=r"compounds\.csv in the source .* is a link"
     ) as out:
-        resolve_source("drop", [str(data)])
+        resolve("drop", [str(data)])
     assert "root:" not in str(out.value)
-    assert resolve_source("drop", [str(data), "/"]) == (data / "drop").resolve()
+    assert resolve("drop", [str(data), "/"]) == (data / "drop").resolve()
 
 
 def test_a_link_inside_a_drop_may_stay_inside(data: Path) -> None:
     """Links within the roots are no harm."""
     (data / "drop" / "users.csv").symlink_to(data / "drop" / "real.csv")
-    assert resolve_source("drop", [str(data)]) == (data / "drop").resolve()
+    assert resolve("drop", [str(data)]) == (data / "drop").resolve()
 
 
 @pytest.mark.parametrize("back", [False, True], ids=["stays", "goes_back"])
@@ -145,7 +154,7 @@ def test_a_file_that_becomes_a_link_is_not_read(back: bool, data: Path) -> None:
     for path in (file, spare):
         path.write_text("of the drop")
     secret.write_text("secret")
-    (found,) = (path for path in resolve_source("drop", [str(data)]).iterdir() if path == file)
+    (found,) = (path for path in resolve("drop", [str(data)]).iterdir() if path == file)
     with found.open("rb") as stream:
         assert stream.read() == b"of the drop"
     file.unlink()
@@ -169,4 +178,4 @@ def test_what_cannot_be_followed_is_refused(source: str, data: Path) -> None:
     """A loop of links, or a name too long for the system, gives a message and no traceback."""
     (data / "loop").symlink_to(data / "loop")
     with pytest.raises(ConfigurationError):
-        resolve_source(source, [str(data)])
+        resolve(source, [str(data)])

@@ -1,0 +1,168 @@
+"""An S3 server on loopback that asks for credentials, and a way to it that can be cut."""
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from receivers import free_port
+from waiting import wait_until
+
+BUCKET = "laboratory"
+POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}],
+}
+
+
+@dataclass
+class S3Server:
+    """A server with the bucket ``laboratory``, and one user who may do everything there."""
+
+    port: int
+    key_id: str = ""
+    secret: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self, url: str = "") -> dict[str, str]:
+        """What Amazon's libraries need to get in, there or by another way."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": url or self.url,
+        }
+
+    def connection(self, *, login: str = "", password: str = "", **extra: Any) -> str:
+        """The Airflow connection to it, but for what is given."""
+        parts = {"login": login or self.key_id, "password": password or self.secret}
+        extra = {"endpoint_url": self.url, "region_name": "us-east-1"} | extra
+        return json.dumps({"conn_type": "aws", "extra": extra} | parts)
+
+    def client(self, service: str = "s3") -> Any:
+        """A client of one of its services."""
+        return boto3.client(
+            service,
+            aws_access_key_id=self.key_id or "anyone",
+            aws_secret_access_key=self.secret or "anything",
+            region_name="us-east-1",
+            endpoint_url=self.url,
+        )
+
+    def put(self, folder: Path, prefix: str) -> None:
+        """Stores the files of a folder below a prefix."""
+        for file in folder.iterdir():
+            self.client().upload_file(str(file), BUCKET, f"{prefix}/{file.name}")
+
+    def keys(self, prefix: str) -> set[str]:
+        """The names of what is stored below a prefix, without it."""
+        found = self.client().list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}/")
+        return {entry["Key"].removeprefix(f"{prefix}/") for entry in found.get("Contents", [])}
+
+    def prepare(self) -> None:
+        """Makes user and bucket, while the server still lets everyone in, and then ends that."""
+        iam = self.client("iam")
+        iam.create_user(UserName="airflow")
+        iam.put_user_policy(UserName="airflow", PolicyName="all", PolicyDocument=json.dumps(POLICY))
+        key = iam.create_access_key(UserName="airflow")["AccessKey"]
+        self.client().create_bucket(Bucket=BUCKET)
+        control = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        control.request("POST", "/moto-api/reset-auth", "0", {"Content-Type": "text/plain"})
+        assert control.getresponse().status == 200
+        self.key_id, self.secret = key["AccessKeyId"], key["SecretAccessKey"]
+
+
+@contextmanager
+def serve_s3() -> Iterator[S3Server]:
+    """A server that is gone at the end, with all it kept."""
+    server = S3Server(free_port())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(server.port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until("S3 answers", lambda: _answers(server.port), seconds=60)
+        server.prepare()
+        yield server
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+@dataclass
+class Way:
+    """A way to a server: what it answers passes through, unless and as far as that is limited."""
+
+    port: int
+    answers: list[int] = field(default_factory=list)
+    """The bytes that came back, per connection."""
+    cut_after: int | None = None
+    """A connection is cut when so many bytes have come back."""
+    cuts: int = 0
+    """So many connections are cut; the others are not."""
+
+    @property
+    def url(self) -> str:
+        """Where it begins."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def carry(self, client: socket.socket, target: int) -> None:
+        """Carries one connection until either side ends it, or it is cut."""
+        number = len(self.answers)
+        self.answers.append(0)
+        with client, socket.create_connection(("127.0.0.1", target)) as server:
+            threading.Thread(target=_pour, args=(client, server), daemon=True).start()
+            with suppress(OSError):
+                while data := server.recv(2**16):
+                    self.answers[number] += len(data)
+                    is_over = self.cut_after is not None and self.answers[number] > self.cut_after
+                    if is_over and self.cuts > 0:
+                        self.cuts -= 1
+                        break
+                    client.sendall(data)
+            for end in (client, server):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+
+def _pour(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(2**16):
+            target.sendall(data)
+
+
+@contextmanager
+def way_to(port: int) -> Iterator[Way]:
+    """A way to a port of this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as entrance:
+        way = Way(entrance.getsockname()[1])
+
+        def admit() -> None:
+            with suppress(OSError):
+                while True:
+                    client, _ = entrance.accept()
+                    threading.Thread(target=way.carry, args=(client, port), daemon=True).start()
+
+        threading.Thread(target=admit, daemon=True).start()
+        yield way
+        entrance.shutdown(socket.SHUT_RDWR)
