@@ -81,8 +81,8 @@ def alert_failure(context: Context) -> None:
 def deadline() -> DeadlineAlert | None:
     """Has `alert_overdue` called when a run has not succeeded in time; None when nobody listens.
 
-    None as well where tasks run in pods: KubernetesExecutor refuses such calls, and to be asked ends
-    the scheduler (apache/airflow#70475).
+    None as well where tasks run in pods: KubernetesExecutor refuses such calls, and to be asked
+    ends the scheduler (apache/airflow#70475).
     """
     if not notifiers() or "KubernetesExecutor" in conf.get("core", "executor"):
         return None

@@ -12,6 +12,7 @@ import pytest
 import oracle
 from drops import COLUMNS, Drop, Part, Row
 from e2e.local_stack import ROOT, SAMPLE, Stack, make_stack
+from integration.spark_cluster import write_settings
 from receivers import (
     Lineage,
     Mailbox,
@@ -89,11 +90,13 @@ def stack(mailbox: Mailbox, metrics: Metrics, lineage: Lineage, s3: S3Server) ->
     """The running stack that all end-to-end tests share; its start is what takes the time."""
     stack = make_stack()
     url = f"http://127.0.0.1:{lineage.server_port}"
+    write_settings(stack.folder / "spark")
     stack.configure_airflow(
         {
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles(),
             "AIRFLOW_CONN_SMTP_DEFAULT": mailbox.connection,
             "AIRFLOW_CONN_LAB": s3.connection(),
+            "SPARK_CONF_DIR": str(stack.folder / "spark"),
             "AIRFLOW__METRICS__STATSD_ON": "True",
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
             "AIRFLOW__METRICS__STATSD_PORT": str(metrics.port),

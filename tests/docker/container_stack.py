@@ -114,7 +114,7 @@ class ContainerStack:
 
     def remove(self) -> None:
         """End and remove everything of the stack, its volumes too."""
-        self.compose("down", "--volumes", "--remove-orphans", "--timeout", "5")
+        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5")
         shutil.rmtree(self.folder)
 
     def trigger(self, *arguments: str | Path) -> dict[str, Any]:

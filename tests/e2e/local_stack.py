@@ -95,6 +95,10 @@ class Stack:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def is_up(self) -> bool:
+        """Whether a start finds the stack running."""
+        return "is running already" in self.start()
+
     def stop(self) -> None:
         """Stop the stack, of which nothing may be left."""
         done = self.run("stop.sh")

@@ -1,36 +1,57 @@
 """Drops and workspaces on s3://, through Airflow and by its connection."""
 
-from typing import Any
+import shutil
+from collections.abc import Iterator
 
 import pytest
 
-from e2e.local_stack import SAMPLE, Stack
+import oracle
+from comparison import assert_features
+from e2e.local_stack import SAMPLE, Stack, make_stack
+from receivers import Mailbox
 from s3_server import BUCKET, S3Server
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+pytestmark = pytest.mark.xdist_group("stack")
 
 SOURCE = f"s3://lab@{BUCKET}/drops/sample"
 
 
-def test_run_with_all_files_in_a_bucket(stack: Stack, s3: S3Server, loaded: dict[str, Any]) -> None:
-    """The features are those of the same drop in a folder, and the bucket holds the workspace."""
+@pytest.fixture(scope="module")
+def other(stack: Stack, s3: S3Server, mailbox: Mailbox) -> Iterator[Stack]:
+    """Another stack on another port, which keeps its files in a bucket."""
+    other = make_stack()
+    other.configure_airflow(
+        {"AIRFLOW_CONN_LAB": s3.connection(), "AIRFLOW_CONN_SMTP_DEFAULT": mailbox.connection}
+    )
     s3.put(SAMPLE, "drops/sample")
-    stack.trigger(SAMPLE)  # another test may have loaded another drop since
-    before = stack.features()
-    stack.stop()
-    stack.start(EXPERIMENT_FEATURES_WORKSPACES=f"s3://lab@{BUCKET}/workspaces")
     try:
-        result = stack.trigger(SOURCE, "--conf", '{"force": true}')
+        other.start(EXPERIMENT_FEATURES_WORKSPACES=f"s3://lab@{BUCKET}/workspaces")
+        yield other
     finally:
-        stack.stop()
-        stack.start()
+        other.stop()
+        shutil.rmtree(other.folder)
+    assert stack.is_up()
+
+
+def test_second_stack_runs_beside(stack: Stack, other: Stack) -> None:
+    """It starts, and, when the tests here are done, stops, and leaves the first one alone."""
+    assert other.is_up()
+    assert stack.is_up()
+
+
+def test_run_with_all_files_in_a_bucket(other: Stack, s3: S3Server) -> None:
+    """The features are those of the drop, and the bucket holds the workspace."""
+    result = other.trigger(SOURCE)
     assert (result["status"], result["source"]) == ("loaded", SOURCE)
-    assert (result["users"], result["updated"]) == (loaded["users"], 0)
-    assert stack.features() == before
-    assert "load.json" in {key.partition("/")[2] for key in s3.keys("workspaces")}
+    users = other.query("select * from features.user_features")
+    compounds = other.query("select * from features.compound_features")
+    assert_features(oracle.compute(SAMPLE), users, compounds)
+    kept = {key.partition("/")[2] for key in s3.keys("workspaces")}
+    assert {"extract.json", "load.json", "user_features.parquet"} <= kept
+    assert not (other.local / "workspaces").exists()
 
 
-def test_source_that_is_not_in_the_bucket(stack: Stack) -> None:
+def test_source_that_is_not_there(other: Stack) -> None:
     """One clear line, by the credentials of the connection; another bucket is not looked into."""
-    assert "cannot be read as a folder" in stack.refusal(f"s3://lab@{BUCKET}/drops/none")
-    assert "lies outside of the folders" in stack.refusal("s3://lab@other/drops/sample")
+    assert "cannot be read as a folder" in other.refusal(f"s3://lab@{BUCKET}/drops/none")
+    assert "lies outside of the folders" in other.refusal("s3://lab@other/drops/sample")

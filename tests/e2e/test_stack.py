@@ -1,22 +1,16 @@
-"""The local stack's life: started twice, stopped, crashed, and beside another one."""
+"""The local stack's life: started twice, stopped, crashed."""
 
 import os
 import re
-import shutil
 import signal
 import socket
 import stat
 
 import pytest
 
-from e2e.local_stack import Stack, make_stack
+from e2e.local_stack import Stack
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
-
-
-def is_up(stack: Stack) -> bool:
-    """Whether a start finds the stack running."""
-    return "is running already" in stack.start()
 
 
 def components(stack: Stack) -> set[int]:
@@ -30,7 +24,7 @@ def test_start_twice_is_harmless(stack: Stack) -> None:
     """The second start sees that all is well, and touches nothing."""
     before = components(stack)
     assert len(before) == 4
-    assert is_up(stack)
+    assert stack.is_up()
     assert components(stack) == before
 
 
@@ -39,18 +33,6 @@ def test_only_the_owner_may_look(stack: Stack) -> None:
     server = (stack.local / "postgres" / "socket").readlink()
     for folder in (stack.local / "airflow", stack.local / "logs", server):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
-
-
-def test_second_stack_runs_beside(stack: Stack) -> None:
-    """Another stack on another port starts, stops, and leaves the first one alone."""
-    other = make_stack()
-    try:
-        other.start()
-        assert is_up(stack)
-    finally:
-        other.stop()
-        shutil.rmtree(other.folder)
-    assert is_up(stack)
 
 
 def test_stop_and_start_keep_the_data(stack: Stack) -> None:

@@ -35,6 +35,12 @@ spark.sql.shuffle.partitions 2
 """
 
 
+def write_settings(folder: Path) -> None:
+    """Makes a folder that SPARK_CONF_DIR may name."""
+    folder.mkdir()
+    (folder / "spark-defaults.conf").write_text(DEFAULTS)
+
+
 def require_spark() -> Path:
     """PySpark's folder; without it or Java the tests are skipped, but never in CI."""
     pyspark = importlib.util.find_spec("pyspark")
@@ -123,8 +129,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
     """A master and two workers of one core each."""
     program = require_spark() / "bin" / "spark-class"
     cluster = Cluster(folder, free_port(), free_port())
-    (folder / "conf").mkdir()
-    (folder / "conf" / "spark-defaults.conf").write_text(DEFAULTS)
+    write_settings(folder / "conf")
     deploy = "org.apache.spark.deploy"
     local = ("--host", "127.0.0.1")
     ports = ("--port", str(cluster.port), "--webui-port", str(cluster.status_port))
