@@ -5,8 +5,9 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 
 # Spark needs Java; without it, its tests are skipped.
-if command -v java >/dev/null; then spark=--spark; fi
-"$root/scripts/setup.sh" --s3 ${spark:-}
+extras=(--s3)
+if command -v java >/dev/null; then extras+=(--spark); fi
+"$root/scripts/setup.sh" "${extras[@]}"
 cd "$root"
 # The end-to-end tests share one stack, and so one of the processes: their mark says so (xdist_group).
 # So do those of the stack in containers.

@@ -86,7 +86,7 @@ def bundles() -> str:
 
 
 @pytest.fixture(scope="session")
-def stack(mailbox: Mailbox, metrics: Metrics, lineage: Lineage, s3: S3Server) -> Iterator[Stack]:
+def stack(mailbox: Mailbox, metrics: Metrics, lineage: Lineage) -> Iterator[Stack]:
     """The running stack that all end-to-end tests share; its start is what takes the time."""
     stack = make_stack()
     url = f"http://127.0.0.1:{lineage.server_port}"
@@ -95,7 +95,6 @@ def stack(mailbox: Mailbox, metrics: Metrics, lineage: Lineage, s3: S3Server) ->
         {
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles(),
             "AIRFLOW_CONN_SMTP_DEFAULT": mailbox.connection,
-            "AIRFLOW_CONN_LAB": s3.connection(),
             "SPARK_CONF_DIR": str(stack.folder / "spark"),
             "AIRFLOW__METRICS__STATSD_ON": "True",
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
