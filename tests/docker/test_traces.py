@@ -109,7 +109,7 @@ def test_each_service_has_only_the_secrets_that_it_needs(stack: ContainerStack) 
     expected: dict[str, set[str]] = {
         "postgres": set(),
         "api-server": airflow | {"features_reader_password"},
-        "scheduler": airflow | {"features_writer_password"},
+        "scheduler": airflow | {"features_writer_password", "redis_password"},
         "dag-processor": airflow,
         "triggerer": airflow,
     }

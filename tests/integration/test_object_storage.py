@@ -133,6 +133,19 @@ def test_large_files_are_read_a_block_at_a_time(
         assert sum(map(len, iter(lambda: stream.read(2**20), b""))) == 63 * 2**20
 
 
+def test_file_that_is_replaced_while_it_is_read(s3: S3Server, tmp_path: Path) -> None:
+    """Half of one and half of another is no file; a later try reads the new one."""
+    (tmp_path / "users.csv").write_bytes(bytes(3 * BLOCK_BYTES))
+    s3.put(tmp_path, "drops/replaced")
+    file = at(f"s3://lab@{BUCKET}/drops/replaced/users.csv")
+    with file.open("rb") as stream:
+        stream.read(2**20)
+        (tmp_path / "users.csv").write_bytes(b"1" * 3 * BLOCK_BYTES)
+        s3.put(tmp_path, "drops/replaced")
+        with pytest.raises(StorageUnavailable, match="try again"):
+            stream.read()
+
+
 def test_connection_that_is_cut_in_a_file_is_tried_again(
     s3: S3Server, tmp_path: Path, by_way: tuple[Way, str]
 ) -> None:

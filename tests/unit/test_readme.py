@@ -153,7 +153,7 @@ def test_every_setting_is_described() -> None:
     }
     described = set(SETTING.findall(text_of(README)))
     assert described - NOT_FOR_USERS == read - NOT_FOR_USERS
-    per_call = {"DATABASE_URL", "EXPERIMENT_FEATURES_WORKSPACES"}
+    per_call = {"DATABASE_URL"}
     assert (
         set(SETTING.findall(text_of(ROOT / ".env.example"))) == described - NOT_FOR_USERS - per_call
     )
