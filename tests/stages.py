@@ -39,6 +39,8 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 def issues_of(workspace: Workspace) -> set[tuple[str, str, int, str]]:
     """Table, file, line and rule of every issue."""
+    if not workspace.issues.exists():
+        return set()
     names = ("table_name", "file_name", "line_number", "rule")
     return {tuple(row[name] for name in names) for row in rows_of(workspace.issues)}
 

@@ -49,6 +49,8 @@ def summarise(workspace: Workspace) -> tuple[list[TableQuality], list[RuleQualit
         )
         for table in TABLES
     ]
+    if not workspace.issues.exists():
+        return tables, []
     with open_duckdb() as database:
         query = (_SQL / "summarise_issues.sql").read_text()
         broken = database.execute(query, {"issues": str(workspace.issues)}).fetchall()

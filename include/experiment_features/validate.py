@@ -31,8 +31,8 @@ def validate(
 ) -> Facts:
     """Checks every typed row, and writes which are rejected and all that is wrong.
 
-    Writes ``workspace.rejected(table)`` (grain: rejected row; column: position) and
-    ``workspace.issues`` (grain: fault of a row; columns: severity, table_name, file_name,
+    Writes ``workspace.rejected(table)`` (grain: rejected row; column: position) and, if there are
+    any, ``workspace.issues`` (grain: fault of a row; columns: severity, table_name, file_name,
     line_number, rule, column_name, value, message, raw_row as JSON text).
 
     Args:
@@ -51,6 +51,7 @@ def validate(
     extracted = workspace.facts("extract")
     with workspace.stage("validate") as facts:
         workspace.fresh_folder(workspace.folder / "rejected")
+        workspace.remove(workspace.issues)
         faults = workspace.fresh_folder(workspace.scratch / "faults")
         checked: Checked = {}
         for table in TABLES:
@@ -59,9 +60,21 @@ def validate(
             rejected = engine.write(errors, workspace.rejected(table.name))
             checked[table] = rows.select("position", table.key), rejected
             log.info("checked %s", table)
-        with open_duckdb() as database:
-            _describe_issues(database, workspace, faults, extracted["files"])
-            facts |= _count_issues(database, workspace)
+        counts: list[tuple[str, str, str, int]] = []
+        if any(pq.read_metadata(file).num_rows for file in faults.rglob("*.parquet")):
+            with open_duckdb() as database:
+                _describe_issues(database, workspace, faults, extracted["files"])
+                counts = _count_issues(database, workspace)
+        counted = {
+            table.name: pq.read_metadata(workspace.rejected(table.name)).num_rows
+            for table in TABLES
+        }
+        facts |= {
+            "rejected": counted,
+            "rejected_rows": sum(counted.values()),
+            "warnings": sum(number for *_, severity, number in counts if severity == "warning"),
+            "rules": {f"{table}.{rule}": number for table, rule, _, number in counts},
+        }
     _refuse_excess(extracted["rows"], facts["rejected"], max_rejected_percent)
     return facts
 
@@ -166,21 +179,13 @@ def _describe_issues(
     )
 
 
-def _count_issues(database: duckdb.DuckDBPyConnection, workspace: Workspace) -> Facts:
+def _count_issues(
+    database: duckdb.DuckDBPyConnection, workspace: Workspace
+) -> list[tuple[str, str, str, int]]:
+    """Table, rule, severity and number of issues, of each rule that was broken."""
     issues = database.read_parquet(str(workspace.issues))
-    by_rule = issues.aggregate("table_name, rule, severity, count(*) as issues").order(
-        "table_name, rule"
-    )
-    counts = by_rule.fetchall()
-    rejected = {
-        table.name: pq.read_metadata(workspace.rejected(table.name)).num_rows for table in TABLES
-    }
-    return {
-        "rejected": rejected,
-        "rejected_rows": sum(rejected.values()),
-        "warnings": sum(number for *_, severity, number in counts if severity == "warning"),
-        "rules": {f"{table}.{rule}": number for table, rule, _, number in counts},
-    }
+    by_rule = issues.aggregate("table_name, rule, severity, count(*) as issues")
+    return by_rule.order("table_name, rule").fetchall()
 
 
 def _refuse_excess(rows: dict[str, int], rejected: dict[str, int], limit: float) -> None:

@@ -2,7 +2,7 @@
 
 <workspace>/users/0001.parquet ...   typed rows, a file per file of the drop (extract)
 <workspace>/rejected/users.parquet   positions of the rejected rows (validate)
-<workspace>/issues.parquet           a row per fault of a row (validate)
+<workspace>/issues.parquet           a row per fault of a row, if there is any (validate)
 <workspace>/user_features.parquet, compound_features.parquet   (transform)
 <workspace>/<stage>.json             the stage's facts: small counts; written last, so a stage
                                      that was cut short has not happened
@@ -58,7 +58,10 @@ class Workspace:
 
     @property
     def issues(self) -> Path:
-        """The issues of the run. Grain: fault of a row; columns: see validate.validate."""
+        """The issues of the run. Grain: fault of a row; columns: see validate.validate.
+
+        Absent when there are none.
+        """
         return self.folder / "issues.parquet"
 
     def features(self, relation: str) -> Path:
@@ -119,9 +122,16 @@ class Workspace:
         """Removes whatever an earlier try left."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def remove(self, path: Path) -> None:
+        """Removes a file or folder of the workspace, if an earlier try left it."""
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
     def fresh_folder(self, path: Path) -> Path:
-        """Makes an empty folder of the workspace, in place of one that an earlier try left."""
-        shutil.rmtree(path, ignore_errors=True)
+        """Makes an empty folder of the workspace."""
+        self.remove(path)
         path.mkdir(parents=True)
         return path
 
@@ -202,11 +212,11 @@ class StoredWorkspace(Workspace):
         with self._errors():
             self._place.remove()
 
-    def fresh_folder(self, path: Path) -> Path:
+    def remove(self, path: Path) -> None:
         """See Workspace."""
+        super().remove(path)
         with self._errors():
             self._stored(path).remove()
-        return super().fresh_folder(path)
 
     def remove_old_siblings(self, keep_days: float) -> None:
         """See Workspace."""

@@ -70,7 +70,9 @@ def test_every_secret_is_made_and_used() -> None:
 
 def test_accounts_have_their_passwords() -> None:
     """Under the names by which deploy/airflow/access.py looks for them."""
-    users = re.search(r"^USERS = (\{.*\})$", (ROOT / "deploy/airflow/access.py").read_text(), re.MULTILINE)
+    users = re.search(
+        r"^USERS = (\{.*\})$", (ROOT / "deploy/airflow/access.py").read_text(), re.MULTILINE
+    )
     assert users
     names = {f"{name}_password" for name in yaml.safe_load(users[1])}
     assert {key for name, key in made_secrets() if name == f"{NAME}accounts"} == names

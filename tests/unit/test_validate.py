@@ -40,7 +40,7 @@ def check(
     extract(source, workspace)
     chosen = choose_engine(engine, 1, folder / "spill")
     facts = validate(workspace, chosen, max_rejected_percent=limit, today=TODAY)
-    return facts, pq.read_table(workspace.issues).to_pylist()
+    return facts, pq.read_table(workspace.issues).to_pylist() if workspace.issues.exists() else []
 
 
 @pytest.mark.parametrize("engine", ["pandas", "duckdb"])
@@ -55,6 +55,20 @@ def test_a_row_with_several_faults_lists_them_all(engine: str, tmp_path: Path) -
     ]
     assert facts["rejected"] == {"users": 1, "compounds": 0, "user_experiments": 0}
     assert (facts["rejected_rows"], facts["warnings"]) == (1, 2)
+
+
+def test_issues_of_an_earlier_try_are_gone(tmp_path: Path) -> None:
+    """A run that is repeated on another day may find none: then it has none."""
+    facts, issues = check(tmp_path, USERS + "2,Bob,bob@example.org,2026-11-23\n")
+    assert (facts["warnings"], [issue["rule"] for issue in issues]) == (
+        1,
+        ["signup_date_in_future"],
+    )
+    workspace = Workspace(tmp_path / "workspace")
+    chosen = choose_engine("pandas", 1, tmp_path / "spill")
+    facts = validate(workspace, chosen, max_rejected_percent=0, today=date(2026, 11, 23))
+    assert (facts["warnings"], facts["rejected_rows"], facts["rules"]) == (0, 0, {})
+    assert not workspace.issues.exists()
 
 
 def test_an_issue_tells_everything(tmp_path: Path) -> None:
