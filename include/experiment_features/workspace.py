@@ -257,8 +257,8 @@ class StoredWorkspace(Workspace):
             yield
         except FileNotFoundError as error:
             raise ConfigurationError(
-                f"the workspace {self} cannot be written ({error}): make its bucket, or name "
-                "another one in EXPERIMENT_FEATURES_WORKSPACES"
+                f"the workspace {self} cannot be used ({error}): make its bucket, or name another "
+                "one in EXPERIMENT_FEATURES_WORKSPACES"
             ) from error
 
 

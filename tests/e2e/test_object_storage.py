@@ -48,7 +48,7 @@ def test_run_with_all_files_in_a_bucket(other: Stack, s3: S3Server) -> None:
     assert_features(oracle.compute(SAMPLE), users, compounds)
     kept = {key.partition("/")[2] for key in s3.keys("workspaces")}
     assert {"extract.json", "load.json", "user_features.parquet"} <= kept
-    assert not (other.local / "workspaces").exists()
+    assert list((other.local / "workspaces").iterdir()) == []
 
 
 def test_source_that_is_not_there(other: Stack) -> None:

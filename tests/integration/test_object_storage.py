@@ -90,6 +90,7 @@ def test_stages_hand_each_other_files_in_the_bucket(
 def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path: Path) -> None:
     """The same rows, and the ledger names the place as it was named to the run."""
     source = stored(s3, SAMPLE, "same")
+    assert source.as_uri() == "s3://laboratory/drops/same"  # as lineage tells it
     with open_workspace(WORKSPACE) as workspace:
         pipeline = make_pipeline(database, tmp_path, engine="duckdb")
         pipeline = replace(pipeline, workspace=workspace)
