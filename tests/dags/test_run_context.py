@@ -87,11 +87,11 @@ def test_workspace_in_object_storage_is_named_likewise(
     context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not looked for yet; what it is worked on in is gone with the task."""
-    monkeypatch.setenv("AIRFLOW_CONN_LAB", "aws://key:secret@")
-    monkeypatch.setenv("EXPERIMENT_FEATURES_WORKSPACES", "s3://lab@laboratory/workspaces/")
+    monkeypatch.setenv("AIRFLOW_CONN_NAMED", "aws://key:secret@")
+    monkeypatch.setenv("EXPERIMENT_FEATURES_WORKSPACES", "s3://named@laboratory/workspaces/")
     context["dag_run"].run_id = "api__one:two"
     with run_context.pipeline_of_run() as pipeline:
-        assert str(pipeline.workspace) == "s3://lab@laboratory/workspaces/api__one_two"
+        assert str(pipeline.workspace) == "s3://named@laboratory/workspaces/api__one_two"
         assert pipeline.workspace.folder.is_dir()
     assert not pipeline.workspace.folder.exists()
 

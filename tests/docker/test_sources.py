@@ -32,7 +32,7 @@ def test_disallowed_sources_are_refused(stack: ContainerStack) -> None:
         "file:///etc": "lies outside",
         "/drops/door": "lies outside",
         "/drops/linked": "is a link that leads out",
-        "s3://features_db@bucket/drop": "is not on this machine",
+        "s3://features_db@bucket/drop": "lies outside",
         "file://postgres/drops": "is not on this machine",
     }
     before, token = stack.features(), stack.token("api")

@@ -121,7 +121,7 @@ class Cluster:
 WORKERS = 2
 
 
-wait_until = partial(waiting.wait_until, seconds=90)
+wait_until = partial(waiting.wait_until, every=0.5)  # JVMs start slowly beside other tests
 
 
 @contextmanager

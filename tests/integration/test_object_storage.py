@@ -306,9 +306,11 @@ ROOTS = ("/data", "s3://lab@laboratory/drops", "s3://other@bucket/")
         "s3://other@bucket/any/folder",
     ],
 )
-def test_what_lies_in_a_root_is_found(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_lies_in_a_root_is_found(
+    s3: S3Server, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also the root itself."""
-    monkeypatch.setenv("AIRFLOW_CONN_OTHER", "aws://")
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", s3.connection())
     assert str(resolve_source(source, ROOTS, open_store)) == source.rstrip("/")
 
 
