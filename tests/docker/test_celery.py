@@ -83,6 +83,15 @@ def test_worker_has_no_key_to_airflow(stack: ContainerStack) -> None:
     assert secrets.split() == ["features_writer_password", "redis_password"]
 
 
+def test_workers_and_queue_show_no_secret(stack: ContainerStack) -> None:
+    """Neither to those who look at the containers, nor in what they say."""
+    told = docker("inspect", *names(stack).values(), stack.container("redis"))
+    told += stack.compose("logs", "--no-color", "worker", "redis", **PROFILE)
+    assert "celery@" in told
+    for name in ("redis_password", "features_writer_password"):
+        assert stack.secret(name) not in told
+
+
 def test_queue_asks_for_a_password(stack: ContainerStack) -> None:
     """Whoever could write to it could have the workers do anything."""
     ask = ("exec", "-T", "redis", "redis-cli", "keys", "*")

@@ -1,5 +1,6 @@
 """Drops and workspaces in object storage: a real S3 server, Airflow's connections."""
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,7 +101,8 @@ def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path
         result = pipeline.load()
     assert (result["status"], result["source"]) == ("loaded", "s3://lab@laboratory/drops/same")
     loaded = features_of(database)
-    again = run_drop(database, SAMPLE, force=True)
+    drop = Path(shutil.copytree(SAMPLE, tmp_path / "drop"))
+    again = run_drop(database, drop, force=True)
     assert (again["status"], again["updated"], again["inserted"]) == ("loaded", 0, 0)
     assert features_of(database) == loaded
     with open_workspace(WORKSPACE) as workspace:
