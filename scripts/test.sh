@@ -11,6 +11,4 @@ if command -v java >/dev/null; then extras+=(--spark); fi
 cd "$root"
 # The end-to-end tests share one stack, and so one of the processes: their mark says so (xdist_group).
 # So do those of the stack in containers.
-# One process more than cores, because many tests wait; four at most, because stacks take memory.
-processes=$(($(getconf _NPROCESSORS_ONLN) + 1))
-exec "$python" -m pytest --numprocesses "$processes" --maxprocesses 4 --dist loadgroup "$@"
+exec "$python" -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup "$@"

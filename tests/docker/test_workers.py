@@ -1,7 +1,6 @@
 """The profile celery: tasks on workers of their own, of which one may die."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -18,15 +17,10 @@ PROFILE = {"COMPOSE_PROFILES": "celery"}
 
 
 @pytest.fixture(scope="module")
-def workers(stack: ContainerStack) -> Iterator[None]:
-    """The stack with a queue and two workers."""
+def workers(stack: ContainerStack) -> None:
+    """The stack with a queue and two workers; it stays so, since no other tests follow."""
     up = ("up", "--detach", "--no-deps", "--wait", "--wait-timeout", "300")
-    try:
-        stack.compose(*up, *SERVICES, **PROFILE)
-        yield
-    finally:
-        stack.compose("rm", "--stop", "--force", "redis", "worker", **PROFILE)
-        stack.compose(*up, "scheduler")
+    stack.compose(*up, *SERVICES, **PROFILE)
 
 
 def hosts(stack: ContainerStack, run_id: str) -> dict[str, str]:
