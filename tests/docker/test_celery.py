@@ -1,6 +1,7 @@
 """The profile celery: tasks on workers of their own, of which one may die."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,10 +18,15 @@ PROFILE = {"COMPOSE_PROFILES": "celery"}
 
 
 @pytest.fixture(scope="module")
-def workers(stack: ContainerStack) -> None:
-    """The stack with a queue and two workers; it stays so, since no other tests follow."""
+def workers(stack: ContainerStack) -> Iterator[None]:
+    """The stack with a queue and two workers."""
     up = ("up", "--detach", "--no-deps", "--wait", "--wait-timeout", "300")
-    stack.compose(*up, *SERVICES, **PROFILE)
+    try:
+        stack.compose(*up, *SERVICES, **PROFILE)
+        yield
+    finally:
+        stack.compose("rm", "--stop", "--force", "redis", "worker", **PROFILE)
+        stack.compose(*up, "scheduler")
 
 
 def hosts(stack: ContainerStack, run_id: str) -> dict[str, str]:
