@@ -25,3 +25,5 @@ where not exists (select from pg_database where datname = name)
 \gexec
 revoke all on database postgres, template1, airflow, experiment_features from public;
 grant connect on database experiment_features to features_writer, features_reader;
+-- The schema grants this too, but a backup does not hold what is granted on a database.
+grant temporary on database experiment_features to features_writer;

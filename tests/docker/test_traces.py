@@ -54,7 +54,7 @@ def find(needles: dict[str, bytes], blocks: Iterator[bytes]) -> set[str]:
 def secrets(stack: ContainerStack) -> dict[str, bytes]:
     """All secrets by name."""
     made = {path.name: path.read_bytes() for path in stack.secrets.iterdir()}
-    assert len(made) == len(set(made.values())) == 9
+    assert len(made) == len(set(made.values())) == 10
     assert all(len(secret) >= 44 for secret in made.values())
     return made
 
