@@ -71,7 +71,7 @@ def test_every_secret_can_be_changed_and_the_data_stay(stack: ContainerStack) ->
 
 
 def test_backup_brings_everything_back(stack: ContainerStack) -> None:
-    """Dump, remove all volumes, restore: the same features, history, runs and accounts."""
+    """Dump, remove all volumes, restore: the same features, history, runs and accounts; loads go on."""
     before = what_is_there(stack)
     type_in(stack, lines_of("Backup"))
     stack.compose("down", "--volumes")
@@ -79,3 +79,4 @@ def test_backup_brings_everything_back(stack: ContainerStack) -> None:
     assert what_is_there(stack) == before
     token = stack.token("admin")
     assert stack.call("GET", "/api/v2/variables/kept", token)[1]["value"] == "encrypted"
+    assert stack.trigger("--conf", '{"force": true}')["status"] == "loaded"
