@@ -10,7 +10,7 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from experiment_features.errors import ConfigurationError
-from experiment_features.storage import StoredPath, is_stored, storage_errors
+from experiment_features.storage import StoredPath, is_stored, opening_errors
 from experiment_features.workspace import StoredWorkspace, Workspace
 
 if TYPE_CHECKING:
@@ -26,23 +26,17 @@ def open_store(uri: str) -> "AbstractFileSystem":
     """
     from airflow.sdk import ObjectStoragePath  # takes a moment that most tasks need not wait
 
-    with storage_errors(uri):
+    with opening_errors(uri):
+        path = ObjectStoragePath(uri)
         try:
-            path = ObjectStoragePath(uri)
             if path.conn_id:  # Amazon's hook would go on without one, as nobody
                 Connection.get(path.conn_id)
-            store = path.fs
         except AirflowNotFoundException:
             raise ConfigurationError(
                 f"the Airflow connection {path.conn_id} of {uri} is not defined: add it under "
                 f"Admin, Connections, or set AIRFLOW_CONN_{str(path.conn_id).upper()}"
             ) from None
-        except (ImportError, ValueError) as error:
-            raise ConfigurationError(
-                f"{uri} cannot be opened ({error}): expected the scheme of an installed provider "
-                "(for s3://, scripts/setup.sh --s3, or requirements-s3.txt)"
-            ) from error
-    return store
+        return path.fs
 
 
 @contextmanager

@@ -37,13 +37,14 @@ class S3Server:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
-    def environment(self, url: str = "") -> dict[str, str]:
-        """What Amazon's libraries need to get in, there or by another way."""
+    @property
+    def environment(self) -> dict[str, str]:
+        """What Amazon's libraries need to get in."""
         return {
             "AWS_ACCESS_KEY_ID": self.key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": url or self.url,
+            "AWS_ENDPOINT_URL": self.url,
         }
 
     def connection(self, *, login: str = "", password: str = "", **extra: Any) -> str:

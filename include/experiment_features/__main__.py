@@ -30,7 +30,6 @@ from experiment_features.config import Settings
 from experiment_features.database import connect, migrate
 from experiment_features.engines import ENGINES
 from experiment_features.errors import (
-    ConfigurationError,
     DatabaseRefused,
     DatabaseUnavailable,
     DropRejected,
@@ -41,7 +40,7 @@ from experiment_features.errors import (
 from experiment_features.pipeline import Pipeline
 from experiment_features.quality import RuleQuality, TableQuality, summarise
 from experiment_features.runs import Run
-from experiment_features.storage import AnyPath, StoredPath, is_stored
+from experiment_features.storage import AnyPath, StoredPath, is_stored, opening_errors
 from experiment_features.workspace import Facts, Workspace
 
 _console = Console(stderr=True)
@@ -179,12 +178,9 @@ def _open_source(source: str) -> AnyPath:
         return Path(source).absolute()
     from fsspec.core import url_to_fs
 
-    try:
-        return StoredPath(source, url_to_fs(source)[0])
-    except (ImportError, ValueError) as error:
-        raise ConfigurationError(
-            f"{source} cannot be opened ({error}): for s3://, scripts/setup.sh --s3"
-        ) from error
+    with opening_errors(source):
+        store = url_to_fs(source)[0]
+    return StoredPath(source, store)
 
 
 def _run_stages(pipeline: Pipeline, source: AnyPath) -> Facts:

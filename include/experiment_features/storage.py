@@ -55,6 +55,23 @@ def storage_errors(uri: str) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def opening_errors(uri: str) -> Iterator[None]:
+    """As storage_errors, for the moment in which the file system of a URI is looked for.
+
+    Raises:
+        ConfigurationError: nothing that is installed knows the scheme, too.
+    """
+    with storage_errors(uri):
+        try:
+            yield
+        except (ImportError, ValueError) as error:
+            raise ConfigurationError(
+                f"{uri} cannot be opened ({error}): expected the scheme of an installed provider "
+                "(for s3://, scripts/setup.sh --s3, or requirements-s3.txt)"
+            ) from error
+
+
 class StoredPath:
     """A folder or file in object storage, with as much of a path's interface as drops need."""
 
@@ -73,12 +90,6 @@ class StoredPath:
 
     def __str__(self) -> str:
         return self._uri
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, StoredPath) and str(self) == str(other)
-
-    def __hash__(self) -> int:
-        return hash(self._uri)
 
     def __truediv__(self, name: str) -> "StoredPath":
         return StoredPath(f"{self}/{name}", self.store)

@@ -6,7 +6,6 @@ from importlib.resources import files
 from itertools import count
 from pathlib import Path
 
-import duckdb
 import narwhals as nw
 import pyarrow.parquet as pq
 
@@ -24,6 +23,9 @@ _SQL = files("experiment_features") / "sql"
 Checked = dict[Table, tuple[Frame, Frame]]
 """Of the tables so far, to which rows of later ones refer: position and key of all rows, and the
 positions of the rejected ones."""
+
+Counts = list[tuple[str, str, str, int]]
+"""Table, rule, severity and number of issues, of each rule that was broken."""
 
 
 def validate(
@@ -60,21 +62,7 @@ def validate(
             rejected = engine.write(errors, workspace.rejected(table.name))
             checked[table] = rows.select("position", table.key), rejected
             log.info("checked %s", table)
-        counts: list[tuple[str, str, str, int]] = []
-        if any(pq.read_metadata(file).num_rows for file in faults.rglob("*.parquet")):
-            with open_duckdb() as database:
-                _describe_issues(database, workspace, faults, extracted["files"])
-                counts = _count_issues(database, workspace)
-        counted = {
-            table.name: pq.read_metadata(workspace.rejected(table.name)).num_rows
-            for table in TABLES
-        }
-        facts |= {
-            "rejected": counted,
-            "rejected_rows": sum(counted.values()),
-            "warnings": sum(number for *_, severity, number in counts if severity == "warning"),
-            "rules": {f"{table}.{rule}": number for table, rule, _, number in counts},
-        }
+        facts |= _count(workspace, _describe_issues(workspace, faults, extracted["files"]))
     _refuse_excess(extracted["rows"], facts["rejected"], max_rejected_percent)
     return facts
 
@@ -143,49 +131,45 @@ def _references(rows: Frame, column: Column, key: str) -> Frame:
     return references
 
 
-def _describe_issues(
-    database: duckdb.DuckDBPyConnection,
-    workspace: Workspace,
-    faults: Path,
-    drop_files: list[Facts],
-) -> None:
-    """Joins the faults with their rules, files and rows into workspace.issues."""
-    database.execute(
-        (_SQL / "list_rules.sql").read_text(),
-        {
-            "tables": [rule.table.name for rule in RULES],
-            "rules": [rule.name for rule in RULES],
-            "columns": [rule.column for rule in RULES],
-            "severities": [rule.severity for rule in RULES],
-            "messages": [rule.message for rule in RULES],
-        },
-    )
+def _describe_issues(workspace: Workspace, faults: Path, drop_files: list[Facts]) -> Counts:
+    """Joins the faults, if there are any, with their rules, files and rows: workspace.issues."""
+    if not any(pq.read_metadata(file).num_rows for file in faults.rglob("*.parquet")):
+        return []
+    rules = {
+        "tables": [rule.table.name for rule in RULES],
+        "rules": [rule.name for rule in RULES],
+        "columns": [rule.column for rule in RULES],
+        "severities": [rule.severity for rule in RULES],
+        "messages": [rule.message for rule in RULES],
+    }
     numbers = {table.name: count(1) for table in TABLES}
-    database.execute(
-        (_SQL / "list_files.sql").read_text(),
-        {
-            "tables": [file["table"] for file in drop_files],
-            "numbers": [next(numbers[file["table"]]) for file in drop_files],
-            "names": [file["name"] for file in drop_files],
-        },
-    )
-    database.execute(
-        (_SQL / "describe_issues.sql").read_text(),
-        {
-            "faults": str(faults),
-            "rows": str(workspace.folder),
-            "target": str(workspace.issues),
-        },
-    )
+    files_of_drop = {
+        "tables": [file["table"] for file in drop_files],
+        "numbers": [next(numbers[file["table"]]) for file in drop_files],
+        "names": [file["name"] for file in drop_files],
+    }
+    target = str(workspace.issues)
+    places = {"faults": str(faults), "rows": str(workspace.folder), "target": target}
+    with open_duckdb() as database:
+        database.execute((_SQL / "list_rules.sql").read_text(), rules)
+        database.execute((_SQL / "list_files.sql").read_text(), files_of_drop)
+        database.execute((_SQL / "describe_issues.sql").read_text(), places)
+        by_rule = database.read_parquet(target).aggregate(
+            "table_name, rule, severity, count(*) as issues"
+        )
+        return by_rule.order("table_name, rule").fetchall()
 
 
-def _count_issues(
-    database: duckdb.DuckDBPyConnection, workspace: Workspace
-) -> list[tuple[str, str, str, int]]:
-    """Table, rule, severity and number of issues, of each rule that was broken."""
-    issues = database.read_parquet(str(workspace.issues))
-    by_rule = issues.aggregate("table_name, rule, severity, count(*) as issues")
-    return by_rule.order("table_name, rule").fetchall()
+def _count(workspace: Workspace, issues: Counts) -> Facts:
+    rejected = {
+        table.name: pq.read_metadata(workspace.rejected(table.name)).num_rows for table in TABLES
+    }
+    return {
+        "rejected": rejected,
+        "rejected_rows": sum(rejected.values()),
+        "warnings": sum(number for *_, severity, number in issues if severity == "warning"),
+        "rules": {f"{table}.{rule}": number for table, rule, _, number in issues},
+    }
 
 
 def _refuse_excess(rows: dict[str, int], rejected: dict[str, int], limit: float) -> None:

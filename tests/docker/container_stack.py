@@ -41,6 +41,15 @@ def docker(*arguments: str | Path, timeout: int = 280) -> str:
 wait_until = partial(waiting.wait_until, seconds=300, every=0.5)  # containers take their time
 
 
+def finish(trigger: subprocess.Popen[str]) -> dict[str, Any]:
+    """Wait for a run, which must load; return its result."""
+    output, log = trigger.communicate(timeout=600)
+    assert trigger.returncode == 0, log
+    result: dict[str, Any] = json.loads(output.splitlines()[-1])
+    assert result["status"] == "loaded"
+    return result
+
+
 @dataclass(frozen=True)
 class ContainerStack:
     """A stack with a project name, a port, secrets and drops of its own."""
@@ -111,6 +120,11 @@ class ContainerStack:
         done = self.run("scripts/start_docker.sh")
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def bring_up(self, *services: str, **environment: str) -> None:
+        """Start these services as they are to be now, and wait until they are healthy."""
+        options = ("--detach", "--no-deps", "--wait", "--wait-timeout", "300")
+        self.compose("up", *options, *services, **environment)
 
     def remove(self) -> None:
         """End and remove everything of the stack, its volumes too."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from docker.container_stack import ContainerStack, docker
+from docker.container_stack import ContainerStack, docker, finish
 
 pytestmark = [
     pytest.mark.xdist_group("docker"),
@@ -13,20 +13,18 @@ pytestmark = [
     pytest.mark.usefixtures("loaded", "workers"),
 ]
 
-SERVICES = ("redis", "worker", "scheduler")
 PROFILE = {"COMPOSE_PROFILES": "celery"}
 
 
 @pytest.fixture(scope="module")
 def workers(stack: ContainerStack) -> Iterator[None]:
     """The stack with a queue and two workers."""
-    up = ("up", "--detach", "--no-deps", "--wait", "--wait-timeout", "300")
     try:
-        stack.compose(*up, *SERVICES, **PROFILE)
+        stack.bring_up("redis", "worker", "scheduler", **PROFILE)
         yield
     finally:
         stack.compose("rm", "--stop", "--force", "redis", "worker", **PROFILE)
-        stack.compose(*up, "scheduler")
+        stack.bring_up("scheduler")
 
 
 def hosts(stack: ContainerStack, run_id: str) -> dict[str, str]:
@@ -68,10 +66,7 @@ def test_worker_that_dies_in_a_task(stack: ContainerStack) -> None:
         running = "select run_id, hostname from task_instance where state = 'running'"
         (task,) = stack.query(running, "airflow")
         docker("kill", names(stack)[task["hostname"]])
-    output, log = trigger.communicate(timeout=600)
-    assert trigger.returncode == 0, log
-    result = json.loads(output.splitlines()[-1])
-    assert (result["run_id"], result["status"]) == (task["run_id"], "loaded")
+    assert finish(trigger)["run_id"] == task["run_id"]
     others = set(names(stack)) - {task["hostname"]}
     assert {hosts(stack, task["run_id"])["load"]} == others
     assert stack.features() == before

@@ -1,12 +1,8 @@
 """What happens when parts of the stack die during a run: it ends in a whole state, without hands."""
 
-import json
-import subprocess
-from typing import Any
-
 import pytest
 
-from docker.container_stack import ContainerStack, docker, wait_until
+from docker.container_stack import ContainerStack, docker, finish, wait_until
 from e2e.local_stack import ROOT
 
 pytestmark = [
@@ -14,15 +10,6 @@ pytestmark = [
     pytest.mark.timeout(1200),
     pytest.mark.usefixtures("loaded"),
 ]
-
-
-def finish(trigger: subprocess.Popen[str]) -> dict[str, Any]:
-    """Wait for a run, which must load; return its result."""
-    output, log = trigger.communicate(timeout=600)
-    assert trigger.returncode == 0, log
-    result: dict[str, Any] = json.loads(output.splitlines()[-1])
-    assert result["status"] == "loaded"
-    return result
 
 
 @pytest.mark.parametrize("service", ["scheduler", "api-server", "postgres"])
@@ -55,10 +42,9 @@ def test_disk_that_is_full_for_a_while(stack: ContainerStack) -> None:
     """The task fails with what is the matter, and is tried again until there is room."""
     files = f"{ROOT}/docker-compose.yaml:{ROOT}/tests/docker/small_workspaces.yaml"
     small = {"COMPOSE_FILE": files}
-    up = ("up", "--detach", "--no-deps", "--wait", "--wait-timeout", "300", "scheduler")
     fill = "head -c 100M /dev/zero >/opt/airflow/workspaces/filler; rm -f {}"
     before = stack.features()
-    stack.compose(*up, **small)
+    stack.bring_up("scheduler", **small)
     try:
         stack.compose("exec", "-T", "scheduler", "bash", "-c", fill.format("nothing"))
         trigger = stack.start_trigger("--conf", '{"force": true}')
@@ -70,7 +56,7 @@ def test_disk_that_is_full_for_a_while(stack: ContainerStack) -> None:
         finish(trigger)
         assert stack.features() == before
     finally:
-        stack.compose(*up)
+        stack.bring_up("scheduler")
         docker("volume", "rm", f"{stack.project}_small-workspaces")  # `down` does not know it
 
 

@@ -270,7 +270,7 @@ def test_command_line_takes_a_uri(s3: S3Server, tmp_path: Path) -> None:
     def check(source: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "experiment_features", "check", source],
-            env={"PYTHONPATH": str(ROOT / "include"), "HOME": str(tmp_path)} | s3.environment(),
+            env={"PYTHONPATH": str(ROOT / "include"), "HOME": str(tmp_path)} | s3.environment,
             capture_output=True,
             text=True,
             timeout=60,

@@ -80,6 +80,8 @@ def test_what_lies_in_a_root_is_found(source: str, folder: str, data: Path) -> N
         pytest.param("nowhere", id="relative_name_in_no_root"),
         pytest.param("~", id="home"),
         pytest.param("http://localhost{top}/data/drop", id="http"),
+        pytest.param("https://example.org/drop", id="https"),
+        pytest.param("ftp://example.org/drop", id="ftp"),
         pytest.param("s3://lab@drops/2026", id="object_storage"),
     ],
 )
