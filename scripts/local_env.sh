@@ -11,6 +11,9 @@ read_settings() { # FILE: what it says counts unless the environment says someth
 }
 read_settings "$root/.env"
 
+# Without byte code on disk each process compiles anew whatever it imports.
+unset PYTHONDONTWRITEBYTECODE
+
 python=$root/.venv/bin/python
 local=${EXPERIMENT_FEATURES_LOCAL:-$root/.local}
 passwords=$local/airflow/passwords.json
@@ -109,8 +112,6 @@ export_airflow_env() {
     # The user's own settings of Airflow: connections, metrics, lineage. Those above stay.
     read_settings "$local/airflow.env"
 
-    # Without byte code on disk each of the processes compiles Airflow anew.
-    unset PYTHONDONTWRITEBYTECODE
     # Keeps the environment readable beside the process titles: stop.sh knows its processes by it.
     export SPT_NOENV=1
     export EXPERIMENT_FEATURES_STACK=$local

@@ -363,10 +363,11 @@ def one_fault(table: str, rule: str, value: str) -> Drop:
     return Drop(tuple(Part(name, "", tuple(rows[name])) for name in TABLES))
 
 
-def every_fault() -> Drop:
-    """Return a drop in which every row of EVERY_FAULT stands behind some clean ones."""
+def every_fault(*table_and_rule: str) -> Drop:
+    """Return a drop in which every row of EVERY_FAULT, or of a rule, stands behind clean ones."""
     rows = {name: [Row(cells) for cells in clean] for name, clean in CLEAN.items()}
-    for number, (table, rule, value) in enumerate(EVERY_FAULT, start=1000):
+    faults = [fault for fault in EVERY_FAULT if table_and_rule in ((), fault[:2])]
+    for number, (table, rule, value) in enumerate(faults, start=1000):
         new = Row((str(number), *CLEAN[table][0][1:]))
         rows[table].append(_break(new, table, rule, value, dict.fromkeys(TABLES, 0)))
     return Drop(tuple(Part(name, "", tuple(rows[name])) for name in TABLES))

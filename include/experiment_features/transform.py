@@ -7,8 +7,9 @@ import narwhals as nw
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS, Table
+from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS
 from experiment_features.engines import Engine, Frame
+from experiment_features.validate import valid_rows
 from experiment_features.workspace import Facts, Workspace
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,12 @@ def transform(workspace: Workspace, engine: Engine) -> Facts:
     """
     with workspace.stage("transform") as facts:
         users, compounds, experiments = (
-            _valid_rows(table, columns, workspace, engine) for table, columns in _COLUMNS.items()
+            valid_rows(
+                engine.read(workspace.rows(table.name)).select("position", *columns),
+                workspace.rejected(table.name),
+                engine,
+            )
+            for table, columns in _COLUMNS.items()
         )
         # Kept, because three features begin with it.
         uses = engine.persist(_uses(experiments), workspace.scratch / "compound_uses.parquet")
@@ -52,17 +58,6 @@ def transform(workspace: Workspace, engine: Engine) -> Facts:
         facts |= _totals(workspace)
         facts["engine"] = engine.name
     return facts
-
-
-def _valid_rows(
-    table: Table, columns: tuple[str, ...], workspace: Workspace, engine: Engine
-) -> Frame:
-    """The rows of a table that validate has not rejected; columns: position, and those."""
-    rows = engine.read(workspace.rows(table.name)).select("position", *columns)
-    rejected = workspace.rejected(table.name)
-    if not pq.read_metadata(rejected).num_rows:
-        return rows
-    return engine.without(rows, engine.read(rejected), "position")
 
 
 def _uses(experiments: Frame) -> Frame:

@@ -20,9 +20,8 @@ log = logging.getLogger(__name__)
 
 _SQL = files("experiment_features") / "sql"
 
-Checked = dict[Table, tuple[Frame, Frame]]
-"""Of the tables so far, to which rows of later ones refer: position and key of all rows, and the
-positions of the rejected ones."""
+Checked = dict[Table, Frame]
+"""The valid rows of the tables so far, to which rows of later ones refer: position and key."""
 
 Counts = list[tuple[str, str, str, int]]
 """Table, rule, severity and number of issues, of each rule that was broken."""
@@ -59,12 +58,23 @@ def validate(
         for table in TABLES:
             rows = engine.read(workspace.rows(table.name)).with_columns(today=nw.lit(today))
             errors = _find_faults(table, rows, checked, engine, faults)
-            rejected = engine.write(errors, workspace.rejected(table.name))
-            checked[table] = rows.select("position", table.key), rejected
+            rejected = workspace.rejected(table.name)
+            engine.write(errors, rejected)
+            checked[table] = valid_rows(rows.select("position", table.key), rejected, engine)
             log.info("checked %s", table)
         facts |= _count(workspace, _describe_issues(workspace, faults, extracted["files"]))
     _refuse_excess(extracted["rows"], facts["rejected"], max_rejected_percent)
     return facts
+
+
+def valid_rows(rows: Frame, rejected: Path, engine: Engine) -> Frame:
+    """The rows, by position, that are not in a file of rejected ones."""
+    return rows if _is_empty(rejected) else engine.without(rows, engine.read(rejected), "position")
+
+
+def _is_empty(file: Path) -> bool:
+    """Whether a Parquet file has no rows: a frame of it then need not be computed with."""
+    return int(pq.read_metadata(file).num_rows) == 0
 
 
 def _find_faults(
@@ -91,8 +101,11 @@ def _find_faults(
     (faults / table.name).mkdir()
     for rule in (rule for rule in rules if rule.name not in holds):
         found = _find_among_rows(table, rule, rows, checked, engine)
-        errors.append(engine.write(found, faults / table.name / f"{rule.name}.parquet"))
-    return nw.concat(errors).unique()
+        target = faults / table.name / f"{rule.name}.parquet"
+        found = engine.write(found, target)
+        if not _is_empty(target):
+            errors.append(found)
+    return nw.concat(errors).unique() if len(errors) > 1 else errors[0]
 
 
 def _find_among_rows(
@@ -100,9 +113,8 @@ def _find_among_rows(
 ) -> Frame:
     if isinstance(rule.condition, Unknown):
         key = rule.condition.table.key
-        valid = engine.without(*checked[rule.condition.table], "position")
         references = _references(rows, table.column(rule.column), key)
-        unknown = engine.without(references, valid, key)
+        unknown = engine.without(references, checked[rule.condition.table], key)
         return unknown.select("position").unique()
     return _find_repeated(rows, table.key)
 
@@ -133,7 +145,7 @@ def _references(rows: Frame, column: Column, key: str) -> Frame:
 
 def _describe_issues(workspace: Workspace, faults: Path, drop_files: list[Facts]) -> Counts:
     """Joins the faults, if there are any, with their rules, files and rows: workspace.issues."""
-    if not any(pq.read_metadata(file).num_rows for file in faults.rglob("*.parquet")):
+    if all(map(_is_empty, faults.rglob("*.parquet"))):
         return []
     rules = {
         "tables": [rule.table.name for rule in RULES],

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -29,6 +29,32 @@ TIMEOUT = 60_000
 
 expect.set_options(TIMEOUT)
 
+NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
+"""Chromium drops all that it loads when an address of the machine comes or goes, as they do with
+every container that other tests start beside these."""
+
+
+class NetworkChangedError(Exception):
+    """A test failed after Chromium had dropped what it loaded."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Has tests tried again that failed for this, and for nothing else."""
+    reasons = [NETWORK_CHANGED, NetworkChangedError]
+    item.add_marker(pytest.mark.flaky(reruns=3, only_rerun=reasons))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Tells a failure that follows from the dropped ones, whatever then was missing, from others."""
+    try:
+        return (yield)
+    except Exception as error:
+        visitors: list[Visitor] = pyfuncitem.funcargs.get("visitors", [])
+        if any(NETWORK_CHANGED in fault for visitor in visitors for fault in visitor.faults):
+            raise NetworkChangedError from error
+        raise
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -49,9 +75,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(browser: Browser, stack: Stack) -> Iterator[Callable[..., Visitor]]:
+def visitors() -> list[Visitor]:
+    """All who have visited the stack in this test."""
+    return []
+
+
+@pytest.fixture
+def visit(
+    browser: Browser, stack: Stack, visitors: list[Visitor]
+) -> Iterator[Callable[..., Visitor]]:
     """Opens a browser for one of the stack's users; all that is faulty in it fails the test."""
-    visitors: list[Visitor] = []
     contexts: list[BrowserContext] = []
 
     def open_for(user: str, **options: object) -> Visitor:

@@ -24,9 +24,11 @@ from receivers import free_port
 CONNECT_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
 # Programs of a minute: the JVM's best compiler, and its collector for many cores, cost more time
-# than they save.
+# than they save. Every application gets an executor on each of the two workers.
 JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 DEFAULTS = f"""
+spark.cores.max 2
+spark.executor.cores 1
 spark.driver.memory 512m
 spark.driver.extraJavaOptions {JVM}
 spark.executor.memory 512m
@@ -126,14 +128,14 @@ wait_until = partial(waiting.wait_until, every=0.5)  # JVMs start slowly beside 
 
 @contextmanager
 def running_cluster(folder: Path) -> Iterator[Cluster]:
-    """A master and two workers of one core each."""
+    """A master and two workers, who can take two applications at once."""
     program = require_spark() / "bin" / "spark-class"
     cluster = Cluster(folder, free_port(), free_port())
     write_settings(folder / "conf")
     deploy = "org.apache.spark.deploy"
     local = ("--host", "127.0.0.1")
     ports = ("--port", str(cluster.port), "--webui-port", str(cluster.status_port))
-    size = ("--cores", "1", "--memory", "1g")
+    size = ("--cores", "2", "--memory", "1g")
     own = (*size, "--webui-port", "0", "--work-dir", str(folder / "work"))
     try:
         cluster.start(program, f"{deploy}.master.Master", *local, *ports)

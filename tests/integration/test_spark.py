@@ -40,7 +40,11 @@ SPARK_DROPS = int(os.environ.get("SPARK_DROPS", "2"))
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A running cluster, which the JVM of this process can find."""
+    """A running cluster, which the JVM of this process can find.
+
+    The tests in this process share one session there: the first half minute of every other one goes
+    to its JVMs.
+    """
     with (
         running_cluster(tmp_path_factory.mktemp("cluster")) as cluster,
         pytest.MonkeyPatch.context() as environment,
@@ -48,17 +52,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         for name, value in cluster.environment.items():
             environment.setenv(name, value)
         yield cluster
+        if "pyspark.sql" in sys.modules:
+            from pyspark.sql import SparkSession
 
-
-@pytest.fixture(autouse=True)
-def session() -> Iterator[None]:
-    """Ends the session of a test in this process, which would keep all of the cluster's cores."""
-    yield
-    if "pyspark.sql" in sys.modules:
-        from pyspark.sql import SparkSession
-
-        if session := SparkSession.getActiveSession():
-            session.stop()
+            if session := SparkSession.getActiveSession():
+                session.stop()
 
 
 def start_command(cluster: Cluster, master: str, *arguments: Any) -> subprocess.Popen[str]:
@@ -116,28 +114,6 @@ def test_a_load_changes_nothing_that_duckdb_has_loaded(
     assert features_of(database) == before
 
 
-def test_a_worker_that_dies_is_done_without(database: Database, tmp_path: Path) -> None:
-    """Its work is done by the other one."""
-    experiments = [(1 + i % 500, f"{1 + i % 3};{1 + i % 2}", str(i % 7)) for i in range(50_000)]
-    drop = make_drop({i: f"user {i}" for i in range(1, 501)}, experiments)
-    source = drop.write(tmp_path / "source")
-    run_drop(database, source, engine="duckdb")
-    before = features_of(database)
-    folder = tmp_path / "cluster"
-    folder.mkdir()
-    with running_cluster(folder) as cluster:
-        arguments = ("run", source, "--force", "--json", "--database-url", database.url())
-        load = start_command(cluster, cluster.master, *arguments)
-        checked = "experiment_features_*/run/rejected/compounds.parquet"
-        wait_until("two tables are checked", lambda: list(cluster.folder.glob(checked)))
-        cluster.kill_worker()
-        output, errors = load.communicate(timeout=300)
-        assert load.returncode == 0, errors
-        assert cluster.status()["aliveworkers"] == 1
-    assert json.loads(output)["unchanged"] == len(before)
-    assert features_of(database) == before
-
-
 def test_a_workspace_that_workers_do_not_share_is_told(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,3 +153,24 @@ def test_missing_java_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("JAVA_HOME", "/nowhere")
     with pytest.raises(ConfigurationError, match="default-jre-headless"):
         choose_engine("spark", 1, Path())
+
+
+def test_a_worker_that_dies_is_done_without(
+    cluster: Cluster, database: Database, tmp_path: Path
+) -> None:
+    """Its work is done by the other one. The last test: the cluster stays without it."""
+    experiments = [(1 + i % 500, f"{1 + i % 3};{1 + i % 2}", str(i % 7)) for i in range(50_000)]
+    drop = make_drop({i: f"user {i}" for i in range(1, 501)}, experiments)
+    source = drop.write(tmp_path / "source")
+    run_drop(database, source, engine="duckdb")
+    before = features_of(database)
+    arguments = ("run", source, "--force", "--json", "--database-url", database.url())
+    load = start_command(cluster, cluster.master, *arguments)
+    checked = "experiment_features_*/run/rejected/compounds.parquet"
+    wait_until("two tables are checked", lambda: list(cluster.folder.glob(checked)))
+    cluster.kill_worker()
+    output, errors = load.communicate(timeout=300)
+    assert load.returncode == 0, errors
+    assert cluster.status()["aliveworkers"] == 1
+    assert json.loads(output)["unchanged"] == len(before)
+    assert features_of(database) == before

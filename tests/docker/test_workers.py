@@ -1,7 +1,9 @@
-"""The profile celery: tasks on workers of their own, of which one may die."""
+"""The profile celery: tasks on workers of their own, of which one may die.
+
+The last tests of the stack, which therefore need not go back to what it was.
+"""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -17,14 +19,9 @@ PROFILE = {"COMPOSE_PROFILES": "celery"}
 
 
 @pytest.fixture(scope="module")
-def workers(stack: ContainerStack) -> Iterator[None]:
+def workers(stack: ContainerStack) -> None:
     """The stack with a queue and two workers."""
-    try:
-        stack.bring_up("redis", "worker", "scheduler", **PROFILE)
-        yield
-    finally:
-        stack.compose("rm", "--stop", "--force", "redis", "worker", **PROFILE)
-        stack.bring_up("scheduler")
+    stack.bring_up("redis", "worker", "scheduler", **PROFILE)
 
 
 def hosts(stack: ContainerStack, run_id: str) -> dict[str, str]:
