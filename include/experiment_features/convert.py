@@ -17,8 +17,11 @@ from functools import partial
 from importlib.resources import files
 from io import BufferedReader
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -54,6 +57,15 @@ _BATCHES_BEHIND = 2
 _SQL = files("experiment_features") / "sql"
 
 
+class Converted(NamedTuple):
+    """What is known of a file that was typed."""
+
+    facts: Facts
+    """The file's table, name, bytes, sha256 and rows."""
+    keys: tuple[int, int] | None
+    """The first row's key and the last row's, if it rises from each row to the next."""
+
+
 @contextmanager
 def open_converter() -> Iterator[duckdb.DuckDBPyConnection]:
     """Opens the database in which the files of a drop are typed."""
@@ -71,7 +83,7 @@ def convert_file(
     number: int,
     folder: Path,
     progress: Progress,
-) -> Facts:
+) -> Converted:
     """Types one file.
 
     Args:
@@ -85,16 +97,14 @@ def convert_file(
             spelling back.
         progress: told of the rows as they are read.
 
-    Returns:
-        The file's table, name, bytes, sha256 and rows.
-
     Raises:
         DropRefused: the file cannot be read as the contract asks.
         WorkspaceUnavailable, duckdb.IOException: the folder cannot be written.
     """
     target = folder / f"{number:04}.parquet"
     errors: list[Exception] = []
-    with opened(path) as stream, _PlainFile(target.with_stem(f"{number:04}_plain")) as plain:
+    plain_file = _PlainFile(target.with_stem(f"{number:04}_plain"), table.key)
+    with opened(path) as stream, plain_file as plain:
         reader = FileReader(stream, path.name, number, table)
         ignored = [name for name in reader.columns if name not in table.column_names]
         if ignored:
@@ -111,13 +121,14 @@ def convert_file(
             if errors:  # DuckDB wraps what the rows raised
                 raise errors[0] from None
             raise
-    return {
+    facts = {
         "table": table.name,
         "name": path.name,
         "bytes": reader.size,
         "sha256": reader.sha256,
         "rows": count + plain.count,
     }
+    return Converted(facts, None if count else plain.keys)
 
 
 def _typed_in_sql(
@@ -182,9 +193,12 @@ class _PlainFile:
     It is written in a thread of its own, beside the reading of the next rows.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: str) -> None:
         self.count = 0
         self._path = path
+        self._key = key
+        self._keys_rise = True
+        self._first_key = self._last_key = 0
         self._file: pq.ParquetWriter | None = None
         self._thread = ThreadPoolExecutor(1)
         self._pending: deque[Future[None]] = deque()
@@ -215,7 +229,21 @@ class _PlainFile:
                 )
             self._pending.append(self._thread.submit(self._file.write_batch, rows))
             self._wait(_BATCHES_BEHIND)
+        self._note_keys(np.from_dlpack(rows.column(self._key)))  # to_numpy would import pandas
         self.count += rows.num_rows
+
+    @property
+    def keys(self) -> tuple[int, int] | None:
+        """The first row's key and the last row's, if it rises from each row to the next."""
+        return (self._first_key, self._last_key) if self.count and self._keys_rise else None
+
+    def _note_keys(self, keys: npt.NDArray[Any]) -> None:
+        if not self.count:
+            self._first_key = int(keys[0])
+        elif keys[0] <= self._last_key:
+            self._keys_rise = False
+        self._keys_rise = self._keys_rise and bool((keys[1:] > keys[:-1]).all())
+        self._last_key = int(keys[-1])
 
     def _wait(self, behind: int) -> None:
         """Until at most so many batches are not written yet."""

@@ -9,7 +9,8 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 
 from experiment_features.contract import TABLES, Table
 from experiment_features.convert import Progress, convert_file, open_converter, opened
@@ -58,7 +59,8 @@ def extract(
 
     Returns:
         ``source``; ``files``: a list of table, name, bytes, sha256, rows; ``rows``: per table;
-        ``is_unchanged``: whether the files are the known ones, and nothing was written.
+        ``is_unchanged``: whether the files are the known ones, and nothing was written;
+        ``rising_keys``: tables that are known to have no id twice, since it rises row by row.
 
     Raises:
         DropRefused: a file or column is missing or double, a file is no UTF-8 text, an archive is
@@ -69,10 +71,10 @@ def extract(
         parts = {table: find_parts(source, table) for table in TABLES}
         facts["source"] = str(source)
         facts["is_unchanged"] = _are_known(parts, known_files)
-        facts["files"] = (
-            list(known_files)
+        facts["files"], facts["rising_keys"] = (
+            (list(known_files), [])
             if facts["is_unchanged"]
-            else list(_extract_files(parts, workspace, progress or log_progress()))
+            else _extract_files(parts, workspace, progress or log_progress())
         )
         facts["rows"] = {
             table.name: sum(f["rows"] for f in facts["files"] if f["table"] == table.name)
@@ -151,11 +153,19 @@ def _size(path: AnyPath) -> int:
 
 def _extract_files(
     parts: dict[Table, Sequence[AnyPath]], workspace: Workspace, progress: Progress
-) -> Iterator[Facts]:
+) -> tuple[list[Facts], list[str]]:
+    """Extracts all files; returns their facts, and the tables with rising keys."""
+    files: list[Facts] = []
+    rising_keys: list[str] = []
     with open_converter() as database:
         for table, paths in parts.items():
             folder = workspace.fresh_folder(workspace.rows(table.name))
+            keys: list[tuple[int, int] | None] = []
             for number, path in enumerate(paths, start=1):
-                facts = convert_file(database, table, path, number, folder, progress)
-                log.info("read %s: %s rows of %s", path.name, f"{facts['rows']:,}", table.name)
-                yield facts
+                converted = convert_file(database, table, path, number, folder, progress)
+                files.append(converted.facts)
+                keys.append(converted.keys)
+                log.info("read %s: %s rows of %s", path.name, f"{files[-1]['rows']:,}", table.name)
+            if all(keys) and all(a[1] < b[0] for a, b in pairwise(keys) if a and b):
+                rising_keys.append(table.name)
+    return files, rising_keys

@@ -66,10 +66,10 @@ def _uses(experiments: Frame) -> Frame:
     Lists hold no item twice (sql/extract_macros.sql), so a compound counts once per experiment.
     """
     return (
-        experiments.select("position", "user_id", compound_id="experiment_compound_ids")
+        experiments.select("user_id", use="user_id", compound_id="experiment_compound_ids")
         .explode("compound_id")
         .group_by("user_id", "compound_id")
-        .agg(experiments=nw.col("position").count())
+        .agg(experiments=nw.col("use").count())
     )
 
 
@@ -105,7 +105,6 @@ def _experiment_features(experiments: Frame) -> Frame:
     sums = (
         experiments.select(
             "user_id",
-            "position",
             "experiment_run_time",
             whole=whole.cast(nw.Int64),
             parts=((run_time - whole) * RUN_TIME_PARTS + 0.5).floor().cast(nw.Int64),
@@ -113,7 +112,7 @@ def _experiment_features(experiments: Frame) -> Frame:
         )
         .group_by("user_id")
         .agg(
-            nw.col("position").count().alias("total_experiments"),
+            nw.col("compounds").count().alias("total_experiments"),
             nw.col("experiment_run_time").count().alias("timed_experiments"),
             nw.col("whole").sum(),
             nw.col("parts").sum(),
@@ -132,19 +131,19 @@ def _experiment_features(experiments: Frame) -> Frame:
 
 def _most_common_compounds(uses: Frame, engine: Engine) -> Frame:
     """Grain: user with experiments; the compounds in most of them, the lowest id chosen."""
-    most = uses.group_by("user_id").agg(most=nw.col("experiments").max())
+    most = uses.group_by("user_id").agg(
+        most_common_compound_experiments=nw.col("experiments").max()
+    )
     tied = (
         uses.join(most, on="user_id")
-        .filter(nw.col("experiments") == nw.col("most"))
-        .select("user_id", "most", most_common_compound_ids="compound_id")
+        .filter(nw.col("experiments") == nw.col("most_common_compound_experiments"))
+        .select("user_id", most_common_compound_ids="compound_id")
     )
-    chosen = tied.group_by("user_id").agg(
-        most_common_compound_id=nw.col("most_common_compound_ids").min(),
-        most_common_compound_experiments=nw.col("most").max(),
+    ids = engine.gather(tied, "user_id", "most_common_compound_ids")
+    chosen = ids.with_columns(
+        most_common_compound_id=nw.col("most_common_compound_ids").list.get(0)
     )
-    return chosen.join(
-        engine.gather(tied, "user_id", "most_common_compound_ids"), on="user_id", how="left"
-    )
+    return chosen.join(most, on="user_id")
 
 
 def _compound_features(compounds: Frame, uses: Frame) -> Frame:

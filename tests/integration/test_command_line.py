@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import experiment_features.load as load_module
-from experiment_features.__main__ import main
+from experiment_features.command_line import main
 from integration.running import features_of, make_drop
 from integration.servers import Database, Server
 

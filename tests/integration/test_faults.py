@@ -20,7 +20,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from drops import COLUMNS
-from experiment_features.__main__ import main
+from experiment_features.command_line import main
 from integration.running import compute_drop, load_workspace, make_pipeline, new_run_id
 from integration.servers import Database, Server
 
@@ -33,7 +33,7 @@ LOADS = 20
 
 # Processes in which everything is imported already, and no thread is running.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["experiment_features.__main__", "integration.running"])
+PROCESSES.set_forkserver_preload(["experiment_features.command_line", "integration.running"])
 
 STATE = """
 select

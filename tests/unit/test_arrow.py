@@ -15,7 +15,7 @@ from integration.running import make_drop
 PROBE = """
 import sys
 import pyarrow as pa
-from experiment_features.__main__ import main
+from experiment_features.command_line import main
 from experiment_features.copying import _spell_rows
 status = main([*sys.argv[1:], "--engine", "duckdb", "--dry-run", "--json"])
 names = pa.StringArray.from_buffers(1, pa.py_buffer(bytes(4) + b"\\1\\0\\0\\0"), pa.py_buffer(b"\\t"))

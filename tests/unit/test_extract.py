@@ -15,6 +15,7 @@ from experiment_features.duck import open_duckdb
 from experiment_features.errors import DropRefused, WorkspaceUnavailable
 from experiment_features.extract import extract
 from experiment_features.workspace import Workspace
+from stages import assert_as_expected, run_stages
 
 
 @pytest.fixture
@@ -55,6 +56,37 @@ def test_parts_are_read_in_the_order_of_their_names(clean: Path, workspace: Work
     names = [file["name"] for file in facts["files"] if file["table"] == "users"]
     assert names == ["users.csv", "users_10.csv", "users_2.csv.gz"]
     assert facts["rows"]["users"] == 5
+
+
+@pytest.mark.parametrize(
+    ("parts", "rise"),
+    [
+        ([[1, 2, 5]], True),
+        ([[1, 2], [3], [10, " 11"]], True),
+        ([range(1, 200_001)], True),  # some batches
+        ([[1, 3, 2]], False),
+        ([[1, 2, 2]], False),
+        ([[1, 2], [2, 3]], False),
+        ([[2, 3], [1]], False),
+        ([[*range(1, 200_001), 199_999]], False),
+        ([[1, 2, "x"]], False),  # what is typed in SQL could be any number
+        ([[1, 2], []], False),
+    ],
+)
+def test_ids_are_known_to_rise(
+    parts: list[list[int | str]], rise: bool, clean: Path, workspace: Workspace
+) -> None:
+    """Only where no row can have the id of an earlier one; of whatever table can be typed so."""
+    path = clean / "user_experiments.csv"
+    header = path.read_text().splitlines()[0]
+    path.unlink()
+    for number, ids in enumerate(parts):
+        lines = [header, *(f"{i},1,2;1,3.5" for i in ids)]
+        (clean / f"user_experiments_{number}.csv").write_text("\n".join(lines) + "\n")
+    assert extract(clean, workspace)["rising_keys"] == ["user_experiments"] * rise
+    if sum(map(len, parts)) < 100:
+        run_stages(clean, workspace, "duckdb")
+        assert_as_expected(clean, workspace)
 
 
 def test_extra_columns_are_ignored_and_told(

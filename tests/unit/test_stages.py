@@ -23,14 +23,15 @@ RANDOM_DROPS = int(os.environ.get("RANDOM_DROPS", "300"))
 
 
 @pytest.mark.timeout(600 + 2 * RANDOM_DROPS)
-@given(drop=drops(), engine=st.sampled_from(ENGINES), in_sql=st.booleans())
+@pytest.mark.parametrize("engine", ENGINES)
+@given(drop=drops(), in_sql=st.booleans())
 @settings(
-    max_examples=RANDOM_DROPS,
+    max_examples=RANDOM_DROPS // len(ENGINES),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_any_drop_gives_what_the_oracle_says(
-    drop: Drop, engine: str, in_sql: bool, tmp_path_factory: pytest.TempPathFactory
+    engine: str, drop: Drop, in_sql: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Every row is in the features, exactly, or among the issues with file, line and rule."""
     folder = tmp_path_factory.mktemp("drop")

@@ -1,0 +1,223 @@
+"""The pipeline without Airflow, for development, benchmarks and one-off loads.
+
+    PYTHONPATH=include .venv/bin/python -m experiment_features run SOURCE --database-url URL
+    PYTHONPATH=include .venv/bin/python -m experiment_features check SOURCE
+    PYTHONPATH=include .venv/bin/python -m experiment_features migrate --database-url URL
+
+Exit status: 0 done (loaded, unchanged, or fit to be loaded), 1 the input was refused, 2 wrong
+usage, 3 the database failed.
+
+What draws on terminals (terminal.py) is imported where it is needed: many runs have no terminal.
+"""
+
+import argparse
+import json
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from experiment_features.config import Settings
+from experiment_features.convert import Progress
+from experiment_features.database import connect, migrate
+from experiment_features.engines import ENGINES
+from experiment_features.errors import (
+    DatabaseRefused,
+    DatabaseUnavailable,
+    DropRejected,
+    PipelineError,
+    TerminalError,
+    WorkspaceUnavailable,
+)
+from experiment_features.pipeline import Pipeline
+from experiment_features.quality import summarise
+from experiment_features.runs import Run
+from experiment_features.storage import AnyPath, StoredPath, is_stored, opening_errors
+from experiment_features.workspace import Facts, Workspace
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, handlers=[_log_handler()])
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # warns of what the error says anyway
+    try:
+        return int(options.command(options))
+    except (DatabaseUnavailable, DatabaseRefused) as error:
+        _complain("database", error)
+        return 3
+    except PipelineError as error:
+        _complain("refused" if isinstance(error, TerminalError) else "failed", error)
+        return 1
+    except KeyboardInterrupt:
+        _complain("interrupted", "the features are as they were, or wholly loaded")
+        return 130
+
+
+def _log_handler() -> logging.Handler:
+    if not sys.stderr.isatty():
+        return logging.StreamHandler()
+    from experiment_features import terminal
+
+    return terminal.log_handler()
+
+
+def _complain(what: str, message: object) -> None:
+    from experiment_features import terminal
+
+    terminal.complain(what, message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="experiment_features", description=__doc__.splitlines()[0]
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    url = os.environ.get("DATABASE_URL")
+    database = argparse.ArgumentParser(add_help=False)
+    database.add_argument(
+        "--database-url",
+        metavar="URL",
+        default=url,
+        help="postgresql://user@host/database, or set DATABASE_URL",
+    )
+
+    drop = argparse.ArgumentParser(add_help=False)
+    drop.add_argument("source", help="the drop's folder: a path, or a URI such as s3://bucket/key")
+    drop.add_argument("--engine", choices=ENGINES, default="auto")
+    drop.add_argument(
+        "--max-rejected-percent",
+        type=_percent,
+        default=10,
+        metavar="N",
+        help="refuse a drop with more faulty rows in a table (default: 10)",
+    )
+    drop.add_argument("--allow-empty", action="store_true", help="take tables without rows")
+
+    run = commands.add_parser("run", parents=[drop, database], help="load a drop")
+    run.add_argument("--force", action="store_true", help="load an unchanged drop again")
+    run.add_argument("--dry-run", action="store_true", help="read and compute, load nothing")
+    run.add_argument("--json", action="store_true", help="print the result as JSON")
+    run.set_defaults(command=_run, fail=run.error)
+
+    check = commands.add_parser(
+        "check", parents=[drop], help="say what a load would make of a drop"
+    )
+    check.set_defaults(command=_check)
+
+    upgrade = commands.add_parser(
+        "migrate", parents=[database], help="create or upgrade the schema"
+    )
+    upgrade.set_defaults(command=_migrate, fail=upgrade.error)
+    return parser
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 100")
+    return value
+
+
+def _run(options: argparse.Namespace) -> int:
+    if not options.dry_run and not options.database_url:
+        options.fail("the argument --database-url is required, but for a --dry-run")
+    url = None if options.dry_run else options.database_url
+    with _pipeline(options, url) as pipeline:
+        result = _run_stages(pipeline, _open_source(options.source))
+    if options.json:
+        sys.stdout.write(json.dumps(result) + "\n")
+    else:
+        from experiment_features import terminal
+
+        terminal.print_result(result)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    from experiment_features import terminal
+
+    with _pipeline(options, None) as pipeline:
+        pipeline.extract(_open_source(options.source))
+        refusal = None
+        try:
+            pipeline.validate()
+        except DropRejected as error:
+            refusal = error
+        terminal.print_quality(*summarise(pipeline.workspace), refusal)
+    return 1 if refusal else 0
+
+
+@contextmanager
+def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline]:
+    """A new run in a workspace of its own, which is gone at the end."""
+    started_at = datetime.now(UTC)
+    run = Run(
+        run_id=f"cli__{started_at:%Y-%m-%dT%H:%M:%S.%f}",
+        trigger="cli",
+        started_at=started_at,
+        max_rejected_percent=options.max_rejected_percent,
+        allow_empty=options.allow_empty,
+        force=getattr(options, "force", False),
+    )
+    try:
+        workspace = tempfile.TemporaryDirectory(prefix="experiment_features_")
+    except OSError as error:
+        raise WorkspaceUnavailable(
+            f"no temporary folder can be made ({error}): free disk space, or name one in TMPDIR"
+        ) from error
+    with workspace as folder:
+        yield Pipeline(
+            run=run,
+            workspace=Workspace(Path(folder) / "run"),
+            engine=options.engine,
+            connect=None if url is None else lambda: connect(url),
+            settings=Settings.from_environment(),
+        )
+
+
+def _open_source(source: str) -> AnyPath:
+    """The drop's folder; a store's own settings say how to get in (AWS_ACCESS_KEY_ID, ...)."""
+    if not is_stored(source):
+        return Path(source).absolute()
+    from fsspec.core import url_to_fs
+
+    with opening_errors(source):
+        store = url_to_fs(source)[0]
+    return StoredPath(source, store)
+
+
+def _run_stages(pipeline: Pipeline, source: AnyPath) -> Facts:
+    """Runs all stages, and shows on a terminal where they are."""
+    with _shown_progress() as (show_stage, show_rows):
+        show_stage("extract")
+        pipeline.extract(source, show_rows)
+        show_stage("validate")
+        pipeline.validate()
+        show_stage("transform")
+        pipeline.transform()
+        show_stage("load")
+        return pipeline.load()
+
+
+@contextmanager
+def _shown_progress() -> Iterator[tuple[Callable[[str], None], Progress | None]]:
+    if not sys.stderr.isatty():
+        yield (lambda _stage: None), None
+        return
+    from experiment_features import terminal
+
+    with terminal.shown_progress() as shown:
+        yield shown
+
+
+def _migrate(options: argparse.Namespace) -> int:
+    if not options.database_url:
+        options.fail("the argument --database-url is required")
+    revision = migrate(options.database_url)
+    sys.stderr.write(f"the schema features is at revision {revision}\n")
+    return 0

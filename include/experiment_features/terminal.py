@@ -1,0 +1,92 @@
+"""What people see of the command line: what runs, what went wrong, and how a drop looks."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from experiment_features.errors import DropRejected
+from experiment_features.quality import RuleQuality, TableQuality
+from experiment_features.workspace import Facts
+
+_console = Console(stderr=True)
+
+
+def log_handler() -> RichHandler:
+    """Writes log lines above what moves on the terminal."""
+    return RichHandler(console=_console, show_path=False)
+
+
+def complain(what: str, message: object) -> None:
+    """Says what went wrong."""
+    # Paths and cells are no markup, whatever brackets they hold.
+    _console.print(f"[red]{what}:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[str, int], None]]]:
+    """Gives what shows the stage that runs, and what shows the rows of a file that are read."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=_console, transient=True) as progress:
+        task = progress.add_task("")
+        rows: dict[str, int] = {}
+
+        def show_stage(name: str) -> None:
+            progress.update(task, description=name)
+
+        def show_rows(name: str, more: int) -> None:
+            rows[name] = rows.get(name, 0) + more
+            show_stage(f"extract {escape(name)}: {rows[name]:,} rows")
+
+        yield show_stage, show_rows
+
+
+def print_result(result: Facts) -> None:
+    """Prints the result of a run."""
+    table = Table(show_header=False, box=None)
+    for name, value in result.items():
+        table.add_row(name, escape(json.dumps(value) if isinstance(value, dict) else str(value)))
+    Console().print(table)
+
+
+def print_quality(
+    tables: list[TableQuality], rules: list[RuleQuality], refusal: DropRejected | None
+) -> None:
+    """Prints what was read, what is wrong with it, and what a load would do."""
+    console = Console(highlight=False)
+    read = Table(box=box.SIMPLE_HEAD)
+    for name in ("table", "files"):
+        read.add_column(name)
+    for name in ("rows", "rejected", "loaded"):
+        read.add_column(name, justify="right")
+    for t in tables:
+        counts = (f"{n:,}" for n in (t.rows, t.rejected, t.rows - t.rejected))
+        read.add_row(t.name, escape(_shorten(t.files)), *counts)
+    console.print(read)
+    for r in rules:
+        colour = "red" if r.severity == "error" else "yellow"
+        times = f" ({r.issues:,} times)" if r.issues > 1 else ""
+        console.print(
+            f"[{colour}]{r.severity}[/] {r.table}.[bold]{r.rule}[/]: {r.message}{times}",
+            soft_wrap=True,
+        )
+        for example in r.examples:
+            console.print(f"    {escape(example)}", soft_wrap=True)
+    if rules:
+        console.print()
+    verdict = "[green]would be loaded[/], without the rejected rows."
+    if refusal:
+        verdict = f"[red]would be refused:[/] {escape(str(refusal))}"
+    elif not rules:
+        verdict = "[green]would be loaded[/]: every row is as the contract asks."
+    console.print(f"This drop {verdict}", soft_wrap=True)
+
+
+def _shorten(names: tuple[str, ...]) -> str:
+    return ", ".join(names) if len(names) <= 3 else f"{names[0]} ... {names[-1]} ({len(names)})"
