@@ -14,5 +14,4 @@ if [[ ! -s $environment/installed || $(<"$environment/installed") != "$wanted" ]
     run_uv pip sync --python "$environment/bin/python" --require-hashes benchmarks/requirements.txt
     echo "$wanted" >"$environment/installed"
 fi
-unset PYTHONDONTWRITEBYTECODE # where it is set, imports would be measured
 PYTHONPATH=$root:$root/include:$root/scripts exec "$python" -m benchmarks "$@"
