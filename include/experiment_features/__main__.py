@@ -13,12 +13,13 @@ def _run() -> int:
     gc.freeze()
     gc.enable()
     try:
-        status = main()
+        try:
+            status = main()
+        except SystemExit as end:  # argparse has said how to use it
+            status = int(end.code or 0)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads the result has seen enough of it
         return 0
-    except SystemExit as end:
-        return int(end.code or 0)
     return status
 
 
