@@ -207,10 +207,14 @@ class ContainerStack:
         finally:
             session.communicate(timeout=60)  # the end of its input ends the session
 
-    def wait_for_waiting_load(self) -> None:
-        """Wait until a load waits for the lock that another one holds."""
+    @contextmanager
+    def waiting_load(self) -> Iterator[subprocess.Popen[str]]:
+        """A run's trigger, from when its load waits for the lock until the end, when it gets it."""
         waiting = "select from pg_stat_activity where wait_event = 'advisory'"
-        wait_until("a load waits", lambda: self.query(waiting))
+        with self.load_lock():
+            trigger = self.start_trigger("--conf", '{"force": true}')
+            wait_until("a load waits", lambda: self.query(waiting))
+            yield trigger
 
     def token(self, user: str, password: str | None = None) -> str:
         """Log in; the accounts of the stack have their passwords in the secrets."""

@@ -27,9 +27,7 @@ def test_service_that_dies_during_a_run(stack: ContainerStack, service: str) -> 
 def test_process_of_a_task_that_dies(stack: ContainerStack) -> None:
     """In the midst of the load: the task is tried again."""
     before = stack.features()
-    with stack.load_lock():
-        trigger = stack.start_trigger("--conf", '{"force": true}')
-        stack.wait_for_waiting_load()
+    with stack.waiting_load() as trigger:
         stack.kill_task()
     run_id = finish(trigger)["run_id"]
     assert stack.features() == before

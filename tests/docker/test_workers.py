@@ -57,9 +57,7 @@ def test_tasks_of_a_run_on_two_workers(stack: ContainerStack) -> None:
 def test_worker_that_dies_in_a_task(stack: ContainerStack) -> None:
     """The other one does it again: the task's try is over a minute after its last sign of life."""
     before = stack.features()
-    with stack.load_lock():
-        trigger = stack.start_trigger("--conf", '{"force": true}')
-        stack.wait_for_waiting_load()
+    with stack.waiting_load() as trigger:
         running = "select run_id, hostname from task_instance where state = 'running'"
         (task,) = stack.query(running, "airflow")
         docker("kill", names(stack)[task["hostname"]])
