@@ -141,11 +141,14 @@ def _stage(connection: Connection, workspace: Workspace, relation: str) -> int:
     with pq.ParquetFile(workspace.features(relation)) as rows:
         batches = rows.iter_batches(BATCH_ROWS)
         count = copy_batches(connection, sql.Identifier(staging), rows.schema_arrow.names, batches)
-    _analyze(connection, staging)
+    _analyze(connection, staging, rows.schema_arrow.names[0])  # it is joined by its key alone
     log.info("staged %s: %s rows", relation, f"{count:,}")
     return count
 
 
-def _analyze(connection: Connection, table: str) -> None:
+def _analyze(connection: Connection, table: str, *columns: str) -> None:
     """Makes statistics, which temporary tables lack: the planner would take nested loops."""
-    connection.execute(sql.SQL("analyze {}").format(sql.Identifier(table)))
+    statement = sql.SQL("analyze {}").format(sql.Identifier(table))
+    if columns:
+        statement += sql.SQL(" ({})").format(sql.SQL(", ").join(map(sql.Identifier, columns)))
+    connection.execute(statement)
