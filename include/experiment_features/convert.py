@@ -7,12 +7,13 @@
 Both Parquet files are read as one; a column that ``0001_plain.parquet`` lacks is NULL there.
 """
 
+import ctypes
 import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.resources import files
 from io import BufferedReader
@@ -20,16 +21,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
-import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiment_features import arrow
-from experiment_features.contract import Kind, Table
+from experiment_features.contract import Table
 from experiment_features.duck import open_duckdb
 from experiment_features.errors import DropRefused, PipelineError, WorkspaceUnavailable
-from experiment_features.numerals import TYPED_HERE, type_lines
+from experiment_features.numerals import TYPED_HERE, TypedLines, type_lines
 from experiment_features.reader import ROWS, FileReader, PlainLines
 from experiment_features.storage import AnyPath
 from experiment_features.workspace import Facts
@@ -42,9 +42,6 @@ Progress = Callable[[str, int], None]
 Rows = Iterator[pa.RecordBatch]
 """Batches of reader.ROWS."""
 
-Halves = tuple[pa.RecordBatch | None, pa.RecordBatch]
-"""Typed rows, if any, and rows of reader.ROWS."""
-
 _TYPING_THREADS = min(4, os.cpu_count() or 1)
 """One thread reads and one writes beside them, so that more would only wait."""
 
@@ -54,7 +51,21 @@ _SQL_BYTES = 4 * 2**20
 _BATCHES_BEHIND = 2
 """So many may wait to be written; memory does not grow with the file."""
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""glibc's numbers (malloc.h) of the options that _keep_freed_memory sets."""
+
 _SQL = files("experiment_features") / "sql"
+
+
+class Halves(NamedTuple):
+    """The rows of a block."""
+
+    typed: pa.RecordBatch | None
+    """Those that numerals.py types: position, and the contract's columns."""
+    others: pa.RecordBatch
+    """Those that SQL must type (reader.ROWS)."""
+    keys: npt.NDArray[Any] | None
+    """The keys of both, in order, if they can be known now."""
 
 
 class Converted(NamedTuple):
@@ -69,11 +80,24 @@ class Converted(NamedTuple):
 @contextmanager
 def open_converter() -> Iterator[duckdb.DuckDBPyConnection]:
     """Opens the database in which the files of a drop are typed."""
+    _keep_freed_memory()
     with open_duckdb() as database:
         # What the macros take apart, file by file.
         database.register("rows", pa.RecordBatchReader.from_batches(ROWS, []))
         database.execute((_SQL / "extract_macros.sql").read_text())
         yield database
+
+
+def _keep_freed_memory() -> None:
+    """Has this process keep the memory that a block of lines leaves, for the next one.
+
+    glibc hands such large pieces back to the system, which clears them before it gives them again:
+    a third of the time that typing takes. Other C libraries do as they do. See man 3 mallopt.
+    """
+    with suppress(AttributeError):
+        set_option = ctypes.CDLL(None).mallopt
+        set_option(_M_MMAP_THRESHOLD, 32 * 2**20)
+        set_option(_M_TRIM_THRESHOLD, 64 * 2**20)
 
 
 def convert_file(
@@ -103,13 +127,14 @@ def convert_file(
     """
     target = folder / f"{number:04}.parquet"
     errors: list[Exception] = []
-    plain_file = _PlainFile(target.with_stem(f"{number:04}_plain"), table.key)
+    plain_file = _PlainFile(target.with_stem(f"{number:04}_plain"))
+    keys = _Keys()
     with opened(path) as stream, plain_file as plain:
         reader = FileReader(stream, path.name, number, table)
         ignored = [name for name in reader.columns if name not in table.column_names]
         if ignored:
             log.warning("%s: ignored the extra columns %s", path.name, ", ".join(ignored))
-        others = _remembered(_typed_in_sql(reader, table, plain, progress), errors)
+        others = _remembered(_typed_in_sql(reader, table, plain, keys, progress), errors)
         database.register("rows", pa.RecordBatchReader.from_batches(ROWS, others))
         query = (_SQL / f"extract_{table.name}.sql").read_text()
         columns = {name: reader.columns.index(name) + 1 for name in table.column_names}
@@ -128,23 +153,26 @@ def convert_file(
         "sha256": reader.sha256,
         "rows": count + plain.count,
     }
-    return Converted(facts, None if count else plain.keys)
+    return Converted(facts, keys.span)
 
 
 def _typed_in_sql(
-    reader: FileReader, table: Table, plain: "_PlainFile", progress: Progress
+    reader: FileReader, table: Table, plain: "_PlainFile", keys: "_Keys", progress: Progress
 ) -> Rows:
-    """Yields the rows that SQL must type; the others go to ``plain``."""
+    """Yields the rows that SQL must type; the others go to ``plain``, and all keys to ``keys``."""
     kept: list[pa.RecordBatch] = []
     kept_bytes = 0
     with ThreadPoolExecutor(_TYPING_THREADS) as threads:
-        for typed, others in _in_order(threads, _halves(reader, table)):
-            progress(reader.name, (typed.num_rows if typed else 0) + others.num_rows)
-            if typed:
-                plain.write(typed)
-            if others.num_rows:
-                kept.append(others)
-                kept_bytes += others.nbytes
+        for block in _in_order(threads, _halves(reader, table)):
+            progress(
+                reader.name, (block.typed.num_rows if block.typed else 0) + block.others.num_rows
+            )
+            keys.note(block.keys)
+            if block.typed:
+                plain.write(block.typed)
+            if block.others.num_rows:
+                kept.append(block.others)
+                kept_bytes += block.others.nbytes
             if kept_bytes >= _SQL_BYTES:
                 yield pa.concat_batches(kept)
                 kept, kept_bytes = [], 0
@@ -157,21 +185,29 @@ def _halves(reader: FileReader, table: Table) -> Iterator[Callable[[], Halves]]:
     kinds = {column.name: column.kind for column in table.columns}
     by_cell = [kinds.get(name) for name in reader.columns]
     names = ["position", *(name for name in reader.columns if name in kinds)]
+    type_here = partial(
+        type_lines,
+        delimiter=reader.delimiter,
+        kinds=by_cell,
+        key=reader.columns.index(table.key),
+    )
     can_type = TYPED_HERE.issuperset(kinds.values())
     for block in reader.blocks():
-        yield partial(_split, block, reader.delimiter, by_cell if can_type else [], names)
+        yield partial(_split, block, type_here if can_type else None, names)
 
 
 def _split(
-    block: PlainLines | pa.RecordBatch, delimiter: str, kinds: list[Kind | None], names: list[str]
+    block: PlainLines | pa.RecordBatch,
+    type_here: Callable[[bytes], TypedLines] | None,
+    names: list[str],
 ) -> Halves:
     if not isinstance(block, PlainLines):
-        return None, block
-    if not kinds:
-        return None, block.rows()
-    is_typed, values = type_lines(block.text, delimiter, kinds)
+        return Halves(None, block, None)
+    if type_here is None:
+        return Halves(None, block.rows(), None)
+    is_typed, values, keys = type_here(block.text)
     typed = pa.record_batch([arrow.array(block.positions[is_typed]), *values], names)
-    return typed, block.rows(~is_typed)
+    return Halves(typed, block.rows(~is_typed), keys)
 
 
 def _in_order(
@@ -187,18 +223,38 @@ def _in_order(
         yield running.popleft().result()
 
 
+class _Keys:
+    """Whether the keys of a file rise from each row to the next; then no key is there twice."""
+
+    def __init__(self) -> None:
+        self._first: int | None = None
+        self._last = -1  # numerals.py reads no sign
+        self._rise = True
+
+    def note(self, keys: npt.NDArray[Any] | None) -> None:
+        """Takes the keys of the next rows; None if they are not known."""
+        if keys is None or keys[0] <= self._last or not (keys[1:] > keys[:-1]).all():
+            self._rise = False
+            return
+        if self._first is None:
+            self._first = int(keys[0])
+        self._last = int(keys[-1])
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """The first key and the last one, if there are any and they rise."""
+        return (self._first, self._last) if self._rise and self._first is not None else None
+
+
 class _PlainFile:
     """The Parquet file of the rows that numerals.py typed; it is made with the first of them.
 
     It is written in a thread of its own, beside the reading of the next rows.
     """
 
-    def __init__(self, path: Path, key: str) -> None:
+    def __init__(self, path: Path) -> None:
         self.count = 0
         self._path = path
-        self._key = key
-        self._keys_rise = True
-        self._first_key = self._last_key = 0
         self._file: pq.ParquetWriter | None = None
         self._thread = ThreadPoolExecutor(1)
         self._pending: deque[Future[None]] = deque()
@@ -229,21 +285,7 @@ class _PlainFile:
                 )
             self._pending.append(self._thread.submit(self._file.write_batch, rows))
             self._wait(_BATCHES_BEHIND)
-        self._note_keys(np.from_dlpack(rows.column(self._key)))  # to_numpy would import pandas
         self.count += rows.num_rows
-
-    @property
-    def keys(self) -> tuple[int, int] | None:
-        """The first row's key and the last row's, if it rises from each row to the next."""
-        return (self._first_key, self._last_key) if self.count and self._keys_rise else None
-
-    def _note_keys(self, keys: npt.NDArray[Any]) -> None:
-        if not self.count:
-            self._first_key = int(keys[0])
-        elif keys[0] <= self._last_key:
-            self._keys_rise = False
-        self._keys_rise = self._keys_rise and bool((keys[1:] > keys[:-1]).all())
-        self._last_key = int(keys[-1])
 
     def _wait(self, behind: int) -> None:
         """Until at most so many batches are not written yet."""

@@ -12,6 +12,7 @@ whose bytes are added up in pairs, then in fours, then all.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,18 +50,25 @@ class _Tokens:
     """Whether the digits are a number as it prints: some, not too many, and no zero in front."""
 
 
-def type_lines(
-    text: bytes, delimiter: str, kinds: Sequence[Kind | None]
-) -> tuple[Flags, list[pa.Array]]:
+class TypedLines(NamedTuple):
+    """Some lines, of which those that can be are typed."""
+
+    is_typed: Flags
+    """Which of the lines are."""
+    columns: list[pa.Array]
+    """The values of these, for every kind that is not None."""
+    keys: npt.NDArray[Any] | None
+    """The key of every line, also of those that are not; None if one of them cannot be read."""
+
+
+def type_lines(text: bytes, delimiter: str, kinds: Sequence[Kind | None], key: int) -> TypedLines:
     """Types the lines that can be typed here.
 
     Args:
         text: lines without quotes and padding that end in LF.
         delimiter: the character between two cells.
         kinds: what each cell of a line holds: INTEGER, NUMBER, INTEGERS, or None where nobody asks.
-
-    Returns:
-        Which of the lines were typed; and for every kind that is not None the values of these.
+        key: which of the cells is the key, an INTEGER.
     """
     tokens = _read_tokens(text)
     is_line_end = tokens.signs == _NEWLINE
@@ -69,14 +77,17 @@ def type_lines(
     is_typed = np.diff(line_ends, prepend=-1) == len(kinds)
     cell_starts = np.concatenate(([0], cell_ends[:-1] + 1))
     first_cells = line_ends[is_typed] - (len(kinds) - 1)
-    columns: list[_Column | _ListColumn] = []
+    columns: dict[int, _Column | _ListColumn] = {}
     for cell, kind in enumerate(kinds):
         if kind is not None:
             cells = first_cells + cell
-            columns.append(_READERS[kind](tokens, cell_starts[cells], cell_ends[cells]))
-    is_good = np.logical_and.reduce([column.is_good for column in columns])
+            columns[cell] = _READERS[kind](tokens, cell_starts[cells], cell_ends[cells])
+    keys = columns[key]
+    has_keys = bool(is_typed.all() and keys.is_good.all())
+    is_good = np.logical_and.reduce([column.is_good for column in columns.values()])
     is_typed[is_typed] = is_good
-    return is_typed, [column.array(is_good) for column in columns]
+    arrays = [column.array(is_good) for column in columns.values()]
+    return TypedLines(is_typed, arrays, keys.values if has_keys else None)
 
 
 def _read_tokens(text: bytes) -> _Tokens:
@@ -177,15 +188,15 @@ class _ListColumn:
     """The cells of a column of lists; those that are not good have any items."""
 
     is_good: Flags
-    items: Offsets
-    """Of all lists, one behind the other."""
+    values: Offsets
+    """The items of all lists, one behind the other."""
     counts: Offsets
 
     def array(self, is_selected: Flags) -> pa.Array:
         """The lists of the selected cells."""
         offsets = _offsets(self.counts[is_selected]).astype(np.int32)
-        items = self.items[np.repeat(is_selected, self.counts)]
-        return pa.ListArray.from_arrays(arrow.array(offsets), arrow.array(items))
+        values = self.values[np.repeat(is_selected, self.counts)]
+        return pa.ListArray.from_arrays(arrow.array(offsets), arrow.array(values))
 
 
 _READERS: dict[Kind, Callable[[_Tokens, Offsets, Offsets], _Column | _ListColumn]] = {

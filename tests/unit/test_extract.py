@@ -89,6 +89,31 @@ def test_ids_are_known_to_rise(
         assert_as_expected(clean, workspace)
 
 
+@pytest.mark.parametrize(
+    ("line", "rise"),
+    [
+        ("5,1,2;1;2,3.0", True),
+        ("5,x,y,z", True),
+        ("3,1,2,3.0", False),
+        ("05,1,2,3.5", False),
+        ("5,1,2", False),
+        ('5,1,"2",3.5', True),
+        ('5,1,"2;\n1",3.5', False),
+        ("", False),
+    ],
+)
+def test_ids_rise_also_in_lines_that_sql_types(
+    line: str, rise: bool, clean: Path, workspace: Workspace
+) -> None:
+    """As long as the line can be taken apart, and its id is spelled as it prints."""
+    path = clean / "user_experiments.csv"
+    header = path.read_text().splitlines()[0]
+    path.write_text("\n".join([header, "3,1,2,3.5", line, "7,1,1,3.5"]) + "\n")
+    assert extract(clean, workspace)["rising_keys"] == ["user_experiments"] * rise
+    run_stages(clean, workspace, "duckdb")
+    assert_as_expected(clean, workspace)
+
+
 def test_extra_columns_are_ignored_and_told(
     clean: Path, workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
