@@ -66,10 +66,10 @@ def _uses(experiments: Frame) -> Frame:
     Lists hold no item twice (sql/extract_macros.sql), so a compound counts once per experiment.
     """
     return (
-        experiments.select("user_id", use="user_id", compound_id="experiment_compound_ids")
+        experiments.select("user_id", compound_id="experiment_compound_ids")
         .explode("compound_id")
         .group_by("user_id", "compound_id")
-        .agg(experiments=nw.col("use").count())
+        .agg(experiments=nw.len())
     )
 
 

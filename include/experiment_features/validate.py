@@ -1,11 +1,12 @@
 """Validate: the rules of rules.py on every row; faulty rows are named, and errors rejected."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
+from typing import NamedTuple
 
 import narwhals as nw
 import pyarrow.parquet as pq
@@ -21,8 +22,15 @@ log = logging.getLogger(__name__)
 
 _SQL = files("experiment_features") / "sql"
 
-Checked = dict[Table, Frame]
-"""The valid rows of the tables so far, to which rows of later ones refer: position and key."""
+
+class Checked(NamedTuple):
+    """A table that is checked, to whose valid rows those of later tables refer."""
+
+    valid: Frame
+    """Grain: valid row; columns: position and the table's key."""
+    ids: range | None
+    """All ids of these, if there is no gap between them."""
+
 
 Counts = list[tuple[str, str, str, int]]
 """Table, rule, severity and number of issues, of each rule that was broken."""
@@ -33,8 +41,8 @@ def validate(
 ) -> Facts:
     """Checks every typed row, and writes which are rejected and all that is wrong.
 
-    Writes ``workspace.rejected(table)`` (grain: rejected row; column: position) and, if there are
-    any, ``workspace.issues`` (grain: fault of a row; columns: severity, table_name, file_name,
+    Writes, if there are any, ``workspace.rejected(table)`` (grain: rejected row; column: position)
+    and ``workspace.issues`` (grain: fault of a row; columns: severity, table_name, file_name,
     line_number, rule, column_name, value, message, raw_row as JSON text).
 
     Args:
@@ -56,16 +64,19 @@ def validate(
         workspace.fresh_folder(workspace.folder / "rejected")
         workspace.remove(workspace.issues)
         faults = workspace.fresh_folder(workspace.scratch / "faults")
-        checked: Checked = {}
+        checked: dict[Table, Checked] = {}
         for table in TABLES:
-            rows = engine.read(workspace.rows(table.name)).with_columns(today=nw.lit(today))
-            rules: Sequence[Rule] = rules_of(table)
-            if table.name in rising_keys:  # then none is repeated
-                rules = [rule for rule in rules if not isinstance(rule.condition, Repeated)]
+            files = workspace.rows(table.name)
+            rows = engine.read(files).with_columns(today=nw.lit(today))
+            rules = [
+                r for r in rules_of(table) if not _is_surely_kept(r, rising_keys, files, checked)
+            ]
             errors = _find_faults(table, rules, rows, checked, engine, faults)
             rejected = workspace.rejected(table.name)
-            engine.write(errors, rejected)
-            checked[table] = valid_rows(rows.select("position", table.key), rejected, engine)
+            if errors is not None:
+                engine.write(errors, rejected)
+            valid = valid_rows(rows.select("position", table.key), rejected, engine)
+            checked[table] = Checked(valid, _gapless_ids(table, files, rejected))
             log.info("checked %s", table)
         facts |= _count(workspace, _describe_issues(workspace, faults, extracted["files"]))
     _refuse_excess(extracted["rows"], facts["rejected"], max_rejected_percent)
@@ -74,23 +85,65 @@ def validate(
 
 def valid_rows(rows: Frame, rejected: Path, engine: Engine) -> Frame:
     """The rows, by position, that are not in a file of rejected ones."""
-    return rows if _is_empty(rejected) else engine.without(rows, engine.read(rejected), "position")
+    if not _count_rows(rejected):
+        return rows
+    return engine.without(rows, engine.read(rejected), "position")
 
 
-def _is_empty(file: Path) -> bool:
-    """Whether a Parquet file has no rows: a frame of it then need not be computed with."""
-    return int(pq.read_metadata(file).num_rows) == 0
+def _count_rows(file: Path) -> int:
+    """The rows of a Parquet file; none, if there was nothing to write into it."""
+    return int(pq.read_metadata(file).num_rows) if file.exists() else 0
+
+
+def _is_surely_kept(
+    rule: Rule, rising_keys: Sequence[str], rows: Path, checked: Mapping[Table, Checked]
+) -> bool:
+    """Whether no row of these files can break a rule, as far as is known without reading them."""
+    if isinstance(rule.condition, Repeated):
+        return rule.table.name in rising_keys
+    if isinstance(rule.condition, Unknown):
+        known, named = checked[rule.condition.table].ids, _span(rows, rule.column)
+        if known is None or named is None:
+            return False
+        return known.start <= named.start and named.stop <= known.stop
+    return False
+
+
+def _gapless_ids(table: Table, rows: Path, rejected: Path) -> range | None:
+    """All ids of a table, if none is rejected and no other would fit between them."""
+    span = _span(rows, table.key)
+    count = sum(map(_count_rows, rows.glob("*.parquet")))
+    is_gapless = span is not None and span.stop - span.start == count
+    return span if is_gapless and not _count_rows(rejected) else None
+
+
+def _span(rows: Path, column: str | None) -> range | None:
+    """From the lowest to the highest of a column's integers, or of its lists' items.
+
+    It stands in the footers of Parquet files; None if one does not tell.
+    """
+    lowest, highest = [], []
+    for file in rows.glob("*.parquet"):
+        metadata = pq.read_metadata(file)
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            for chunk in map(group.column, range(group.num_columns)):
+                if chunk.path_in_schema.partition(".")[0] == column:
+                    if not (chunk.statistics and chunk.statistics.has_min_max):
+                        return None
+                    lowest.append(chunk.statistics.min)
+                    highest.append(chunk.statistics.max)
+    return range(min(lowest), max(highest) + 1) if lowest else None
 
 
 def _find_faults(
     table: Table,
     rules: Sequence[Rule],
     rows: Frame,
-    checked: Checked,
+    checked: Mapping[Table, Checked],
     engine: Engine,
     faults: Path,
-) -> Frame:
-    """Finds the faults of a table's rows; returns the positions of rows with an error.
+) -> Frame | None:
+    """Finds the faults of a table's rows; returns the positions of rows with an error, if any.
 
     Writes ``<table>.parquet``, grain: row that breaks a rule of the row itself; columns: position,
     and per such rule whether it holds; and ``<table>/<rule>.parquet``, grain: row that breaks that
@@ -102,28 +155,30 @@ def _find_faults(
         if isinstance(rule.condition, nw.Expr)
     }
     broken = rows.select("position", **holds).filter(nw.any_horizontal(*holds, ignore_nulls=True))
-    written = engine.write(broken, faults / f"{table}.parquet")
-    is_error = nw.any_horizontal(
-        *(r.name for r in rules if r.severity == "error" and r.name in holds), ignore_nulls=True
-    )
-    errors = [written.filter(is_error).select("position")]
+    target = faults / f"{table}.parquet"
+    broken = engine.write(broken, target)
+    errors: list[Frame] = []
+    if _count_rows(target):
+        serious = (r.name for r in rules if r.severity == "error" and r.name in holds)
+        is_error = nw.any_horizontal(*serious, ignore_nulls=True)
+        errors.append(broken.filter(is_error).select("position"))
     (faults / table.name).mkdir()
     for rule in (rule for rule in rules if rule.name not in holds):
         found = _find_among_rows(table, rule, rows, checked, engine)
         target = faults / table.name / f"{rule.name}.parquet"
         found = engine.write(found, target)
-        if not _is_empty(target):
+        if _count_rows(target):
             errors.append(found)
-    return nw.concat(errors).unique() if len(errors) > 1 else errors[0]
+    return nw.concat(errors).unique() if errors else None
 
 
 def _find_among_rows(
-    table: Table, rule: Rule, rows: Frame, checked: Checked, engine: Engine
+    table: Table, rule: Rule, rows: Frame, checked: Mapping[Table, Checked], engine: Engine
 ) -> Frame:
     if isinstance(rule.condition, Unknown):
         key = rule.condition.table.key
         references = _references(rows, table.column(rule.column), key)
-        unknown = engine.without(references, checked[rule.condition.table], key)
+        unknown = engine.without(references, checked[rule.condition.table].valid, key)
         return unknown.select("position").unique()
     return _find_repeated(rows, table.key)
 
@@ -154,7 +209,7 @@ def _references(rows: Frame, column: Column, key: str) -> Frame:
 
 def _describe_issues(workspace: Workspace, faults: Path, drop_files: list[Facts]) -> Counts:
     """Joins the faults, if there are any, with their rules, files and rows: workspace.issues."""
-    if all(map(_is_empty, faults.rglob("*.parquet"))):
+    if not any(map(_count_rows, faults.rglob("*.parquet"))):
         return []
     rules = {
         "tables": [rule.table.name for rule in RULES],
@@ -182,9 +237,7 @@ def _describe_issues(workspace: Workspace, faults: Path, drop_files: list[Facts]
 
 
 def _count(workspace: Workspace, issues: Counts) -> Facts:
-    rejected = {
-        table.name: pq.read_metadata(workspace.rejected(table.name)).num_rows for table in TABLES
-    }
+    rejected = {table.name: _count_rows(workspace.rejected(table.name)) for table in TABLES}
     return {
         "rejected": rejected,
         "rejected_rows": sum(rejected.values()),

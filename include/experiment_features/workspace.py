@@ -53,7 +53,10 @@ class Workspace:
         return self.folder / table
 
     def rejected(self, table: str) -> Path:
-        """The positions of a table's rejected rows. Grain: row; column: position."""
+        """The positions of a table's rejected rows. Grain: row; column: position.
+
+        Maybe absent when there are none.
+        """
         return self.folder / "rejected" / f"{table}.parquet"
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from experiment_features.engines import choose_engine
+from experiment_features.engines import Engine, Frame, choose_engine
 from experiment_features.errors import ConfigurationError, DropRejected
 from experiment_features.extract import extract
 from experiment_features.validate import validate
@@ -37,7 +37,7 @@ def check(
     for table, text in tables.items():
         (source / f"{table}.csv").write_bytes(text.encode())
     workspace = Workspace(folder / "workspace")
-    extract(source, workspace)
+    extract(source, workspace, allow_empty=True)
     chosen = choose_engine(engine, 1, folder / "spill")
     facts = validate(workspace, chosen, max_rejected_percent=limit, today=TODAY)
     return facts, pq.read_table(workspace.issues).to_pylist() if workspace.issues.exists() else []
@@ -122,6 +122,55 @@ def test_an_id_is_repeated_also_behind_a_rejected_row(tmp_path: Path) -> None:
         (4, "user_id_repeated"),
         (5, "too_few_fields"),
     ]
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+@pytest.mark.parametrize(
+    ("known", "named", "unknown", "compared"),
+    [
+        ([3, 1, 2], ["1", "3;2", "2"], [], False),  # all in one range: the files' footers tell
+        ([1, 2, 3], ["1;4"], ["1;4"], True),
+        ([1, 2, 3], ["0", "4"], ["0", "4"], True),
+        ([1, 2, 4], ["1;4", "3"], ["3"], True),
+        ([1, 3, 3], ["2"], ["2"], True),  # as many rows as would fill the range
+        ([1, "", 3], ["2"], ["2"], True),
+        ([1, "x", 3], ["1;1;2"], ["1;1;2"], True),
+        ([1, 2**63 - 1], ["7", f"{2**63 - 1};1"], ["7"], True),
+        ([1], ["", "x", "1;x", ";;", "1"], [], False),  # no ids, so none that is unknown
+        ([], ["1"], ["1"], True),
+    ],
+)
+def test_ids_are_unknown_that_no_valid_row_has(
+    known: list[int | str],
+    named: list[str],
+    unknown: list[str],
+    compared: bool,
+    engine: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ids are compared one by one only if there are gaps between the known ones, or any beyond."""
+    compound_rows = "".join(f"{i},Water,H2O\n" for i in known)
+    experiment_rows = "".join(f"{i},1,{ids},2.50\n" for i, ids in enumerate(named))
+    compared_keys = []
+    chosen = type(choose_engine(engine, 1, tmp_path))
+    without = chosen.without
+
+    def noted(self: Engine, frame: Frame, others: Frame, key: str) -> Frame:
+        compared_keys.append(key)
+        return without(self, frame, others, key)
+
+    monkeypatch.setattr(chosen, "without", noted)
+    _, issues = check(
+        tmp_path,
+        compounds=COMPOUNDS.splitlines(keepends=True)[0] + compound_rows,
+        user_experiments=EXPERIMENTS.splitlines(keepends=True)[0] + experiment_rows,
+        engine=engine,
+    )
+    found = [i["value"] for i in issues if i["rule"] == "experiment_compound_ids_unknown"]
+    assert found == unknown
+    assert ("compound_id" in compared_keys) == compared
+    assert "user_id" not in compared_keys
 
 
 def test_too_many_rejected_rows_stop_the_run(tmp_path: Path) -> None:
