@@ -166,8 +166,8 @@ def test_a_worker_that_dies_is_done_without(
     before = features_of(database)
     arguments = ("run", source, "--force", "--json", "--database-url", database.url())
     load = start_command(cluster, cluster.master, *arguments)
-    checked = "experiment_features_*/run/rejected/compounds.parquet"
-    wait_until("two tables are checked", lambda: list(cluster.folder.glob(checked)))
+    checked = "experiment_features_*/run/scratch/faults/compounds/compound_id_repeated.parquet"
+    wait_until("two tables are nearly checked", lambda: list(cluster.folder.glob(checked)))
     cluster.kill_worker()
     output, errors = load.communicate(timeout=300)
     assert load.returncode == 0, errors
