@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 
 
@@ -12,6 +13,8 @@ def _run() -> int:
 
     gc.freeze()
     gc.enable()
+    # As Control-C does: what is in the temporary folder would stay there otherwise.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         try:
             status = main()

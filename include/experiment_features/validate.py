@@ -69,7 +69,7 @@ def validate(
             files = workspace.rows(table.name)
             rows = engine.read(files).with_columns(today=nw.lit(today))
             rules = [
-                r for r in rules_of(table) if not _is_surely_kept(r, rising_keys, files, checked)
+                r for r in rules_of(table) if not _cannot_be_broken(r, rising_keys, files, checked)
             ]
             errors = _find_faults(table, rules, rows, checked, engine, faults)
             rejected = workspace.rejected(table.name)
@@ -95,7 +95,7 @@ def _count_rows(file: Path) -> int:
     return int(pq.read_metadata(file).num_rows) if file.exists() else 0
 
 
-def _is_surely_kept(
+def _cannot_be_broken(
     rule: Rule, rising_keys: Sequence[str], rows: Path, checked: Mapping[Table, Checked]
 ) -> bool:
     """Whether no row of these files can break a rule, as far as is known without reading them."""

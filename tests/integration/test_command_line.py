@@ -270,14 +270,20 @@ def test_as_a_process(database: Database, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["inserted"] == 2
 
 
-def test_an_interrupt_ends_it_in_one_line(database: Database, tmp_path: Path) -> None:
-    """Control-C while it waits for another load."""
-    command = [sys.executable, "-m", "experiment_features", "run", GOOD.write(tmp_path)]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_it_in_one_line(
+    number: signal.Signals, database: Database, tmp_path: Path
+) -> None:
+    """Control-C, or what `kill` sends, while it waits for another load; nothing stays behind."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    source = GOOD.write(tmp_path / "source")
+    command = [sys.executable, "-m", "experiment_features", "run", source]
     with database.connect("etl") as holder:
         holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
         with subprocess.Popen(
             [*command, "--database-url", database.url()],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "include")},
+            env={**os.environ, "PYTHONPATH": str(ROOT / "include"), "TMPDIR": str(temporary)},
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -287,7 +293,8 @@ def test_an_interrupt_ends_it_in_one_line(database: Database, tmp_path: Path) ->
             try:
                 while not database.value("select count(*) from pg_locks where not granted"):
                     assert process.poll() is None
-                process.send_signal(signal.SIGINT)
+                assert len(list(temporary.iterdir())) == 1
+                process.send_signal(number)
                 output, errors = process.communicate(timeout=30)
             finally:
                 process.kill()
@@ -295,6 +302,7 @@ def test_an_interrupt_ends_it_in_one_line(database: Database, tmp_path: Path) ->
     assert errors.startswith("interrupted: ")
     assert len(errors.splitlines()) == 1
     assert features_of(database) == []
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", [["check"], ["run", "--dry-run", "--json"]], ids=" ".join)
