@@ -5,6 +5,7 @@ SPARK_DROPS=200 .venv/bin/python -m pytest tests/integration/test_spark.py -k an
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -57,6 +58,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
             if session := SparkSession.getActiveSession():
                 session.stop()
+            # It tells of its end when there is no log any more.
+            logging.getLogger("py4j").setLevel(logging.WARNING)
 
 
 def start_command(cluster: Cluster, master: str, *arguments: Any) -> subprocess.Popen[str]:
