@@ -7,14 +7,18 @@ import sys
 
 
 def _run() -> int:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    taken = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    for number in taken:  # they end it in silence while there is nothing to clean up
+        signal.signal(number, signal.SIG_DFL)
     # Imports make thousands of objects and no garbage: to look for it takes a sixth of their time.
     gc.disable()
     from experiment_features.command_line import main
 
     gc.freeze()
     gc.enable()
-    # As Control-C does: what is in the temporary folder would stay there otherwise.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in taken:
+        signal.signal(number, signal.default_int_handler)
     try:
         try:
             status = main()

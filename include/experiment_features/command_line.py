@@ -39,6 +39,9 @@ from experiment_features.runs import Run
 from experiment_features.storage import AnyPath, StoredPath, is_stored, opening_errors
 from experiment_features.workspace import Facts, Workspace
 
+_INTERRUPTED = "Query interrupted"
+"""DuckDB's RuntimeError in place of what a signal's handler raised within a query."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
@@ -53,7 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
     except PipelineError as error:
         _complain("refused" if isinstance(error, TerminalError) else "failed", error)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and str(error) != _INTERRUPTED:
+            raise
         _complain("interrupted", "the features are as they were, or wholly loaded")
         return 130
 

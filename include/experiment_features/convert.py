@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from experiment_features import arrow
 from experiment_features.contract import Table
 from experiment_features.duck import open_duckdb
-from experiment_features.errors import DropRefused, PipelineError, WorkspaceUnavailable
+from experiment_features.errors import DropRefused, WorkspaceUnavailable
 from experiment_features.numerals import TYPED_HERE, TypedLines, type_lines
 from experiment_features.reader import ROWS, FileReader, PlainLines
 from experiment_features.storage import AnyPath
@@ -126,7 +126,7 @@ def convert_file(
         WorkspaceUnavailable, duckdb.IOException: the folder cannot be written.
     """
     target = folder / f"{number:04}.parquet"
-    errors: list[Exception] = []
+    errors: list[BaseException] = []
     plain_file = _PlainFile(target.with_stem(f"{number:04}_plain"))
     keys = _Keys()
     with opened(path) as stream, plain_file as plain:
@@ -319,10 +319,12 @@ def opened(path: AnyPath) -> Iterator[BufferedReader]:
         ) from error
 
 
-def _remembered(rows: Rows, errors: list[Exception]) -> Rows:
-    """The rows; keeps what making them raises."""
+def _remembered(rows: Rows, errors: list[BaseException]) -> Rows:
+    """The rows; keeps what making them raises, or a signal's handler meanwhile."""
     try:
         yield from rows
-    except (PipelineError, OSError) as error:
+    except GeneratorExit:  # nobody wants more of them
+        raise
+    except BaseException as error:
         errors.append(error)
         raise

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import experiment_features.load as load_module
@@ -302,6 +303,53 @@ def test_an_interrupt_ends_it_in_one_line(
     assert errors.startswith("interrupted: ")
     assert len(errors.splitlines()) == 1
     assert features_of(database) == []
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_it_starts_ends_it_in_silence(
+    number: signal.Signals, tmp_path: Path
+) -> None:
+    """There is nothing to tell yet: no stack trace of an import."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "experiment_features", "check", tmp_path],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "include")},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        while not any("numpy" in m.path for m in psutil.Process(process.pid).memory_maps()):
+            assert process.poll() is None
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (-number, "")
+
+
+@pytest.mark.parametrize(
+    "begun", ["user_experiments/0001_plain.parquet", "scratch/compound_uses.parquet"]
+)
+def test_an_interrupt_within_a_query_ends_it_in_one_line(begun: str, tmp_path: Path) -> None:
+    """DuckDB wraps what it raises while rows are read, and replaces it while it computes."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    source = make_drop({i: f"user {i}" for i in range(1, 5_001)}).write(tmp_path / "source")
+    with (source / "user_experiments.csv").open("a") as file:
+        for i in range(400_000):
+            file.write(f"{i},{1 + i * i % 5_000},{1 + i % 3};{1 + (i + 1) % 3},2.5\n")
+    with subprocess.Popen(
+        [sys.executable, "-m", "experiment_features", "run", source, "--dry-run"],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "include"), "TMPDIR": str(temporary)},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            while not list(temporary.glob(f"*/run/{begun}")):
+                assert process.poll() is None
+            process.send_signal(signal.SIGTERM)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert (process.returncode, len(errors.splitlines())) == (130, 1), errors
     assert list(temporary.iterdir()) == []
 
 
