@@ -20,7 +20,7 @@ Frame = nw.LazyFrame[Any]
 
 ENGINES = ("auto", "pandas", "duckdb", "spark")
 
-LARGE_DROP_ROWS = 100_000
+LARGE_DROP_ROWS = 10_000
 """`auto` takes DuckDB for drops with more experiments. Spark is taken by name only: where its
 cluster is, and whether it is worth the way, nobody can guess."""
 
