@@ -6,7 +6,6 @@ from datetime import date
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
 import narwhals as nw
 import pyarrow.parquet as pq
@@ -22,15 +21,8 @@ log = logging.getLogger(__name__)
 
 _SQL = files("experiment_features") / "sql"
 
-
-class Checked(NamedTuple):
-    """A table that is checked, to whose valid rows those of later tables refer."""
-
-    valid: Frame
-    """Grain: valid row; columns: position and the table's key."""
-    ids: range | None
-    """All ids of these, if there is no gap between them."""
-
+Checked = dict[Table, Frame]
+"""The valid rows of the tables so far, to which rows of later ones refer: position and key."""
 
 Counts = list[tuple[str, str, str, int]]
 """Table, rule, severity and number of issues, of each rule that was broken."""
@@ -59,26 +51,27 @@ def validate(
         DropRejected: too many rows of a table are faulty; the issues are written all the same.
     """
     extracted = workspace.facts("extract")
-    rising_keys = extracted.get("rising_keys", [])  # a run may have begun before an upgrade
     with workspace.stage("validate") as facts:
         workspace.fresh_folder(workspace.folder / "rejected")
         workspace.remove(workspace.issues)
         faults = workspace.fresh_folder(workspace.scratch / "faults")
-        checked: dict[Table, Checked] = {}
+        checked: Checked = {}
+        rejected: dict[str, int] = {}
         for table in TABLES:
-            files = workspace.rows(table.name)
-            rows = engine.read(files).with_columns(today=nw.lit(today))
+            rows = engine.read(workspace.rows(table.name)).with_columns(today=nw.lit(today))
             rules = [
-                r for r in rules_of(table) if not _cannot_be_broken(r, rising_keys, files, checked)
+                rule
+                for rule in rules_of(table)
+                if not _cannot_be_broken(rule, extracted, rejected, workspace)
             ]
             errors = _find_faults(table, rules, rows, checked, engine, faults)
-            rejected = workspace.rejected(table.name)
+            target = workspace.rejected(table.name)
             if errors is not None:
-                engine.write(errors, rejected)
-            valid = valid_rows(rows.select("position", table.key), rejected, engine)
-            checked[table] = Checked(valid, _gapless_ids(table, files, rejected))
+                engine.write(errors, target)
+            rejected[table.name] = _count_rows(target)
+            checked[table] = valid_rows(rows.select("position", table.key), target, engine)
             log.info("checked %s", table)
-        facts |= _count(workspace, _describe_issues(workspace, faults, extracted["files"]))
+        facts |= _count(rejected, _describe_issues(workspace, faults, extracted["files"]))
     _refuse_excess(extracted["rows"], facts["rejected"], max_rejected_percent)
     return facts
 
@@ -96,25 +89,24 @@ def _count_rows(file: Path) -> int:
 
 
 def _cannot_be_broken(
-    rule: Rule, rising_keys: Sequence[str], rows: Path, checked: Mapping[Table, Checked]
+    rule: Rule, extracted: Facts, rejected: Mapping[str, int], workspace: Workspace
 ) -> bool:
-    """Whether no row of these files can break a rule, as far as is known without reading them."""
+    """Whether no row can break a rule, as far as is known without reading the rows.
+
+    ``rejected`` has the number of rejected rows of the tables that are checked.
+    """
     if isinstance(rule.condition, Repeated):
-        return rule.table.name in rising_keys
-    if isinstance(rule.condition, Unknown):
-        known, named = checked[rule.condition.table].ids, _span(rows, rule.column)
-        if known is None or named is None:
-            return False
-        return known.start <= named.start and named.stop <= known.stop
-    return False
-
-
-def _gapless_ids(table: Table, rows: Path, rejected: Path) -> range | None:
-    """All ids of a table, if none is rejected and no other would fit between them."""
-    span = _span(rows, table.key)
-    count = sum(map(_count_rows, rows.glob("*.parquet")))
-    is_gapless = span is not None and span.stop - span.start == count
-    return span if is_gapless and not _count_rows(rejected) else None
+        # A run may have begun before an upgrade.
+        return rule.table.name in extracted.get("rising_keys", [])
+    if not isinstance(rule.condition, Unknown) or rejected[rule.condition.table.name]:
+        return False
+    table = rule.condition.table
+    known = _span(workspace.rows(table.name), table.key)
+    named = _span(workspace.rows(rule.table.name), rule.column)
+    if known is None or named is None:
+        return False
+    has_gaps = known.stop - known.start > extracted["rows"][table.name]
+    return not has_gaps and known.start <= named.start and named.stop <= known.stop
 
 
 def _span(rows: Path, column: str | None) -> range | None:
@@ -122,24 +114,23 @@ def _span(rows: Path, column: str | None) -> range | None:
 
     It stands in the footers of Parquet files; None if one does not tell.
     """
-    lowest, highest = [], []
-    for file in rows.glob("*.parquet"):
-        metadata = pq.read_metadata(file)
-        for group in map(metadata.row_group, range(metadata.num_row_groups)):
-            for chunk in map(group.column, range(group.num_columns)):
-                if chunk.path_in_schema.partition(".")[0] == column:
-                    if not (chunk.statistics and chunk.statistics.has_min_max):
-                        return None
-                    lowest.append(chunk.statistics.min)
-                    highest.append(chunk.statistics.max)
-    return range(min(lowest), max(highest) + 1) if lowest else None
+    statistics = [
+        chunk.statistics
+        for metadata in map(pq.read_metadata, rows.glob("*.parquet"))
+        for group in map(metadata.row_group, range(metadata.num_row_groups))
+        for chunk in map(group.column, range(group.num_columns))
+        if chunk.path_in_schema.partition(".")[0] == column
+    ]
+    if not statistics or not all(known and known.has_min_max for known in statistics):
+        return None
+    return range(min(known.min for known in statistics), max(known.max for known in statistics) + 1)
 
 
 def _find_faults(
     table: Table,
     rules: Sequence[Rule],
     rows: Frame,
-    checked: Mapping[Table, Checked],
+    checked: Checked,
     engine: Engine,
     faults: Path,
 ) -> Frame | None:
@@ -173,12 +164,12 @@ def _find_faults(
 
 
 def _find_among_rows(
-    table: Table, rule: Rule, rows: Frame, checked: Mapping[Table, Checked], engine: Engine
+    table: Table, rule: Rule, rows: Frame, checked: Checked, engine: Engine
 ) -> Frame:
     if isinstance(rule.condition, Unknown):
         key = rule.condition.table.key
         references = _references(rows, table.column(rule.column), key)
-        unknown = engine.without(references, checked[rule.condition.table].valid, key)
+        unknown = engine.without(references, checked[rule.condition.table], key)
         return unknown.select("position").unique()
     return _find_repeated(rows, table.key)
 
@@ -236,8 +227,7 @@ def _describe_issues(workspace: Workspace, faults: Path, drop_files: list[Facts]
         return by_rule.order("table_name, rule").fetchall()
 
 
-def _count(workspace: Workspace, issues: Counts) -> Facts:
-    rejected = {table.name: _count_rows(workspace.rejected(table.name)) for table in TABLES}
+def _count(rejected: dict[str, int], issues: Counts) -> Facts:
     return {
         "rejected": rejected,
         "rejected_rows": sum(rejected.values()),
