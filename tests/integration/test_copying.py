@@ -39,22 +39,26 @@ HOSTILE_TEXTS = (
 
 def copy_rows(server: Server, schema: pa.Schema, rows: list[tuple[Any, ...]]) -> list[Any]:
     """Rows after their way through a temporary table, in batches of three."""
-    types = ", ".join(f"{field.name} {SQL_TYPES[field.type]}" for field in schema)
+    definition = [
+        sql.SQL("{} {}").format(sql.Identifier(field.name), SQL_TYPES[field.type])
+        for field in schema
+    ]
+    table = sql.SQL("create temporary table copied ({})").format(sql.SQL(", ").join(definition))
     columns = [pa.array([row[i] for row in rows], field.type) for i, field in enumerate(schema)]
     batches = pa.Table.from_arrays(columns, schema=schema).to_batches(max_chunksize=3)
     with server.connect("postgres") as connection:
-        connection.execute(f"create temporary table copied ({types})")
+        connection.execute(table)
         copied = copy_batches(connection, sql.Identifier("copied"), schema.names, batches)
         assert copied == len(rows)
         return connection.execute("table copied").fetchall()
 
 
 SQL_TYPES = {
-    pa.int64(): "bigint",
-    pa.float64(): "double precision",
-    pa.string(): "text",
-    pa.large_string(): "text",
-    pa.list_(pa.int64()): "bigint[]",
+    pa.int64(): sql.SQL("bigint"),
+    pa.float64(): sql.SQL("double precision"),
+    pa.string(): sql.SQL("text"),
+    pa.large_string(): sql.SQL("text"),
+    pa.list_(pa.int64()): sql.SQL("bigint[]"),
 }
 SCHEMA = pa.schema({"number": pa.int64(), "mean": pa.float64(), "name": pa.string()})
 
