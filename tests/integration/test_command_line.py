@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +273,24 @@ def test_as_a_process(database: Database, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["inserted"] == 2
 
 
+@contextmanager
+def started(folder: Path, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
+    """A running command, whose temporary files are in the folder."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "experiment_features", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "include"), "TMPDIR": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background, SIGINT is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_it_in_one_line(
     number: signal.Signals, database: Database, tmp_path: Path
@@ -279,26 +299,14 @@ def test_an_interrupt_ends_it_in_one_line(
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     source = GOOD.write(tmp_path / "source")
-    command = [sys.executable, "-m", "experiment_features", "run", source]
     with database.connect("etl") as holder:
         holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
-        with subprocess.Popen(
-            [*command, "--database-url", database.url()],
-            env={**os.environ, "PYTHONPATH": str(ROOT / "include"), "TMPDIR": str(temporary)},
-            stderr=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            # Where the tests run in the background, SIGINT is ignored, and children inherit that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        ) as process:
-            try:
-                while not database.value("select count(*) from pg_locks where not granted"):
-                    assert process.poll() is None
-                assert len(list(temporary.iterdir())) == 1
-                process.send_signal(number)
-                output, errors = process.communicate(timeout=30)
-            finally:
-                process.kill()
+        with started(temporary, "run", source, "--database-url", database.url()) as process:
+            while not database.value("select count(*) from pg_locks where not granted"):
+                assert process.poll() is None
+            assert len(list(temporary.iterdir())) == 1
+            process.send_signal(number)
+            output, errors = process.communicate(timeout=30)
     assert (process.returncode, output) == (130, "")
     assert errors.startswith("interrupted: ")
     assert len(errors.splitlines()) == 1
@@ -311,13 +319,7 @@ def test_an_interrupt_while_it_starts_ends_it_in_silence(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     """There is nothing to tell yet: no stack trace of an import."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "experiment_features", "check", tmp_path],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "include")},
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:
+    with started(tmp_path, "check", tmp_path) as process:
         while not any("numpy" in m.path for m in psutil.Process(process.pid).memory_maps()):
             assert process.poll() is None
         process.send_signal(number)
@@ -336,19 +338,11 @@ def test_an_interrupt_within_a_query_ends_it_in_one_line(begun: str, tmp_path: P
     with (source / "user_experiments.csv").open("a") as file:
         for i in range(400_000):
             file.write(f"{i},{1 + i * i % 5_000},{1 + i % 3};{1 + (i + 1) % 3},2.5\n")
-    with subprocess.Popen(
-        [sys.executable, "-m", "experiment_features", "run", source, "--dry-run"],
-        env={**os.environ, "PYTHONPATH": str(ROOT / "include"), "TMPDIR": str(temporary)},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            while not list(temporary.glob(f"*/run/{begun}")):
-                assert process.poll() is None
-            process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=30)
-        finally:
-            process.kill()
+    with started(temporary, "run", source, "--dry-run") as process:
+        while not list(temporary.glob(f"*/run/{begun}")):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
     assert (process.returncode, len(errors.splitlines())) == (130, 1), errors
     assert list(temporary.iterdir()) == []
 
