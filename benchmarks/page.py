@@ -22,7 +22,7 @@ from fastapi.testclient import TestClient  # noqa: E402
 from psycopg import sql  # noqa: E402
 
 from experiment_features import reporting  # noqa: E402
-from experiment_features.database import Connection  # noqa: E402
+from experiment_features.load.database import Connection  # noqa: E402
 from features_page.access import GUARDS, may_trigger  # noqa: E402
 from features_page.app import make_app  # noqa: E402
 from integration.servers import Database, Server  # noqa: E402

@@ -20,7 +20,7 @@ from benchmarks.figures import (
 )
 from benchmarks.measure import COMPARED_PYTHON, ROOT
 from benchmarks.runs import ONCE, SPARING
-from experiment_features.engines import LARGE_DROP_ROWS
+from experiment_features.engines.choose import LARGE_DROP_ROWS
 
 PAGE = ROOT / "docs" / "performance.md"
 STAGES = ("extract", "validate", "transform", "load")

@@ -84,7 +84,7 @@ export_airflow_env() {
     export AIRFLOW__CORE__PARALLELISM=2
     # Import what every task needs once, instead of once a task; the last one freezes what is there.
     export AIRFLOW__CORE__MP_START_METHOD=forkserver
-    export AIRFLOW__CORE__MP_FORKSERVER_PRELOAD=airflow.executors.local_executor,airflow.sdk.execution_time.supervisor,airflow.sdk.execution_time.task_runner,airflow.dag_processing.dagbag,airflow.serialization.serialized_objects,airflow.providers.standard.decorators.python,airflow.providers.postgres.hooks.postgres,experiment_features.preload
+    export AIRFLOW__CORE__MP_FORKSERVER_PRELOAD=airflow.executors.local_executor,airflow.sdk.execution_time.supervisor,airflow.sdk.execution_time.task_runner,airflow.dag_processing.dagbag,airflow.serialization.serialized_objects,airflow.providers.standard.decorators.python,airflow.providers.postgres.hooks.postgres,features_airflow.preload
     # The default of 5 s fails tasks on a machine that is busy with something else.
     export AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT=30
     export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=admin:admin,viewer:viewer

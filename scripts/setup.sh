@@ -10,11 +10,11 @@ cd "$root"
 for argument in "$@"; do
     [[ $argument =~ ^--(s3|spark)$ ]] || fail "usage: scripts/setup.sh [--s3] [--spark]"
 done
-locked=(requirements.txt requirements-dev.txt)
+locked=(requirements.txt requirements/dev.txt)
 extras=''
 for extra in s3 spark; do
     if [[ " $* " == *" --$extra "* ]] || grep -qs " $extra" .venv/installed; then
-        locked+=("requirements-$extra.txt")
+        locked+=("requirements/$extra.txt")
         extras+=" $extra"
     fi
 done
@@ -59,7 +59,7 @@ say "Installing the locked requirements"
 uv_requirement=$(mktemp)
 trap 'rm -f "$uv_requirement"' EXIT
 # uv's own entry in the lock, with its hashes: up to the first line that is not continued.
-awk '/^uv==/ { found = 1 } found { print } found && !/\\$/ { exit }' requirements-dev.txt >"$uv_requirement"
+awk '/^uv==/ { found = 1 } found { print } found && !/\\$/ { exit }' requirements/dev.txt >"$uv_requirement"
 "$python" -m ensurepip >/dev/null
 "$python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$uv_requirement"
 run_uv pip sync --python "$python" --require-hashes "${locked[@]}"

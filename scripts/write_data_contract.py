@@ -2,13 +2,13 @@
 
     PYTHONPATH=include .venv/bin/python scripts/write_data_contract.py
 
-tests/unit/test_rules.py fails while the page is stale.
+tests/unit/rules/test_rules.py fails while the page is stale.
 """
 
 from pathlib import Path
 
 from experiment_features.contract import TABLES, Table
-from experiment_features.rules import RULES, rules_of
+from experiment_features.rules.rules import RULES, rules_of
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "data-contract.md"
 BEGIN, END = "<!-- written by scripts/write_data_contract.py -->", "<!-- end -->"

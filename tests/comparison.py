@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from experiment_features.reader import FileReader
+from experiment_features.reading.file_reader import FileReader
 from oracle import Expected
 
 USER_COLUMNS = (

@@ -13,14 +13,7 @@ import oracle
 from drops import COLUMNS, Drop, Part, Row
 from e2e.local_stack import ROOT, SAMPLE, Stack, make_stack
 from integration.spark_cluster import write_settings
-from receivers import (
-    Lineage,
-    Mailbox,
-    Metrics,
-    receive_lineage,
-    receive_mails,
-    receive_metrics,
-)
+from receivers import Lineage, Mailbox, Metrics, receive_lineage, receive_mails, receive_metrics
 from s3_server import S3Server, serve_s3
 
 # Before Airflow is imported anywhere: it makes its home, and reads its settings, at import.

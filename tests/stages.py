@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 
 import oracle
 from comparison import assert_features
-from experiment_features import convert
-from experiment_features.engines import choose_engine
-from experiment_features.extract import extract
-from experiment_features.transform import transform
-from experiment_features.validate import validate
+from experiment_features.engines.choose import choose_engine
+from experiment_features.features.transform import transform
+from experiment_features.reading import typed_file
+from experiment_features.reading.extract import extract
+from experiment_features.rules.validate import validate
 from experiment_features.workspace import Workspace
 
 TODAY = date(2026, 11, 22)
@@ -23,7 +23,7 @@ def run_stages(
     folder: Path, workspace: Workspace, engine: str, *, in_sql: bool = False, spark: str = ""
 ) -> None:
     """Reads, checks and computes a drop, however faulty; maybe with every line typed in SQL."""
-    with patch.object(convert, "TYPED_HERE", frozenset() if in_sql else convert.TYPED_HERE):
+    with patch.object(typed_file, "TYPED_HERE", frozenset() if in_sql else typed_file.TYPED_HERE):
         facts = extract(folder, workspace, allow_empty=True)
     experiments = facts["rows"]["user_experiments"]
     chosen = choose_engine(engine, experiments, workspace.scratch / "spill", spark)

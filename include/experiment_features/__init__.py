@@ -7,6 +7,6 @@ The stages, in the order in which they run; none imports another:
     transform  valid rows -> features per user and per compound
     load       features -> PostgreSQL, in one transaction
 
-The package knows no Airflow: dags/experiment_features.py and the command line
+The package knows no Airflow: dags/features_dag.py and the command line
 (``python -m experiment_features``) run the same stages.
 """

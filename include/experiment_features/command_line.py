@@ -22,9 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from experiment_features.config import Settings
-from experiment_features.convert import Progress
-from experiment_features.database import connect, migrate
-from experiment_features.engines import ENGINES
+from experiment_features.drop.object_storage import AnyPath, StoredPath, is_stored, opening_errors
+from experiment_features.engines.choose import ENGINES
 from experiment_features.errors import (
     DatabaseRefused,
     DatabaseUnavailable,
@@ -33,10 +32,12 @@ from experiment_features.errors import (
     TerminalError,
     WorkspaceUnavailable,
 )
+from experiment_features.load.database import connect
+from experiment_features.load.migrate import migrate
 from experiment_features.pipeline import Pipeline
-from experiment_features.quality import summarise
-from experiment_features.runs import Run
-from experiment_features.storage import AnyPath, StoredPath, is_stored, opening_errors
+from experiment_features.reading.typed_file import Progress
+from experiment_features.rules.issues import summarise
+from experiment_features.run import Run
 from experiment_features.workspace import Facts, Workspace
 
 _INTERRUPTED = "Query interrupted"

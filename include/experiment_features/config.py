@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from experiment_features.drop.object_storage import is_stored
 from experiment_features.errors import ConfigurationError
-from experiment_features.storage import is_stored
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -42,7 +42,7 @@ class Settings:
     """How long the workspaces of ended runs are kept, so that their tasks can be run again."""
 
     alerts: str = ""
-    """Who is told of failures: addresses, or notifiers as JSON; see dags/alerts.py."""
+    """Who is told of failures: addresses, or notifiers as JSON; see features_airflow/alerts.py."""
 
     deadline_hours: int = 24
     """After how long without a load that was due they are told of that."""

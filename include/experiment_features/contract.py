@@ -1,7 +1,7 @@
 """The input contract: tables, columns and the kind of value each column holds.
 
 The one definition of what a drop is; rules.py says which values are faults. A column's *kind*
-decides how a cell is typed (sql/extract_macros.sql); what cannot be typed stays beside it as text.
+decides how a cell is typed (reading/sql/); what cannot be typed stays beside it as text.
 """
 
 from dataclasses import dataclass

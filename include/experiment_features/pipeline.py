@@ -5,18 +5,20 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from experiment_features import runs
 from experiment_features.config import Settings
-from experiment_features.convert import Progress
-from experiment_features.database import TIMEOUT_SECONDS, Connection, database_errors
-from experiment_features.engines import Engine, choose_engine
+from experiment_features.drop.files import holds_files
+from experiment_features.drop.object_storage import AnyPath
+from experiment_features.engines.choose import choose_engine
+from experiment_features.engines.engine import Engine
 from experiment_features.errors import ConfigurationError, DropRejected
-from experiment_features.extract import extract, holds_files
-from experiment_features.load import load
-from experiment_features.runs import Run
-from experiment_features.storage import AnyPath
-from experiment_features.transform import transform
-from experiment_features.validate import validate
+from experiment_features.features.transform import transform
+from experiment_features.load import ledger
+from experiment_features.load.database import TIMEOUT_SECONDS, Connection, database_errors
+from experiment_features.load.load import load
+from experiment_features.reading.extract import extract
+from experiment_features.reading.typed_file import Progress
+from experiment_features.rules.validate import validate
+from experiment_features.run import Run
 from experiment_features.workspace import Facts, Workspace
 
 
@@ -43,14 +45,14 @@ class Pipeline:
     def last_source(self) -> str | None:
         """The source of the drop whose features the database holds."""
         with self._ledger() as connection:
-            last = runs.find_last_load(connection)
+            last = ledger.find_last_load(connection)
         return str(last["source"]) if last else None
 
     def find_earlier_load(self, source: AnyPath) -> str | None:
         """The other run that loaded this very drop, when another source was loaded since."""
         with self._ledger() as connection:
-            last = runs.find_last_load(connection)
-            earlier = runs.find_load_of(connection, str(source), self.run)
+            last = ledger.find_last_load(connection)
+            earlier = ledger.find_load_of(connection, str(source), self.run)
         if last is None or earlier is None or last["source"] == str(source):
             return None
         if earlier["run_id"] == self.run.run_id:  # which is repeated now
@@ -62,7 +64,7 @@ class Pipeline:
         known_files = []
         if self.connect:
             with self.connect() as connection:
-                known_files = runs.find_known_files(connection, self.run)
+                known_files = ledger.find_known_files(connection, self.run)
         facts = extract(
             source,
             self.workspace,
@@ -90,7 +92,7 @@ class Pipeline:
         except DropRejected:
             if self.connect:
                 with self.connect() as connection:
-                    runs.record_rejected(
+                    ledger.record_rejected(
                         connection,
                         self.workspace,
                         self.run,
@@ -109,8 +111,8 @@ class Pipeline:
     def load(self) -> Facts:
         """Writes the features; returns the run's result. Removes what is kept no longer."""
         if self.connect is None:
-            return runs.preview(self.workspace, self.run)
-        write = runs.record_unchanged if self._is_unchanged else load
+            return ledger.preview(self.workspace, self.run)
+        write = ledger.record_unchanged if self._is_unchanged else load
         with self.connect() as connection:
             result = write(
                 connection,

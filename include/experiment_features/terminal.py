@@ -12,7 +12,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from experiment_features.errors import DropRejected
-from experiment_features.quality import RuleQuality, TableQuality
+from experiment_features.rules.issues import RuleQuality, TableQuality
 from experiment_features.workspace import Facts
 
 _console = Console(stderr=True)

@@ -12,9 +12,9 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 from starlette.exceptions import HTTPException
 
-from experiment_features import reporting
 from experiment_features.errors import ConfigurationError, DatabaseRefused, PipelineError
-from experiment_features.reporting import Beside, IssuePlace, Sort
+from experiment_features.report import page_queries
+from experiment_features.report.page_queries import Beside, IssuePlace, Sort
 from features_page.access import DAG_ID, GUARDS, may_trigger
 from features_page.connection import CONNECTION_ID, Reader
 from features_page.download import csv_of_users
@@ -77,10 +77,10 @@ def overview(
         "overview.html",
         active="overview",
         may_trigger=may_trigger,
-        load=reporting.find_last_load(reader),
-        bars=reporting.count_users_by_experiments(reader),
-        compounds=reporting.find_top_compounds(reader),
-        runs=reporting.find_runs(reader, rows=reporting.CHART_ROWS).rows,
+        load=page_queries.find_last_load(reader),
+        bars=page_queries.count_users_by_experiments(reader),
+        compounds=page_queries.find_top_compounds(reader),
+        runs=page_queries.find_runs(reader, rows=page_queries.CHART_ROWS).rows,
     )
 
 
@@ -97,7 +97,7 @@ def users(
     """A page of users."""
     # By another order than the index's, a search would have to read all that it finds.
     sort = "name" if q else sort or "id"
-    page = reporting.find_users(
+    page = page_queries.find_users(
         reader, search=q, sort=sort, descending=descending, beside=_beside(after, before)
     )
     return render(
@@ -115,8 +115,8 @@ def users(
 
 def user(request: Request, reader: Reader, user_id: UserId) -> Response:
     """One user: features, ties and history."""
-    found = reporting.find_user(reader, user_id)
-    history = reporting.find_user_history(reader, user_id)
+    found = page_queries.find_user(reader, user_id)
+    history = page_queries.find_user_history(reader, user_id)
     if not found and not history:
         return _show(request, 404, f"There is no user {user_id}, and there never was.")
     return render(
@@ -125,7 +125,7 @@ def user(request: Request, reader: Reader, user_id: UserId) -> Response:
         active="users",
         user_id=user_id,
         user=found,
-        compounds=reporting.find_user_compounds(reader, user_id),
+        compounds=page_queries.find_user_compounds(reader, user_id),
         history=history,
     )
 
@@ -149,7 +149,7 @@ def runs(
     before: Text | None = None,
 ) -> Response:
     """A page of the ledger."""
-    page = reporting.find_runs(reader, beside=_beside(after, before))
+    page = page_queries.find_runs(reader, beside=_beside(after, before))
     return render(request, "runs.html", active="runs", may_trigger=may_trigger, runs=page)
 
 
@@ -157,7 +157,7 @@ def run(request: Request, reader: Reader, run_id: Text, dag: Text = DAG_ID) -> R
     """One run: what it read, found and did."""
     if dag != DAG_ID:
         return _other_dag(request)
-    found = reporting.find_run(reader, run_id)
+    found = page_queries.find_run(reader, run_id)
     if not found:
         return render(request, "no_run.html", status=404, active="runs", run_id=run_id)
     return render(
@@ -165,7 +165,7 @@ def run(request: Request, reader: Reader, run_id: Text, dag: Text = DAG_ID) -> R
         "run.html",
         active="runs",
         run=found,
-        files=reporting.find_run_files(reader, found["run_id"]),
+        files=page_queries.find_run_files(reader, found["run_id"]),
     )
 
 
@@ -181,7 +181,7 @@ def quality(
     before: IssueCursor = None,
 ) -> Response:
     """The issues of a run's drop; of the last load's, if none is named."""
-    found = reporting.find_run(reader, run) if run else reporting.find_last_load(reader)
+    found = page_queries.find_run(reader, run) if run else page_queries.find_last_load(reader)
     if run and not found:
         return render(request, "no_run.html", status=404, active="quality", run_id=run)
     if not found:
@@ -194,8 +194,8 @@ def quality(
         "quality.html",
         active="quality",
         run=found,
-        rules=reporting.count_issues(reader, run_id),
-        issues=reporting.find_issues(reader, run_id, beside=beside, **filters),
+        rules=page_queries.count_issues(reader, run_id),
+        issues=page_queries.find_issues(reader, run_id, beside=beside, **filters),
         filters=filters,
     )
 

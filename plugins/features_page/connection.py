@@ -9,9 +9,9 @@ from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi import Depends
 
-from experiment_features.database import Connection, database_errors
 from experiment_features.errors import ConfigurationError
-from experiment_features.reporting import reading
+from experiment_features.load.database import Connection, database_errors
+from experiment_features.report.page_queries import reading
 
 CONNECTION_ID = "features_db_reader"
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from experiment_features.reporting import read_users
+from experiment_features.report.page_queries import read_users
 from features_page.connection import open_reader
 
 # A cell that begins so is a formula (OWASP, "CSV injection"). So is one behind a separator within a

@@ -11,13 +11,13 @@ import pytest
 from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk import Connection
 
-import alerts
 from experiment_features.errors import (
     ConfigurationError,
     DatabaseUnavailable,
     DropRefused,
     DropRejected,
 )
+from features_airflow import alerts
 from receivers import Mailbox, body, receive_mails
 
 SETTING = "EXPERIMENT_FEATURES_ALERTS"
@@ -99,11 +99,11 @@ def test_an_overdue_load_is_told(
     told: str | None,
 ) -> None:
     """The deadline is a run's; what counts is whether any run has loaded since."""
-    import run_context
+    from features_airflow import run_stage
 
     hours = last_success_hours_ago
     last = datetime.now(UTC) - timedelta(hours=hours) if hours else None
-    monkeypatch.setattr(run_context, "last_success", lambda: last)
+    monkeypatch.setattr(run_stage, "last_success", lambda: last)
     dag_run = {"dag_id": "experiment_features", "dag_run_id": "scheduled__1"}
     alerts.alert_overdue({"dag_run": dag_run})
     assert [mail["Subject"] for mail in inbox.mails] == (
@@ -149,7 +149,7 @@ def test_the_deadline_is_as_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     deadline = alerts.deadline()
     assert deadline is not None
     assert deadline.interval == timedelta(hours=30)
-    assert deadline.callback.path == "alerts.alert_overdue"
+    assert deadline.callback.path == "features_airflow.alerts.alert_overdue"
 
 
 def test_any_notifier_can_be_configured(inbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow.triggers.base import TriggerEvent
 
-from experiment_features.arrival import MARKER
-from ready_marker import ReadyMarkerTrigger
+from experiment_features.drop.arrival import MARKER
+from features_airflow.ready_marker import ReadyMarkerTrigger
 
 
 class Store(dict[str, Any]):

@@ -9,14 +9,7 @@ import pytest
 
 import oracle
 from comparison import assert_features
-from docker.container_stack import (
-    ONE_SHOTS,
-    SERVICES,
-    ContainerStack,
-    FirstRun,
-    docker,
-    wait_until,
-)
+from docker.container_stack import ONE_SHOTS, SERVICES, ContainerStack, FirstRun, docker, wait_until
 from e2e.local_stack import SAMPLE
 from readme import commands, objects
 
@@ -138,7 +131,7 @@ def test_code_cannot_be_changed_from_within(stack: ContainerStack, service: str)
 @pytest.mark.usefixtures("stack")
 def test_image_has_exactly_the_locked_packages() -> None:
     """Nothing of the base image beyond them, and no build tools."""
-    script = "cd /opt/airflow && uv pip sync --dry-run --offline requirements.txt requirements-docker.txt"
+    script = "cd /opt/airflow && uv pip sync --dry-run --offline requirements.txt requirements/docker.txt"
     script += " && ! command -v gcc cc make"
     arguments = ("run", "--rm", "--network=none", "--entrypoint=bash", "experiment-features")
     done = docker(*arguments, "-c", f"({script}) 2>&1")

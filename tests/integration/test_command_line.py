@@ -300,7 +300,7 @@ def test_an_interrupt_ends_it_in_one_line(
     temporary.mkdir()
     source = GOOD.write(tmp_path / "source")
     with database.connect("etl") as holder:
-        holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
+        holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load.load'))")
         with started(temporary, "run", source, "--database-url", database.url()) as process:
             while not database.value("select count(*) from pg_locks where not granted"):
                 assert process.poll() is None

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import pytest
 from fastapi.testclient import TestClient
 
-from experiment_features.database import connect
+from experiment_features.load.database import connect
 from features_page.access import GUARDS, may_trigger
 from features_page.app import make_app
 from features_page.download import _harmless

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from experiment_features.rules import RULES
+from experiment_features.rules.rules import RULES
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

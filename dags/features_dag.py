@@ -1,0 +1,98 @@
+"""### Features per user from a laboratory's drop
+
+**What.** Turns a drop (users, the experiments they ran, the compounds they tested) into features in
+PostgreSQL: experiments per user, their average, each user's most commonly experimented compound.
+`extract >> validate >> transform >> load`, daily at 02:00 UTC, when the marker `_READY` completes a
+drop in a watched folder, by the Trigger button, or over REST.
+
+**In.** `source`: a folder with `users*.csv`, `user_experiments*.csv` and `compounds*.csv`.
+
+**Out.** Schema `features` behind the connection `features_db`: `user_features`,
+`compound_features`, `pipeline_runs`, `data_issues`. The result of `load` is the run's result, and
+the extra of the assets `user_features` and `compound_features`.
+
+**What it does not do.** It guesses nothing: a faulty row goes to `data_issues` with file, line and
+rule; a drop that cannot be read for certain is refused, and the features stay as they were.
+
+**Again.** The same drop twice changes nothing (`unchanged`). To repeat a run, clear it, or a task
+of it with all behind it. Only transient errors (database away, disk full) are retried.
+
+**Parameters**, here as the body of `POST /api/v2/dags/experiment_features/dagRuns`:
+
+    {"logical_date": null, "conf": {"source": "/drops/2026-11-22", "max_rejected_percent": 5}}
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Param, dag, task
+
+from features_airflow.alerts import alert_failure, deadline
+from features_airflow.schedule import DROPS, FEATURES, RETRY_TRANSIENT, daily_or_on_arrival
+
+MINUTE = timedelta(minutes=1)
+SAMPLE_DROP = Path(__file__).resolve().parents[1] / "include" / "data" / "sample"
+
+PARAMETERS = {
+    "source": Param(str(SAMPLE_DROP), type="string", minLength=1, title="Source",
+        description="Folder of the drop: a path or file:// URI in one of the allowed roots."),
+    "max_rejected_percent": Param(10, type="number", minimum=0, maximum=100, section="Quality",
+        title="Most rejected rows (%)",
+        description="With more faulty rows in any table, nothing is loaded."),
+    "allow_empty": Param(False, type="boolean", title="Allow empty tables", section="Quality",
+        description="Take a table without rows; without users, all features go."),
+    "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb", "spark"],
+        title="Engine", section="Run",
+        description="auto takes pandas for small drops, DuckDB for large ones; spark a cluster."),
+    "force": Param(False, type="boolean", title="Load an unchanged drop", section="Run",
+        description="Load even if files and parameters equal the last load's."),
+}  # fmt: skip
+
+
+@task(execution_timeout=120 * MINUTE, multiple_outputs=False, inlets=[DROPS])
+def extract() -> dict[str, Any]:
+    """Reads the drop's files into typed rows."""
+    from features_airflow.run_stage import run_stage
+
+    return run_stage("extract")
+
+
+@task(execution_timeout=60 * MINUTE, multiple_outputs=False)
+def validate(extracted: dict[str, Any]) -> dict[str, Any]:
+    """Names every faulty row, and rejects those with errors."""
+    from features_airflow.run_stage import run_stage
+
+    return run_stage("validate", extracted["workspace"])
+
+
+@task(execution_timeout=60 * MINUTE, multiple_outputs=False)
+def transform(validated: dict[str, Any]) -> dict[str, Any]:
+    """Computes the features of the valid rows."""
+    from features_airflow.run_stage import run_stage
+
+    return run_stage("transform", validated["workspace"])
+
+
+@task(execution_timeout=60 * MINUTE, multiple_outputs=False, outlets=FEATURES)
+def load(transformed: dict[str, Any]) -> dict[str, Any]:
+    """Writes the features to PostgreSQL; returns the run's result."""
+    from features_airflow.run_stage import run_stage
+
+    return run_stage("load", transformed["workspace"])
+
+
+@dag(
+    schedule=daily_or_on_arrival(), start_date=None, catchup=False, max_active_runs=1,
+    is_paused_upon_creation=False, deadline=deadline(), params=PARAMETERS,
+    tags=["laboratory", "features"], doc_md=__doc__,
+    default_args={"owner": "laboratory-data", "retries": 3, "retry_policy": RETRY_TRANSIENT,
+                  "retry_delay": MINUTE / 4, "retry_exponential_backoff": 2,
+                  "on_failure_callback": alert_failure},
+)  # fmt: skip
+def experiment_features() -> Any:
+    """The flow; the DAG's result is that of load."""
+    return load(transform(validate(extract())))
+
+
+experiment_features()

@@ -1,0 +1,1 @@
+"""Where a drop may lie, and what it has."""

@@ -1,0 +1,93 @@
+"""The files of a drop: which there are, and whether they are known ones."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BufferedReader
+from typing import Any
+
+from experiment_features.contract import TABLES, Table
+from experiment_features.drop.object_storage import AnyPath
+from experiment_features.errors import DropRefused
+
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+
+Facts = dict[str, Any]
+
+
+def find_parts(source: AnyPath, table: Table) -> Sequence[AnyPath]:
+    """The files of a table in the order of their names.
+
+    Raises:
+        DropRefused: the source is no folder, or has none, or the name of one is not UTF-8.
+    """
+    try:
+        present = sorted(
+            (path for path in source.iterdir() if path.is_file()), key=lambda path: path.name
+        )
+    except OSError as error:
+        raise DropRefused(
+            f"the source {source} cannot be read as a folder ({error.strerror or error}): expected "
+            f"a folder with the files of {', '.join(t.name for t in TABLES)}"
+        ) from error
+    endings = (".csv", *(f".csv{ending}" for ending in COMPRESSIONS))
+    parts = [p for p in present if p.name.startswith(table.name) and p.name.endswith(endings)]
+    if not parts:
+        found = ", ".join(path.name for path in present[:20]) or "no files"
+        raise DropRefused(
+            f"the source {source} has no file of {table.name}: expected {table.name}.csv, or parts "
+            f"{table.name}*.csv, plain, .gz or .zst; found {found}"
+        )
+    for part in parts:
+        try:
+            str(part).encode()
+        except UnicodeEncodeError as error:
+            raise DropRefused(
+                f"the path of {part} is not UTF-8, so the run ledger cannot name it: rename the "
+                "file or its folder"
+            ) from error
+    return parts
+
+
+def holds_files(source: AnyPath, files: Sequence[Facts]) -> bool:
+    """Whether a source holds just these files: table, name, bytes and sha256 of each.
+
+    Raises:
+        DropRefused: the source is no folder, or lacks a table.
+    """
+    return _are_known({table: find_parts(source, table) for table in TABLES}, files)
+
+
+def _are_known(parts: dict[Table, Sequence[AnyPath]], known_files: Sequence[Facts]) -> bool:
+    """Whether the files are the known ones: names and sizes first, and hashes if those agree."""
+    paths = [(table.name, path) for table, of_table in parts.items() for path in of_table]
+    known = [(file["table"], file["name"], file["bytes"]) for file in known_files]
+    if [(table, path.name, _size(path)) for table, path in paths] != known:
+        return False
+    for (_, path), file in zip(paths, known_files, strict=True):
+        with opened(path) as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != file["sha256"]:
+                return False
+    return True
+
+
+def _size(path: AnyPath) -> int:
+    with opened(path) as stream:
+        return stream.seek(0, os.SEEK_END)
+
+
+@contextmanager
+def opened(path: AnyPath) -> Iterator[BufferedReader]:
+    """Opens a file of a drop.
+
+    Raises:
+        DropRefused: it cannot be opened, or not be read to its end.
+    """
+    try:
+        with path.open("rb") as stream:
+            yield stream
+    except OSError as error:
+        raise DropRefused(
+            f"{path.name} cannot be read ({error.strerror or error}): make the file readable"
+        ) from error

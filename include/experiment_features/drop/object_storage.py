@@ -1,0 +1,193 @@
+"""Object storage: drops and workspaces on ``s3://`` and whatever else fsspec opens.
+
+A URI may name, before an ``@``, the Airflow connection with the credentials, as Airflow's
+ObjectStoragePath has it: ``s3://connection@bucket/folder``. What the stores' own libraries raise
+becomes the pipeline's errors here.
+"""
+
+import io
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from experiment_features.errors import ConfigurationError, PipelineError, StorageUnavailable
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+OpenStore = Callable[[str], "AbstractFileSystem"]
+"""From a URI to the file system that it lies in, with credentials."""
+
+BLOCK_BYTES = 16 * 2**20
+"""A file is fetched and stored in requests of this size, so that memory does not grow with it."""
+
+
+def is_stored(source: str) -> bool:
+    """Whether a source or workspace names something that lies elsewhere than on this machine."""
+    return "://" in source and urlsplit(source).scheme.lower() != "file"
+
+
+@contextmanager
+def storage_errors(uri: str) -> Iterator[None]:
+    """Turns what a store raises into the pipeline's errors.
+
+    Raises:
+        FileNotFoundError, IsADirectoryError, NotADirectoryError: as they are.
+        ConfigurationError: the credentials are missing, or not good for this.
+        StorageUnavailable: anything else, such as a connection that was cut.
+    """
+    try:
+        yield
+    except (PipelineError, FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise
+    except Exception as error:  # each store's library has errors of its own, without one ancestor
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        if isinstance(error, PermissionError) or "Credential" in type(error).__name__:
+            raise ConfigurationError(
+                f"the store of {uri} does not let us in ({reason}): mend the credentials of its "
+                "connection, or what they may do there"
+            ) from error
+        raise StorageUnavailable(
+            f"the store of {uri} cannot be reached, or broke off ({reason}): try again"
+        ) from error
+
+
+@contextmanager
+def opening_errors(uri: str) -> Iterator[None]:
+    """As storage_errors, for the moment in which the file system of a URI is looked for.
+
+    Raises:
+        ConfigurationError: nothing that is installed knows the scheme, too.
+    """
+    with storage_errors(uri):
+        try:
+            yield
+        except (ImportError, ValueError) as error:
+            raise ConfigurationError(
+                f"{uri} cannot be opened ({error}): expected the scheme of an installed provider "
+                "(for s3://, scripts/setup.sh --s3, or requirements/s3.txt)"
+            ) from error
+
+
+class StoredPath:
+    """A folder or file in object storage, with as much of a path's interface as drops need."""
+
+    def __init__(self, uri: str, store: "AbstractFileSystem") -> None:
+        """Takes the place as it is.
+
+        Args:
+            uri: its address, with or without the name of a connection.
+            store: the file system that it lies in.
+        """
+        from fsspec.core import strip_protocol
+
+        self._uri = uri.rstrip("/")
+        self.store = store
+        self.key: str = strip_protocol(self.as_uri())
+
+    def __str__(self) -> str:
+        return self._uri
+
+    def __truediv__(self, name: str) -> "StoredPath":
+        return StoredPath(f"{self}/{name}", self.store)
+
+    @property
+    def name(self) -> str:
+        """The last part of the address."""
+        return self._uri.rpartition("/")[2]
+
+    def as_uri(self) -> str:
+        """The address as the rest of the world knows it: without the name of a connection."""
+        parts = urlsplit(self._uri)
+        return self._uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
+
+    def iterdir(self) -> Iterator["StoredPath"]:
+        """What lies in the folder, as it is now."""
+        with storage_errors(str(self)):
+            self.store.invalidate_cache(self.key)
+            found = self.store.ls(self.key, detail=False)
+        for key in found:
+            if key.rstrip("/") != self.key:  # some tools make an object to stand for the folder
+                yield self / key.rstrip("/").rpartition("/")[2]
+
+    def is_file(self) -> bool:
+        """Whether something can be read here."""
+        with storage_errors(str(self)):
+            return bool(self.store.isfile(self.key))
+
+    def is_dir(self) -> bool:
+        """Whether anything lies below."""
+        with storage_errors(str(self)):
+            self.store.invalidate_cache(self.key)
+            return bool(self.store.isdir(self.key))
+
+    def open(self, mode: str) -> io.BufferedReader:
+        """Opens the file to be read (``rb``), a block at a time."""
+        with storage_errors(str(self)):
+            stream = self.store.open(self.key, mode, block_size=BLOCK_BYTES)
+        return io.BufferedReader(_Reading(stream, str(self)), 2**20)
+
+    def fetch(self, target: Path) -> None:
+        """Copies the file to this machine."""
+        with storage_errors(str(self)):
+            self.store.get_file(self.key, str(target))
+
+    def keep(self, source: Path) -> None:
+        """Stores a file of this machine here."""
+        with (
+            storage_errors(str(self)),
+            source.open("rb") as file,
+            self.store.open(self.key, "wb", block_size=BLOCK_BYTES) as stream,
+        ):
+            shutil.copyfileobj(file, stream, 2**20)
+
+    def walk(self) -> list["StoredPath"]:
+        """The files in the folder and below, as they are now; none if it is absent."""
+        with storage_errors(str(self)):
+            self.store.invalidate_cache()
+            below = len(self.key) + 1
+            return [self / key[below:] for key in self.store.find(self.key)]
+
+    def written_at(self) -> float:
+        """When the file was stored, in seconds since 1970."""
+        with storage_errors(str(self)):
+            return float(self.store.modified(self.key).timestamp())
+
+    def remove(self) -> None:
+        """Removes the file, or the folder with all below; nothing if it is absent."""
+        with storage_errors(str(self)):
+            self.store.invalidate_cache()
+            if self.store.exists(self.key):
+                self.store.rm(self.key, recursive=True)
+
+
+AnyPath = Path | StoredPath
+"""Where a drop may lie."""
+
+
+class _Reading(io.RawIOBase):
+    """A file of a store; what goes wrong is the pipeline's error."""
+
+    def __init__(self, stream: Any, uri: str) -> None:
+        self._stream = stream
+        self._uri = uri
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with storage_errors(self._uri):
+            return int(self._stream.readinto(buffer))
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._stream.seek(offset, whence))
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()

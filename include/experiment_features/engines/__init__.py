@@ -1,0 +1,1 @@
+"""On what rules and features are computed: pandas, DuckDB or Spark."""

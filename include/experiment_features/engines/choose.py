@@ -1,0 +1,35 @@
+"""Which engine a run computes on."""
+
+from pathlib import Path
+
+from experiment_features.config import Settings
+from experiment_features.engines.duckdb_engine import DuckDBEngine
+from experiment_features.engines.engine import Engine
+from experiment_features.engines.pandas_engine import PandasEngine
+from experiment_features.errors import ConfigurationError
+
+ENGINES = ("auto", "pandas", "duckdb", "spark")
+
+LARGE_DROP_ROWS = 10_000
+"""`auto` takes DuckDB for drops with more experiments. Spark is taken by name only: where its
+cluster is, and whether it is worth the way, nobody can guess."""
+
+
+def choose_engine(
+    name: str, experiments: int, spill: Path, spark_master: str = Settings.spark_master
+) -> Engine:
+    """The engine of that name; ``auto`` goes by the number of experiments.
+
+    Raises:
+        ConfigurationError: there is no such engine, or what it needs is not installed.
+        EngineUnavailable: Spark cannot be reached.
+    """
+    if name not in ENGINES:
+        raise ConfigurationError(f"engine is {name!r}: expected one of {', '.join(ENGINES)}")
+    if name == "auto":
+        name = "duckdb" if experiments > LARGE_DROP_ROWS else "pandas"
+    if name == "spark":
+        from experiment_features.engines.spark_engine import SparkEngine
+
+        return SparkEngine(spark_master)
+    return PandasEngine() if name == "pandas" else DuckDBEngine(spill)

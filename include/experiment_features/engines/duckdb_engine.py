@@ -1,0 +1,57 @@
+"""DuckDB: the engine for large drops, and the database in which stages type and describe rows."""
+
+from pathlib import Path
+
+import duckdb
+import narwhals as nw
+
+from experiment_features.config import Settings
+from experiment_features.engines.engine import Engine, Frame
+
+
+class DuckDBEngine(Engine):
+    """Out of core: for drops that are larger than memory, and faster on large ones."""
+
+    name = "duckdb"
+
+    def __init__(self, spill: Path) -> None:
+        """Opens a database in memory that spills to a folder."""
+        self._database = open_duckdb(spill)
+
+    def read(self, path: Path) -> Frame:
+        """The rows of a Parquet file, or of all Parquet files in a folder."""
+        files = str(path / "*.parquet") if path.is_dir() else str(path)
+        return nw.from_native(self._database.read_parquet(files, union_by_name=True))
+
+    def write(self, frame: Frame, path: Path) -> Frame:
+        """Computes the frame once, however often the returned one is used."""
+        frame.sink_parquet(path)
+        return self.read(path)
+
+    def gather(self, frame: Frame, key: str, value: str) -> Frame:
+        """One row per ``key`` with the list of its ``value``s, ascending."""
+        relation = frame.select(key, value).to_native()
+        items = duckdb.SQLExpression("list(item order by item)").alias(value)
+        renamed = relation.project(
+            duckdb.ColumnExpression(key), duckdb.ColumnExpression(value).alias("item")
+        )
+        gathered: Frame = nw.from_native(
+            renamed.aggregate([duckdb.ColumnExpression(key), items], key)
+        )
+        return gathered
+
+
+def open_duckdb(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+    """Opens a database in memory; the caller closes it.
+
+    Args:
+        spill: the folder that takes what exceeds the limit of memory
+            (EXPERIMENT_FEATURES_MEMORY_LIMIT); without one, exceeding it is an error.
+    """
+    database = duckdb.connect()
+    database.execute("set enable_progress_bar = false")  # it would go to standard output
+    database.execute("set preserve_insertion_order = false")
+    limit = Settings.from_environment().memory_limit
+    database.execute("set memory_limit = $limit", {"limit": limit})
+    database.execute("set temp_directory = $folder", {"folder": str(spill or "")})
+    return database

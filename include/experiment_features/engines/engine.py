@@ -1,0 +1,35 @@
+"""What rules and features are computed on: the same Narwhals expressions on every engine.
+
+Frames are lazy, integers stay integers (nullable where they may be missing), and all engines give
+the same rows.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import narwhals as nw
+
+Frame = nw.LazyFrame[Any]
+
+
+class Engine(Protocol):
+    """Reads and writes frames, and does what Narwhals has no word for."""
+
+    name: str
+
+    def read(self, path: Path) -> Frame:
+        """The rows of a Parquet file, or of all in a folder; a column that one lacks is NULL."""
+
+    def write(self, frame: Frame, path: Path) -> Frame:
+        """Computes the frame, writes it to a Parquet file, and returns what is written."""
+
+    def persist(self, frame: Frame, path: Path) -> Frame:
+        """Computes the frame once, however often the returned one is used; may use the path."""
+        return self.write(frame, path)
+
+    def without(self, frame: Frame, others: Frame, key: str) -> Frame:
+        """The rows of which the ``key`` is not among the others'. No key is NULL."""
+        return frame.join(others.select(key), on=key, how="anti")
+
+    def gather(self, frame: Frame, key: str, value: str) -> Frame:
+        """One row per ``key`` with the list of its ``value``s, ascending. All else is dropped."""

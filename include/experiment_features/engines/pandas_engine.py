@@ -1,0 +1,51 @@
+"""The engine for everyday drops: pandas, in memory."""
+
+from pathlib import Path
+
+import narwhals as nw
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from experiment_features.engines.engine import Engine, Frame
+
+
+class PandasEngine(Engine):
+    """Everything in memory, with Arrow-backed columns: for everyday drops."""
+
+    name = "pandas"
+
+    def read(self, path: Path) -> Frame:
+        """The rows of a Parquet file, or of all Parquet files in a folder."""
+        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        tables = [pq.ParquetFile(file).read() for file in files]
+        table = pa.concat_tables(tables, promote_options="default")
+        return _in_pandas(table)
+
+    def write(self, frame: Frame, path: Path) -> Frame:
+        """Writes the frame, which is computed already, to a Parquet file."""
+        pq.write_table(frame.collect("pyarrow").to_native(), path)
+        return frame
+
+    def persist(self, frame: Frame, path: Path) -> Frame:  # noqa: ARG002
+        """The frame, which is computed already."""
+        return frame
+
+    def without(self, frame: Frame, others: Frame, key: str) -> Frame:
+        """The rows of which the ``key`` is not among the others'."""
+        rows = frame.to_native()  # Narwhals' anti-join takes seven times as long
+        left: Frame = nw.from_native(rows[~rows[key].isin(others.to_native()[key])]).lazy()
+        return left
+
+    def gather(self, frame: Frame, key: str, value: str) -> Frame:
+        """One row per ``key`` with the list of its ``value``s, ascending."""
+        table = frame.select(key, value).sort(key, value).collect("pyarrow").to_native()
+        lists = table.group_by(key).aggregate([(value, "list")])
+        lists = lists.rename_columns({f"{value}_list": value})
+        return _in_pandas(lists)
+
+
+def _in_pandas(table: pa.Table) -> Frame:
+    import pandas as pd  # here: a run on DuckDB need not wait for it
+
+    frame: Frame = nw.from_native(table.to_pandas(types_mapper=pd.ArrowDtype)).lazy()
+    return frame

@@ -1,0 +1,1 @@
+"""Valid rows become features per user and per compound."""

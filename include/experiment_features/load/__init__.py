@@ -1,0 +1,1 @@
+"""Features go to PostgreSQL in one transaction; the run ledger, and the schema."""

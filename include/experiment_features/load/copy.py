@@ -1,0 +1,66 @@
+"""COPY: Arrow batches into PostgreSQL, some ten times faster than rows one by one."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import sql
+
+from experiment_features.engines import arrow
+from experiment_features.load.database import Connection
+
+_NULL = arrow.text("\\N")
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+"""In the order in which they are replaced: the backslash first."""
+
+
+def copy_batches(
+    connection: Connection,
+    table: sql.Identifier,
+    columns: Sequence[str],
+    batches: Iterable[pa.RecordBatch],
+) -> int:
+    r"""Streams Arrow batches of numbers, texts and lists of numbers into a table.
+
+    In COPY's text format, not in CSV: until version 18, PostgreSQL takes a line ``\.`` for the end
+    of the data even within quotes, so a name could cut a load short.
+
+    Args:
+        connection: in a transaction, or not.
+        table: the table.
+        columns: the columns of the table, in the order of the batches' own.
+        batches: the rows.
+
+    Returns:
+        The number of rows copied.
+    """
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    with connection.cursor() as cursor:
+        with cursor.copy(sql.SQL("copy {} ({}) from stdin").format(table, names)) as copy:
+            for batch in batches:
+                if batch.num_rows:
+                    copy.write(_spell_rows(batch))
+        return cursor.rowcount
+
+
+def _spell_rows(batch: pa.RecordBatch) -> bytes:
+    """The rows as COPY's text format: a line per row, tabs between the fields."""
+    fields = [pc.fill_null(_spell_fields(column), _NULL) for column in batch.columns]
+    lines = pc.binary_join_element_wise(*fields, arrow.text("\t"))
+    # One list of all lines, joined: Python never sees a single row.
+    every_line = pa.LargeListArray.from_arrays(arrow.array(np.array([0, len(lines)])), lines)
+    text: Any = pc.binary_join(every_line, arrow.text("\n"))[0].as_buffer()
+    return bytes(text) + b"\n"
+
+
+def _spell_fields(column: pa.Array) -> pa.Array:
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        items = pc.binary_join(pc.cast(column, pa.large_list(arrow.TEXT)), arrow.text(","))
+        return pc.binary_join_element_wise(arrow.text("{"), items, arrow.text("}"), arrow.text(""))
+    fields = pc.cast(column, arrow.TEXT)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        for sign, escape in _ESCAPES.items():
+            fields = pc.replace_substring(fields, sign, escape)
+    return fields

@@ -1,0 +1,1 @@
+"""Files of any dialect become typed Parquet, row by row with file and line."""

@@ -1,0 +1,72 @@
+"""The Parquet file of the rows that plain_lines.py typed."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from experiment_features.errors import WorkspaceUnavailable
+
+_BATCHES_BEHIND = 2
+"""So many may wait to be written; memory does not grow with the file."""
+
+
+class PlainFile:
+    """The Parquet file of the rows that numerals.py typed; it is made with the first of them.
+
+    It is written in a thread of its own, beside the reading of the next rows.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.count = 0
+        self._path = path
+        self._file: pq.ParquetWriter | None = None
+        self._thread = ThreadPoolExecutor(1)
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> "PlainFile":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with _writing(self._path):
+            try:
+                self._wait(0)
+            finally:
+                self._thread.shutdown()
+                if self._file:
+                    self._file.close()
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        """Appends rows: position, and the contract's columns."""
+        with _writing(self._path):
+            if self._file is None:
+                # Rising whole numbers pack well; dictionaries cost more time than they save.
+                self._file = pq.ParquetWriter(
+                    self._path,
+                    rows.schema,
+                    compression="lz4",
+                    use_dictionary=False,
+                    column_encoding={"position": "DELTA_BINARY_PACKED"},
+                )
+            self._pending.append(self._thread.submit(self._file.write_batch, rows))
+            self._wait(_BATCHES_BEHIND)
+        self.count += rows.num_rows
+
+    def _wait(self, behind: int) -> None:
+        """Until at most so many batches are not written yet."""
+        while len(self._pending) > behind:
+            self._pending.popleft().result()
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WorkspaceUnavailable(
+            f"{path} cannot be written ({error.strerror or error}): free disk space"
+        ) from error

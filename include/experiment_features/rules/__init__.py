@@ -1,0 +1,1 @@
+"""Typed rows become the valid ones, and an issue for every fault."""

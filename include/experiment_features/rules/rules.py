@@ -1,0 +1,198 @@
+"""The data rules: what makes a row of the drop faulty, and whether the row is then kept.
+
+A rule is a condition on the typed rows of a table (extract.extract), written once for every engine:
+an expression on the row itself, or what it must be among other rows (Repeated, Unknown). Conditions
+that are NULL do not hold. Messages are shown to people who may not see the data, so they never
+repeat a value.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import narwhals as nw
+
+from experiment_features.contract import COMPOUNDS, TABLES, USER_EXPERIMENTS, USERS, Kind, Table
+
+Severity = Literal["error", "warning"]
+"""An error rejects the row; a warning keeps it."""
+
+RUN_TIME_LIMIT = 10**12
+"""Sums of run times stay exact below it: 31,000 years in seconds."""
+
+EMAIL_PATTERN = r"^[^@ \t\r\n]+@[^@ \t\r\n]+[.][^@ \t\r\n]+\z"
+"""One @, and a dot behind it: enough to tell an address from a slip, and all that can be known
+without sending mail (RFC 5321 leaves the rest to the receiving host). It ends in \\z, since to
+Java, and so to Spark, a line end may follow $."""
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """An earlier row in file order has the same id, valid or not."""
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """No valid row of another table has the id, or one of the ids."""
+
+    table: Table
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A named reason to reject or to doubt a row of one table."""
+
+    name: str
+    table: Table
+    column: str | None
+    severity: Severity
+    message: str
+    condition: nw.Expr | Repeated | Unknown
+
+
+def _is_missing(table: Table, column: str) -> nw.Expr:
+    kinds = {c.name: c.kind for c in table.columns}
+    is_empty = nw.col("fault").is_null() & nw.col(column).is_null()
+    return is_empty if kinds[column] is Kind.TEXT else is_empty & nw.col(f"{column}_text").is_null()
+
+
+def _is_untyped(column: str) -> nw.Expr:
+    return nw.col(column).is_null() & ~nw.col(f"{column}_text").is_null()
+
+
+def _row_rules(table: Table) -> list[Rule]:
+    """Rules of the row as a whole. One that could not be taken apart breaks no other rule."""
+
+    def fault(name: str, message: str) -> Rule:
+        return Rule(name, table, None, "error", message, nw.col("fault") == name)
+
+    nul = "the row holds a NUL byte, which no text has"
+    return [
+        fault("too_few_fields", "the row has fewer fields than the header"),
+        fault("too_many_fields", "the row has more fields than the header"),
+        fault("malformed_quotes", "text follows the closing quote of a field"),
+        Rule("nul_byte", table, None, "error", nul, nw.col("has_nul")),
+    ]
+
+
+def _key_rules(table: Table) -> list[Rule]:
+    """Rules of the column that identifies a row."""
+    key = table.key
+    whole = "is no whole number from 1 to 9223372036854775807"
+    is_invalid = _is_untyped(key) | (nw.col(key) <= 0)
+    return [
+        Rule(f"{key}_missing", table, key, "error", f"{key} is missing", _is_missing(table, key)),
+        Rule(f"{key}_invalid", table, key, "error", f"{key} {whole}", is_invalid),
+        Rule(f"{key}_repeated", table, key, "error", f"an earlier row has this {key}", Repeated()),
+    ]
+
+
+def _missing_rule(table: Table, column: str, severity: Severity) -> Rule:
+    message = f"{column} is missing"
+    return Rule(f"{column}_missing", table, column, severity, message, _is_missing(table, column))
+
+
+_USER_RULES = [
+    _missing_rule(USERS, "name", "error"),
+    Rule(
+        "email_invalid",
+        USERS,
+        "email",
+        "warning",
+        "email is no e-mail address",
+        _is_missing(USERS, "email") | ~nw.col("email").str.contains(EMAIL_PATTERN),
+    ),
+    Rule(
+        "signup_date_invalid",
+        USERS,
+        "signup_date",
+        "warning",
+        f"signup_date is not {Kind.DATE.value}",
+        _is_missing(USERS, "signup_date") | _is_untyped("signup_date"),
+    ),
+    Rule(
+        "signup_date_in_future",
+        USERS,
+        "signup_date",
+        "warning",
+        "signup_date lies in the future",
+        nw.col("signup_date") > nw.col("today"),  # added by validate: the day of the run, UTC
+    ),
+]
+
+_COMPOUND_RULES = [
+    _missing_rule(COMPOUNDS, "compound_name", "error"),
+    _missing_rule(COMPOUNDS, "compound_structure", "warning"),
+]
+
+_EXPERIMENT_RULES = [
+    _missing_rule(USER_EXPERIMENTS, "user_id", "error"),
+    Rule(
+        "user_id_invalid",
+        USER_EXPERIMENTS,
+        "user_id",
+        "error",
+        f"user_id is not {Kind.INTEGER.value}",
+        _is_untyped("user_id"),
+    ),
+    Rule(
+        "user_id_unknown",
+        USER_EXPERIMENTS,
+        "user_id",
+        "error",
+        "no valid row of users has this user_id",
+        Unknown(USERS),
+    ),
+    Rule(
+        "experiment_compound_ids_missing",
+        USER_EXPERIMENTS,
+        "experiment_compound_ids",
+        "error",
+        "experiment_compound_ids names no compound",
+        _is_missing(USER_EXPERIMENTS, "experiment_compound_ids")
+        | (nw.col("experiment_compound_ids").list.len() == 0),
+    ),
+    Rule(
+        "experiment_compound_ids_invalid",
+        USER_EXPERIMENTS,
+        "experiment_compound_ids",
+        "error",
+        f"experiment_compound_ids is not {Kind.INTEGERS.value}",
+        _is_untyped("experiment_compound_ids"),
+    ),
+    Rule(
+        "experiment_compound_ids_unknown",
+        USER_EXPERIMENTS,
+        "experiment_compound_ids",
+        "error",
+        "no valid row of compounds has one of these compound_ids",
+        Unknown(COMPOUNDS),
+    ),
+    Rule(
+        "experiment_run_time_invalid",
+        USER_EXPERIMENTS,
+        "experiment_run_time",
+        "error",
+        f"experiment_run_time is not {Kind.NUMBER.value}",
+        _is_untyped("experiment_run_time"),
+    ),
+    Rule(
+        "experiment_run_time_out_of_range",
+        USER_EXPERIMENTS,
+        "experiment_run_time",
+        "error",
+        f"experiment_run_time is negative, or not below {RUN_TIME_LIMIT}",
+        (nw.col("experiment_run_time") < 0) | (nw.col("experiment_run_time") >= RUN_TIME_LIMIT),
+    ),
+]
+
+RULES: tuple[Rule, ...] = tuple(
+    rule
+    for table, rules in zip(TABLES, (_USER_RULES, _COMPOUND_RULES, _EXPERIMENT_RULES), strict=True)
+    for rule in (*_row_rules(table), *_key_rules(table), *rules)
+)
+"""Every rule, in the order of the contract."""
+
+
+def rules_of(table: Table) -> tuple[Rule, ...]:
+    """The rules of one table."""
+    return tuple(rule for rule in RULES if rule.table is table)

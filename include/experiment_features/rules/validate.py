@@ -1,0 +1,205 @@
+"""Validate: the rules of rules.py on every row; faulty rows are named, and errors rejected."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+
+import narwhals as nw
+import pyarrow.parquet as pq
+
+from experiment_features.contract import TABLES, Column, Kind, Table
+from experiment_features.engines.engine import Engine, Frame
+from experiment_features.errors import DropRejected
+from experiment_features.rules.issues import Counts, describe_issues
+from experiment_features.rules.rules import Repeated, Rule, Unknown, rules_of
+from experiment_features.store.valid_rows import count_rows, valid_rows
+from experiment_features.workspace import Facts, Workspace
+
+log = logging.getLogger(__name__)
+
+_SQL = files("experiment_features.rules") / "sql"
+
+Checked = dict[Table, Frame]
+"""The valid rows of the tables so far, to which rows of later ones refer: position and key."""
+
+
+def validate(
+    workspace: Workspace, engine: Engine, *, max_rejected_percent: float, today: date
+) -> Facts:
+    """Checks every typed row, and writes which are rejected and all that is wrong.
+
+    Writes, if there are any, ``workspace.rejected(table)`` (grain: rejected row; column: position)
+    and ``workspace.issues`` (grain: fault of a row; columns: severity, table_name, file_name,
+    line_number, rule, column_name, value, message, raw_row as JSON text).
+
+    Args:
+        workspace: of a run whose extract stage is done.
+        engine: what to compute on.
+        max_rejected_percent: of each table's rows, from 0 to 100.
+        today: the day of the run, UTC.
+
+    Returns:
+        ``rejected``: rows per table; ``rejected_rows``: their sum; ``warnings``: issues that
+        reject nothing; ``rules``: issues per rule, as ``table.rule``.
+
+    Raises:
+        DropRejected: too many rows of a table are faulty; the issues are written all the same.
+    """
+    extracted = workspace.facts("extract")
+    with workspace.stage("validate") as facts:
+        workspace.fresh_folder(workspace.folder / "rejected")
+        workspace.remove(workspace.issues)
+        faults = workspace.fresh_folder(workspace.scratch / "faults")
+        checked: Checked = {}
+        rejected: dict[str, int] = {}
+        for table in TABLES:
+            rows = engine.read(workspace.rows(table.name)).with_columns(today=nw.lit(today))
+            rules = [
+                rule
+                for rule in rules_of(table)
+                if not _cannot_be_broken(rule, extracted, rejected, workspace)
+            ]
+            errors = _find_faults(table, rules, rows, checked, engine, faults)
+            target = workspace.rejected(table.name)
+            if errors is not None:
+                engine.write(errors, target)
+            rejected[table.name] = count_rows(target)
+            checked[table] = valid_rows(rows.select("position", table.key), target, engine)
+            log.info("checked %s", table)
+        facts |= _count(rejected, describe_issues(workspace, faults, extracted["files"]))
+    _refuse_excess(extracted["rows"], facts["rejected"], max_rejected_percent)
+    return facts
+
+
+def _cannot_be_broken(
+    rule: Rule, extracted: Facts, rejected: Mapping[str, int], workspace: Workspace
+) -> bool:
+    """Whether no row can break a rule, as far as is known without reading the rows.
+
+    ``rejected`` has the number of rejected rows of the tables that are checked.
+    """
+    if isinstance(rule.condition, Repeated):
+        # A run may have begun before an upgrade.
+        return rule.table.name in extracted.get("rising_keys", [])
+    if not isinstance(rule.condition, Unknown) or rejected[rule.condition.table.name]:
+        return False
+    table = rule.condition.table
+    known = _span(workspace.rows(table.name), table.key)
+    named = _span(workspace.rows(rule.table.name), rule.column)
+    if known is None or named is None:
+        return False
+    has_gaps = known.stop - known.start > extracted["rows"][table.name]
+    return not has_gaps and known.start <= named.start and named.stop <= known.stop
+
+
+def _span(rows: Path, column: str | None) -> range | None:
+    """From the lowest to the highest of a column's integers, or of its lists' items.
+
+    It stands in the footers of Parquet files; None if one does not tell.
+    """
+    statistics = [
+        chunk.statistics
+        for metadata in map(pq.read_metadata, rows.glob("*.parquet"))
+        for group in map(metadata.row_group, range(metadata.num_row_groups))
+        for chunk in map(group.column, range(group.num_columns))
+        if chunk.path_in_schema.partition(".")[0] == column
+    ]
+    if not statistics or not all(known and known.has_min_max for known in statistics):
+        return None
+    return range(min(known.min for known in statistics), max(known.max for known in statistics) + 1)
+
+
+def _find_faults(
+    table: Table,
+    rules: Sequence[Rule],
+    rows: Frame,
+    checked: Checked,
+    engine: Engine,
+    faults: Path,
+) -> Frame | None:
+    """Finds the faults of a table's rows; returns the positions of rows with an error, if any.
+
+    Writes ``<table>.parquet``, grain: row that breaks a rule of the row itself; columns: position,
+    and per such rule whether it holds; and ``<table>/<rule>.parquet``, grain: row that breaks that
+    rule among rows; column: position.
+    """
+    holds = {
+        rule.name: rule.condition.fill_null(False)
+        for rule in rules
+        if isinstance(rule.condition, nw.Expr)
+    }
+    broken = rows.select("position", **holds).filter(nw.any_horizontal(*holds, ignore_nulls=True))
+    target = faults / f"{table}.parquet"
+    broken = engine.write(broken, target)
+    errors: list[Frame] = []
+    if count_rows(target):
+        serious = (r.name for r in rules if r.severity == "error" and r.name in holds)
+        is_error = nw.any_horizontal(*serious, ignore_nulls=True)
+        errors.append(broken.filter(is_error).select("position"))
+    (faults / table.name).mkdir()
+    for rule in (rule for rule in rules if rule.name not in holds):
+        found = _find_among_rows(table, rule, rows, checked, engine)
+        target = faults / table.name / f"{rule.name}.parquet"
+        found = engine.write(found, target)
+        if count_rows(target):
+            errors.append(found)
+    return nw.concat(errors).unique() if errors else None
+
+
+def _find_among_rows(
+    table: Table, rule: Rule, rows: Frame, checked: Checked, engine: Engine
+) -> Frame:
+    if isinstance(rule.condition, Unknown):
+        key = rule.condition.table.key
+        references = _references(rows, table.column(rule.column), key)
+        unknown = engine.without(references, checked[rule.condition.table], key)
+        return unknown.select("position").unique()
+    return _find_repeated(rows, table.key)
+
+
+def _find_repeated(rows: Frame, key: str) -> Frame:
+    """The rows, by position, of which an earlier one has the same id."""
+    firsts = (
+        rows.filter(~nw.col(key).is_null())
+        .group_by(key)
+        .agg(rows=nw.col("position").count(), first=nw.col("position").min())
+        .filter(nw.col("rows") > 1)
+    )
+    return (
+        rows.select("position", key)
+        .join(firsts, on=key)
+        .filter(nw.col("position") > nw.col("first"))
+        .select("position")
+    )
+
+
+def _references(rows: Frame, column: Column, key: str) -> Frame:
+    """Grain: id that a row has in a column, or in its list; columns: position, and ``key``."""
+    references = rows.select("position", **{key: column.name}).filter(~nw.col(key).is_null())
+    if column.kind is Kind.INTEGERS:
+        references = references.filter(nw.col(key).list.len() > 0).explode(key)
+    return references
+
+
+def _count(rejected: dict[str, int], issues: Counts) -> Facts:
+    return {
+        "rejected": rejected,
+        "rejected_rows": sum(rejected.values()),
+        "warnings": sum(number for *_, severity, number in issues if severity == "warning"),
+        "rules": {f"{table}.{rule}": number for table, rule, _, number in issues},
+    }
+
+
+def _refuse_excess(rows: dict[str, int], rejected: dict[str, int], limit: float) -> None:
+    shares = {t: 100 * rejected[t] / rows[t] if rows[t] else 0.0 for t in rows}
+    if any(share > limit for share in shares.values()):
+        told = ", ".join(
+            f"{table} {share:.1f}% ({rejected[table]} of {rows[table]} rows)"
+            for table, share in shares.items()
+        )
+        raise DropRejected(
+            f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {told}. Mend the "
+            "rows that features.data_issues names for this run, or allow more"
+        )

@@ -1,0 +1,129 @@
+"""Who is told when a run fails, a drop is rejected, or a load is overdue.
+
+EXPERIMENT_FEATURES_ALERTS is the one place to configure: e-mail addresses separated by commas
+(sent by the Airflow connection `smtp_default`), or a JSON list of any of Airflow's notifiers,
+
+    [{"notifier": "airflow.providers.slack.notifications.slack_webhook.SlackWebhookNotifier",
+      "text": "{{ alert.subject }}: {{ alert.message }}"}]
+
+Unset, nobody is told. A message says what happened, of which kind, and where to look; rows and
+values, which may be about people, stay in the log and the database.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pkgutil import resolve_name
+from typing import Any
+
+from airflow.sdk import DeadlineAlert, DeadlineReference, SyncCallback
+from airflow.sdk.configuration import conf
+
+from experiment_features.config import Settings
+from experiment_features.errors import ConfigurationError, DropRejected, PipelineError
+
+SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+Context = Any
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What the texts of a notifier may use: {{ alert.subject }}, {{ alert.message }}."""
+
+    subject: str
+    message: str
+
+
+def notifiers() -> list[dict[str, Any]]:
+    """The configured notifiers, each with its arguments.
+
+    Raises:
+        ConfigurationError: the setting is neither addresses nor a JSON list of notifiers.
+    """
+    setting = Settings.from_environment().alerts
+    if not setting.startswith("["):
+        addresses = [address.strip() for address in setting.split(",") if address.strip()]
+        if not all("@" in address for address in addresses):
+            raise ConfigurationError(
+                f"EXPERIMENT_FEATURES_ALERTS is {setting!r}: expected e-mail addresses separated "
+                "by commas, or a JSON list of notifiers"
+            )
+        mail = {
+            "subject": "{{ alert.subject }}",
+            "html_content": "<pre>{{ alert.message | e }}</pre>",
+        }
+        return [{"notifier": SMTP, "to": addresses, **mail}] if addresses else []
+    try:
+        configured = json.loads(setting)
+        return [{**each, "notifier": each["notifier"]} for each in configured]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigurationError(
+            "EXPERIMENT_FEATURES_ALERTS cannot be read: expected a JSON list of objects with "
+            f'"notifier", the class, and its arguments ({error})'
+        ) from error
+
+
+def alert_failure(context: Context) -> None:
+    """Tells that a task has failed for good; Airflow calls it."""
+    error, task = context.get("exception"), context["ti"]
+    what = "drop rejected" if isinstance(error, DropRejected) else f"{task.task_id} failed"
+    source = task.xcom_pull(task_ids="extract", key="source")
+    lines = [
+        f"What: {_describe(error)}",
+        f"Run: {context['dag_run'].run_id}, task {task.task_id}",
+        f"Drop: {source or 'not known yet'}",
+        f"Where to look: {task.log_url}",
+        "The features are still those of the last load. docs/operations.md says what to do.",
+    ]
+    _send(Alert(f"{task.dag_id}: {what}", "\n".join(lines)), context)
+
+
+def deadline() -> DeadlineAlert | None:
+    """Has `alert_overdue` called when a run has not succeeded in time; None when nobody listens.
+
+    None as well where tasks run in pods: KubernetesExecutor refuses such calls, and to be asked
+    ends the scheduler (apache/airflow#70475).
+    """
+    if not notifiers() or "KubernetesExecutor" in conf.get("core", "executor"):
+        return None
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(hours=Settings.from_environment().deadline_hours),
+        callback=SyncCallback(alert_overdue),
+    )
+
+
+def alert_overdue(context: Context) -> None:
+    """Tells that a run was due and there was no load since; silent if another run loaded."""
+    from features_airflow.run_stage import last_success
+
+    hours = Settings.from_environment().deadline_hours
+    try:
+        last = last_success()
+    except PipelineError as error:
+        seen = f"cannot be told ({type(error).__name__})"
+    else:
+        if last and datetime.now(UTC) - last < timedelta(hours=hours):
+            return
+        seen = f"{last:%Y-%m-%d %H:%M} UTC" if last else "never"
+    lines = [
+        f"What: for more than {hours} hours no run has ended with loaded or unchanged features",
+        f"Last one: {seen}",
+        f"Run that is overdue: {context['dag_run']['dag_run_id']}",
+        "Where to look: the DAG's runs in Airflow; docs/operations.md says what to do.",
+    ]
+    _send(Alert(f"{context['dag_run']['dag_id']}: no load in {hours} hours", "\n".join(lines)), {})
+
+
+def _describe(error: BaseException | None) -> str:
+    """An error by its kind alone: its message may quote what stands in the drop."""
+    if isinstance(error, PipelineError):
+        return f"{type(error).__name__}: {(type(error).__doc__ or '').splitlines()[0]}"
+    return type(error).__name__ if error else "the task was ended from outside"
+
+
+def _send(alert: Alert, context: Context) -> None:
+    for configured in notifiers():
+        arguments = {name: value for name, value in configured.items() if name != "notifier"}
+        notify = resolve_name(configured["notifier"])(**arguments)
+        notify({**context, "alert": alert})

@@ -1,0 +1,50 @@
+"""Object storage as Airflow knows it: a URI may name the connection with the credentials."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from experiment_features.drop.object_storage import StoredPath, is_stored, opening_errors
+from experiment_features.errors import ConfigurationError
+from experiment_features.stored_workspace import StoredWorkspace
+from experiment_features.workspace import Workspace
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+
+def open_store(uri: str) -> "AbstractFileSystem":
+    """The file system of a URI such as ``s3://connection@bucket/folder``.
+
+    Raises:
+        ConfigurationError: the connection is not defined, or the scheme's library not installed.
+        StorageUnavailable: the credentials could not be had.
+    """
+    from airflow.sdk import ObjectStoragePath  # takes a moment that most tasks need not wait
+
+    with opening_errors(uri):
+        path = ObjectStoragePath(uri)
+        try:
+            if path.conn_id:  # Amazon's hook would go on without one, as nobody
+                Connection.get(path.conn_id)
+        except AirflowNotFoundException:
+            raise ConfigurationError(
+                f"the Airflow connection {path.conn_id} of {uri} is not defined: add it under "
+                f"Admin, Connections, or set AIRFLOW_CONN_{str(path.conn_id).upper()}"
+            ) from None
+        return path.fs
+
+
+@contextmanager
+def open_workspace(place: str) -> Iterator[Workspace]:
+    """The workspace at a path or URI; one in object storage is worked on in a temporary folder."""
+    if not is_stored(place):
+        yield Workspace(Path(place))
+        return
+    with TemporaryDirectory(prefix="experiment_features_") as folder:
+        yield StoredWorkspace(StoredPath(place, open_store(place)), Path(folder))

@@ -1,0 +1,46 @@
+"""When the DAG runs, the assets that it waits for and brings up to date, what it tries again."""
+
+from datetime import timedelta
+
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable
+from airflow.sdk.bases.timetable import BaseTimetable
+from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk.exceptions import AirflowRuntimeError
+
+from experiment_features.config import Settings
+from experiment_features.errors import TransientError
+from features_airflow.ready_marker import ReadyMarkerTrigger
+
+# The second is what a task gets when Airflow's API server is away for longer than it waits.
+RETRY_TRANSIENT = ExceptionRetryPolicy(
+    [RetryRule([TransientError, AirflowRuntimeError], RetryAction.DEFAULT)],
+    default=RetryAction.FAIL,
+)
+"""Bad input fails at once, and so does a bug."""
+
+
+def _watchers() -> list[AssetWatcher]:
+    """What announces new drops; nothing when that is switched off."""
+    settings = Settings.from_environment()
+    if not settings.watched_folders:
+        return []
+    trigger = ReadyMarkerTrigger(settings.watched_folders, settings.keep_days)
+    return [AssetWatcher(name="ready_marker", trigger=trigger)]
+
+
+DROPS = Asset("laboratory_drops", watchers=_watchers())
+"""The drops that are complete; an event's payload has the `source` of one."""
+
+FEATURES = [Asset("user_features"), Asset("compound_features")]
+"""The relations in PostgreSQL; an event's extra is the result of the run."""
+
+
+def daily_or_on_arrival() -> BaseTimetable:
+    """Every day at 02:00 UTC, and whenever a drop is complete.
+
+    With a start date in the past, every new installation would start a run at once. Without one,
+    the first is due at the next 02:00 UTC, and stays so for five minutes if the scheduler comes
+    late.
+    """
+    daily = CronTriggerTimetable("0 2 * * *", timezone="UTC", run_immediately=timedelta(minutes=5))
+    return AssetOrTimeSchedule(timetable=daily, assets=[DROPS])

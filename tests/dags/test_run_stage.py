@@ -1,0 +1,158 @@
+"""From Airflow's terms to the pipeline's."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.utils.types import DagRunType
+
+from experiment_features.errors import ConfigurationError, DatabaseUnavailable
+from experiment_features.pipeline import Pipeline
+from features_airflow import run_stage
+
+STARTED_AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
+
+
+def pipeline_of_run(workspace: str | None = None) -> Pipeline:
+    """The pipeline, as it is when the task begins."""
+    with run_stage.pipeline_of_run(workspace) as pipeline:
+        return pipeline
+
+
+@pytest.fixture
+def context(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The context of a task of a manual run with the default parameters."""
+    dag_run = SimpleNamespace(
+        run_id="manual__2026-11-22T02:00:00+00:00",
+        run_type=DagRunType.MANUAL,
+        start_date=STARTED_AT,
+        run_after=STARTED_AT,
+        conf={},
+    )
+    context = {"dag": dag, "task": dag.get_task("load"), "dag_run": dag_run}
+    context["params"] = dag.params.dump()
+    monkeypatch.setattr(run_stage, "get_current_context", lambda: context)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("run_type", "run_id", "trigger"),
+    [
+        (DagRunType.SCHEDULED, "scheduled__2026-11-22T02:00:00+00:00", "scheduled"),
+        (DagRunType.MANUAL, "manual__2026-11-22T02:00:00+00:00", "manual"),
+        (DagRunType.MANUAL, "api__2026-11-22T02:00:00Z", "api"),
+        (DagRunType.ASSET_TRIGGERED, "asset_triggered__2026-11-22T02:00:00+00:00", "asset"),
+        (DagRunType.BACKFILL_JOB, "backfill__2026-11-22T02:00:00+00:00", "backfill"),
+        (DagRunType.OPERATOR_TRIGGERED, "trig__2026", "manual"),
+    ],
+)
+def test_every_kind_of_run_has_its_trigger(
+    context: dict[str, Any], run_type: DagRunType, run_id: str, trigger: str
+) -> None:
+    """The ledger says how a run was started."""
+    context["dag_run"].run_type, context["dag_run"].run_id = run_type, run_id
+    run = pipeline_of_run().run
+    assert (run.run_id, run.trigger, run.started_at) == (run_id, trigger, STARTED_AT)
+
+
+def test_parameters_reach_the_pipeline(context: dict[str, Any]) -> None:
+    """All of them: a parameter that nobody reads would be a promise broken."""
+    context["params"] |= {"engine": "duckdb", "max_rejected_percent": 3, "allow_empty": True}
+    context["params"] |= {"force": True}
+    pipeline = pipeline_of_run()
+    assert pipeline.engine == "duckdb"
+    assert pipeline.timeout_seconds == context["task"].execution_timeout.total_seconds()
+    run = pipeline.run
+    assert (run.max_rejected_percent, run.allow_empty, run.force) == (3, True, True)
+
+
+def test_workspace_is_the_runs_own_and_handed_on(
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first task names it after the run, the others take what they are given."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_WORKSPACES", str(tmp_path))
+    workspace = str(pipeline_of_run().workspace)
+    assert Path(workspace).parent == tmp_path
+    context["dag_run"].run_id = "api__another"
+    assert str(pipeline_of_run().workspace) != workspace
+    assert str(pipeline_of_run(workspace).workspace) == workspace
+
+
+def test_workspace_in_object_storage_is_named_likewise(
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not looked for yet; what it is worked on in is gone with the task."""
+    monkeypatch.setenv("AIRFLOW_CONN_NAMED", "aws://key:secret@")
+    monkeypatch.setenv("EXPERIMENT_FEATURES_WORKSPACES", "s3://named@laboratory/workspaces/")
+    context["dag_run"].run_id = "api__one:two"
+    with run_stage.pipeline_of_run() as pipeline:
+        assert str(pipeline.workspace) == "s3://named@laboratory/workspaces/api__one_two"
+        assert pipeline.workspace.folder.is_dir()
+    assert not pipeline.workspace.folder.exists()
+
+
+@pytest.mark.usefixtures("context")
+def test_missing_connection_says_where_to_add_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No retry would find the connection."""
+
+    def get_conn(_hook: PostgresHook) -> None:
+        raise AirflowNotFoundException
+
+    monkeypatch.setattr(PostgresHook, "get_conn", get_conn)
+    connect = pipeline_of_run().connect
+    with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_FEATURES_DB"), connect():
+        pass
+
+
+@pytest.mark.usefixtures("context")
+def test_database_that_is_away_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the connection and the address."""
+    monkeypatch.setenv("AIRFLOW_CONN_FEATURES_DB", "postgres://reader@127.0.0.1:1/features")
+    connect = pipeline_of_run().connect
+    with (
+        pytest.raises(DatabaseUnavailable, match=r"database of features_db: .*127\.0\.0\.1"),
+        connect(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("connection", "master"),
+    [
+        (None, "spark://elsewhere:7077"),
+        ("spark://spark.example.org:7077", "spark://spark.example.org:7077"),
+        ("sc://spark.example.org:15002", "sc://spark.example.org:15002"),
+        ('{"conn_type": "spark_connect", "host": "here", "port": 1}', "sc://here:1"),
+        ('{"conn_type": "spark", "host": "spark://here", "port": 7077}', "spark://here:7077"),
+        ('{"conn_type": "spark", "host": "local[*]"}', "local[*]"),
+        ('{"conn_type": "spark", "host": "yarn"}', "yarn"),
+    ],
+)
+def test_spark_is_where_its_connection_says(
+    context: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    connection: str | None,
+    master: str,
+) -> None:
+    """Of no connection, where the setting says."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_SPARK_MASTER", "spark://elsewhere:7077")
+    if connection:
+        monkeypatch.setenv("AIRFLOW_CONN_FEATURES_SPARK", connection)
+    context["params"] |= {"engine": "spark"}
+    assert pipeline_of_run().settings.spark_master == master
+
+
+@pytest.mark.parametrize("connection", ["spark://", "postgres://here"])
+def test_connection_that_names_no_spark_is_refused(
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, connection: str
+) -> None:
+    """Rather than to compute on this machine in silence."""
+    monkeypatch.setenv("AIRFLOW_CONN_FEATURES_SPARK", connection)
+    context["params"] |= {"engine": "spark"}
+    with pytest.raises(ConfigurationError, match="features_spark names no Spark"):
+        pipeline_of_run()

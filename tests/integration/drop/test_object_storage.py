@@ -1,0 +1,340 @@
+"""Drops and workspaces in object storage: a real S3 server, Airflow's connections."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from drops import every_fault
+from e2e.local_stack import ROOT, SAMPLE
+from experiment_features.drop.allowed_source import is_absent, resolve_source
+from experiment_features.drop.files import holds_files
+from experiment_features.drop.object_storage import BLOCK_BYTES, StoredPath
+from experiment_features.engines.choose import choose_engine
+from experiment_features.errors import (
+    ConfigurationError,
+    DropRefused,
+    PipelineError,
+    StorageUnavailable,
+)
+from experiment_features.features.transform import transform
+from experiment_features.reading.extract import extract
+from experiment_features.rules.validate import validate
+from experiment_features.workspace import Workspace
+from features_airflow.object_storage import open_store, open_workspace
+from integration.running import features_of, make_pipeline, run_drop
+from integration.servers import Database
+from s3_server import BUCKET, S3Server, Way, way_to
+from stages import TODAY, assert_as_expected
+
+QUICK = {"retries": {"max_attempts": 1}}
+WORKSPACE = "s3://lab@laboratory/workspaces/run"
+
+
+@pytest.fixture(autouse=True)
+def connections(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow's connections: one that is right, and some that are not."""
+    away = s3.connection(endpoint_url="http://127.0.0.1:1", config_kwargs=QUICK)
+    monkeypatch.setenv("AIRFLOW_CONN_LAB", s3.connection())
+    monkeypatch.setenv("AIRFLOW_CONN_LAB_AWAY", away)
+    monkeypatch.setenv("AIRFLOW_CONN_LAB_OLD_KEY", s3.connection(login="nobody"))
+    monkeypatch.setenv("AIRFLOW_CONN_LAB_OLD_SECRET", s3.connection(password="wrong"))  # noqa: S106
+
+
+def at(uri: str) -> StoredPath:
+    """A place in object storage."""
+    return StoredPath(uri, open_store(uri))
+
+
+def stored(s3: S3Server, folder: Path, name: str) -> StoredPath:
+    """A drop, stored."""
+    s3.put(folder, f"drops/{name}")
+    return at(f"s3://lab@laboratory/drops/{name}")
+
+
+def bring(s3: S3Server, tmp_path: Path) -> tuple[Path, StoredPath]:
+    """A drop with every fault, here and stored."""
+    folder = tmp_path / "drop"
+    every_fault().write(folder)
+    return folder, stored(s3, folder, tmp_path.name)
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+def test_stages_hand_each_other_files_in_the_bucket(
+    s3: S3Server, tmp_path: Path, engine: str
+) -> None:
+    """As on hosts that share nothing: every stage begins with an empty folder of its own."""
+    folder, source = bring(s3, tmp_path)
+    place = f"s3://lab@laboratory/workspaces/{tmp_path.name}"
+    with open_workspace(place) as workspace:
+        extract(source, workspace)
+    with open_workspace(place) as workspace:
+        chosen = choose_engine(engine, 1, workspace.scratch / "spill")
+        validate(workspace, chosen, max_rejected_percent=100, today=TODAY)
+    with open_workspace(place) as workspace:
+        transform(workspace, choose_engine(engine, 1, workspace.scratch / "spill"))
+    with open_workspace(place) as workspace:
+        assert str(workspace) == place
+        assert_as_expected(folder, workspace)
+        here = workspace.folder
+    assert not here.exists()
+    found = s3.keys(f"workspaces/{tmp_path.name}")
+    assert {"extract.json", "validate.json", "transform.json"} <= found
+    assert not [key for key in found if key.startswith("scratch")]
+
+
+def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path: Path) -> None:
+    """The same rows, and the ledger names the place as it was named to the run."""
+    source = stored(s3, SAMPLE, "same")
+    assert source.as_uri() == "s3://laboratory/drops/same"  # as lineage tells it
+    with open_workspace(WORKSPACE) as workspace:
+        pipeline = make_pipeline(database, tmp_path, engine="duckdb")
+        pipeline = replace(pipeline, workspace=workspace)
+        pipeline.extract(source)
+        pipeline.validate()
+        pipeline.transform()
+        result = pipeline.load()
+    assert (result["status"], result["source"]) == ("loaded", "s3://lab@laboratory/drops/same")
+    loaded = features_of(database)
+    drop = Path(shutil.copytree(SAMPLE, tmp_path / "drop"))
+    again = run_drop(database, drop, force=True)
+    assert (again["status"], again["updated"], again["inserted"]) == ("loaded", 0, 0)
+    assert features_of(database) == loaded
+    with open_workspace(WORKSPACE) as workspace:
+        pipeline = replace(make_pipeline(database, tmp_path), workspace=workspace)
+        assert pipeline.extract(source)["is_unchanged"]
+        assert holds_files(source, workspace.facts("extract")["files"])
+
+
+@pytest.fixture
+def by_way(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[tuple[Way, str]]:
+    """A way to the server, and the bucket by a connection that takes it."""
+    name = f"way_{request.node.name}"  # of this test alone: Airflow keeps stores
+    with way_to(s3.port) as way:
+        connection = s3.connection(endpoint_url=way.url)
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", connection)
+        yield way, f"s3://{name}@{BUCKET}"
+
+
+def test_large_files_are_read_a_block_at_a_time(
+    s3: S3Server, tmp_path: Path, by_way: tuple[Way, str]
+) -> None:
+    """Whoever has read a little has fetched little."""
+    (tmp_path / "users.csv").write_bytes(bytes(64 * 2**20))
+    s3.put(tmp_path, "drops/large")
+    way, bucket = by_way
+    with at(f"{bucket}/drops/large/users.csv").open("rb") as stream:
+        assert len(stream.read(2**20)) == 2**20
+        assert 2**20 < sum(way.answers) < 3 * BLOCK_BYTES
+        assert sum(map(len, iter(lambda: stream.read(2**20), b""))) == 63 * 2**20
+
+
+def test_file_that_is_replaced_while_it_is_read(s3: S3Server, tmp_path: Path) -> None:
+    """Half of one and half of another is no file; a later try reads the new one."""
+    (tmp_path / "users.csv").write_bytes(bytes(3 * BLOCK_BYTES))
+    s3.put(tmp_path, "drops/replaced")
+    file = at(f"s3://lab@{BUCKET}/drops/replaced/users.csv")
+    with file.open("rb") as stream:
+        stream.read(2**20)
+        (tmp_path / "users.csv").write_bytes(b"1" * 3 * BLOCK_BYTES)
+        s3.put(tmp_path, "drops/replaced")
+        with pytest.raises(StorageUnavailable, match="try again"):
+            stream.read()
+
+
+def test_connection_that_is_cut_in_a_file_is_tried_again(
+    s3: S3Server, tmp_path: Path, by_way: tuple[Way, str]
+) -> None:
+    """Once is no failure; for ever is one that a later try may not have, and leaves no result."""
+    folder, _ = bring(s3, tmp_path)
+    way, bucket = by_way
+    source = at(f"{bucket}/drops/{tmp_path.name}")
+    workspace = Workspace(tmp_path / "workspace")
+    list(source.iterdir())
+    way.cut_after, way.cuts = 2_000, 1
+    extract(source, workspace)
+    assert way.cuts == 0
+    choose = choose_engine("pandas", 1, workspace.scratch)
+    validate(workspace, choose, max_rejected_percent=100, today=TODAY)
+    transform(workspace, choose)
+    assert_as_expected(folder, workspace)
+
+    way.cuts = 1_000
+    with pytest.raises(StorageUnavailable, match=rf"the store of {bucket}.* broke off"):
+        extract(source, workspace)
+    assert way.cuts < 1_000
+    assert not workspace.record("extract").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "message"),
+    [
+        ("s3://lab@laboratory/drops/none", DropRefused, "cannot be read as a folder .*none"),
+        ("s3://lab@nowhere/drops", DropRefused, "The specified bucket does not exist"),
+        ("s3://lab_old_key@laboratory/drops", ConfigurationError, "does not let us in .*Key Id"),
+        ("s3://lab_old_secret@laboratory/drops", ConfigurationError, "does not let us in .*signat"),
+        ("s3://lab_away@laboratory/drops", StorageUnavailable, "cannot be reached.*127.0.0.1:1"),
+        ("s3://lab_none@laboratory/drops", ConfigurationError, "set AIRFLOW_CONN_LAB_NONE"),
+        ("gs://lab@laboratory/drops", ConfigurationError, "scheme of an installed provider"),
+        ("new://lab@laboratory/drops", ConfigurationError, "scheme of an installed provider"),
+    ],
+)
+def test_what_is_wrong_with_a_source_is_said(
+    tmp_path: Path, source: str, kind: type[PipelineError], message: str
+) -> None:
+    """In one line; only what may pass by itself is tried again."""
+    with pytest.raises(kind, match=message) as refusal:
+        extract(at(source), Workspace(tmp_path / "workspace"))
+    assert "\n" not in str(refusal.value)
+    assert source in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "message"),
+    [
+        ("s3://lab@nowhere/run", ConfigurationError, "make its bucket"),
+        ("s3://lab_old_secret@laboratory/run", ConfigurationError, "does not let us in"),
+        ("s3://lab_away@laboratory/run", StorageUnavailable, "cannot be reached"),
+    ],
+)
+def test_what_is_wrong_with_a_workspace_is_said(
+    place: str, kind: type[PipelineError], message: str
+) -> None:
+    """As of a source."""
+    with pytest.raises(kind, match=message), open_workspace(place) as workspace:
+        extract(SAMPLE, workspace)
+
+
+def test_stage_that_was_cut_short_has_not_happened(s3: S3Server) -> None:
+    """What it has stored already, the next try removes: no part of an earlier drop stays."""
+    place = f"s3://lab@{BUCKET}/workspaces/cut"
+    with open_workspace(place) as workspace:
+        extract(SAMPLE, workspace)
+    s3.client().put_object(Bucket=BUCKET, Key="workspaces/cut/users/0002.parquet", Body=b"old")
+    with (
+        patch.object(StoredPath, "keep", _fail_at("user_experiments", StoredPath.keep)),
+        pytest.raises(StorageUnavailable),
+        open_workspace(place) as workspace,
+    ):
+        extract(SAMPLE, workspace)
+    found = s3.keys("workspaces/cut")
+    assert "compounds/0001.parquet" in found
+    assert not {"extract.json", "users/0002.parquet"} & found
+    with (
+        pytest.raises(ConfigurationError, match="holds no finished 'extract' stage"),
+        open_workspace(place) as workspace,
+    ):
+        workspace.facts("extract")
+
+
+def _fail_at(name: str, keep: Any) -> Any:
+    def fail(path: StoredPath, source: Path) -> None:
+        if name in str(path):
+            raise StorageUnavailable("cut")
+        keep(path, source)
+
+    return fail
+
+
+def test_old_workspaces_are_removed(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing that is none, though it lies beside them."""
+    for name in ("old", "new"):
+        with open_workspace(f"s3://lab@laboratory/kept/{name}") as workspace:
+            extract(SAMPLE, workspace)
+    s3.client().put_object(Bucket=BUCKET, Key="kept/other/users.csv", Body=b"not ours")
+    written_at = StoredPath.written_at
+    monkeypatch.setattr(
+        StoredPath,
+        "written_at",
+        lambda path: written_at(path) - ("/old/" in str(path)) * 2 * 24 * 60 * 60,
+    )
+    with open_workspace("s3://lab@laboratory/kept/new") as workspace:
+        workspace.remove_old_siblings(keep_days=1)
+    assert {key.partition("/")[0] for key in s3.keys("kept")} == {"new", "other"}
+    with open_workspace("s3://lab@laboratory/kept/new") as workspace:
+        workspace.remove_old_siblings(keep_days=0)
+    assert {key.partition("/")[0] for key in s3.keys("kept")} == {"other"}
+
+
+def test_command_line_takes_a_uri(s3: S3Server, tmp_path: Path) -> None:
+    """With Amazon's own variables; a source that is not there is refused in one line."""
+    s3.put(SAMPLE, "drops/command_line")
+
+    def check(source: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "experiment_features", "check", source],
+            env={"PYTHONPATH": str(ROOT / "include"), "HOME": str(tmp_path)} | s3.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    done = check("s3://laboratory/drops/command_line")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "would be loaded" in done.stdout
+    for source in ("s3://laboratory/drops/none", "s3://nowhere/drops", "nothing://at/all"):
+        done = check(source)
+        assert done.returncode == 1
+        assert done.stderr.startswith("refused: ")
+        assert done.stderr.count("\n") == 1
+
+
+def test_source_that_is_gone(s3: S3Server) -> None:
+    """The daily run looks whether the drop of the last load is still there."""
+    s3.put(SAMPLE, "drops/here")
+    assert not is_absent("s3://lab@laboratory/drops/here", open_store)
+    assert is_absent("s3://lab@laboratory/drops/gone", open_store)
+    s3.client().put_object(Bucket=BUCKET, Key="drops/gone/users.csv", Body=b"id")
+    assert not is_absent("s3://lab@laboratory/drops/gone", open_store)
+
+
+ROOTS = ("/data", "s3://lab@laboratory/drops", "s3://other@bucket/")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "s3://lab@laboratory/drops",
+        "s3://lab@laboratory/drops/",
+        "s3://lab@laboratory/drops/2026-11-22",
+        "s3://other@bucket/any/folder",
+    ],
+)
+def test_what_lies_in_a_root_is_found(
+    s3: S3Server, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the root itself."""
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", s3.connection())
+    assert str(resolve_source(source, ROOTS, open_store)) == source.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "s3://lab@laboratory",
+        "s3://lab@laboratory/drops-evil",
+        "s3://lab@laboratory/drops/../secret",
+        "s3://lab@laboratory/drops/./a",
+        "s3://lab@laboratory/drops//a",
+        "s3://laboratory/drops/a",
+        "s3://other@laboratory/drops/a",
+        "s3://lab@bucket/drops",
+        "s3a://lab@laboratory/drops/a",
+        "simplecache::s3://lab@laboratory/drops/a",
+        "s3://lab@laboratory/drops/a::file:///etc",
+        "http://example.org/drops",
+    ],
+)
+def test_what_lies_outside_is_refused(source: str) -> None:
+    """Also by another connection, and whatever would mean another place when it is opened."""
+    with pytest.raises(ConfigurationError, match="lies outside of the folders that runs may read"):
+        resolve_source(source, ROOTS, open_store)

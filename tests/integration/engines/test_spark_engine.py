@@ -1,0 +1,179 @@
+"""The engine `spark` on a real cluster: the same rows as on any other engine, whatever happens.
+
+A longer search for drops that go wrong:
+SPARK_DROPS=200 .venv/bin/python -m pytest tests/integration/engines/test_spark_engine.py -k any_drop
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from drops import Drop, drops, every_fault
+from experiment_features.engines.choose import choose_engine
+from experiment_features.errors import ConfigurationError
+from experiment_features.workspace import Workspace
+from integration.running import features_of, make_drop, run_drop
+from integration.servers import Database
+from integration.spark_cluster import (
+    Cluster,
+    require_spark,
+    running_cluster,
+    running_connect_server,
+    wait_until,
+)
+from stages import assert_as_expected, run_stages
+
+pytestmark = [pytest.mark.xdist_group("spark"), pytest.mark.timeout(900)]
+
+INCLUDE = Path(__file__).parents[3] / "include"
+SPARK_DROPS = int(os.environ.get("SPARK_DROPS", "2"))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A running cluster, which the JVM of this process can find.
+
+    The tests in this process share one session there: the first half minute of every other one goes
+    to its JVMs.
+    """
+    with (
+        running_cluster(tmp_path_factory.mktemp("cluster")) as cluster,
+        pytest.MonkeyPatch.context() as environment,
+    ):
+        for name, value in cluster.environment.items():
+            environment.setenv(name, value)
+        yield cluster
+        if "pyspark.sql" in sys.modules:
+            from pyspark.sql import SparkSession
+
+            if session := SparkSession.getActiveSession():
+                session.stop()
+            # It tells of its end when there is no log any more.
+            logging.getLogger("py4j").setLevel(logging.WARNING)
+
+
+def start_command(cluster: Cluster, master: str, *arguments: Any) -> subprocess.Popen[str]:
+    """Starts a command of the pipeline on Spark."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiment_features", *map(str, arguments), "--engine", "spark"],
+        env=cluster.environment
+        | {"PYTHONPATH": str(INCLUDE), "EXPERIMENT_FEATURES_SPARK_MASTER": master},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_every_fault_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    """Each of the faulty values in one drop, with its file and line."""
+    source = every_fault().write(tmp_path / "source")
+    workspace = Workspace(tmp_path / "workspace")
+    run_stages(source, workspace, "spark", spark=cluster.master)
+    assert_as_expected(source, workspace)
+
+
+@given(drop=drops())
+@settings(
+    max_examples=SPARK_DROPS,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_any_drop_gives_what_the_oracle_says(
+    drop: Drop, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Every row is in the features, exactly, or among the issues with file, line and rule."""
+    folder = tmp_path_factory.mktemp("drop")
+    workspace = Workspace(folder / "workspace")
+    source = drop.write(folder / "source")
+    run_stages(source, workspace, "spark", spark=cluster.master)
+    assert_as_expected(source, workspace)
+
+
+def test_a_load_changes_nothing_that_duckdb_has_loaded(
+    cluster: Cluster, database: Database, sample_drop: Drop, tmp_path: Path
+) -> None:
+    """Not one row is written again: here by Spark Connect, below by a cluster's master."""
+    source = sample_drop.write(tmp_path / "source")
+    run_drop(database, source, engine="duckdb")
+    before = features_of(database)
+    arguments = ("run", source, "--force", "--json", "--database-url", database.url())
+    with running_connect_server(cluster) as url:
+        load = start_command(cluster, url, *arguments)
+        output, errors = load.communicate(timeout=300)
+    assert load.returncode == 0, errors
+    result = json.loads(output)
+    assert (result["engine"], result["status"]) == ("spark", "loaded")
+    assert result["unchanged"] == result["users"] == len(before)
+    assert features_of(database) == before
+
+
+def test_a_workspace_that_workers_do_not_share_is_told(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their own folder of that name gets the rows: here another folder stands for it."""
+    engine = choose_engine("spark", 1, Path(), cluster.master)
+    pq.write_table(pa.table({"position": [1]}), tmp_path / "rows.parquet")
+    rows = engine.read(tmp_path / "rows.parquet")
+    elsewhere = f"file://{tmp_path}/elsewhere"
+    monkeypatch.setattr("experiment_features.engines.spark_engine._uri", lambda _path: elsewhere)
+    with pytest.raises(ConfigurationError, match="the same folder on all of its hosts"):
+        engine.write(rows, tmp_path / "copy.parquet")
+
+
+@pytest.mark.parametrize("master", ["spark://127.0.0.1:1", "sc://127.0.0.1:1"])
+def test_a_cluster_that_is_away_is_told_in_one_line(
+    master: str, cluster: Cluster, sample_drop: Drop, tmp_path: Path
+) -> None:
+    """No stack trace, and an error that Airflow tries again after."""
+    source = sample_drop.write(tmp_path / "source")
+    check = start_command(cluster, master, "check", source)
+    output, errors = check.communicate(timeout=300)
+    assert (check.returncode, output) == (1, "")
+    assert f"failed: Spark at {master} failed: " in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
+def test_missing_pyspark_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only this engine needs it."""
+    monkeypatch.setitem(sys.modules, "py4j.protocol", None)
+    with pytest.raises(ConfigurationError, match=r"scripts/setup\.sh --spark"):
+        choose_engine("spark", 1, Path())
+
+
+def test_missing_java_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spark's own message is a page of shell."""
+    require_spark()
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")
+    with pytest.raises(ConfigurationError, match="default-jre-headless"):
+        choose_engine("spark", 1, Path())
+
+
+def test_a_worker_that_dies_is_done_without(
+    cluster: Cluster, database: Database, tmp_path: Path
+) -> None:
+    """Its work is done by the other one. The last test: the cluster stays without it."""
+    experiments = [(1 + i % 500, f"{1 + i % 3};{1 + i % 2}", str(i % 7)) for i in range(50_000)]
+    drop = make_drop({i: f"user {i}" for i in range(1, 501)}, experiments)
+    source = drop.write(tmp_path / "source")
+    run_drop(database, source, engine="duckdb")
+    before = features_of(database)
+    arguments = ("run", source, "--force", "--json", "--database-url", database.url())
+    load = start_command(cluster, cluster.master, *arguments)
+    checked = "experiment_features_*/run/scratch/faults/compounds/compound_id_repeated.parquet"
+    wait_until("two tables are nearly checked", lambda: list(cluster.folder.glob(checked)))
+    cluster.kill_worker()
+    output, errors = load.communicate(timeout=300)
+    assert load.returncode == 0, errors
+    assert cluster.status()["aliveworkers"] == 1
+    assert json.loads(output)["unchanged"] == len(before)
+    assert features_of(database) == before

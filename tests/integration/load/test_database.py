@@ -1,0 +1,348 @@
+"""The schema is made and upgraded, the roles may do what they need and no more, errors are sorted."""
+
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
+from experiment_features.load import migrations
+from experiment_features.load.database import connect
+from experiment_features.load.migrate import migrate
+from integration.running import features_of, make_drop, run_drop
+from integration.servers import VERSIONS, Database, Server
+
+every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
+
+VERSIONS_FOLDER = Path(migrations.__file__).parent / "versions"
+
+RELATIONS = {
+    "user_features": "r",
+    "compound_features": "r",
+    "user_features_past": "r",
+    "user_features_history": "v",
+    "user_feature_report": "v",
+    "pipeline_runs": "r",
+    "data_issues": "r",
+    "users_by_total_experiments": "r",
+    "schema_version": "r",
+}
+DROP = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")])
+
+
+REVISIONS = sorted(path.stem[:4] for path in VERSIONS_FOLDER.glob("[0-9]*.py"))
+DATA = """
+insert into features.user_features (user_id, user_name, total_experiments, run_id, updated_at)
+values (1, 'Ann', 0, 'old', '2026-01-02');
+insert into features.user_features_past
+    (user_id, user_name, total_experiments, run_id, valid_from, valid_to)
+values (1, 'An', 0, 'old', '2026-01-01', '2026-01-02');
+insert into features.pipeline_runs
+    (run_id, trigger, source, source_files, parameters, definition_version, status, started_at,
+    finished_at)
+values ('old', 'cli', 'x', '[]', '{}', 1, 'loaded', '2026-01-01', '2026-01-02');
+insert into features.data_issues
+values ('old', 'error', 'users', 'users.csv', 2, 'name_missing', 'name', null, 'x', '{}')
+"""
+"""Rows of the first revision, which all later ones must take over."""
+
+
+@pytest.fixture
+def empty(server: Server, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database without the schema, owned by keeper."""
+    with server.database(f"empty_{id(request)}", template="template1") as database:
+        yield database
+
+
+def processes() -> ProcessPoolExecutor:
+    """Two processes: Alembic knows one migration a process."""
+    return ProcessPoolExecutor(2, get_context("spawn"))
+
+
+def relations_of(database: Database) -> dict[str, str]:
+    """The relations of the schema, with their kind."""
+    rows = database.query(
+        "select relname, relkind::text from pg_class where relnamespace = 'features'::regnamespace "
+        "and relkind in ('r', 'v') order by 1"
+    )
+    return {row["relname"]: row["relkind"] for row in rows}
+
+
+class TestMigrate:
+    """From nothing, from any revision, by whom, and at whose side."""
+
+    @every_version
+    def test_makes_the_schema_once(self, empty: Database) -> None:
+        """The owner of the database may; a second time changes nothing."""
+        revision = migrate(empty.url("keeper"))
+        made = empty.query("select oid, relname from pg_class where relname = 'user_features'")
+        assert relations_of(empty) == dict(sorted(RELATIONS.items()))
+        assert migrate(empty.url("keeper")) == revision
+        again = empty.query("select oid, relname from pg_class where relname = 'user_features'")
+        assert again == made
+
+    def test_keeps_the_data(self, database: Database, tmp_path: Path) -> None:
+        """Migrating a database in use loses nothing."""
+        run_drop(database, DROP.write(tmp_path / "drop"), max_rejected_percent=50)
+        migrate(database.url("keeper"))
+        assert database.value("select count(*) from features.user_features") == 1
+        assert database.value("select count(*) from features.data_issues") == 1
+
+    @pytest.mark.parametrize("revision", REVISIONS)
+    def test_upgrades_every_revision_with_its_data(
+        self, revision: str, empty: Database, tmp_path: Path
+    ) -> None:
+        """A database of any version becomes this one's; rows and roles are as they were."""
+        migrate(empty.url("keeper"), revision)
+        empty.query(DATA)
+        migrate(empty.url("keeper"))
+        assert [row["user_name"] for row in features_of(empty)] == ["Ann"]
+        assert [row["user_name"] for row in features_of(empty, "user_features_history")] == [
+            "An",
+            "Ann",
+        ]
+        counts = features_of(empty, "users_by_total_experiments")
+        assert counts == ([{"total_experiments": 0, "users": 1}] if revision < "0002" else [])
+        source = DROP.write(tmp_path / "drop")
+        assert run_drop(empty, source, max_rejected_percent=50)["updated"] == 1
+        assert len(features_of(empty, "user_features_history")) == 3
+        counts = features_of(empty, "users_by_total_experiments")
+        assert counts == [{"total_experiments": 1, "users": 1}]
+
+    def test_several_at_once(self, server: Server) -> None:
+        """In one database they wait for each other; in two they share the roles."""
+        with (
+            server.database("at_once_1", "template1") as one,
+            server.database("at_once_2", "template1") as two,
+            processes() as pool,
+        ):
+            urls = [database.url("keeper") for database in (one, two) * 2]
+            assert len(set(pool.map(migrate, urls))) == 1
+            assert relations_of(one) == relations_of(two) != {}
+
+    def test_makes_the_roles_where_there_are_none(self) -> None:
+        """On a fresh server, two databases at once; whoever may create roles and owns them."""
+        server = Server("18", template=False)
+        try:
+            with (
+                server.database("one", "template1") as one,
+                server.database("two", "template1") as two,
+                processes() as pool,
+            ):
+                list(pool.map(migrate, [one.url("keeper"), two.url("keeper")]))
+                assert (
+                    one.value("select count(*) from pg_roles where rolname like 'features%er'") == 2
+                )
+        finally:
+            server.close()
+
+    def test_works_without_the_right_to_create_roles_that_exist(self, empty: Database) -> None:
+        """An administrator made the roles; who migrates needs only the database."""
+        empty.query(f"alter database {empty.name} owner to stranger")
+        migrate(empty.url("stranger"))
+        assert relations_of(empty) == dict(sorted(RELATIONS.items()))
+
+    def test_tells_who_should_migrate(self, empty: Database) -> None:
+        """The user may not create the schema: nothing is made."""
+        with pytest.raises(DatabaseRefused, match=r"permission denied.*Migrate as the owner of"):
+            migrate(empty.url("etl"))
+        assert empty.value("select count(*) from pg_namespace where nspname = 'features'") == 0
+
+    def test_waits_for_a_load(self, database: Database) -> None:
+        """Schema and features never change at the same time."""
+        with database.connect("etl") as loading, ThreadPoolExecutor() as threads:
+            loading.execute(
+                "select pg_advisory_xact_lock(hashtext('experiment_features.load.load'))"
+            )
+            migrating = threads.submit(migrate, database.url("keeper"))
+            with pytest.raises(TimeoutError):
+                migrating.result(timeout=1)
+            loading.rollback()
+            assert migrating.result(timeout=30)
+
+    def test_refuses_a_schema_of_a_newer_version(self, database: Database) -> None:
+        """It would not know what it does to it."""
+        database.query("update features.schema_version set version_num = '9999'")
+        with pytest.raises(DatabaseRefused, match=r"9999.*A newer version of this program made it"):
+            migrate(database.url("keeper"))
+
+
+READER_MAY = [
+    "select * from features.user_features",
+    "select * from features.compound_features",
+    "select * from features.user_features_history",
+    "select * from features.user_features_as_of(now())",
+    "select * from features.user_feature_report",
+    "select * from features.pipeline_runs",
+    "select * from features.users_by_total_experiments",
+    "select run_id, severity, table_name, file_name, line_number, rule, column_name, message from features.data_issues",
+]
+READER_MAY_NOT = [
+    "select raw_row from features.data_issues",
+    "select value from features.data_issues",
+    "select * from features.data_issues",
+    "insert into features.compound_features values (9, 'x', 0, 0, 'x', now())",
+    "update features.user_features set user_name = 'x'",
+    "delete from features.user_features",
+    "delete from features.pipeline_runs",
+    "truncate features.user_features",
+    "create table features.mine (id int)",
+    "drop view features.user_feature_report",
+]
+WRITER_MAY_NOT = [
+    "update features.user_features_past set user_name = 'x'",
+    "delete from features.user_features_past",
+    "update features.pipeline_runs set status = 'loaded'",
+    "update features.schema_version set version_num = 'x'",
+    "truncate features.user_features",
+    "create table features.mine (id int)",
+    "alter table features.user_features add column mine int",
+    "drop table features.data_issues",
+    "drop schema features cascade",
+]
+
+
+class TestRoles:
+    """What the reader and the writer may do."""
+
+    @pytest.mark.parametrize("statement", READER_MAY)
+    def test_the_reader_reads(self, statement: str, database: Database) -> None:
+        """Features, history, runs, and issues without what a person wrote."""
+        database.query(statement, user="analyst")
+
+    @pytest.mark.parametrize("statement", READER_MAY_NOT)
+    def test_the_reader_does_no_more(self, statement: str, database: Database) -> None:
+        """No raw rows, no writing."""
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            database.query(statement, user="analyst")
+
+    @pytest.mark.parametrize("statement", WRITER_MAY_NOT)
+    def test_the_writer_only_loads(self, statement: str, database: Database) -> None:
+        """It makes and drops nothing, and history is only added to."""
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            database.query(statement, user="etl")
+
+    @pytest.mark.parametrize("statement", [*READER_MAY, *READER_MAY_NOT])
+    def test_others_see_nothing(self, statement: str, database: Database) -> None:
+        """Not even that there is something."""
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            database.query(statement, user="stranger")
+
+    @every_version
+    def test_the_writer_loads_where_public_may_nothing(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """Administrators take temporary tables and the schema public from everyone."""
+        database.query(f"revoke all on database {database.name} from public")
+        database.query(f"grant connect on database {database.name} to etl")
+        database.query("revoke all on schema public from public")
+        # Copies of a database do not inherit its grants, which the migration makes.
+        database.query(f"grant temporary on database {database.name} to features_writer")
+        source = DROP.write(tmp_path / "drop")
+        assert run_drop(database, source, max_rejected_percent=50)["inserted"] == 1
+
+
+class TestConnect:
+    """Errors of connecting, sorted by what helps."""
+
+    @pytest.mark.parametrize(
+        ("user", "password", "message"),
+        [
+            ("locked", "wrong", 'password authentication failed for user "locked"'),
+            ("locked", "", "no password supplied"),
+            ("nobody_there", "", 'role "nobody_there" does not exist'),
+            ("features_reader", "", 'role "features_reader" is not permitted to log in'),
+        ],
+    )
+    @every_version
+    def test_a_wrong_login_is_refused(
+        self, user: str, password: str, message: str, database: Database
+    ) -> None:
+        """Trying again cannot help; the password is not repeated."""
+        with pytest.raises(DatabaseRefused, match=message) as caught:
+            connect(database.url(user, password))
+        assert "Check host, database, user and password" in str(caught.value)
+        assert "wrong" not in str(caught.value)
+
+    def test_the_right_password_is_let_in(self, database: Database) -> None:
+        """The login that the wrong ones are compared with."""
+        connect(database.url("locked", "right")).close()
+
+    @every_version
+    def test_a_missing_database_is_refused(self, server: Server) -> None:
+        """Trying again cannot make it."""
+        with pytest.raises(DatabaseRefused, match='database "nothing_there" does not exist'):
+            connect(server.url("nothing_there", "etl"))
+
+    def test_a_forbidden_database_is_refused(self, database: Database) -> None:
+        """No right to connect."""
+        database.query(f"revoke connect on database {database.name} from public")
+        with pytest.raises(DatabaseRefused, match=r"permission denied for database"):
+            connect(database.url("stranger"))
+
+    @pytest.mark.parametrize("url", ["postgres//etl:secret@host/x", "etl:secret@host"])
+    def test_a_broken_url_is_refused_without_repeating_it(self, url: str) -> None:
+        """Libpq's own message would show the password."""
+        with pytest.raises(DatabaseRefused, match="the database URL cannot be read") as caught:
+            connect(url)
+        assert "secret" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+    @pytest.mark.parametrize("host", ["/nowhere", "127.0.0.1:9"])
+    def test_an_absent_server_is_transient(self, host: str) -> None:
+        """It may be back in a moment."""
+        url = f"postgresql://etl@{host}/x" if ":" in host else f"postgresql://etl@/x?host={host}"
+        with pytest.raises(DatabaseUnavailable, match="cannot connect to the database"):
+            connect(url)
+
+    def test_a_full_server_is_transient(self, database: Database) -> None:
+        """Others will leave."""
+        database.query("alter role stranger connection limit 0")
+        try:
+            with pytest.raises(DatabaseUnavailable, match="too many connections"):
+                connect(database.url("stranger"))
+        finally:
+            database.query("alter role stranger connection limit -1")
+
+    def test_a_server_that_starts_is_transient(self) -> None:
+        """Stopped, starting, recovering: up in a moment."""
+        server = Server("18")
+        try:
+            with server.database("x") as database:
+                database.query("create table many as select generate_series(1, 300000) as i")
+                server.stop("immediate")
+                with pytest.raises(DatabaseUnavailable, match=r"No such file|Connection refused"):
+                    connect(database.url())
+                server.start()
+                connect(database.url()).close()
+        finally:
+            server.close()
+
+
+def test_the_schema_survives_a_dump(database: Database, tmp_path: Path) -> None:
+    """pg_dump and its restore keep constraints, the function and the data."""
+    run_drop(database, DROP.write(tmp_path / "drop"), max_rejected_percent=50)
+    programs = database.server.programs
+    dump = subprocess.run(
+        [programs / "pg_dump", "--dbname", database.url("postgres")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    with database.server.database("restored", "template1") as restored:
+        subprocess.run(
+            [programs / "psql", "-qXv", "ON_ERROR_STOP=1", "--dbname", restored.url("postgres")],
+            input=dump.stdout,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        query = "select * from features.user_features_as_of(now())"
+        assert restored.query(query) == database.query(query) != []
+        assert (
+            run_drop(restored, tmp_path / "drop", max_rejected_percent=50)["status"] == "unchanged"
+        )

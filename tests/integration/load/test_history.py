@@ -1,0 +1,232 @@
+"""History: exact periods, no gap while a user stays, no overlap, and the features as they stood."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from comparison import USER_COLUMNS
+from integration.running import features_of, load_experiments
+from integration.servers import VERSIONS, Database, Server
+
+ROOT = Path(__file__).parents[3]
+
+every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
+
+Experiments = dict[int, int]
+"""The number of experiments of each user of a drop."""
+
+
+def periods_of(database: Database) -> list[dict[str, Any]]:
+    """All periods, in the order of users and time."""
+    return database.query(
+        "select user_id, total_experiments, valid_from, valid_to, run_id "
+        "from features.user_features_history order by user_id, valid_from"
+    )
+
+
+@every_version
+def test_a_user_that_leaves_and_comes_back_has_exact_periods(
+    database: Database, tmp_path: Path
+) -> None:
+    """Changed, unchanged, gone, back: each period is of the run that began it."""
+    drops: list[Experiments] = [{1: 1, 2: 5}, {1: 2, 2: 5}, {2: 5}, {1: 2, 2: 5}, {1: 2}]
+    runs = [load_experiments(database, tmp_path, drop) for drop in drops]
+    begun = [
+        database.value(
+            "select valid_from from features.user_features_history where run_id = %s limit 1",
+            run_id,
+        )
+        for run_id in (runs[0], runs[1], runs[3])
+    ]
+    ended = database.query("select valid_to from features.user_features_past order by valid_to")
+    (first_end, left, second_left) = [row["valid_to"] for row in ended]
+    assert first_end == begun[1]
+    assert [tuple(row.values()) for row in periods_of(database)] == [
+        (1, 1, begun[0], begun[1], runs[0]),
+        (1, 2, begun[1], left, runs[1]),
+        (1, 2, begun[2], None, runs[3]),
+        (2, 5, begun[0], second_left, runs[0]),
+    ]
+    assert begun[1] < left < begun[2] < second_left
+
+
+@every_version
+def test_the_features_are_given_as_they_stood(database: Database, tmp_path: Path) -> None:
+    """A period holds from its first moment, and no longer at its last."""
+    for drop in ({1: 1, 2: 2}, {1: 3, 2: 2}, {2: 2}):
+        load_experiments(database, tmp_path, drop)
+    moment = timedelta(microseconds=1)
+    first, second, third = sorted(
+        {row["valid_from"] for row in periods_of(database)}
+        | {row["valid_to"] for row in periods_of(database) if row["valid_to"]}
+    )
+    stood = {
+        when: [
+            (row["user_id"], row["total_experiments"])
+            for row in database.query(
+                "select * from features.user_features_as_of(%s) order by user_id", when
+            )
+        ]
+        for when in (first - moment, first, second - moment, second, third - moment, third)
+    }
+    assert list(stood.values()) == [
+        [],
+        [(1, 1), (2, 2)],
+        [(1, 1), (2, 2)],
+        [(1, 3), (2, 2)],
+        [(1, 3), (2, 2)],
+        [(2, 2)],
+    ]
+
+
+@given(
+    drops=st.lists(
+        st.dictionaries(st.integers(1, 4), st.integers(0, 2), max_size=4), min_size=2, max_size=6
+    )
+)
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_any_sequence_of_drops_leaves_an_exact_history(
+    drops: list[Experiments],
+    server_of: Callable[[str], Server],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """After each load: the features then are what was loaded, now and when asked for later."""
+    folder = tmp_path_factory.mktemp("drops")
+    with server_of("18").database("history") as database:
+        loaded: list[tuple[Any, list[dict[str, Any]]]] = []
+        for drop in drops:
+            load_experiments(database, folder, drop)
+            users = features_of(database)
+            assert {row["user_id"]: row["total_experiments"] for row in users} == drop
+            loaded.append((database.value("select clock_timestamp()"), users))
+            assert_history_is_exact(database)
+        assert follow_periods(database) == expected_periods(drops)
+        for moment, users in loaded:
+            stood = database.query(
+                "select * from features.user_features_as_of(%s) order by user_id", moment
+            )
+            assert [pick(row, *USER_COLUMNS, "user_id", "run_id") for row in stood] == [
+                pick(row, *USER_COLUMNS, "user_id", "run_id") for row in users
+            ]
+
+
+def pick(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Some columns of a row."""
+    return {name: row[name] for name in names}
+
+
+def assert_history_is_exact(database: Database) -> None:
+    """Asserts that periods do not overlap, and that the current ones are user_features."""
+    periods = periods_of(database)
+    for before, after in pairwise(periods):
+        if before["user_id"] == after["user_id"]:
+            assert before["valid_from"] < before["valid_to"] <= after["valid_from"]
+    current = [row for row in periods if row["valid_to"] is None]
+    assert [pick(row, "user_id", "total_experiments", "run_id") for row in current] == [
+        pick(row, "user_id", "total_experiments", "run_id") for row in features_of(database)
+    ]
+
+
+def follow_periods(database: Database) -> list[tuple[int, int, bool]]:
+    """User, experiments, and whether the user's next period follows at once."""
+    periods = periods_of(database)
+    begins = {(row["user_id"], row["valid_from"]) for row in periods}
+    return [
+        (row["user_id"], row["total_experiments"], (row["user_id"], row["valid_to"]) in begins)
+        for row in periods
+    ]
+
+
+def expected_periods(drops: list[Experiments]) -> list[tuple[int, int, bool]]:
+    """User, experiments, and whether the user's next period follows at once."""
+    periods = []
+    for user_id in range(1, 5):
+        of_user = [drop.get(user_id) for drop in drops]
+        changes = [n for i, n in enumerate(of_user) if i == 0 or n != of_user[i - 1]]
+        for number, following in zip(changes, [*changes[1:], None], strict=True):
+            if number is not None:
+                periods.append((user_id, number, following is not None))
+    return periods
+
+
+@every_version
+@pytest.mark.parametrize(
+    ("begin", "end", "constraint"),
+    [
+        ("2026-01-01 00:00:01", "2026-01-03", "periods_do_not_overlap"),
+        ("2026-01-01 12:00", "2026-01-01 13:00", "periods_do_not_overlap"),
+        ("2025-12-31", "2026-01-01 00:00:00.000001", "periods_do_not_overlap"),
+        ("2026-01-05", "2026-01-05", "period_is_not_empty"),
+        ("2026-01-06", "2026-01-05", "period_is_not_empty"),
+    ],
+)
+def test_periods_that_overlap_are_impossible(
+    begin: str, end: str, constraint: str, database: Database
+) -> None:
+    """PostgreSQL itself refuses them, whoever writes; those that touch are none."""
+    insert = (
+        "insert into features.user_features_past "
+        "(user_id, user_name, total_experiments, run_id, valid_from, valid_to) "
+        "values (%s, 'Ann', 0, 'x', %s, %s)"
+    )
+    user_id = 2**63 - 1
+    database.query(insert, user_id, "2026-01-01", "2026-01-02")
+    database.query(insert, user_id, "2026-01-02", "2026-01-03")
+    database.query(insert, user_id - 1, "2026-01-01", "2026-01-03")
+    with pytest.raises(
+        (psycopg.errors.ExclusionViolation, psycopg.errors.CheckViolation)
+    ) as caught:
+        database.query(insert, user_id, begin, end)
+    assert caught.value.diag.constraint_name == constraint
+
+
+@every_version
+def test_one_users_features_are_found_by_index(database: Database, tmp_path: Path) -> None:
+    """The function is opened up by the planner: a condition on it reaches the tables."""
+    load_experiments(database, tmp_path, {1: 1})
+    with database.connect() as connection:
+        connection.execute("set enable_seqscan = off")
+        rows = connection.execute(
+            "explain (costs off) select * from features.user_features_as_of(now()) where user_id = 5"
+        ).fetchall()
+    plan = "\n".join(line for (line,) in rows)
+    assert "Function Scan" not in plan
+    assert "using user_features_pkey" in plan
+    assert "user_features_past_pkey" in plan
+
+
+def test_the_documented_join_gives_the_features_as_they_stood(
+    database: Database, tmp_path: Path
+) -> None:
+    """The query of docs/database.md, as it stands there."""
+    text = (ROOT / "docs" / "database.md").read_text()
+    (query,) = re.findall(r"```sql\n(with events.*?)```", text, re.DOTALL)
+    for drop in ({1: 1, 2: 2}, {1: 3, 2: 2}):
+        load_experiments(database, tmp_path, drop)
+    first, second = sorted({row["valid_from"] for row in periods_of(database)})
+    database.query("create table orders (order_id int, user_id bigint, ordered_at timestamptz)")
+    for order_id, (user_id, ordered_at) in enumerate(
+        [(1, first), (1, second), (2, second), (1, first - timedelta(days=1)), (3, second)], start=1
+    ):
+        database.query("insert into orders values (%s, %s, %s)", order_id, user_id, ordered_at)
+    database.query("grant select on orders to analyst")
+    rows = database.query(query, user="analyst")
+    assert [tuple(row.values())[:1] + tuple(row.values())[3:4] for row in rows] == [
+        (1, 1),
+        (2, 3),
+        (3, 2),
+        (4, None),
+        (5, None),
+    ]

@@ -1,0 +1,325 @@
+"""The ledger says what each run did, and always what the features are; old runs are forgotten."""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiment_features.config import Settings
+from experiment_features.errors import ConfigurationError, DatabaseRefused, DropRejected
+from experiment_features.load.database import connect
+from experiment_features.load.ledger import find_last_success
+from integration.running import (
+    compute_drop,
+    features_of,
+    make_drop,
+    make_pipeline,
+    run_drop,
+    run_of,
+)
+from integration.servers import Database
+
+FIRST = make_drop({1: "Ann", 2: "Bob"}, [(1, "1;2", "10"), (2, "3", "0.5"), (2, "3", "")])
+SECOND = make_drop({1: "Ann", 3: "Cyd"}, [(1, "1;2", "10")])
+FAULTY = make_drop({1: "Ann", 2: "", 3: ""}, [(1, "1", ""), (2, "1", "")])
+
+CHANGES = ("inserted", "updated", "deleted", "unchanged")
+
+
+def last_load(database: Database) -> str:
+    """The run that the ledger says the features are of."""
+    run_id: str = database.value(
+        "select run_id from features.pipeline_runs where status = 'loaded' "
+        "order by finished_at desc limit 1"
+    )
+    return run_id
+
+
+def age_run(database: Database, run_id: str, days: int) -> None:
+    """Makes a run long ago."""
+    database.query(
+        "update features.pipeline_runs set started_at = started_at - make_interval(days => %s), "
+        "finished_at = finished_at - make_interval(days => %s) where run_id = %s",
+        days,
+        days,
+        run_id,
+    )
+
+
+def test_a_load_is_entered_whole(database: Database, tmp_path: Path) -> None:
+    """Every column of the ledger, against the drop and the clock."""
+    source = FIRST.write(tmp_path / "drop")
+    started_at = datetime.now(UTC) - timedelta(seconds=5)
+    result = run_drop(database, source, run_id="one", started_at=started_at, trigger="api")
+    row = run_of(database, "one")
+    files = row.pop("source_files")
+    assert [(f["table"], f["name"], f["rows"]) for f in files] == [
+        ("users", "users.csv", 2),
+        ("compounds", "compounds.csv", 3),
+        ("user_experiments", "user_experiments.csv", 3),
+    ]
+    assert [f["bytes"] for f in files] == [(source / f["name"]).stat().st_size for f in files]
+    assert all(len(f["sha256"]) == 64 for f in files)
+    assert started_at < row.pop("finished_at") < datetime.now(UTC)
+    assert row == {
+        "run_id": "one",
+        "trigger": "api",
+        "source": str(source),
+        "parameters": {"max_rejected_percent": 10, "allow_empty": False},
+        "engine": "pandas",
+        "definition_version": 1,
+        "status": "loaded",
+        "users": 2,
+        "experiments": 3,
+        "compounds": 3,
+        "average_experiments_per_user": 1.5,
+        "rejected_rows": 0,
+        "warnings": 0,
+        "inserted": 2,
+        "updated": 0,
+        "deleted": 0,
+        "unchanged": 0,
+        "started_at": started_at,
+    }
+    assert set(result.pop("seconds")) == {"extract", "validate", "transform", "load"}
+    assert result == {name: row[name] for name in result}
+
+
+class TestUnchanged:
+    """A drop that the database holds already."""
+
+    def test_ends_early(self, database: Database, tmp_path: Path) -> None:
+        """The result has the last load's figures; nothing is computed."""
+        source = FIRST.write(tmp_path / "drop")
+        first = run_drop(database, source)
+        result = run_drop(database, source, run_id="two")
+        assert result | {"run_id": first["run_id"], "seconds": 0} == first | {
+            "status": "unchanged",
+            "engine": None,
+            "inserted": 0,
+            "unchanged": 2,
+            "seconds": 0,
+        }
+        row = run_of(database, "two")
+        assert (row["status"], row["users"], row["unchanged"]) == ("unchanged", 2, 2)
+        assert last_load(database) == first["run_id"]
+
+    @pytest.mark.parametrize("option", ["force", "allow_empty", "max_rejected_percent"])
+    def test_is_loaded_when_asked_to_or_with_other_parameters(
+        self, option: str, database: Database, tmp_path: Path
+    ) -> None:
+        """Parameters that decide what a drop becomes count; force always does."""
+        source = FIRST.write(tmp_path / "drop")
+        run_drop(database, source)
+        result = run_drop(database, source, **{option: 20 if "percent" in option else True})
+        assert (result["status"], result["unchanged"]) == ("loaded", 2)
+
+    def test_run_cleared_from_the_start_stays_the_one_that_loaded(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """Its entry must not become `unchanged`: the features would have no load."""
+        source = FIRST.write(tmp_path / "drop")
+        first = run_drop(database, source, run_id="one")
+        before = run_of(database, "one")
+        again = run_drop(database, source, run_id="one")
+        assert again | {"seconds": 0} == first | {"seconds": 0}
+        assert run_of(database, "one") == before
+
+    def test_is_refused_when_another_drop_came_between(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """The features are no longer this drop's, so it must not say so."""
+        source = FIRST.write(tmp_path / "first")
+        run_drop(database, source)
+        late = make_pipeline(database, tmp_path, run_id="late")
+        assert late.extract(source)["is_unchanged"]
+        run_drop(database, SECOND.write(tmp_path / "second"), run_id="other")
+        with pytest.raises(DatabaseRefused, match="run other loaded another one since"):
+            late.load()
+        assert last_load(database) == "other"
+
+    def test_can_be_run_again(self, database: Database, tmp_path: Path) -> None:
+        """A cleared load of an unchanged run gives the same result."""
+        source = FIRST.write(tmp_path / "drop")
+        run_drop(database, source)
+        pipeline = compute_drop(make_pipeline(database, tmp_path), source)
+        result = pipeline.load()
+        assert pipeline.load() | {"seconds": 0} == result | {"seconds": 0}
+        assert database.value("select count(*) from features.pipeline_runs") == 2
+
+
+class TestRejected:
+    """A drop with too many faulty rows."""
+
+    def test_is_entered_with_its_issues(self, database: Database, tmp_path: Path) -> None:
+        """The features stay; the issues say what to mend."""
+        run_drop(database, FIRST.write(tmp_path / "first"))
+        before = features_of(database)
+        with pytest.raises(DropRejected, match=r"max_rejected_percent \(10\).*users 66.7%"):
+            run_drop(database, FAULTY.write(tmp_path / "faulty"), run_id="bad")
+        assert features_of(database) == before
+        row = run_of(database, "bad")
+        assert row["status"] == "rejected"
+        assert [row[name] for name in (*CHANGES, "users", "rejected_rows")] == [0, 0, 0, 0, None, 3]
+        issues = database.query(
+            "select table_name, line_number, rule from features.data_issues "
+            "where run_id = 'bad' order by 1, 2"
+        )
+        assert [tuple(issue.values()) for issue in issues] == [
+            ("user_experiments", 3, "user_id_unknown"),
+            ("users", 3, "name_missing"),
+            ("users", 4, "name_missing"),
+        ]
+
+    def test_is_replaced_by_its_next_try(self, database: Database, tmp_path: Path) -> None:
+        """A rejected run that is cleared when its drop was mended is a loaded one."""
+        source = FAULTY.write(tmp_path / "drop")
+        with pytest.raises(DropRejected):
+            run_drop(database, source, run_id="bad")
+        FIRST.write(source)
+        run_drop(database, source, run_id="bad")
+        assert run_of(database, "bad")["status"] == "loaded"
+        assert database.value("select count(*) from features.data_issues") == 0
+
+    def test_never_replaces_the_load_that_the_features_are_of(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """A run cleared after its source became faulty gets a second entry."""
+        source = FIRST.write(tmp_path / "drop")
+        run_drop(database, source, run_id="mine")
+        before = run_of(database, "mine")
+        FAULTY.write(source)
+        for _ in range(2):
+            with pytest.raises(DropRejected):
+                run_drop(database, source, run_id="mine")
+        assert run_of(database, "mine") == before
+        assert run_of(database, "mine/rejected")["rejected_rows"] == 3
+        assert last_load(database) == "mine"
+
+
+def test_a_clock_that_went_back_confuses_nobody(database: Database, tmp_path: Path) -> None:
+    """Loads are in the order in which they were made, and no period ends before it begins."""
+    run_drop(database, FIRST.write(tmp_path / "first"))
+    database.query("update features.user_features set updated_at = updated_at + interval '1 hour'")
+    database.query("update features.pipeline_runs set finished_at = now() + interval '1 hour'")
+    run_drop(database, SECOND.write(tmp_path / "second"), run_id="late")
+    assert last_load(database) == "late"
+    run_drop(database, FIRST.write(tmp_path / "first"), run_id="later")
+    assert last_load(database) == "later"
+    assert database.value("select count(*) from features.user_features_past") == 2
+    report = database.query(
+        "select distinct average_experiments_per_user from features.user_feature_report"
+    )
+    assert report == [{"average_experiments_per_user": 1.5}]
+
+
+class TestHousekeeping:
+    """What is kept for a time, and then removed by a later run."""
+
+    def test_old_runs_are_forgotten_with_their_issues(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """Whatever became of them; history stays."""
+        with pytest.raises(DropRejected):
+            run_drop(database, FAULTY.write(tmp_path / "faulty"), run_id="rejected")
+        run_drop(database, FIRST.write(tmp_path / "first"), run_id="loaded")
+        run_drop(database, tmp_path / "first", run_id="unchanged")
+        run_drop(database, SECOND.write(tmp_path / "second"), run_id="young")
+        for run_id in ("rejected", "loaded", "unchanged"):
+            age_run(database, run_id, 91)
+        age_run(database, "young", 89)
+        run_drop(database, FIRST.write(tmp_path / "first"), run_id="last")
+        kept = database.query("select run_id from features.pipeline_runs order by 1")
+        assert [row["run_id"] for row in kept] == ["last", "young"]
+        assert database.value("select count(*) from features.data_issues") == 0
+        assert len(features_of(database, "user_features_past")) == 2
+
+    def test_the_last_load_stays_however_old(self, database: Database, tmp_path: Path) -> None:
+        """A drop that never changes is known for ever."""
+        source = FIRST.write(tmp_path / "drop")
+        run_drop(database, source, run_id="loaded")
+        run_drop(database, source, run_id="unchanged")
+        for run_id in ("loaded", "unchanged"):
+            age_run(database, run_id, 1000)
+        assert run_drop(database, source, run_id="new", keep_days=1)["status"] == "unchanged"
+        kept = database.query("select run_id from features.pipeline_runs order by 1")
+        assert [row["run_id"] for row in kept] == ["loaded", "new"]
+
+    def test_old_workspaces_are_removed(self, database: Database, tmp_path: Path) -> None:
+        """Old is one in which nothing was written for long; what is no workspace is not touched."""
+        source = FIRST.write(tmp_path / "drop")
+        folder = tmp_path / "workspaces"
+        for run_id in ("old", "going_on", "young"):
+            run_drop(database, source, run_id=run_id, force=True)
+        (folder / "not_ours").mkdir()
+        (folder / "not_ours" / "thesis.txt").write_text("all of it")
+        for name in ("old", "going_on", "not_ours"):
+            for path in [folder / name, *(folder / name).rglob("*")]:
+                os.utime(path, (time.time(), time.time() - 8 * 86400))
+        os.utime(folder / "going_on" / "users")
+        run_drop(database, source, run_id="last")
+        assert {path.name for path in folder.iterdir()} == {"going_on", "young", "not_ours", "last"}
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", "999999", "²"])
+@pytest.mark.parametrize("name", ["KEEP_DAYS", "KEEP_WORKSPACE_DAYS"])
+def test_days_that_are_none_are_refused(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the variable and what it may be."""
+    monkeypatch.setenv(f"EXPERIMENT_FEATURES_{name}", value)
+    with pytest.raises(ConfigurationError, match=f"EXPERIMENT_FEATURES_{name} is '{value}': expec"):
+        Settings.from_environment()
+
+
+def test_days_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both have defaults; an empty value is one too."""
+    for name in ("KEEP_DAYS", "KEEP_WORKSPACE_DAYS"):
+        monkeypatch.setenv(f"EXPERIMENT_FEATURES_{name}", "")
+    settings: Any = Settings.from_environment()
+    assert (settings.keep_days, settings.keep_workspace_days) == (90, 7)
+    monkeypatch.setenv("EXPERIMENT_FEATURES_KEEP_DAYS", "365")
+    assert Settings.from_environment().keep_days == 365
+
+
+def test_a_drop_that_others_followed_is_recognised(database: Database, tmp_path: Path) -> None:
+    """By its files, as they were at its latest load; the source of the last load is not meant."""
+    first, second = FIRST.write(tmp_path / "first"), SECOND.write(tmp_path / "second")
+    assert make_pipeline(database, tmp_path).last_source() is None
+    loaded = run_drop(database, first)
+    assert make_pipeline(database, tmp_path).find_earlier_load(first) is None
+    run_drop(database, second)
+
+    pipeline = make_pipeline(database, tmp_path)
+    assert pipeline.last_source() == str(second)
+    assert pipeline.find_earlier_load(first) == loaded["run_id"]
+    assert pipeline.find_earlier_load(second) is None
+    assert pipeline.find_earlier_load(tmp_path) is None
+    stricter = make_pipeline(database, tmp_path, max_rejected_percent=1)
+    assert stricter.find_earlier_load(first) is None
+    itself = make_pipeline(database, tmp_path, run_id=loaded["run_id"])
+    assert itself.find_earlier_load(first) is None
+    (first / "users.csv").write_text((second / "users.csv").read_text())
+    assert pipeline.find_earlier_load(first) is None
+
+
+def test_the_last_success_is_a_load_or_an_unchanged_drop(
+    database: Database, tmp_path: Path
+) -> None:
+    """A rejected run is none: the features are as old as before it."""
+
+    def last_success() -> datetime | None:
+        with connect(database.url()) as connection:
+            return find_last_success(connection)
+
+    assert last_success() is None
+    source = FIRST.write(tmp_path / "drop")
+    for _ in range(2):
+        result = run_drop(database, source)
+        assert last_success() == run_of(database, result["run_id"])["finished_at"]
+    with pytest.raises(DropRejected):
+        run_drop(database, FAULTY.write(tmp_path / "faulty"))
+    assert last_success() == run_of(database, result["run_id"])["finished_at"]

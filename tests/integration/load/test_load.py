@@ -1,0 +1,485 @@
+"""The load: true counts, no needless writes, nobody blocked, and safe to run again."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from integration.test_copying import HOSTILE_TEXTS
+
+import experiment_features.load as load_module
+import oracle
+from comparison import assert_features
+from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
+from experiment_features.load.database import Connection
+from experiment_features.load.load import load
+from integration.running import (
+    compute_drop,
+    features_of,
+    make_drop,
+    make_pipeline,
+    run_drop,
+    run_of,
+)
+from integration.servers import VERSIONS, Database
+
+ESCAPE = "\\u0000"
+
+every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
+
+FIRST = make_drop(
+    {1: "Ann", 2: "Bob", 3: "Cyd", 4: "Dee"},
+    [(1, "1;2", "10"), (1, "2", ""), (2, "3", "0.5"), (4, "1", "3")],
+)
+SECOND = make_drop(
+    {1: "Ann", 2: "Bob", 4: "Dee Smith", 5: "Eve"},
+    [(1, "1;2", "10"), (1, "2", ""), (2, "3", "1.5"), (4, "1", "3")],
+    {1: "Water", 2: "Ethanol", 3: "Marsh gas", 9: "Unused"},
+)
+
+
+@contextmanager
+def holding_load_lock(
+    database: Database, name: str = "", user: str = "etl"
+) -> Iterator[Connection]:
+    """Another session that holds the load lock until the end."""
+    with database.connect(user, application_name=name) as holder:
+        holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load.load'))")
+        yield holder
+
+
+def watch_end_of_load(monkeypatch: pytest.MonkeyPatch, query: str) -> list[list[Any]]:
+    """Has the loading session itself answer a query at the end of its transaction."""
+    answers: list[list[Any]] = []
+    forget = load_module.forget_old_runs
+
+    def watch(connection: Connection, keep_days: int) -> None:
+        forget(connection, keep_days)
+        answers.append(connection.execute(query).fetchall())
+
+    monkeypatch.setattr(load_module, "forget_old_runs", watch)
+    return answers
+
+
+def tuples_of(database: Database) -> list[dict[str, Any]]:
+    """Where every row of the features and of their history is, and which transaction wrote it."""
+    return database.query(
+        "select 1, ctid::text, xmin::text, xmax::text, user_id from features.user_features "
+        "union all select 2, ctid::text, xmin::text, xmax::text, compound_id "
+        "from features.compound_features "
+        "union all select 3, ctid::text, xmin::text, xmax::text, user_id "
+        "from features.user_features_past order by 1, 2"
+    )
+
+
+@every_version
+def test_what_is_new_differs_and_is_gone_is_written(database: Database, tmp_path: Path) -> None:
+    """Users and compounds become those of the drop, and the counts say what was done."""
+    result = run_drop(database, FIRST.write(tmp_path / "first"), run_id="one")
+    assert [result[name] for name in ("inserted", "updated", "deleted", "unchanged")] == [
+        4,
+        0,
+        0,
+        0,
+    ]
+    result = run_drop(database, SECOND.write(tmp_path / "second"), run_id="two")
+    assert [result[name] for name in ("inserted", "updated", "deleted", "unchanged")] == [
+        1,
+        2,
+        1,
+        1,
+    ]
+    users = database.query(
+        "select user_id, user_name, average_experiment_run_time as time, run_id "
+        "from features.user_features order by 1"
+    )
+    assert [tuple(row.values()) for row in users] == [
+        (1, "Ann", 10.0, "one"),
+        (2, "Bob", 1.5, "two"),
+        (4, "Dee Smith", 3.0, "two"),
+        (5, "Eve", None, "two"),
+    ]
+    compounds = database.query(
+        "select compound_id, compound_name, total_experiments, total_users, run_id "
+        "from features.compound_features order by 1"
+    )
+    assert [tuple(row.values()) for row in compounds] == [
+        (1, "Water", 2, 2, "one"),
+        (2, "Ethanol", 2, 1, "one"),
+        (3, "Marsh gas", 1, 1, "two"),
+        (9, "Unused", 0, 0, "two"),
+    ]
+
+
+@every_version
+def test_an_identical_load_writes_no_tuple(database: Database, tmp_path: Path) -> None:
+    """A forced load of the same drop leaves every row where it was."""
+    for drop in (FIRST, SECOND):
+        run_drop(database, drop.write(tmp_path / "drop"))
+    before = tuples_of(database)
+    result = run_drop(database, tmp_path / "drop", force=True, run_id="again")
+    assert result["status"] == "loaded"
+    assert [result[name] for name in ("inserted", "updated", "deleted", "unchanged")] == [
+        0,
+        0,
+        0,
+        4,
+    ]
+    assert tuples_of(database) == before
+    assert run_of(database, "again")["status"] == "loaded"
+
+
+def test_no_lock_is_stronger_than_row_exclusive(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads, or writes other rows, never waits for a load."""
+    run_drop(database, FIRST.write(tmp_path / "first"))
+    answers = watch_end_of_load(
+        monkeypatch,
+        "select distinct mode from pg_locks where pid = pg_backend_pid() and relation in "
+        "(select oid from pg_class where relnamespace = 'features'::regnamespace)",
+    )
+    run_drop(database, SECOND.write(tmp_path / "second"))
+    assert {mode for (mode,) in answers[0]} == {
+        "AccessShareLock",
+        "RowExclusiveLock",
+    }
+
+
+def test_what_users_built_on_the_tables_survives(database: Database, tmp_path: Path) -> None:
+    """Views, grants, indexes, triggers and foreign keys are there after loads, and hold."""
+    run_drop(database, FIRST.write(tmp_path / "first"))
+    database.query("create view busy as select user_id from features.user_features")
+    database.query("grant usage on schema features to stranger")
+    database.query("grant select on features.user_features, busy to stranger")
+    database.query("create index by_name on features.user_features (user_name)")
+    database.query(
+        "create table notes (user_id bigint references features.user_features on delete cascade)"
+    )
+    database.query("insert into notes values (1), (3)")
+    for drop in (SECOND, FIRST, SECOND):
+        run_drop(database, drop.write(tmp_path / "drop"))
+    assert database.value("select count(*) from busy", user="stranger") == 4
+    assert database.value("select count(*) from features.user_features", user="stranger") == 4
+    assert database.query("select user_id from notes") == [{"user_id": 1}]
+    assert database.value("select count(*) from pg_indexes where indexname = 'by_name'") == 1
+
+
+def test_a_foreign_key_that_forbids_a_deletion_is_named(database: Database, tmp_path: Path) -> None:
+    """A load that a user's own constraint forbids changes nothing."""
+    run_drop(database, FIRST.write(tmp_path / "first"))
+    database.query("create table notes (user_id bigint references features.user_features)")
+    database.query("insert into notes values (3)")
+    before = features_of(database)
+    with pytest.raises(DatabaseRefused, match='foreign key constraint "notes_user_id_fkey"'):
+        run_drop(database, SECOND.write(tmp_path / "second"))
+    assert features_of(database) == before
+
+
+def test_a_load_waits_for_the_one_before(database: Database, tmp_path: Path) -> None:
+    """Its periods begin after the lock was given, not when it was asked for."""
+    source = FIRST.write(tmp_path / "first")
+    results: list[dict[str, Any]] = []
+    thread = threading.Thread(target=lambda: results.append(run_drop(database, source)))
+    with holding_load_lock(database):
+        thread.start()
+        await_waiting_load(database)
+        released_at = datetime.now(UTC)
+    thread.join(60)
+    assert results[0]["inserted"] == 4
+    assert all(row["updated_at"] > released_at for row in features_of(database))
+
+
+def await_waiting_load(database: Database) -> None:
+    """Returns when a load waits for the load lock."""
+    query = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    deadline = time.monotonic() + 30
+    while not database.value(query):
+        assert time.monotonic() < deadline, "no load waited for the load lock within 30 s"
+        time.sleep(0.01)
+
+
+def test_who_holds_the_lock_for_too_long_is_named(database: Database, tmp_path: Path) -> None:
+    """The message says which run, process and user to wait for; nothing is changed."""
+    pipeline = make_pipeline(database, tmp_path)
+    compute_drop(pipeline, FIRST.write(tmp_path / "first"))
+    with (
+        holding_load_lock(database, "experiment_features other_run") as holder,
+        database.connect("etl") as connection,
+    ):
+        pid = holder.info.backend_pid
+        with pytest.raises(DatabaseUnavailable) as caught:
+            load(connection, pipeline.workspace, pipeline.run, keep_days=90, lock_wait_seconds=0.2)
+    assert str(caught.value).startswith(
+        f"cannot load run {pipeline.run.run_id}: after 0.2 s, the load lock is still held by "
+        f'"experiment_features other_run", process {pid}, user etl, since 2'
+    )
+    assert features_of(database) == []
+
+
+def test_a_holder_of_another_user_is_named_too(database: Database, tmp_path: Path) -> None:
+    """PostgreSQL hides from etl since when a session of another user has been at it."""
+    source = FIRST.write(tmp_path / "first")
+    with (
+        holding_load_lock(database, "by hand", user="keeper"),
+        pytest.raises(DatabaseUnavailable, match=r'held by "by hand", process \d+, user keeper\.'),
+    ):
+        run_drop(database, source, timeout_seconds=0.4)
+
+
+def test_a_load_tells_who_it_is_and_has_its_limits(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Name and timeouts are the transaction's, and follow the task's timeout."""
+    answers = watch_end_of_load(
+        monkeypatch,
+        "select current_setting('application_name'), current_setting('statement_timeout'), "
+        "current_setting('lock_timeout'), "
+        "current_setting('idle_in_transaction_session_timeout')",
+    )
+    source = FIRST.write(tmp_path / "first")
+    run_drop(database, source, run_id="mine", timeout_seconds=240)
+    run_drop(database, source, run_id="long", force=True)
+    assert [rows[0] for rows in answers] == [
+        ("experiment_features mine", "4min", "2min", "4min"),
+        ("experiment_features long", "1h", "5min", "1h"),
+    ]
+
+
+def test_a_locked_table_stops_a_load_for_now(database: Database, tmp_path: Path) -> None:
+    """Whoever locks the features makes a load fail in time, to be tried again."""
+    source = FIRST.write(tmp_path / "first")
+    with database.connect() as other:
+        other.execute("lock table features.user_features in share mode")
+        with pytest.raises(DatabaseUnavailable, match="lock timeout"):
+            run_drop(database, source, timeout_seconds=0.4)
+    assert run_drop(database, source)["inserted"] == 4
+
+
+def test_a_statement_that_takes_too_long_is_ended(database: Database, tmp_path: Path) -> None:
+    """A slow database cannot hold a load for ever."""
+    database.query(
+        "create function slow() returns trigger language plpgsql "
+        "as 'begin perform pg_sleep(30); return null; end'"
+    )
+    database.query(
+        "create trigger slow after insert on features.user_features execute function slow()"
+    )
+    with pytest.raises(DatabaseUnavailable, match="statement timeout"):
+        run_drop(database, FIRST.write(tmp_path / "first"), timeout_seconds=0.5)
+    assert features_of(database) == []
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_strict_default_isolation_does_no_harm(
+    level: str, database: Database, tmp_path: Path
+) -> None:
+    """A load that waited sees what the load before it did, whatever the installation's default."""
+    database.query(f"alter database {database.name} set default_transaction_isolation = '{level}'")
+    results: list[dict[str, Any]] = []
+    second = compute_drop(make_pipeline(database, tmp_path), SECOND.write(tmp_path / "second"))
+    first = compute_drop(make_pipeline(database, tmp_path), FIRST.write(tmp_path / "first"))
+    thread = threading.Thread(target=lambda: results.append(second.load()))
+    with database.connect("etl", autocommit=True) as connection:
+        # A session may take its own lock twice: this one loads while the other waits.
+        connection.execute("select pg_advisory_lock(hashtext('experiment_features.load.load'))")
+        thread.start()
+        await_waiting_load(database)
+        load(connection, first.workspace, first.run, keep_days=90)
+    thread.join(60)
+    assert [results[0][name] for name in ("inserted", "updated", "deleted")] == [1, 2, 1]
+
+
+class TestRunAgain:
+    """A load that was committed, and whose task is run again."""
+
+    def test_gives_the_same_result(self, database: Database, tmp_path: Path) -> None:
+        """After a lost acknowledgement, or a cleared task: not one row is touched."""
+        run_drop(database, FIRST.write(tmp_path / "first"))
+        pipeline = make_pipeline(database, tmp_path, run_id="mine")
+        compute_drop(pipeline, SECOND.write(tmp_path / "second"))
+        result = pipeline.load()
+        before = (tuples_of(database), run_of(database, "mine"))
+        (pipeline.workspace.folder / "load.json").unlink()
+        again = pipeline.load()
+        assert again | {"seconds": result["seconds"]} == result
+        assert result["inserted"] == 1
+        assert (tuples_of(database), run_of(database, "mine")) == before
+
+    def test_mends_what_was_damaged(self, database: Database, tmp_path: Path) -> None:
+        """The features are the drop's afterwards, and the counts say that there was work."""
+        pipeline = make_pipeline(database, tmp_path, run_id="mine")
+        compute_drop(pipeline, FIRST.write(tmp_path / "first")).load()
+        database.query("update features.user_features set user_name = 'X' where user_id = 2")
+        database.query("delete from features.user_features where user_id = 3")
+        result = pipeline.load()
+        assert [result[n] for n in ("inserted", "updated", "deleted", "unchanged")] == [1, 1, 0, 2]
+        assert [row["user_name"] for row in features_of(database)] == ["Ann", "Bob", "Cyd", "Dee"]
+        assert run_of(database, "mine")["inserted"] == 1
+
+    def test_counts_after_another_drop_was_loaded(self, database: Database, tmp_path: Path) -> None:
+        """The run cleared last is the one whose features are there."""
+        pipeline = make_pipeline(database, tmp_path, run_id="mine")
+        compute_drop(pipeline, FIRST.write(tmp_path / "first")).load()
+        run_drop(database, SECOND.write(tmp_path / "second"), run_id="other")
+        result = pipeline.load()
+        assert [result[n] for n in ("inserted", "updated", "deleted", "unchanged")] == [1, 2, 1, 1]
+        last = "select run_id from features.pipeline_runs order by finished_at desc limit 1"
+        assert database.value(last) == "mine"
+
+    def test_takes_a_changed_drop(self, database: Database, tmp_path: Path) -> None:
+        """A run cleared from the start reads its source again."""
+        source = FIRST.write(tmp_path / "drop")
+        run_drop(database, source, run_id="mine")
+        SECOND.write(source)
+        assert run_drop(database, source, run_id="mine")["updated"] == 2
+        assert database.value("select count(*) from features.pipeline_runs") == 1
+
+
+@every_version
+def test_hostile_content_arrives_unchanged(database: Database, tmp_path: Path) -> None:
+    """Names that look like markup of COPY, CSV, SQL or JSON are names, and rows of issues too."""
+    names = [text for text in HOSTILE_TEXTS if text.strip(" \t")]
+    names += ["\\.", "é\\" * 2**19, "\n\\.\n" * 1000]
+    drop = make_drop(
+        dict(enumerate(names, start=1)),
+        [(i, str(i), "") for i, _ in enumerate(names, start=1)],
+        {i: name[:1000] for i, name in enumerate(names, start=1)},
+    )
+    source = drop.write(tmp_path / "drop")
+    run_drop(database, source, run_id="'; drop table features.user_features; -- %s \\. 😀")
+    assert_features(
+        oracle.compute(source), features_of(database), features_of(database, "compound_features")
+    )
+
+
+@every_version
+def test_hostile_raw_rows_arrive_readable(database: Database, tmp_path: Path) -> None:
+    """An issue's row and value are as they were written; NUL, which jsonb lacks, is shown.
+
+    An empty cell is null.
+    """
+    texts = [text.strip(" \t") for text in (*HOSTILE_TEXTS, "NUL\0inside")]
+    texts.remove(ESCAPE)
+    drop = make_drop({1: "Ann"} | {-i: text for i, text in enumerate(texts, start=1)})
+    source = drop.write(tmp_path / "drop")
+    run_drop(database, source, max_rejected_percent=100, allow_empty=True)
+    rows = database.query(
+        "select value, raw_row ->> 'name' as name from features.data_issues "
+        "where rule = 'user_id_invalid' order by line_number"
+    )
+    assert {row["value"]: row["name"] for row in rows} == {
+        f"-{i}": text.replace("\0", "\ufffd") or None for i, text in enumerate(texts, start=1)
+    }
+
+
+def test_a_raw_row_may_spell_out_the_escape_of_nul(database: Database, tmp_path: Path) -> None:
+    """The six characters of JSON's escape are text like any other."""
+    source = make_drop({1: "Ann", -1: ESCAPE}).write(tmp_path / "drop")
+    run_drop(database, source, max_rejected_percent=100, allow_empty=True)
+    assert database.value("select raw_row ->> 'name' from features.data_issues") == ESCAPE
+
+
+class TestEmptyTables:
+    """What allow_empty lets through."""
+
+    def test_no_users(self, database: Database, tmp_path: Path) -> None:
+        """All users go, their last periods end, and there is no average."""
+        run_drop(database, FIRST.write(tmp_path / "first"))
+        drop = make_drop({})
+        result = run_drop(database, drop.write(tmp_path / "drop"), allow_empty=True)
+        assert [result[n] for n in ("users", "deleted", "average_experiments_per_user")] == [
+            0,
+            4,
+            None,
+        ]
+        assert features_of(database) == []
+        assert len(features_of(database, "user_features_past")) == 4
+        assert len(features_of(database, "compound_features")) == 3
+
+    def test_nothing_at_all(self, database: Database, tmp_path: Path) -> None:
+        """Three headers are a drop, too; a second one is unchanged."""
+        source = make_drop({}, (), {}).write(tmp_path / "drop")
+        result = run_drop(database, source, allow_empty=True)
+        assert (result["status"], result["users"], result["compounds"]) == ("loaded", 0, 0)
+        result = run_drop(database, source, allow_empty=True)
+        assert (result["status"], result["unchanged"]) == ("unchanged", 0)
+        assert run_drop(database, FIRST.write(source))["inserted"] == 4
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("revoke features_writer from etl", "permission denied for schema features. Grant the"),
+        ("drop schema features cascade", "is missing or old: run `python -m experiment_features"),
+        (
+            "alter table features.user_features drop column most_common_compound_ids cascade",
+            "is missing or old",
+        ),
+    ],
+    ids=["privilege", "schema", "old_schema"],
+)
+def test_what_no_retry_can_help_is_said_so(
+    statement: str, message: str, database: Database, tmp_path: Path
+) -> None:
+    """A missing privilege or relation is terminal, and the message tells what to do."""
+    pipeline = make_pipeline(database, tmp_path)
+    compute_drop(pipeline, FIRST.write(tmp_path / "first"))
+    database.query(statement)
+    try:
+        with pytest.raises(DatabaseRefused, match=message):
+            pipeline.load()
+    finally:
+        database.query("grant features_writer to etl")
+
+
+def test_a_connection_that_was_cut_is_transient(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session is ended in the middle of the transaction; the next try succeeds."""
+    pipeline = compute_drop(make_pipeline(database, tmp_path), FIRST.write(tmp_path / "first"))
+    enter = load_module.enter_run
+
+    def cut(connection: Connection, *arguments: Any) -> None:
+        database.query("select pg_terminate_backend(%s)", connection.info.backend_pid)
+        enter(connection, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(load_module, "enter_run", cut)
+        with pytest.raises(DatabaseUnavailable, match=r"terminating connection|closed"):
+            pipeline.load()
+    assert features_of(database) == []
+    assert pipeline.load()["inserted"] == 4
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.errors.SerializationFailure,
+        psycopg.errors.DeadlockDetected,
+        psycopg.errors.ReadOnlySqlTransaction,
+        psycopg.errors.IdleInTransactionSessionTimeout,
+        psycopg.errors.AdminShutdown,
+        psycopg.errors.TooManyConnections,
+        psycopg.errors.DiskFull,
+        psycopg.InterfaceError,
+    ],
+)
+def test_what_a_retry_may_help_is_transient(
+    error: type[psycopg.Error], database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL's passing troubles are told apart from lasting ones."""
+    pipeline = compute_drop(make_pipeline(database, tmp_path), FIRST.write(tmp_path / "first"))
+
+    def fail(*_: Any) -> None:
+        raise error("in trouble\nDETAIL: much of it")
+
+    monkeypatch.setattr(load_module, "enter_run", fail)
+    with pytest.raises(DatabaseUnavailable, match=r"^cannot load run run_\w+: in trouble$"):
+        pipeline.load()
+    assert features_of(database) == []

@@ -1,0 +1,270 @@
+"""What the page asks the database: pages that miss nothing, searches, and figures that are right."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiment_features.errors import DatabaseUnavailable
+from experiment_features.load.database import Connection, connect
+from experiment_features.report import page_queries
+from experiment_features.report.page_queries import Bar, Beside, IssuePlace, Page, Sort
+from integration.running import load_experiments, make_drop, run_drop
+from integration.servers import VERSIONS, Database
+
+every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
+
+
+@pytest.fixture
+def reader(database: Database) -> Iterator[Connection]:
+    """A connection of the role that reads, as the page has it."""
+    with connect(database.url("analyst")) as connection:
+        yield connection
+
+
+def walk(ask: Callable[[Beside | None], Page], key: Callable[[dict[str, Any]], Any]) -> list[Any]:
+    """The keys of a list, page by page to its end; then back, where the same pages must come."""
+    pages = [ask(None)]
+    assert not pages[0].has_previous
+    while pages[-1].has_next:
+        pages.append(ask(Beside(key(pages[-1].rows[-1]))))
+        assert pages[-1].has_previous
+    for earlier, later in zip(reversed(pages[:-1]), reversed(pages[1:]), strict=True):
+        back = ask(Beside(key(later.rows[0]), backwards=True))
+        assert (back.rows, back.has_next) == (earlier.rows, True)
+        assert back.has_previous == (earlier is not pages[0])
+    return [key(row) for page in pages for row in page.rows]
+
+
+@pytest.mark.parametrize("descending", [False, True], ids=["rising", "falling"])
+@pytest.mark.parametrize("sort", ["id", "name", "experiments"])
+def test_pages_of_users_miss_nobody(
+    sort: Sort, descending: bool, database: Database, tmp_path: Path
+) -> None:
+    """Each user is on one page, in the order asked for; ties are in the order of their ids."""
+    experiments = {user_id: user_id % 7 for user_id in range(1, 131)}
+    load_experiments(database, tmp_path, experiments)
+    keys: dict[str, Callable[[int], Any]] = {
+        "id": lambda user_id: user_id,
+        "name": lambda user_id: (f"user {user_id}", user_id),
+        "experiments": lambda user_id: (experiments[user_id], user_id),
+    }
+    with connect(database.url("analyst")) as reader, page_queries.reading(reader):
+        found = walk(
+            lambda beside: page_queries.find_users(
+                reader, sort=sort, descending=descending, beside=beside
+            ),
+            lambda user: user["user_id"],
+        )
+    assert found == sorted(experiments, key=keys[sort], reverse=descending)
+
+
+NAMES = {1: "Ann Lee", 2: "ann%", 3: "Anna", 4: "ANNE", 5: "Bob Ann", 6: "an_", 7: "Ånn", 8: "42"}
+
+
+SEARCHES = {
+    "ann": [1, 2, 3, 4],
+    " ANN ": [1, 2, 3, 4],
+    "ann%": [2],
+    "an_": [6],
+    "5": [5],
+    "42": [],
+    "٣": [],
+    "99999999999999999999": [],
+    "'; drop table features.user_features --": [],
+    "%s": [],
+    "\\": [],
+}
+
+
+@every_version
+def test_search(database: Database, tmp_path: Path) -> None:
+    """Digits are an id; all else is how a name begins, in either case, and nothing is a pattern."""
+    run_drop(database, make_drop(NAMES).write(tmp_path / "drop"), allow_empty=True)
+    with connect(database.url("analyst")) as reader, page_queries.reading(reader):
+        found = {
+            search: sorted(
+                user["user_id"]
+                for user in page_queries.find_users(reader, search=search, sort="name").rows
+            )
+            for search in SEARCHES
+        }
+    assert found == SEARCHES
+
+
+def test_long_names_are_loaded_found_and_cut(
+    database: Database, reader: Connection, tmp_path: Path
+) -> None:
+    """An index entry has a limit, a name has none; a page shows how it begins."""
+    name = "ß" * 10_000
+    run_drop(database, make_drop({1: name}).write(tmp_path / "drop"), allow_empty=True)
+    assert database.value("select user_name from features.user_features") == name
+    with page_queries.reading(reader):
+        (user,) = page_queries.find_users(reader, search="ß" * 100, sort="name").rows
+    assert user["user_name"] == "ß" * 120
+
+
+@pytest.mark.parametrize(
+    ("last", "width"), [(0, 1), (1, 1), (29, 1), (30, 2), (149, 5), (150, 10), (10**12, 5 * 10**10)]
+)
+def test_bar_width(last: int, width: int) -> None:
+    """The bars are few and their borders are round."""
+    assert page_queries.bar_width(last) == width
+    assert last // width < page_queries.BARS
+
+
+def test_bars_count_every_user_once(database: Database, reader: Connection, tmp_path: Path) -> None:
+    """Bars without users are there too; after another load they are that one's."""
+    with page_queries.reading(reader):
+        assert page_queries.count_users_by_experiments(reader) == []
+    load_experiments(database, tmp_path, {1: 0, 2: 0, 3: 3, 4: 61})
+    with page_queries.reading(reader):
+        bars = page_queries.count_users_by_experiments(reader)
+    assert bars[:2] == [Bar(0, 4, 3), Bar(5, 9, 0)]
+    assert bars[-1] == Bar(60, 64, 1)
+    assert sum(bar.users for bar in bars) == 4
+    load_experiments(database, tmp_path, {1: 1, 3: 2})
+    with page_queries.reading(reader):
+        bars = page_queries.count_users_by_experiments(reader)
+    assert bars == [Bar(0, 0, 0), Bar(1, 1, 1), Bar(2, 2, 1)]
+
+
+def test_history_of_a_user(database: Database, reader: Connection, tmp_path: Path) -> None:
+    """The latest period first; a user who has left keeps the history and has no features."""
+    runs = [load_experiments(database, tmp_path, drop) for drop in ({1: 1, 2: 1}, {1: 2}, {2: 1})]
+    with page_queries.reading(reader):
+        history = page_queries.find_user_history(reader, 1)
+        assert page_queries.find_user(reader, 1) is None
+        assert page_queries.find_user_compounds(reader, 1) == []
+        compounds = page_queries.find_user_compounds(reader, 2)
+    assert [(p["total_experiments"], p["run_id"]) for p in history] == [(2, runs[1]), (1, runs[0])]
+    assert None not in [period["valid_to"] for period in history]
+    assert compounds == [{"compound_id": 1, "compound_name": "Water"}]
+
+
+def test_ties_are_named_in_order(database: Database, reader: Connection, tmp_path: Path) -> None:
+    """All compounds that tie, the lowest id first."""
+    run_drop(database, make_drop({1: "Ann"}, [(1, "3;1", "1")]).write(tmp_path / "drop"))
+    with page_queries.reading(reader):
+        compounds = page_queries.find_user_compounds(reader, 1)
+        user = page_queries.find_user(reader, 1)
+    assert [c["compound_name"] for c in compounds] == ["Water", "Methane"]
+    assert user
+    assert user["tied_compounds"] == 2
+
+
+def test_pages_of_runs_miss_none(database: Database, tmp_path: Path) -> None:
+    """The latest first, also where two ended at the same time."""
+    load_experiments(database, tmp_path, {1: 1})
+    database.query(
+        "insert into features.pipeline_runs (run_id, trigger, source, source_files, parameters, "
+        "definition_version, status, started_at, finished_at) select 'old ' || n, 'cli', 'x', '[]', "
+        "'{}', 1, 'loaded', '2020-01-01', '2020-01-01'::date + n / 3 from generate_series(1, 120) n"
+    )
+    with connect(database.url("analyst")) as reader, page_queries.reading(reader):
+        found = walk(
+            lambda beside: page_queries.find_runs(reader, beside=beside), lambda run: run["run_id"]
+        )
+    query = "select run_id from features.pipeline_runs order by finished_at desc, run_id desc"
+    assert found == [run["run_id"] for run in database.query(query)]
+    assert len(found) == 121
+
+
+def test_run_and_its_files(database: Database, reader: Connection, tmp_path: Path) -> None:
+    """What was read and rejected of it; a run that never was is None."""
+    drop = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")])
+    run_id = run_drop(database, drop.write(tmp_path / "drop"), max_rejected_percent=50)["run_id"]
+    with page_queries.reading(reader):
+        run = page_queries.find_run(reader, run_id)
+        files = page_queries.find_run_files(reader, run_id)
+        assert page_queries.find_last_load(reader) == run
+        assert page_queries.find_run(reader, "no such run") is None
+    assert run
+    assert (run["rows_read"], run["rejected_rows"], run["rejected_share"]) == (6, 1, 1 / 6)
+    assert {file["table_name"]: file["rows_read"] for file in files} == {
+        "users": 2,
+        "compounds": 3,
+        "user_experiments": 1,
+    }
+
+
+def test_rejected_try_of_a_loaded_run(database: Database, reader: Connection) -> None:
+    """The run's own entry is shown; the one of the rejected try only where there is no other."""
+    enter = (
+        "insert into features.pipeline_runs (run_id, trigger, source, source_files, parameters, "
+        "definition_version, status, started_at, finished_at) "
+        "values (%s, 'api', 'x', '[]', '{}', 1, %s, now(), now())"
+    )
+    database.query(enter, "one/rejected", "rejected")
+    with page_queries.reading(reader):
+        run = page_queries.find_run(reader, "one")
+    assert run
+    assert run["status"] == "rejected"
+    database.query(enter, "one", "loaded")
+    with page_queries.reading(reader):
+        run = page_queries.find_run(reader, "one")
+    assert run
+    assert run["status"] == "loaded"
+
+
+ISSUES = """
+insert into features.data_issues
+select
+    'run',
+    case when n % 2 = 0 then 'error' else 'warning' end,
+    case when n % 4 < 2 then 'users' else 'compounds' end,
+    'file ' || n % 3,
+    n,
+    'rule ' || n % 2,
+    'x',
+    'secret',
+    'message ' || n % 2,
+    '{}'
+from generate_series(1, 700) as n
+"""
+"""Of one run: two tables, three files, two rules."""
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {},
+        {"table_name": "users"},
+        {"table_name": "users", "rule": "rule 0"},
+        {"table_name": "users", "file_name": "file 1"},
+        {"table_name": "users", "rule": "rule 0", "file_name": "file 1"},
+    ],
+    ids=lambda filters: " ".join(filters) or "all",
+)
+def test_pages_of_issues_miss_none(filters: dict[str, str], database: Database) -> None:
+    """Every issue that the filters let through is on one page, in the order of the drop."""
+    database.query(
+        "insert into features.pipeline_runs (run_id, trigger, source, source_files, parameters, "
+        "definition_version, status, started_at, finished_at) "
+        "values ('run', 'cli', 'x', '[]', '{}', 1, 'loaded', now(), now())"
+    )
+    database.query(ISSUES)
+    with connect(database.url("analyst")) as reader, page_queries.reading(reader):
+        found = walk(
+            lambda beside: page_queries.find_issues(reader, "run", beside=beside, **filters),
+            lambda issue: IssuePlace(*(issue[name] for name in IssuePlace._fields)),
+        )
+        rules = page_queries.count_issues(reader, "run")
+    query = "select table_name, file_name, line_number, rule from features.data_issues"
+    every = [IssuePlace(**row) for row in database.query(query)]
+    expected = [i for i in every if all(getattr(i, k) == v for k, v in filters.items())]
+    assert found == sorted(expected)
+    assert sum(rule["issues"] for rule in rules) == 700
+    assert [rule["severity"] for rule in rules] == ["error"] * 6 + ["warning"] * 6
+    assert {rule["message"] for rule in rules if rule["rule"] == "rule 1"} == {"message 1"}
+
+
+def test_reading_changes_nothing(database: Database) -> None:
+    """Even a user who might write reads only."""
+    with (
+        connect(database.url("postgres")) as owner,
+        pytest.raises(DatabaseUnavailable, match="read-only transaction"),
+        page_queries.reading(owner),
+    ):
+        owner.execute("delete from features.user_features")

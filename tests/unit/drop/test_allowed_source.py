@@ -1,0 +1,183 @@
+"""Which folders a run may read: who triggers a run names one, and the roots are the limit."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiment_features.drop.allowed_source import resolve_source
+from experiment_features.drop.object_storage import AnyPath
+from experiment_features.errors import ConfigurationError
+
+
+def resolve(source: str, roots: Sequence[str]) -> AnyPath:
+    """The folder of a source, where nothing in object storage is to be looked at."""
+
+    def open_store(uri: str) -> None:
+        raise AssertionError(uri)
+
+    return resolve_source(source, roots, open_store)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A root with a drop in it, beside folders that no run may read."""
+    for name in ("data/drop/part", "data-evil/drop", "secret"):
+        (tmp_path / name).mkdir(parents=True)
+    links = {"data/out": "secret", "data/drop/up": ".", "data/in": "data/drop", "door": "data"}
+    for link, target in links.items():
+        (tmp_path / link).symlink_to(tmp_path / target)
+    return tmp_path / "data"
+
+
+def named(source: str, data: Path) -> str:
+    """The source, with the test's own folder for {top}."""
+    return source.format(top=data.parent)
+
+
+@pytest.mark.parametrize(
+    ("source", "folder"),
+    [
+        pytest.param("{top}/data/drop", "drop", id="path"),
+        pytest.param("{top}/data", ".", id="the_root_itself"),
+        pytest.param("{top}/data/", ".", id="slash_at_the_end"),
+        pytest.param("{top}/data/drop/../drop/part", "drop/part", id="dots_that_stay_inside"),
+        pytest.param("{top}/secret/../data/drop", "drop", id="dots_that_come_back"),
+        pytest.param("{top}/data/in", "drop", id="link_that_stays_inside"),
+        pytest.param("{top}/door/drop", "drop", id="link_that_leads_in"),
+        pytest.param("{top}/data/tomorrow", "tomorrow", id="not_there_yet"),
+        pytest.param("drop", "drop", id="relative"),
+        pytest.param("./drop/part", "drop/part", id="relative_with_dot"),
+        pytest.param("file://{top}/data/drop", "drop", id="uri"),
+        pytest.param("file://localhost{top}/data/drop", "drop", id="uri_of_this_host"),
+        pytest.param("FILE://{top}/data/dr%6Fp", "drop", id="uri_with_escapes"),
+    ],
+)
+def test_what_lies_in_a_root_is_found(source: str, folder: str, data: Path) -> None:
+    """Links and dots are followed first; the answer has neither."""
+    assert resolve(named(source, data), [str(data)]) == (data / folder).resolve()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("/etc", id="elsewhere"),
+        pytest.param("/", id="everything"),
+        pytest.param("{top}", id="parent"),
+        pytest.param("{top}/data/../secret", id="dots"),
+        pytest.param("{top}/data/drop/../../secret", id="dots_further_down"),
+        pytest.param("../secret", id="relative_dots"),
+        pytest.param("drop/../../secret", id="relative_dots_further_down"),
+        pytest.param("{top}/data/out", id="link"),
+        pytest.param("{top}/data/drop/up/secret", id="link_above_the_root"),
+        pytest.param("out", id="relative_link"),
+        pytest.param("{top}/data-evil", id="same_beginning"),
+        pytest.param("{top}/data-evil/drop", id="same_beginning_further_down"),
+        pytest.param("file:///etc", id="uri"),
+        pytest.param("file://{top}/data/%2e%2e/secret", id="uri_with_escaped_dots"),
+        pytest.param("file://{top}/data%2f..%2fsecret", id="uri_with_escaped_slashes"),
+        pytest.param("nowhere", id="relative_name_in_no_root"),
+        pytest.param("~", id="home"),
+        pytest.param("http://localhost{top}/data/drop", id="http"),
+        pytest.param("https://example.org/drop", id="https"),
+        pytest.param("ftp://example.org/drop", id="ftp"),
+        pytest.param("s3://lab@drops/2026", id="object_storage"),
+    ],
+)
+def test_what_lies_outside_is_refused(source: str, data: Path) -> None:
+    """The message names the source, the roots, and the setting that changes them."""
+    with pytest.raises(ConfigurationError) as refusal:
+        resolve(named(source, data), [str(data)])
+    message = str(refusal.value)
+    assert repr(named(source, data)) in message
+    assert str(data) in message
+    assert "EXPERIMENT_FEATURES_SOURCE_ROOTS" in message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param("file://elsewhere{top}/data/drop", id="host"),
+        pytest.param("file://127.0.0.1{top}/data/drop", id="address"),
+    ],
+)
+def test_files_of_other_hosts_are_refused(source: str, data: Path) -> None:
+    """Nothing is read from another machine, whatever its path is called."""
+    with pytest.raises(ConfigurationError, match="is not on this machine: expected a path"):
+        resolve(named(source, data), [str(data)])
+
+
+def test_nul_bytes_are_refused(data: Path) -> None:
+    """The system's own error would not say whose fault it is."""
+    with pytest.raises(ConfigurationError, match="NUL byte"):
+        resolve(f"{data}\0/etc", [str(data)])
+
+
+def test_every_root_counts(data: Path) -> None:
+    """A relative name is the first root's that has it; roots may be URIs and links."""
+    other = data.parent / "data-evil"
+    (other / "late").mkdir()
+    roots = [f"file://{data.parent}/door", str(other)]
+    assert resolve("drop", roots) == (data / "drop").resolve()
+    assert resolve("late", roots) == (other / "late").resolve()
+    assert resolve(str(other / "drop"), roots) == (other / "drop").resolve()
+
+
+def test_without_roots_nothing_is_read(data: Path) -> None:
+    """An installation that names no root allows none."""
+    with pytest.raises(ConfigurationError, match="lies outside"):
+        resolve(str(data / "drop"), [])
+
+
+@pytest.mark.parametrize("target", ["/etc/passwd", "{top}/data-evil/compounds.csv"])
+def test_a_link_inside_a_drop_does_not_lead_out(target: str, data: Path) -> None:
+    """A file of the drop that is a link to elsewhere would be quoted in messages and issues."""
+    (data.parent / "data-evil" / "compounds.csv").touch()
+    (data / "drop" / "compounds.csv").symlink_to(named(target, data))
+    with pytest.raises(
+        ConfigurationError, match=r"compounds\.csv in the source .* is a link"
+    ) as out:
+        resolve("drop", [str(data)])
+    assert "root:" not in str(out.value)
+    assert resolve("drop", [str(data), "/"]) == (data / "drop").resolve()
+
+
+def test_a_link_inside_a_drop_may_stay_inside(data: Path) -> None:
+    """Links within the roots are no harm."""
+    (data / "drop" / "users.csv").symlink_to(data / "drop" / "real.csv")
+    assert resolve("drop", [str(data)]) == (data / "drop").resolve()
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["stays", "goes_back"])
+def test_a_file_that_becomes_a_link_is_not_read(back: bool, data: Path) -> None:
+    """The check holds for what is opened, whatever is put in its place behind the first look."""
+    file, spare, secret = data / "drop" / "users.csv", data / "spare", data.parent / "secret" / "x"
+    for path in (file, spare):
+        path.write_text("of the drop")
+    secret.write_text("secret")
+    (found,) = (path for path in resolve("drop", [str(data)]).iterdir() if path == file)
+    with found.open("rb") as stream:
+        assert stream.read() == b"of the drop"
+    file.unlink()
+    file.symlink_to(secret)
+    opened = Path.open
+    with pytest.MonkeyPatch.context() as patch:
+
+        def open_and_swap(path: Path, *arguments: Any) -> Any:
+            stream = opened(path, *arguments)
+            if back:
+                spare.replace(file)
+            return stream
+
+        patch.setattr(Path, "open", open_and_swap)
+        with pytest.raises(ConfigurationError, match=r"users\.csv in the source .* is a link"):
+            found.open("rb")
+
+
+@pytest.mark.parametrize("source", ["loop", pytest.param("x" * 5000, id="long")])
+def test_what_cannot_be_followed_is_refused(source: str, data: Path) -> None:
+    """A loop of links, or a name too long for the system, gives a message and no traceback."""
+    (data / "loop").symlink_to(data / "loop")
+    with pytest.raises(ConfigurationError):
+        resolve(source, [str(data)])

@@ -1,0 +1,57 @@
+"""Arrow's values are what pyarrow would make of them, and nothing imports pandas for them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from e2e.local_stack import ROOT
+from experiment_features.engines import arrow
+from integration.running import make_drop
+
+PROBE = """
+import sys
+import pyarrow as pa
+from experiment_features.command_line import main
+from experiment_features.load.copy import _spell_rows
+status = main([*sys.argv[1:], "--engine", "duckdb", "--dry-run", "--json"])
+names = pa.StringArray.from_buffers(1, pa.py_buffer(bytes(4) + b"\\1\\0\\0\\0"), pa.py_buffer(b"\\t"))
+assert _spell_rows(pa.RecordBatch.from_arrays([names], ["name"])) == b"\\\\t\\n"
+print(status, "pandas" in sys.modules)
+"""
+
+
+def test_a_run_on_duckdb_does_without_pandas(tmp_path: Path) -> None:
+    """From the files, of which no row is quoted, to what is copied into PostgreSQL."""
+    drop = make_drop({1: "Ann"}, [(1, "1;2", "1.5")]).write(tmp_path / "drop")
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, "run", drop],
+        env={
+            "PYTHONPATH": str(ROOT / "include"),
+            "EXPERIMENT_FEATURES_WORKSPACES": str(tmp_path / "workspaces"),
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "0 False"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[], [0], [2**63 - 1, -(2**63)], [True], [False] * 8 + [True] * 9],
+    ids=str,
+)
+def test_array(values: list[int] | list[bool]) -> None:
+    """Whole numbers of 64 bits, and flags."""
+    kind = pa.bool_() if values and isinstance(values[0], bool) else pa.int64()
+    assert arrow.array(np.array(values, kind.to_pandas_dtype())).equals(pa.array(values, kind))
+
+
+@pytest.mark.parametrize("value", ["", "\\N", "Größe\0\n"])
+def test_text(value: str) -> None:
+    """Any text."""
+    assert arrow.text(value).equals(pa.scalar(value, pa.large_string()))

@@ -1,0 +1,242 @@
+"""Extract: the files of a drop, and drops that are no drop."""
+
+import gzip
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from drops import CLEAN, Drop, Part, Row
+from experiment_features.engines.duckdb_engine import open_duckdb
+from experiment_features.errors import DropRefused, WorkspaceUnavailable
+from experiment_features.reading.extract import extract
+from experiment_features.workspace import Workspace
+from stages import assert_as_expected, run_stages
+
+
+@pytest.fixture
+def clean(tmp_path: Path) -> Path:
+    """The folder of a drop without faults."""
+    rows = {table: tuple(map(Row, cells)) for table, cells in CLEAN.items()}
+    return Drop(tuple(Part(table, "", rows[table]) for table in rows)).write(tmp_path / "clean")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """An empty workspace."""
+    return Workspace(tmp_path / "workspace")
+
+
+def test_files_are_named_counted_and_hashed(clean: Path, workspace: Workspace) -> None:
+    """The facts tell what was read."""
+    facts = extract(clean, workspace)
+    assert [(f["table"], f["name"], f["rows"]) for f in facts["files"]] == [
+        ("users", "users.csv", 3),
+        ("compounds", "compounds.csv", 3),
+        ("user_experiments", "user_experiments.csv", 3),
+    ]
+    assert [f["bytes"] for f in facts["files"]] == [
+        (clean / f["name"]).stat().st_size for f in facts["files"]
+    ]
+    assert facts["rows"] == {"users": 3, "compounds": 3, "user_experiments": 3}
+
+
+def test_parts_are_read_in_the_order_of_their_names(clean: Path, workspace: Workspace) -> None:
+    """Parts, plain or compressed, are one table; other files are none of it."""
+    header = (clean / "users.csv").read_bytes().split(b"\n")[0]
+    (clean / "users_2.csv.gz").write_bytes(gzip.compress(header + b"\n7,Di,d@e.f,2024-01-01\n"))
+    (clean / "users_10.csv").write_bytes(header + b"\n8,Ed,e@f.g,2024-01-01\n")
+    (clean / "notes_users.csv").write_bytes(b"not ours")
+    (clean / "users.csv.bak").write_bytes(b"not ours")
+    facts = extract(clean, workspace)
+    names = [file["name"] for file in facts["files"] if file["table"] == "users"]
+    assert names == ["users.csv", "users_10.csv", "users_2.csv.gz"]
+    assert facts["rows"]["users"] == 5
+
+
+@pytest.mark.parametrize(
+    ("parts", "rise"),
+    [
+        ([[1, 2, 5]], True),
+        ([[1, 2], [3], [10, " 11"]], True),
+        ([range(1, 200_001)], True),  # some batches
+        ([[1, 3, 2]], False),
+        ([[1, 2, 2]], False),
+        ([[1, 2], [2, 3]], False),
+        ([[2, 3], [1]], False),
+        ([[*range(1, 200_001), 199_999]], False),
+        ([[1, 2, "x"]], False),  # what is typed in SQL could be any number
+        ([[1, 2], []], False),
+    ],
+)
+def test_ids_are_known_to_rise(
+    parts: list[list[int | str]], rise: bool, clean: Path, workspace: Workspace
+) -> None:
+    """Only where no row can have the id of an earlier one; of whatever table can be typed so."""
+    path = clean / "user_experiments.csv"
+    header = path.read_text().splitlines()[0]
+    path.unlink()
+    for number, ids in enumerate(parts):
+        lines = [header, *(f"{i},1,2;1,3.5" for i in ids)]
+        (clean / f"user_experiments_{number}.csv").write_text("\n".join(lines) + "\n")
+    assert extract(clean, workspace)["rising_keys"] == ["user_experiments"] * rise
+    if sum(map(len, parts)) < 100:
+        run_stages(clean, workspace, "duckdb")
+        assert_as_expected(clean, workspace)
+
+
+@pytest.mark.parametrize(
+    ("line", "rise"),
+    [
+        ("5,1,2;1;2,3.0", True),
+        ("5,x,y,z", True),
+        ("3,1,2,3.0", False),
+        ("05,1,2,3.5", False),
+        ("5,1,2", False),
+        ('5,1,"2",3.5', True),
+        ('5,1,"2;\n1",3.5', False),
+        ("", False),
+    ],
+)
+def test_ids_rise_also_in_lines_that_sql_types(
+    line: str, rise: bool, clean: Path, workspace: Workspace
+) -> None:
+    """As long as the line can be taken apart, and its id is spelled as it prints."""
+    path = clean / "user_experiments.csv"
+    header = path.read_text().splitlines()[0]
+    path.write_text("\n".join([header, "3,1,2,3.5", line, "7,1,1,3.5"]) + "\n")
+    assert extract(clean, workspace)["rising_keys"] == ["user_experiments"] * rise
+    run_stages(clean, workspace, "duckdb")
+    assert_as_expected(clean, workspace)
+
+
+def test_extra_columns_are_ignored_and_told(
+    clean: Path, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the contract does not name is left out, and the log says so."""
+    (clean / "compounds.csv").write_text(
+        "colour,compound_id,Compound_Name,compound_structure\nred,1,Water,H2O\n"
+    )
+    with caplog.at_level(logging.WARNING):
+        extract(clean, workspace)
+    assert "compounds.csv: ignored the extra columns colour" in caplog.text
+
+
+@pytest.mark.parametrize("table", list(CLEAN))
+def test_a_missing_file_is_refused(table: str, clean: Path, workspace: Workspace) -> None:
+    """Each table must have a file; the message says what is there instead."""
+    (clean / f"{table}.csv").rename(clean / f"{table}.txt")
+    with pytest.raises(DropRefused, match=rf"no file of {table}: expected .*found .*{table}\.txt"):
+        extract(clean, workspace)
+
+
+def test_a_source_that_is_no_folder_is_refused(clean: Path, workspace: Workspace) -> None:
+    """A missing folder, or a file in its place, is named."""
+    for source in (clean / "missing", clean / "users.csv"):
+        with pytest.raises(DropRefused, match=rf"the source {source} cannot be read as a folder"):
+            extract(source, workspace)
+
+
+def test_a_file_that_cannot_be_opened_is_refused(clean: Path, workspace: Workspace) -> None:
+    """A broken link is named after its file."""
+    (clean / "users.csv").unlink()
+    (clean / "users.csv").symlink_to(clean / "nowhere.csv")
+    with pytest.raises(DropRefused, match="no file of users"):
+        extract(clean, workspace)
+    if os.geteuid() != 0:  # root reads whatever there is
+        (clean / "users.csv").unlink()
+        (clean / "users.csv").touch(mode=0o000)
+        with pytest.raises(DropRefused, match=r"users.csv cannot be read \(Permission denied\)"):
+            extract(clean, workspace)
+
+
+def test_a_name_that_is_no_text_is_refused(clean: Path, workspace: Workspace) -> None:
+    """Linux takes any bytes for a name; the database and the terminal take text."""
+    odd = os.fsdecode(b"users_\xff.csv")
+    (clean / "users.csv").rename(clean / odd)
+    with pytest.raises(DropRefused, match=r"users_\\udcff\.csv is not UTF-8"):
+        extract(clean, workspace)
+    (clean / odd).rename(clean / odd.removeprefix("users"))
+    with pytest.raises(DropRefused, match=r"no file of users: .* found _\\udcff\.csv"):
+        extract(clean, workspace)
+
+
+@pytest.mark.parametrize("table", list(CLEAN))
+def test_a_table_without_rows_is_refused_unless_allowed(
+    table: str, clean: Path, workspace: Workspace
+) -> None:
+    """An empty table is more often a failed export than the truth."""
+    path = clean / f"{table}.csv"
+    path.write_bytes(path.read_bytes().split(b"\n")[0])
+    with pytest.raises(DropRefused, match=f"{table} has no rows in {table}.csv"):
+        extract(clean, workspace)
+    assert extract(clean, workspace, allow_empty=True)["rows"][table] == 0
+
+
+def test_a_refusal_in_the_middle_of_a_file_is_told_as_it_is(
+    clean: Path, workspace: Workspace
+) -> None:
+    """What the reader finds behind the first block reaches the user, not DuckDB's wrapping."""
+    rows = b"".join(b"%d,1,1;2,0.5\n" % number for number in range(4, 900_000))
+    with (clean / "user_experiments.csv").open("ab") as file:
+        file.write(rows + b"900000,1,1,\xff\n")
+    with pytest.raises(DropRefused, match=r"byte 0xff at offset \d+, in line 900001"):
+        extract(clean, workspace)
+    assert not (workspace.folder / "extract.json").exists()
+
+
+def test_a_workspace_that_cannot_be_written_is_transient(
+    clean: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is not the drop's fault: the task is tried again."""
+    monkeypatch.setattr(workspace, "fresh_folder", lambda path: path / "missing")
+    with pytest.raises(WorkspaceUnavailable, match=r"extract cannot work in .*Free disk space"):
+        extract(clean, workspace)
+
+
+def test_known_files_are_only_hashed(clean: Path, workspace: Workspace) -> None:
+    """A drop that the database holds is told by size and hash, and not read again."""
+    known = extract(clean, workspace)["files"]
+    facts = extract(clean, workspace, known_files=known)
+    assert facts["is_unchanged"]
+    assert facts["files"] == known
+    assert not workspace.rows("users").exists()
+    path = clean / "users.csv"
+    path.write_bytes(path.read_bytes().replace(b"Ann", b"Anne"[:3].swapcase()))
+    assert not extract(clean, workspace, known_files=known)["is_unchanged"]
+
+
+_PEAK = """
+import json, resource, sys
+from pathlib import Path
+from experiment_features.reading.extract import extract
+from experiment_features.workspace import Workspace
+extract(Path(sys.argv[1]), Workspace(Path(sys.argv[2])))
+print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
+"""
+
+
+def test_memory_does_not_grow_with_the_file(clean: Path, tmp_path: Path) -> None:
+    """Reading streams: eight times the rows take hardly more memory, and DuckDB prints nothing."""
+
+    def peak(rows: int) -> int:
+        with open_duckdb() as database:
+            database.execute(
+                "copy (select i as experiment_id, 1 + i % 3 as user_id, '1;2;3' as "
+                "experiment_compound_ids, '0.5' as experiment_run_time, repeat('x', 50) as note "
+                "from range(1, $rows) as t (i)) to $target (header)",
+                {"rows": rows, "target": str(clean / "user_experiments.csv")},
+            )
+        output = subprocess.check_output(
+            [sys.executable, "-c", _PEAK, clean, tmp_path / "workspace"],
+            env={**os.environ, "PYTHONPATH": "include"},
+            cwd=Path(__file__).parents[3],
+        )
+        return int(json.loads(output))
+
+    small, large = peak(500_000), peak(4_000_000)
+    assert large < small + 150, (small, large)

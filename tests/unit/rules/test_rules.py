@@ -1,0 +1,32 @@
+"""The rules: complete, named once, and told by the documentation."""
+
+import write_data_contract as contract_page
+
+from drops import BAD_CELLS, BAD_SHAPES
+from experiment_features.contract import TABLES
+from experiment_features.rules.rules import RULES, rules_of
+
+
+def test_every_rule_has_a_bad_row() -> None:
+    """A rule that no faulty row proves might as well not be there."""
+    proved = {(table, rule) for table, rules in BAD_CELLS.items() for rule in rules}
+    proved |= {(table.name, rule) for table in TABLES for rule in BAD_SHAPES}
+    assert {(rule.table.name, rule.name) for rule in RULES} == proved
+
+
+def test_rules_are_named_once_and_after_their_column() -> None:
+    """The name of a rule says what is wrong with which column."""
+    for table in TABLES:
+        names = [rule.name for rule in rules_of(table)]
+        assert len(names) == len(set(names))
+        for rule in rules_of(table):
+            if rule.column is not None and rule.name != "nul_byte":
+                assert rule.column in table.column_names
+                assert rule.name.startswith(f"{rule.column}_")
+
+
+def test_the_documentation_tells_every_rule() -> None:
+    """docs/data-contract.md is written from the rules: run scripts/write_data_contract.py."""
+    page = contract_page.PAGE.read_text(encoding="utf-8")
+    assert contract_page.renewed(page) == page
+    assert all(f"`{rule.name}`" in page for rule in RULES)
