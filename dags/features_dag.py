@@ -29,7 +29,12 @@ from typing import Any
 from airflow.sdk import Param, dag, task
 
 from features_airflow.alerts import alert_failure, deadline
-from features_airflow.schedule import DROPS, FEATURES, RETRY_TRANSIENT, daily_or_on_arrival
+from features_airflow.schedule import (
+    DROPS,
+    FEATURES,
+    RETRY_TRANSIENT,
+    daily_or_on_arrival,
+)
 
 MINUTE = timedelta(minutes=1)
 SAMPLE_DROP = Path(__file__).resolve().parents[1] / "include" / "data" / "sample"

@@ -10,5 +10,6 @@ cd "$root"
 "$python" -m ruff format --check .
 "$python" -m ruff check .
 "$python" -m mypy
+PYTHONPATH=include:plugins .venv/bin/lint-imports
 .venv/bin/shellcheck --external-sources --source-path=SCRIPTDIR scripts/*.sh benchmarks/*.sh deploy/airflow/*.sh .ci/run
 .venv/bin/hadolint Dockerfile

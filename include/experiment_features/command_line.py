@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from experiment_features.config import Settings
-from experiment_features.drop.object_storage import AnyPath, StoredPath, is_stored, opening_errors
+from experiment_features.config import Settings, is_stored
+from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors
 from experiment_features.engines.choose import ENGINES
 from experiment_features.errors import (
     DatabaseRefused,

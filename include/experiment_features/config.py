@@ -3,11 +3,16 @@
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from experiment_features.drop.object_storage import is_stored
 from experiment_features.errors import ConfigurationError
 
 _PROJECT = Path(__file__).resolve().parents[2]
+
+
+def is_stored(source: str) -> bool:
+    """Whether a source or workspace names something that lies elsewhere than on this machine."""
+    return "://" in source and urlsplit(source).scheme.lower() != "file"
 
 
 def _memory_limit() -> str:

@@ -13,7 +13,11 @@ from experiment_features.engines.engine import Engine
 from experiment_features.errors import ConfigurationError, DropRejected
 from experiment_features.features.transform import transform
 from experiment_features.load import ledger
-from experiment_features.load.database import TIMEOUT_SECONDS, Connection, database_errors
+from experiment_features.load.database import (
+    TIMEOUT_SECONDS,
+    Connection,
+    database_errors,
+)
 from experiment_features.load.load import load
 from experiment_features.reading.extract import extract
 from experiment_features.reading.typed_file import Progress

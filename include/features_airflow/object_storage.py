@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from experiment_features.drop.object_storage import StoredPath, is_stored, opening_errors
+from experiment_features.config import is_stored
+from experiment_features.drop.object_storage import StoredPath, opening_errors
 from experiment_features.errors import ConfigurationError
 from experiment_features.stored_workspace import StoredWorkspace
 from experiment_features.workspace import Workspace

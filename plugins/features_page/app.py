@@ -12,7 +12,11 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 from starlette.exceptions import HTTPException
 
-from experiment_features.errors import ConfigurationError, DatabaseRefused, PipelineError
+from experiment_features.errors import (
+    ConfigurationError,
+    DatabaseRefused,
+    PipelineError,
+)
 from experiment_features.report import page_queries
 from experiment_features.report.page_queries import Beside, IssuePlace, Sort
 from features_page.access import DAG_ID, GUARDS, may_trigger

@@ -6,7 +6,8 @@ from pathlib import Path, PosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from experiment_features.drop.object_storage import AnyPath, OpenStore, StoredPath, is_stored
+from experiment_features.config import is_stored
+from experiment_features.drop.object_storage import AnyPath, OpenStore, StoredPath
 from experiment_features.errors import ConfigurationError
 
 

@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from experiment_features.errors import ConfigurationError, PipelineError, StorageUnavailable
+from experiment_features.errors import (
+    ConfigurationError,
+    PipelineError,
+    StorageUnavailable,
+)
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -23,11 +27,6 @@ OpenStore = Callable[[str], "AbstractFileSystem"]
 
 BLOCK_BYTES = 16 * 2**20
 """A file is fetched and stored in requests of this size, so that memory does not grow with it."""
-
-
-def is_stored(source: str) -> bool:
-    """Whether a source or workspace names something that lies elsewhere than on this machine."""
-    return "://" in source and urlsplit(source).scheme.lower() != "file"
 
 
 @contextmanager

@@ -1,7 +1,12 @@
 """The schema `features`: created, or brought to this version."""
 
 from experiment_features.errors import DatabaseRefused
-from experiment_features.load.database import Connection, connect, database_errors, read_sql
+from experiment_features.load.database import (
+    Connection,
+    connect,
+    database_errors,
+    read_sql,
+)
 
 
 def migrate(url: str, revision: str = "head") -> str:

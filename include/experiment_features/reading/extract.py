@@ -14,7 +14,11 @@ from experiment_features.contract import TABLES, Table
 from experiment_features.drop.files import _are_known, find_parts
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import DropRefused
-from experiment_features.reading.typed_file import Progress, convert_file, open_converter
+from experiment_features.reading.typed_file import (
+    Progress,
+    convert_file,
+    open_converter,
+)
 from experiment_features.workspace import Facts, Workspace
 
 log = logging.getLogger(__name__)

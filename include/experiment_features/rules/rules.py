@@ -11,7 +11,14 @@ from typing import Literal
 
 import narwhals as nw
 
-from experiment_features.contract import COMPOUNDS, TABLES, USER_EXPERIMENTS, USERS, Kind, Table
+from experiment_features.contract import (
+    COMPOUNDS,
+    TABLES,
+    USER_EXPERIMENTS,
+    USERS,
+    Kind,
+    Table,
+)
 
 Severity = Literal["error", "warning"]
 """An error rejects the row; a warning keeps it."""

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 
 from experiment_features.config import Settings
-from experiment_features.errors import ConfigurationError, DatabaseRefused, DropRejected
+from experiment_features.errors import (
+    ConfigurationError,
+    DatabaseRefused,
+    DropRejected,
+)
 from experiment_features.load.database import connect
 from experiment_features.load.ledger import find_last_success
 from integration.running import (
