@@ -31,7 +31,7 @@ POLL_SECONDS = 0.01
 EMPTY_DAGS = Path(__file__).parent / "empty"
 SIDES = {"pipeline": ("experiment_features", {"force": True}), "empty": ("empty_tasks", {})}
 
-BUNDLES = "[dag_processor]\ndag_bundle_config_list = {}\n"
+BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST={}\n"
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
 
 RUN_TIMES = """
@@ -97,13 +97,12 @@ class Stack:
 def running_stack(folder: Path, port: int) -> Iterator[Stack]:
     """A stack that is warm: each DAG has run once."""
     stack = Stack(folder / "local", port)
-    config = stack.local / "airflow" / "airflow.cfg"
-    config.parent.mkdir(parents=True)
+    stack.local.mkdir(parents=True)
     bundles = [
         {"name": "dags-folder", "classpath": LOCAL_BUNDLE, "kwargs": {}},
         {"name": "empty", "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(EMPTY_DAGS)}},
     ]
-    config.write_text(BUNDLES.format(json.dumps(bundles)))
+    (stack.local / "airflow.env").write_text(BUNDLES.format(json.dumps(bundles)))
     try:
         stack.script("start.sh")
         stack.log_in()

@@ -28,13 +28,9 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 
+from experiment_features.run import Run
 from features_airflow.alerts import alert_failure, deadline
-from features_airflow.schedule import (
-    DROPS,
-    FEATURES,
-    RETRY_TRANSIENT,
-    daily_or_on_arrival,
-)
+from features_airflow.schedule import DROPS, FEATURES, RETRY_TRANSIENT, daily_or_on_arrival
 
 MINUTE = timedelta(minutes=1)
 SAMPLE_DROP = Path(__file__).resolve().parents[1] / "include" / "data" / "sample"
@@ -42,15 +38,16 @@ SAMPLE_DROP = Path(__file__).resolve().parents[1] / "include" / "data" / "sample
 PARAMETERS = {
     "source": Param(str(SAMPLE_DROP), type="string", minLength=1, title="Source",
         description="Folder of the drop: a path or file:// URI in one of the allowed roots."),
-    "max_rejected_percent": Param(10, type="number", minimum=0, maximum=100, section="Quality",
-        title="Most rejected rows (%)",
+    "max_rejected_percent": Param(Run.max_rejected_percent, type="number", minimum=0, maximum=100,
+        title="Most rejected rows (%)", section="Quality",
         description="With more faulty rows in any table, nothing is loaded."),
-    "allow_empty": Param(False, type="boolean", title="Allow empty tables", section="Quality",
+    "allow_empty": Param(Run.allow_empty, type="boolean",
+        title="Allow empty tables", section="Quality",
         description="Take a table without rows; without users, all features go."),
     "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb", "spark"],
         title="Engine", section="Run",
         description="auto takes pandas for small drops, DuckDB for large ones; spark a cluster."),
-    "force": Param(False, type="boolean", title="Load an unchanged drop", section="Run",
+    "force": Param(Run.force, type="boolean", title="Load an unchanged drop", section="Run",
         description="Load even if files and parameters equal the last load's."),
 }  # fmt: skip
 

@@ -5,18 +5,18 @@ from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
-# Where PYTHONPATH lacks it, Airflow then reports a broken plugin. Met later, in the app, the same
+# If PYTHONPATH lacks it, Airflow reports a broken plugin. The same error in the app, later on,
 # would keep the API server from starting.
 import experiment_features  # noqa: F401
 
 PREFIX = "/experiment-features"
-"""Where Airflow serves the page; an href of a view is relative to Airflow's own address."""
+"""Where Airflow serves the page; the href of a view is relative to Airflow's own address."""
 
 
 class FeaturesPlugin(AirflowPlugin):
     """A page that shows features, runs and the quality of drops.
 
-    Airflow offers the tabs of a DAG and of a run on every DAG; the page is told on which.
+    Airflow shows the tabs of a DAG and of a run on every DAG; the address tells the page which one.
     """
 
     name = "experiment_features"
@@ -44,7 +44,7 @@ class FeaturesPlugin(AirflowPlugin):
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:
-        """The page's app. Only the API server asks for it; a task must not wait for its imports."""
+        """The page's app. Only the API server asks for it; tasks must not wait for its imports."""
         from features_page.app import make_app
 
         return [{"name": "Experiment features", "app": make_app(), "url_prefix": PREFIX}]

@@ -1,3 +1,3 @@
-"""Where Airflow has stored the trigger of an earlier version; the next version does without."""
+"""The old path of the trigger, which Airflow's database may still hold: it was stored there."""
 
 from features_airflow.ready_marker import ReadyMarkerTrigger as ReadyMarkerTrigger

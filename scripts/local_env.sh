@@ -67,26 +67,18 @@ features_connection() { # ROLE
         "$(readlink "$local/postgres/socket")" "$1"
 }
 
-# Configures Airflow by environment variables alone; PostgreSQL must run.
+# Configures Airflow: deploy/airflow/airflow.cfg has what all installations share, the environment
+# what is local. PostgreSQL must run.
 export_airflow_env() {
     # Airflow reads the rest of the environment too: what the caller has set for another one must go.
     local name
     while IFS= read -r name; do unset "$name"; done < <(compgen -e | grep -E '^(AIRFLOW_(_|CONN_|VAR_)|OPENLINEAGE_)' || true)
 
     export AIRFLOW_HOME=$local/airflow
-    export AIRFLOW_CONFIG=$AIRFLOW_HOME/airflow.cfg
+    export AIRFLOW_CONFIG=$root/deploy/airflow/airflow.cfg
     export PYTHONPATH=$root/include
     export AIRFLOW__CORE__DAGS_FOLDER=$root/dags
     export AIRFLOW__CORE__PLUGINS_FOLDER=$root/plugins
-    export AIRFLOW__CORE__LOAD_EXAMPLES=False
-    export AIRFLOW__CORE__EXECUTOR=LocalExecutor
-    # The tasks of a run follow each other; a worker has 30 MB at rest.
-    export AIRFLOW__CORE__PARALLELISM=2
-    # Import what every task needs once, instead of once a task; the last one freezes what is there.
-    export AIRFLOW__CORE__MP_START_METHOD=forkserver
-    export AIRFLOW__CORE__MP_FORKSERVER_PRELOAD=airflow.executors.local_executor,airflow.sdk.execution_time.supervisor,airflow.sdk.execution_time.task_runner,airflow.dag_processing.dagbag,airflow.serialization.serialized_objects,airflow.providers.standard.decorators.python,airflow.providers.postgres.hooks.postgres,features_airflow.preload
-    # The default of 5 s fails tasks on a machine that is busy with something else.
-    export AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT=30
     export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS=admin:admin,viewer:viewer
     export AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE=$passwords
     # The default asks the DNS, which a laptop on a train waits for in vain.
@@ -94,11 +86,6 @@ export_airflow_env() {
     export AIRFLOW__API__HOST=127.0.0.1
     export AIRFLOW__API__PORT=$AIRFLOW_PORT
     export AIRFLOW__API__BASE_URL=$airflow_url
-    export AIRFLOW__API__WORKERS=1
-    export AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL=30
-    export AIRFLOW__USAGE_DATA_COLLECTION__ENABLED=False
-    # start.sh migrates; the four processes need not look again.
-    export AIRFLOW__DATABASE__CHECK_MIGRATIONS=False
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=$(database_url airflow airflow)
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=${AIRFLOW__DATABASE__SQL_ALCHEMY_CONN/postgresql:/postgresql+psycopg2:}
     AIRFLOW_CONN_FEATURES_DB=$(features_connection features_writer)

@@ -1,6 +1,6 @@
-"""Makes the roles and the two accounts of the stack, or brings them to what is written here.
+"""Creates the roles and the two accounts of the stack, or updates them to what is defined here.
 
-Accounts that people make in the UI are left alone, and so are the permissions they add to roles.
+Accounts made in the UI are left alone, and so are permissions that were added to the roles there.
 """
 
 from pathlib import Path
@@ -9,33 +9,34 @@ from typing import Any
 from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
 from werkzeug.security import check_password_hash
 
+from features_airflow import DAG_ID
+
 SECRETS = Path("/run/secrets")
-DAG = "experiment_features"
 
 ROLES: dict[str, list[tuple[str, str]]] = {
-    # Airflow's own role for those who look may see the features page as well.
+    # Airflow's own read-only role may also see the features page.
     "Viewer": [("can_read", "Plugins")],
-    # Airflow asks whoever triggers a run for the right to edit the DAG, which is: to pause it.
+    # Airflow lets only those trigger a run who may edit the DAG, which means: pause it.
     "Operator": [("can_read", "Plugins"), ("can_edit", "DAGs"), ("can_create", "DAG Runs")],
     "Trigger": [
-        ("can_read", f"DAG:{DAG}"),
-        ("can_edit", f"DAG:{DAG}"),
-        ("can_create", f"DAG Run:{DAG}"),
-        # Of this DAG alone: each of them counts only where its DAG may be read.
+        ("can_read", f"DAG:{DAG_ID}"),
+        ("can_edit", f"DAG:{DAG_ID}"),
+        ("can_create", f"DAG Run:{DAG_ID}"),
+        # For this DAG alone: they count only where the DAG itself may be read.
         ("can_read", "DAG Runs"),
         ("can_read", "Task Instances"),
         ("can_read", "Task Logs"),
         ("can_read", "XComs"),
     ],
 }
-"""Permissions of each role, beside those that Airflow gives it; docs/security.md describes them."""
+"""Each role's permissions, on top of those that Airflow gives it; see docs/security.md."""
 
 USERS = {"admin": "Admin", "api": "Trigger"}
-"""The role of each account; its password is the secret <name>_password."""
+"""The role of each account; the secret <name>_password is its password."""
 
 
 def main() -> None:
-    """Roles first, because the accounts need them."""
+    """Creates the roles, then the accounts, which need them."""
     with get_application_builder() as builder:
         manager = builder.sm
         manager.sync_roles()
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def give_account(manager: Any, name: str, role: str, password: str) -> None:
-    """Makes the account, or gives it its present password."""
+    """Creates the account, or sets its current password."""
     user = manager.find_user(username=name)
     if user is None:
         user = manager.add_user(
@@ -65,7 +66,7 @@ def give_account(manager: Any, name: str, role: str, password: str) -> None:
             password=password,
         )
         if not user:
-            raise SystemExit(f"cannot make the account {name}; the lines above say why")
+            raise SystemExit(f"cannot create the account {name}; the lines above say why")
     elif not check_password_hash(user.password, password):
         manager.reset_password(user.id, password)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Starts a service of the image: gives Airflow the connections whose passwords the container has, then
-# goes on as the base image does.
+# Starts a service of the image: defines the Airflow connections whose passwords the container has,
+# then continues with the base image's entrypoint.
 # usage: entrypoint.sh AIRFLOW_ARGUMENTS... | bash ... | python ...
 set -euo pipefail
 
@@ -10,7 +10,7 @@ connection() { # ROLE
         "$1" "$(<"/run/secrets/$1_password")"
 }
 
-# Compose can hand on nothing but an empty value.
+# Compose cannot leave a variable out, only empty; the empty name of an executor is an error.
 [[ -n ${AIRFLOW__CORE__EXECUTOR:-} ]] || unset AIRFLOW__CORE__EXECUTOR
 if [[ -r /run/secrets/features_writer_password && -z ${AIRFLOW_CONN_FEATURES_DB:-} ]]; then
     AIRFLOW_CONN_FEATURES_DB=$(connection features_writer)

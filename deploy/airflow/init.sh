@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings both databases and the accounts to this version of the image; safe to run again.
+# Upgrades both databases and the accounts to this version of the image; safe to run again.
 set -euo pipefail
 
 password=$(</run/secrets/features_owner_password)

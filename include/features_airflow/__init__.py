@@ -1,1 +1,3 @@
-"""Airflow's side: what a task, a trigger or the scheduler asks of the pipeline."""
+"""Airflow's side: what a task, a trigger, the scheduler or the page asks of the pipeline."""
+
+DAG_ID = "experiment_features"

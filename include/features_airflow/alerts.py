@@ -1,13 +1,13 @@
-"""Who is told when a run fails, a drop is rejected, or a load is overdue.
+"""Sends alerts when a run fails, a drop is rejected, or a load is overdue.
 
-EXPERIMENT_FEATURES_ALERTS is the one place to configure: e-mail addresses separated by commas
-(sent by the Airflow connection `smtp_default`), or a JSON list of any of Airflow's notifiers,
+EXPERIMENT_FEATURES_ALERTS says to whom: e-mail addresses separated by commas (sent through the
+Airflow connection `smtp_default`), or a JSON list of any of Airflow's notifiers,
 
     [{"notifier": "airflow.providers.slack.notifications.slack_webhook.SlackWebhookNotifier",
       "text": "{{ alert.subject }}: {{ alert.message }}"}]
 
-Unset, nobody is told. A message says what happened, of which kind, and where to look; rows and
-values, which may be about people, stay in the log and the database.
+Unset, no alerts are sent. An alert names the kind of error, the run, and where to look; rows and
+values, which may be personal data, stay in the log and the database.
 """
 
 import json
@@ -16,19 +16,18 @@ from datetime import UTC, datetime, timedelta
 from pkgutil import resolve_name
 from typing import Any
 
-from airflow.sdk import DeadlineAlert, DeadlineReference, SyncCallback
+from airflow.sdk import Context, DeadlineAlert, DeadlineReference, SyncCallback
 from airflow.sdk.configuration import conf
 
 from experiment_features.config import Settings
 from experiment_features.errors import ConfigurationError, DropRejected, PipelineError
 
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
-Context = Any
 
 
 @dataclass(frozen=True)
 class Alert:
-    """What the texts of a notifier may use: {{ alert.subject }}, {{ alert.message }}."""
+    """What a notifier's templates may use: {{ alert.subject }}, {{ alert.message }}."""
 
     subject: str
     message: str
@@ -64,7 +63,7 @@ def notifiers() -> list[dict[str, Any]]:
 
 
 def alert_failure(context: Context) -> None:
-    """Tells that a task has failed for good; Airflow calls it."""
+    """Sends the alert of a task that has failed for good; called by Airflow."""
     error, task = context.get("exception"), context["ti"]
     what = "drop rejected" if isinstance(error, DropRejected) else f"{task.task_id} failed"
     source = task.xcom_pull(task_ids="extract", key="source")
@@ -79,10 +78,10 @@ def alert_failure(context: Context) -> None:
 
 
 def deadline() -> DeadlineAlert | None:
-    """Has `alert_overdue` called when a run has not succeeded in time; None when nobody listens.
+    """Has Airflow call `alert_overdue` for a run that has not succeeded in time.
 
-    None as well where tasks run in pods: KubernetesExecutor refuses such calls, and to be asked
-    ends the scheduler (apache/airflow#70475).
+    None without alerts, and where tasks run in pods: KubernetesExecutor cannot run such a callback,
+    and being given one ends the scheduler (apache/airflow#70475).
     """
     if not notifiers() or "KubernetesExecutor" in conf.get("core", "executor"):
         return None
@@ -94,32 +93,32 @@ def deadline() -> DeadlineAlert | None:
 
 
 def alert_overdue(context: Context) -> None:
-    """Tells that a run was due and there was no load since; silent if another run loaded."""
+    """Sends the alert of an overdue run, unless another run has succeeded in the meantime."""
     from features_airflow.run_stage import last_success
 
     hours = Settings.from_environment().deadline_hours
     try:
         last = last_success()
     except PipelineError as error:
-        seen = f"cannot be told ({type(error).__name__})"
+        seen = f"unknown ({type(error).__name__})"
     else:
         if last and datetime.now(UTC) - last < timedelta(hours=hours):
             return
         seen = f"{last:%Y-%m-%d %H:%M} UTC" if last else "never"
     lines = [
-        f"What: for more than {hours} hours no run has ended with loaded or unchanged features",
-        f"Last one: {seen}",
-        f"Run that is overdue: {context['dag_run']['dag_run_id']}",
+        f"What: no run has ended as loaded or unchanged for more than {hours} hours",
+        f"Last success: {seen}",
+        f"Overdue run: {context['dag_run']['dag_run_id']}",
         "Where to look: the DAG's runs in Airflow; docs/operations.md says what to do.",
     ]
     _send(Alert(f"{context['dag_run']['dag_id']}: no load in {hours} hours", "\n".join(lines)), {})
 
 
 def _describe(error: BaseException | None) -> str:
-    """An error by its kind alone: its message may quote what stands in the drop."""
+    """An error by its kind alone: its message may quote the drop."""
     if isinstance(error, PipelineError):
         return f"{type(error).__name__}: {(type(error).__doc__ or '').splitlines()[0]}"
-    return type(error).__name__ if error else "the task was ended from outside"
+    return type(error).__name__ if error else "the task was killed from outside"
 
 
 def _send(alert: Alert, context: Context) -> None:

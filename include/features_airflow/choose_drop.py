@@ -1,16 +1,16 @@
-"""Which drop a run is about: what it was told, or what there is to do.
+"""Chooses the drop of a run: the one it was given, or the next one to do.
 
 | run | drop |
 |---|---|
-| by hand, over REST, or with a `source` | its parameter `source` |
-| of the daily schedule | that of the last load, again; without one, the default of `source` |
+| by hand, over REST, or with a `source` | that of its parameter `source` |
+| of the daily schedule | that of the last load; before the first load, the default of `source` |
 | of an arrival | the first announced one that no other run has taken |
-| of a backfill | the one in the folder named by the run's day, such as 2026-11-22 |
+| of a backfill | the one in the folder named after the run's day, such as 2026-11-22 |
 """
 
 from pathlib import Path
-from typing import Any
 
+from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from experiment_features.drop.allowed_source import is_absent, resolve_source
@@ -21,16 +21,14 @@ from experiment_features.pipeline import Pipeline
 from features_airflow.object_storage import open_store
 from features_airflow.schedule import DROPS
 
-Context = Any
 
-
-def source_of_run(context: Context, pipeline: Pipeline) -> AnyPath:
-    """The drop's folder, if this installation allows it.
+def choose_drop(context: Context, pipeline: Pipeline) -> AnyPath:
+    """Returns the folder of the run's drop.
 
     Raises:
-        AirflowSkipException: there is nothing to do, and the log says why.
-        ConfigurationError: it lies outside of the allowed roots, or the run was given a parameter
-            that does not exist, which Airflow lets pass.
+        AirflowSkipException: there is nothing to do; the log says why.
+        ConfigurationError: the folder is outside the allowed roots, or the run has a parameter
+            that does not exist, which Airflow itself accepts.
     """
     conf = context["dag_run"].conf or {}
     unknown = sorted(set(conf) - set(context["dag"].params))
@@ -44,19 +42,19 @@ def source_of_run(context: Context, pipeline: Pipeline) -> AnyPath:
     resolved = resolve_source(source, pipeline.settings.source_roots, open_store)
     if run_type == "asset_triggered" and (run_id := pipeline.find_earlier_load(resolved)):
         raise AirflowSkipException(
-            f"the drop {source} was loaded by run {run_id}, and another one since: nothing to do. "
-            "To go back to it, trigger a run with this source"
+            f"the drop {source} was loaded by run {run_id}, and another drop since then: nothing "
+            "to do. To go back to it, trigger a run with this source"
         )
     return resolved
 
 
 def _announced_drop(context: Context, _pipeline: Pipeline) -> str:
-    """Takes the first drop that the run's events announce and no other run has taken.
+    """Takes the first announced drop that no other run has taken.
 
-    Those behind it are announced again, each to a run of its own: see ReadyMarkerTrigger.
+    The ones behind it are announced again, each to a run of its own: see ReadyMarkerTrigger.
     """
     events = context["triggering_asset_events"].get(DROPS, [])
-    events = sorted(events, key=lambda event: event.timestamp)  # Airflow's order is any
+    events = sorted(events, key=lambda event: event.timestamp)  # Airflow keeps no order
     announced = [event.extra.get("payload", event.extra) for event in events]
     if not announced or any("source" not in drop for drop in announced):
         raise ConfigurationError(
@@ -65,14 +63,14 @@ def _announced_drop(context: Context, _pipeline: Pipeline) -> str:
         )
     states, run_id = context["asset_state_store"][DROPS], context["dag_run"].run_id
     for drop in announced:
-        if "stamp" not in drop:  # an event that somebody posted, without a marker
+        if "stamp" not in drop:  # an event posted by hand: there is no marker
             return str(drop["source"])
         key = state_key(drop["source"])
         taken = states.get(key) or {}
         if taken.get("stamp") != drop["stamp"]:
             taken = {"stamp": drop["stamp"], "run_id": run_id}
             states.set(key, taken)
-        if taken["run_id"] == run_id:  # also when this very run is repeated
+        if taken["run_id"] == run_id:  # or this run itself, repeated
             return str(drop["source"])
     raise AirflowSkipException(
         f"the drop {announced[0]['source']} was announced twice, and another run has taken it: "
@@ -81,17 +79,17 @@ def _announced_drop(context: Context, _pipeline: Pipeline) -> str:
 
 
 def _last_drop(context: Context, pipeline: Pipeline) -> str:
-    """The drop of the last load: what has changed in its place since is loaded."""
+    """The drop of the last load, whose files may have changed since."""
     source = pipeline.last_source()
     if source and is_absent(source, open_store):
         raise AirflowSkipException(
-            f"the drop of the last load, {source}, is no longer there: nothing to look at"
+            f"the drop of the last load, {source}, is no longer there: nothing to do"
         )
     return source or str(context["params"]["source"])
 
 
 def _drop_of_day(context: Context, pipeline: Pipeline) -> str:
-    """The complete drop in the folder named by the day of a backfill's run."""
+    """The complete drop in the folder named after the day of the backfill's run."""
     folders = pipeline.settings.watched_folders
     day = f"{context['dag_run'].run_after:%Y-%m-%d}"
     ready = find_ready_drops(folders, keep_days=36_500)

@@ -1,4 +1,4 @@
-"""Object storage as Airflow knows it: a URI may name the connection with the credentials."""
+"""Object storage as Airflow opens it: a URI may name the connection with the credentials."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,14 +24,14 @@ def open_store(uri: str) -> "AbstractFileSystem":
 
     Raises:
         ConfigurationError: the connection is not defined, or the scheme's library not installed.
-        StorageUnavailable: the credentials could not be had.
+        StorageUnavailable: the credentials could not be obtained.
     """
-    from airflow.sdk import ObjectStoragePath  # takes a moment that most tasks need not wait
+    from airflow.sdk import ObjectStoragePath  # slow, and most tasks do without
 
     with opening_errors(uri):
         path = ObjectStoragePath(uri)
         try:
-            if path.conn_id:  # Amazon's hook would go on without one, as nobody
+            if path.conn_id:  # Amazon's hook would go on without it, anonymously
                 Connection.get(path.conn_id)
         except AirflowNotFoundException:
             raise ConfigurationError(
@@ -43,7 +43,7 @@ def open_store(uri: str) -> "AbstractFileSystem":
 
 @contextmanager
 def open_workspace(place: str) -> Iterator[Workspace]:
-    """The workspace at a path or URI; one in object storage is worked on in a temporary folder."""
+    """Opens the workspace at a path or URI; for one in object storage, in a temporary folder."""
     if not is_stored(place):
         yield Workspace(Path(place))
         return

@@ -1,7 +1,7 @@
 """Imports what every task needs, once, in the process that tasks are forked from.
 
-Airflow imports it there: see MP_FORKSERVER_PRELOAD in scripts/local_env.sh. None of the package's
-own code is imported, so that tasks always run the code that is on the disk.
+Airflow imports this module there: see mp_forkserver_preload in deploy/airflow/airflow.cfg. It
+imports none of the project's own code, so that tasks always run the code that is on the disk.
 """
 
 import gc
@@ -14,8 +14,8 @@ import psycopg  # noqa: F401
 import pyarrow.acero
 import pyarrow.parquet  # noqa: F401
 
-# Garbage collection writes to every object that it looks at, and what a fork writes to it no longer
-# shares: without this line every worker has 70 MB of its own, and every full collection in a task
-# takes a quarter of a second.
+# Garbage collection writes to every object that it looks at, and forks no longer share what one of
+# them has written to. Without these lines every worker has 70 MB of its own, and every full
+# collection in a task takes a quarter of a second.
 gc.collect()
 gc.freeze()

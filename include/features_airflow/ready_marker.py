@@ -1,7 +1,4 @@
-"""The trigger that tells Airflow of complete drops.
-
-It lies here because the triggerer, which runs it, finds modules in plugins/ but not in dags/.
-"""
+"""The trigger that announces complete drops to Airflow."""
 
 import asyncio
 import time
@@ -15,19 +12,19 @@ from experiment_features.drop.arrival import ReadyDrop, find_ready_drops, state_
 
 
 class ReadyMarkerTrigger(BaseEventTrigger):
-    """Announces the drops whose marker is there: one at a time, in the order of their paths.
+    """Announces the drops that have a marker: one at a time, in the order of their paths.
 
-    It waits with the next drop until a run has taken the one before, because Airflow makes one run
-    of several events, and of those that come while a run goes on it hands on only the first. What
-    was taken, the runs write into the state store of the watched asset, so a restart of the
-    triggerer neither loses nor doubles a drop. Nothing on the disk is touched.
+    It announces a drop only once a run has taken the one before: Airflow makes a single run of
+    several events, and passes on only the first of those that come while a run is going on. Runs
+    note what they have taken in the state store of the watched asset, so a restart of the triggerer
+    neither loses nor repeats a drop. Nothing on the disk is touched.
 
     Args:
-        folders: where drops arrive, there and below.
-        keep_days: markers older than this are not looked at.
-        poll_seconds: the time between two looks.
-        remind_seconds: after how long a drop that no run has taken is announced again: its event
-            may have been lost, as in the moments in which the DAG was paused.
+        folders: where drops arrive, at any depth.
+        keep_days: older markers are ignored.
+        poll_seconds: how long to wait between two looks.
+        remind_seconds: when to announce a drop again that no run has taken: its event may have been
+            lost, for example while the DAG was paused.
     """
 
     def __init__(
@@ -45,12 +42,12 @@ class ReadyMarkerTrigger(BaseEventTrigger):
         self._taken: set[ReadyDrop] = set()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """The class and its arguments, from which the triggerer makes it anew."""
+        """The path of the class and its arguments, from which the triggerer makes a new one."""
         names = ("folders", "keep_days", "poll_seconds", "remind_seconds")
         return f"{__name__}.{type(self).__name__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yields an event for each drop, for ever."""
+        """Yields an event for each drop; never ends."""
         announced, remind_at = None, 0.0
         while True:
             try:
@@ -75,7 +72,7 @@ class ReadyMarkerTrigger(BaseEventTrigger):
         return None
 
     async def _read_stamp(self, drop: ReadyDrop) -> Any:
-        """When the marker was written that a run took last from the drop's folder."""
+        """The stamp of the marker that a run last took from the drop's folder."""
         if self.asset_state_store is None:  # no asset watches with this trigger
             return None
         taken: Any = await self.asset_state_store.aget(state_key(drop.source))

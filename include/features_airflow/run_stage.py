@@ -1,30 +1,26 @@
-"""From Airflow's terms to the pipeline's: the only place that knows both."""
+"""Runs a stage of the pipeline for the Airflow task that asks for it."""
 
-import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
-from airflow.providers.postgres.hooks.postgres import PostgresHook
-from airflow.sdk import Connection as AirflowConnection
-from airflow.sdk import get_current_context
+from airflow.sdk import Connection, Context, get_current_context
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from experiment_features.config import Settings
 from experiment_features.errors import ConfigurationError, DropRejected
-from experiment_features.load.database import Connection, database_errors
+from experiment_features.load.database import database_errors
 from experiment_features.load.ledger import find_last_success
 from experiment_features.pipeline import Pipeline
 from experiment_features.run import Run
 from experiment_features.workspace import Facts, folder_name
 from features_airflow import telemetry
-from features_airflow.choose_drop import source_of_run
+from features_airflow.choose_drop import choose_drop
+from features_airflow.features_db import open_features_db
 from features_airflow.object_storage import open_workspace
 from features_airflow.schedule import FEATURES
 
-CONNECTION_ID = "features_db"
 SPARK_CONNECTION_ID = "features_spark"
 
 TRIGGERS = {
@@ -32,21 +28,21 @@ TRIGGERS = {
     "backfill": "backfill",
     "asset_triggered": "asset",
 }
-"""Airflow's run types as the ledger calls them; all others are manual."""
+"""What the ledger calls Airflow's run types; every other type is manual."""
 
-API_RUN_ID = "api__"
-"""A run whose id begins so was triggered over REST: Airflow does not tell its tasks."""
+API_PREFIX = "api__"
+"""How the ids of runs over REST begin: Airflow does not tell a task where its run came from."""
 
 
 def run_stage(stage: str, workspace: str | None = None) -> Facts:
-    """Runs a stage of the run that the current task belongs to, and tells those who watch.
+    """Runs a stage of the current task's run, and reports what it did.
 
     Args:
         stage: extract, validate, transform or load.
-        workspace: the URI that the task before handed on.
+        workspace: the URI that the task before handed on; None for extract.
 
     Returns:
-        What the stage hands on, the last one the run's result.
+        What the stage hands on; for load, the result of the run.
     """
     context = get_current_context()
     with telemetry.count_failures(), pipeline_of_run(workspace) as pipeline:
@@ -59,28 +55,28 @@ def run_stage(stage: str, workspace: str | None = None) -> Facts:
             raise
     telemetry.report(stage, facts)
     if stage == "load":
-        telemetry.tell_written(PostgresHook(CONNECTION_ID))
+        telemetry.record_outputs()
         for asset in FEATURES:
             context["outlet_events"][asset].extra = dict(facts)
     return facts
 
 
-def _extract(context: Any, pipeline: Pipeline) -> Facts:
-    source = source_of_run(context, pipeline)
-    context["ti"].xcom_push("source", str(source))  # for alerts
-    telemetry.tell_read(source)
+def _extract(context: Context, pipeline: Pipeline) -> Facts:
+    source = choose_drop(context, pipeline)
+    context["ti"].xcom_push("source", str(source))  # alerts name it
+    telemetry.record_input(source)
     return pipeline.extract(source)
 
 
 def last_success() -> datetime | None:
-    """When a run last ended with features that are this day's: loaded, or found unchanged."""
-    with _connect() as connection, database_errors("read the run ledger"):
+    """When a run last ended as loaded or unchanged; None if none has."""
+    with open_features_db() as connection, database_errors("read the run ledger"):
         return find_last_success(connection)
 
 
 @contextmanager
 def pipeline_of_run(workspace: str | None = None) -> Iterator[Pipeline]:
-    """The stages of the run that the current task belongs to.
+    """The pipeline of the current task's run.
 
     Args:
         workspace: the URI that the task before handed on; the first task makes a new one.
@@ -93,7 +89,7 @@ def pipeline_of_run(workspace: str | None = None) -> Iterator[Pipeline]:
     trigger = TRIGGERS.get(str(dag_run.run_type.value), "manual")
     run = Run(
         run_id=dag_run.run_id,
-        trigger="api" if dag_run.run_id.startswith(API_RUN_ID) else trigger,
+        trigger="api" if dag_run.run_id.startswith(API_PREFIX) else trigger,
         started_at=dag_run.start_date or dag_run.run_after,
         max_rejected_percent=parameters["max_rejected_percent"],
         allow_empty=parameters["allow_empty"],
@@ -105,37 +101,23 @@ def pipeline_of_run(workspace: str | None = None) -> Iterator[Pipeline]:
             run=run,
             workspace=opened,
             engine=parameters["engine"],
-            connect=_connect,
+            connect=open_features_db,
             settings=settings,
             timeout_seconds=context["task"].execution_timeout.total_seconds(),
         )
 
 
-@contextmanager
-def _connect() -> Iterator[Connection]:
-    """Opens the Airflow connection ``features_db``."""
-    # libpq waits for minutes for a host that does not answer; the connection's own setting wins.
-    os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
-    try:
-        with database_errors(f"connect to the database of {CONNECTION_ID}"):
-            connection = PostgresHook(CONNECTION_ID).get_conn()
-    except AirflowNotFoundException:
-        raise ConfigurationError(
-            f"the Airflow connection {CONNECTION_ID} is not defined: add it under Admin, "
-            f"Connections, or set AIRFLOW_CONN_{CONNECTION_ID.upper()}"
-        ) from None
-    with closing(connection):
-        yield connection
-
-
 def _spark_master(default: str) -> str:
-    """Where Spark is, by the Airflow connection ``features_spark``, if there is one.
+    """The Spark master of the Airflow connection ``features_spark``; the default without one.
 
-    As a URI: ``spark://host:7077``, or ``sc://host:15002`` for Spark Connect. As Airflow's provider
-    for Spark has it, the host may hold the whole master: ``local[*]``, ``yarn``, ``spark://host``.
+    As a URI: ``spark://host:7077``, or ``sc://host:15002`` for Spark Connect. As in Airflow's own
+    Spark provider, the host may be the whole master: ``local[*]``, ``yarn``, ``spark://host``.
+
+    Raises:
+        ConfigurationError: the connection is of another type, or has no host.
     """
     try:
-        connection = AirflowConnection.get(SPARK_CONNECTION_ID)
+        connection = Connection.get(SPARK_CONNECTION_ID)
     except AirflowNotFoundException:
         return default
     host = connection.host or ""

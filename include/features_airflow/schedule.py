@@ -1,4 +1,4 @@
-"""When the DAG runs, the assets that it waits for and brings up to date, what it tries again."""
+"""When the DAG runs, which assets it waits for and updates, and which errors it retries."""
 
 from datetime import timedelta
 
@@ -11,16 +11,16 @@ from experiment_features.config import Settings
 from experiment_features.errors import TransientError
 from features_airflow.ready_marker import ReadyMarkerTrigger
 
-# The second is what a task gets when Airflow's API server is away for longer than it waits.
+# A task gets the second error when Airflow's API server is away for longer than it waits.
 RETRY_TRANSIENT = ExceptionRetryPolicy(
     [RetryRule([TransientError, AirflowRuntimeError], RetryAction.DEFAULT)],
     default=RetryAction.FAIL,
 )
-"""Bad input fails at once, and so does a bug."""
+"""Transient errors are retried; bad input fails at once, and so does a bug."""
 
 
 def _watchers() -> list[AssetWatcher]:
-    """What announces new drops; nothing when that is switched off."""
+    """What announces new drops; empty when watching is switched off."""
     settings = Settings.from_environment()
     if not settings.watched_folders:
         return []
@@ -29,18 +29,17 @@ def _watchers() -> list[AssetWatcher]:
 
 
 DROPS = Asset("laboratory_drops", watchers=_watchers())
-"""The drops that are complete; an event's payload has the `source` of one."""
+"""Complete drops; the payload of an event has the `source` of one."""
 
 FEATURES = [Asset("user_features"), Asset("compound_features")]
-"""The relations in PostgreSQL; an event's extra is the result of the run."""
+"""The relations in PostgreSQL; the extra of an event is the result of the run."""
 
 
 def daily_or_on_arrival() -> BaseTimetable:
     """Every day at 02:00 UTC, and whenever a drop is complete.
 
     With a start date in the past, every new installation would start a run at once. Without one,
-    the first is due at the next 02:00 UTC, and stays so for five minutes if the scheduler comes
-    late.
+    the first run is due at the next 02:00 UTC, with five minutes' grace for a late scheduler.
     """
     daily = CronTriggerTimetable("0 2 * * *", timezone="UTC", run_immediately=timedelta(minutes=5))
     return AssetOrTimeSchedule(timetable=daily, assets=[DROPS])

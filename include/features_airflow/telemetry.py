@@ -1,8 +1,8 @@
-"""What those who watch are told of a run: log lines, metrics, lineage.
+"""Reports a run to the outside: log lines, metrics, lineage.
 
-Airflow adds the ids of run and task to every line. Metrics go where Airflow's own go (StatsD or
-OpenTelemetry), lineage where OpenLineage is told to; unless that is configured they go nowhere.
-docs/operations.md lists them.
+Airflow adds the ids of run and task to every log line. Metrics go where Airflow's own metrics go
+(StatsD or OpenTelemetry), lineage where OpenLineage is configured to send it; without such a
+setting nothing is sent. docs/operations.md lists them all.
 """
 
 import time
@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
-from airflow.providers.common.sql.hooks.sql import DbApiHook
+from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk.lineage import get_hook_lineage_collector
 from airflow.sdk.observability import stats
 
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import PipelineError
 from experiment_features.workspace import Facts
+from features_airflow.features_db import CONNECTION_ID
 
 PREFIX = "experiment_features"
 TABLES = ("user_features", "compound_features", "pipeline_runs", "data_issues")
@@ -27,7 +28,7 @@ log = structlog.get_logger("experiment_features.stages")
 
 @contextmanager
 def count_failures() -> Iterator[None]:
-    """Counts what goes wrong inside, by kind."""
+    """Counts the errors raised inside, by kind."""
     try:
         yield
     except PipelineError as error:
@@ -40,7 +41,7 @@ def report(stage: str, facts: Facts) -> None:
 
     Args:
         stage: extract, validate, transform or load.
-        facts: what the stage found out: see the methods of Pipeline.
+        facts: what the stage returned: see the methods of Pipeline.
     """
     log.info("stage done", **{name: facts[name] for name in facts if name != "workspace"})
     for counts, metric in (("rows", "rows_read"), ("rejected", "rows_rejected")):
@@ -54,16 +55,17 @@ def report(stage: str, facts: Facts) -> None:
             stats.timing(f"{PREFIX}.stage.{name}", timedelta(seconds=seconds))
 
 
-def tell_read(source: AnyPath) -> None:
-    """Names the drop as what the current task has read."""
+def record_input(source: AnyPath) -> None:
+    """Records the drop as an input of the current task."""
     get_hook_lineage_collector().add_input_asset(context=source, uri=source.as_uri())
 
 
-def tell_written(hook: DbApiHook) -> None:
-    """Names the tables as what the current task has written."""
-    database = hook.get_connection(hook.get_conn_id())
+def record_outputs() -> None:
+    """Records the tables of the features database as outputs of the current task."""
+    hook = PostgresHook(CONNECTION_ID)
+    database = hook.get_connection(CONNECTION_ID)
     host = database.host or ""
-    if host.startswith("/") or not host:  # the folder of a socket: a server on this machine
+    if host.startswith("/") or not host:  # a socket's folder: the server is on this machine
         host = "localhost"
     place = f"postgres://{host}:{database.port or 5432}/{database.schema}/features"
     for table in TABLES:

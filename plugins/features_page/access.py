@@ -1,4 +1,4 @@
-"""Who may look at the page, and who may trigger the DAG: Airflow's auth manager decides."""
+"""Who may see the page, and who may trigger the DAG: Airflow's auth manager decides."""
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import (
@@ -14,18 +14,18 @@ from airflow.api_fastapi.core_api.security import (
 from airflow.models.dag import DagModel
 from fastapi import Depends
 
-DAG_ID = "experiment_features"
+from features_airflow import DAG_ID as DAG_ID
 
 GUARDS = [
     Depends(requires_access_view(AccessView.PLUGINS)),
     Depends(requires_access_dag("GET", param_dag_id=DAG_ID)),
 ]
-"""Airflow mounts an app of a plugin without any: 401 to who is not logged in, 403 to who may not
-see the DAG."""
+"""Airflow mounts a plugin's app without any guard. These answer 401 to a visitor who is not logged
+in, and 403 to a user who may not see the DAG."""
 
 
 def may_trigger(user: GetUserDep) -> bool:
-    """Whether the user may start a run, as Airflow's own API asks it."""
+    """Whether the user may start a run, by the same question that Airflow's own API asks."""
     is_authorized: bool = get_auth_manager().is_authorized_dag(
         method="POST",
         access_entity=DagAccessEntity.RUN,

@@ -75,7 +75,7 @@ def test_no_personal_data_leave_the_house(inbox: Mailbox) -> None:
         (DropRejected("3 rows"), "drop rejected", "More rows of a table are faulty"),
         (DatabaseUnavailable("away"), "validate failed", "PostgreSQL could not be reached"),
         (ValueError("bug"), "validate failed", "What: ValueError\n"),
-        (None, "validate failed", "the task was ended from outside"),
+        (None, "validate failed", "the task was killed from outside"),
     ],
 )
 def test_the_kind_of_failure_is_said(
@@ -89,7 +89,7 @@ def test_the_kind_of_failure_is_said(
 
 @pytest.mark.parametrize(
     ("last_success_hours_ago", "told"),
-    [(25, "Last one: 20"), (None, "Last one: never"), (1, None)],
+    [(25, "Last success: 20"), (None, "Last one: never"), (1, None)],
     ids=["overdue", "never_loaded", "another_run_has_loaded"],
 )
 def test_an_overdue_load_is_told(
@@ -120,7 +120,7 @@ def test_an_overdue_load_is_told_when_the_database_is_away(
     """That may well be the reason."""
     monkeypatch.setenv("AIRFLOW_CONN_FEATURES_DB", "postgres://reader@127.0.0.1:1/features")
     alerts.alert_overdue({"dag_run": {"dag_id": "d", "dag_run_id": "r"}})
-    assert "cannot be told (DatabaseUnavailable)" in body(inbox.mails[0])
+    assert "unknown (DatabaseUnavailable)" in body(inbox.mails[0])
 
 
 def test_nobody_is_told_until_somebody_is_named(

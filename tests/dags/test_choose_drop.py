@@ -14,7 +14,7 @@ from airflow.utils.types import DagRunType
 from experiment_features.config import Settings
 from experiment_features.drop.arrival import MARKER
 from experiment_features.errors import ConfigurationError
-from features_airflow.choose_drop import source_of_run
+from features_airflow.choose_drop import choose_drop
 from features_airflow.schedule import DROPS
 
 RUN_ID = "this_run"
@@ -89,7 +89,7 @@ def announce(context: dict[str, Any], *sources: str, stamp: str | None = "1") ->
 def test_a_manual_run_takes_its_parameter(context: dict[str, Any], ledger: Ledger) -> None:
     """Whatever arrived or was loaded last."""
     ledger.last = "/elsewhere"
-    assert str(source_of_run(context, ledger)) == context["params"]["source"]
+    assert str(choose_drop(context, ledger)) == context["params"]["source"]
 
 
 def test_unknown_parameters_are_named(context: dict[str, Any], ledger: Ledger) -> None:
@@ -98,7 +98,7 @@ def test_unknown_parameters_are_named(context: dict[str, Any], ledger: Ledger) -
     with pytest.raises(
         ConfigurationError, match=r"unknown parameter max_rejected: expected source"
     ):
-        source_of_run(context, ledger)
+        choose_drop(context, ledger)
 
 
 def test_the_daily_run_looks_again_at_the_last_drop(
@@ -106,9 +106,9 @@ def test_the_daily_run_looks_again_at_the_last_drop(
 ) -> None:
     """It must not put the default, the sample, in the place of a real drop."""
     context["dag_run"].run_type = DagRunType.SCHEDULED
-    assert source_of_run(context, ledger).name == "default"
+    assert choose_drop(context, ledger).name == "default"
     ledger.last = bring(tmp_path / "2026-11-21")
-    assert str(source_of_run(context, ledger)) == ledger.last
+    assert str(choose_drop(context, ledger)) == ledger.last
 
 
 def test_the_daily_run_has_nothing_to_do_when_the_last_drop_is_gone(
@@ -118,7 +118,7 @@ def test_the_daily_run_has_nothing_to_do_when_the_last_drop_is_gone(
     context["dag_run"].run_type = DagRunType.SCHEDULED
     ledger.last = str(tmp_path / "archived")
     with pytest.raises(AirflowSkipException, match=f"{ledger.last}, is no longer there"):
-        source_of_run(context, ledger)
+        choose_drop(context, ledger)
 
 
 def test_an_arrival_takes_the_first_drop_and_says_so(
@@ -127,7 +127,7 @@ def test_an_arrival_takes_the_first_drop_and_says_so(
     """Those behind it stay open for runs of their own."""
     drops = [bring(tmp_path / name) for name in ("1", "2")]
     announce(context, *drops)
-    assert str(source_of_run(context, ledger)) == drops[0]
+    assert str(choose_drop(context, ledger)) == drops[0]
     states = context["asset_state_store"][DROPS]
     assert states == {drops[0]: {"stamp": "1", "run_id": RUN_ID}}
 
@@ -138,7 +138,7 @@ def test_a_repeated_run_takes_the_same_drop(
     """A task that is tried again, or cleared, does not go on to the next drop."""
     drops = [bring(tmp_path / name) for name in ("1", "2")]
     announce(context, *drops)
-    assert source_of_run(context, ledger) == source_of_run(context, ledger)
+    assert choose_drop(context, ledger) == choose_drop(context, ledger)
 
 
 def test_a_drop_that_another_run_has_taken_is_not_taken_twice(
@@ -150,9 +150,9 @@ def test_a_drop_that_another_run_has_taken_is_not_taken_twice(
     states = context["asset_state_store"][DROPS]
     states[source] = {"stamp": "1", "run_id": "another_run"}
     with pytest.raises(AirflowSkipException, match="another run has taken it"):
-        source_of_run(context, ledger)
+        choose_drop(context, ledger)
     announce(context, source, stamp="2")
-    assert str(source_of_run(context, ledger)) == source
+    assert str(choose_drop(context, ledger)) == source
 
 
 def test_a_marker_of_a_drop_loaded_before_starts_no_second_load(
@@ -162,7 +162,7 @@ def test_a_marker_of_a_drop_loaded_before_starts_no_second_load(
     announce(context, bring(tmp_path / "1"))
     ledger.earlier = "an_older_run"
     with pytest.raises(AirflowSkipException, match=r"by run an_older_run.*trigger a run with this"):
-        source_of_run(context, ledger)
+        choose_drop(context, ledger)
 
 
 def test_an_event_posted_by_hand_names_its_drop(
@@ -173,11 +173,11 @@ def test_an_event_posted_by_hand_names_its_drop(
     event = partial(SimpleNamespace, timestamp=1)
     announce(context)
     context["triggering_asset_events"][DROPS] = [event(extra={"source": source})]
-    assert str(source_of_run(context, ledger)) == source
+    assert str(choose_drop(context, ledger)) == source
     assert context["asset_state_store"][DROPS] == {}
     context["triggering_asset_events"][DROPS] = [event(extra={})]
     with pytest.raises(ConfigurationError, match="laboratory_drops names no drop"):
-        source_of_run(context, ledger)
+        choose_drop(context, ledger)
 
 
 def test_an_announced_drop_must_lie_in_a_source_root(
@@ -186,7 +186,7 @@ def test_an_announced_drop_must_lie_in_a_source_root(
     """Watching a folder does not allow to read it."""
     announce(context, "/etc")
     with pytest.raises(ConfigurationError, match="outside"):
-        source_of_run(context, ledger)
+        choose_drop(context, ledger)
 
 
 def test_a_backfill_takes_the_drop_of_its_day(
@@ -195,8 +195,8 @@ def test_a_backfill_takes_the_drop_of_its_day(
     """The folder named by it; a day without one is said, and a source that is given goes first."""
     context["dag_run"].run_type = DagRunType.BACKFILL_JOB
     with pytest.raises(ConfigurationError, match="found no complete drop of 2026-11-22"):
-        source_of_run(context, ledger)
+        choose_drop(context, ledger)
     source = bring(tmp_path / "2026-11-22")
-    assert str(source_of_run(context, ledger)) == source
+    assert str(choose_drop(context, ledger)) == source
     context["dag_run"].conf = {"source": context["params"]["source"]}
-    assert source_of_run(context, ledger).name == "default"
+    assert choose_drop(context, ledger).name == "default"

@@ -24,6 +24,7 @@ from pendulum import DateTime
 
 from experiment_features import errors
 from experiment_features.engines.choose import ENGINES
+from features_airflow import DAG_ID
 from features_airflow.ready_marker import ReadyMarkerTrigger
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +45,7 @@ def serialized(dag: DAG) -> SerializedDAG:
 def test_the_folder_holds_this_dag_alone(dag_bag: DagBag) -> None:
     """No import error, and the modules beside it are not taken for DAG files."""
     assert dag_bag.import_errors == {}
-    assert list(dag_bag.dags) == ["experiment_features"]
+    assert list(dag_bag.dags) == ["experiment_features"] == [DAG_ID]
     assert [Path(stat.file).name for stat in dag_bag.dagbag_stats] == [DAG_FILE.name]
 
 

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from configparser import RawConfigParser
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -34,3 +36,12 @@ def test_preload() -> None:
     }
     light = {"experiment_features", *sys.stdlib_module_names}
     assert [name for name in later if name.partition(".")[0] not in light] == []
+
+
+def test_every_module_of_the_list_exists() -> None:
+    """The process skips what it cannot import, and every task then imports it for itself."""
+    settings = RawConfigParser()
+    settings.read_string((ROOT / "deploy" / "airflow" / "airflow.cfg").read_text())
+    modules = settings["core"]["mp_forkserver_preload"].split(",")
+    assert modules[-1] == "features_airflow.preload"  # it freezes what the others have imported
+    assert [name for name in modules if not find_spec(name)] == []

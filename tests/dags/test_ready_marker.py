@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -148,3 +149,12 @@ def test_a_store_that_is_away_is_asked_again(tmp_path: Path, store: Store) -> No
         assert (await asyncio.wait_for(pending, timeout=20)).payload["source"] == source
 
     asyncio.run(scenario())
+
+
+def test_a_trigger_stored_by_an_earlier_version_is_found() -> None:
+    """By the path of then; what is stored from now on has the new one."""
+    stored = resolve_name("ready_marker.ReadyMarkerTrigger")
+    assert stored is ReadyMarkerTrigger
+    path, _ = stored(["/drops"], 90).serialize()
+    assert path == "features_airflow.ready_marker.ReadyMarkerTrigger"
+    assert resolve_name(path) is ReadyMarkerTrigger

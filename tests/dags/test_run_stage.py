@@ -1,4 +1,4 @@
-"""From Airflow's terms to the pipeline's."""
+"""What a task hands to the pipeline, and where its connections lead."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -131,4 +131,4 @@ def test_an_overdue_load_is_told(stack: Stack, mailbox: Mailbox) -> None:
         finally:
             features.execute(move.format("+"))
     assert overdue[0]["Subject"] == "experiment_features: no load in 24 hours"
-    assert "Last one: 20" in body(overdue[0])
+    assert "Last success: 20" in body(overdue[0])

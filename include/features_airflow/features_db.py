@@ -1,0 +1,37 @@
+"""The features database, opened through one of Airflow's connections."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from experiment_features.errors import ConfigurationError
+from experiment_features.load.database import Connection, database_errors
+
+CONNECTION_ID = "features_db"
+"""The connection of the tasks, which may write."""
+
+
+@contextmanager
+def open_features_db(connection_id: str = CONNECTION_ID) -> Iterator[Connection]:
+    """Opens an Airflow connection, and closes it at the end.
+
+    Raises:
+        ConfigurationError: Airflow has no such connection.
+        DatabaseUnavailable: the server cannot be reached.
+        DatabaseRefused: the server does not let this user connect.
+    """
+    # libpq waits for minutes for a host that does not answer; the connection's own setting wins.
+    os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
+    try:
+        with database_errors(f"connect to the database of {connection_id}"):
+            connection = PostgresHook(connection_id).get_conn()
+    except AirflowNotFoundException:
+        raise ConfigurationError(
+            f"the Airflow connection {connection_id} is not defined: add it under Admin, "
+            f"Connections, or set AIRFLOW_CONN_{connection_id.upper()}"
+        ) from None
+    with closing(connection):
+        yield connection
