@@ -14,12 +14,13 @@ ENV AIRFLOW_CONFIG=/opt/airflow/deploy/airflow/airflow.cfg \
     PYTHONPATH=/opt/airflow/include
 
 # Exactly the locked packages: what the base image has beyond them goes.
-COPY requirements.txt requirements/docker.txt /opt/airflow/
+COPY requirements.txt /opt/airflow/
+COPY requirements/docker.txt /opt/airflow/requirements/
 RUN uv pip sync --no-cache --compile-bytecode --require-hashes \
         /opt/airflow/requirements.txt /opt/airflow/requirements/docker.txt \
     && mkdir /opt/airflow/workspaces
 
-# What changes most comes last. .dockerignore lets only what the image needs come along.
+# What changes most comes last. .dockerignore leaves out what the image does not need.
 # The code is root's: no process of the image may change it.
 USER 0
 COPY . /opt/airflow/

@@ -12,10 +12,10 @@ drop in a watched folder, by the Trigger button, or over REST.
 the extra of the assets `user_features` and `compound_features`.
 
 **What it does not do.** It guesses nothing: a faulty row goes to `data_issues` with file, line and
-rule; a drop that cannot be read for certain is refused, and the features stay as they were.
+rule; a drop that cannot be read with certainty is refused, and the features stay as they were.
 
-**Again.** The same drop twice changes nothing (`unchanged`). To repeat a run, clear it, or a task
-of it with all behind it. Only transient errors (database away, disk full) are retried.
+**Again.** The same drop twice changes nothing (`unchanged`). To repeat a run, clear it, or one of
+its tasks and all that follow. Only transient errors (database away, disk full) are retried.
 
 **Parameters**, here as the body of `POST /api/v2/dags/experiment_features/dagRuns`:
 
@@ -43,7 +43,7 @@ PARAMETERS = {
         description="With more faulty rows in any table, nothing is loaded."),
     "allow_empty": Param(Run.allow_empty, type="boolean",
         title="Allow empty tables", section="Quality",
-        description="Take a table without rows; without users, all features go."),
+        description="Accept tables without rows; a drop without users removes all features."),
     "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb", "spark"],
         title="Engine", section="Run",
         description="auto takes pandas for small drops, DuckDB for large ones; spark a cluster."),
@@ -62,7 +62,7 @@ def extract() -> dict[str, Any]:
 
 @task(execution_timeout=60 * MINUTE, multiple_outputs=False)
 def validate(extracted: dict[str, Any]) -> dict[str, Any]:
-    """Names every faulty row, and rejects those with errors."""
+    """Finds every faulty row, and rejects those with errors."""
     from features_airflow.run_stage import run_stage
 
     return run_stage("validate", extracted["workspace"])

@@ -89,7 +89,7 @@ def test_the_kind_of_failure_is_said(
 
 @pytest.mark.parametrize(
     ("last_success_hours_ago", "told"),
-    [(25, "Last success: 20"), (None, "Last one: never"), (1, None)],
+    [(25, "Last success: 20"), (None, "Last success: never"), (1, None)],
     ids=["overdue", "never_loaded", "another_run_has_loaded"],
 )
 def test_an_overdue_load_is_told(
