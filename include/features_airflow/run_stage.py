@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
@@ -17,8 +17,8 @@ from experiment_features.errors import ConfigurationError, DropRejected
 from experiment_features.load.database import Connection, database_errors
 from experiment_features.load.ledger import find_last_success
 from experiment_features.pipeline import Pipeline
-from experiment_features.run import Run
-from experiment_features.workspace import Facts, folder_name
+from experiment_features.run import Extracted, Run, Validated
+from experiment_features.workspace import folder_name
 from features_airflow import telemetry
 from features_airflow.choose_drop import source_of_run
 from features_airflow.object_storage import open_workspace
@@ -38,7 +38,7 @@ API_RUN_ID = "api__"
 """A run whose id begins so was triggered over REST: Airflow does not tell its tasks."""
 
 
-def run_stage(stage: str, workspace: str | None = None) -> Facts:
+def run_stage(stage: str, workspace: str | None = None) -> dict[str, Any]:
     """Runs a stage of the run that the current task belongs to, and tells those who watch.
 
     Args:
@@ -51,21 +51,24 @@ def run_stage(stage: str, workspace: str | None = None) -> Facts:
     context = get_current_context()
     with telemetry.count_failures(), pipeline_of_run(workspace) as pipeline:
         try:
-            facts = (
+            found = (
                 _extract(context, pipeline) if stage == "extract" else getattr(pipeline, stage)()
             )
         except DropRejected:
-            telemetry.report(stage, pipeline.workspace.facts(stage))
+            telemetry.report(stage, pipeline.workspace.found(Validated).counts())
             raise
-    telemetry.report(stage, facts)
+        counts: dict[str, Any] = found.counts() if found else {}
+        place = str(pipeline.workspace)
+    telemetry.report(stage, counts)
     if stage == "load":
         telemetry.tell_written(PostgresHook(CONNECTION_ID))
         for asset in FEATURES:
-            context["outlet_events"][asset].extra = dict(facts)
-    return facts
+            context["outlet_events"][asset].extra = counts
+        return counts
+    return {"workspace": place, **counts}
 
 
-def _extract(context: Any, pipeline: Pipeline) -> Facts:
+def _extract(context: Any, pipeline: Pipeline) -> Extracted:
     source = source_of_run(context, pipeline)
     context["ti"].xcom_push("source", str(source))  # for alerts
     telemetry.tell_read(source)
@@ -95,6 +98,7 @@ def pipeline_of_run(workspace: str | None = None) -> Iterator[Pipeline]:
         run_id=dag_run.run_id,
         trigger="api" if dag_run.run_id.startswith(API_RUN_ID) else trigger,
         started_at=dag_run.start_date or dag_run.run_after,
+        today=dag_run.run_after.astimezone(UTC).date(),
         max_rejected_percent=parameters["max_rejected_percent"],
         allow_empty=parameters["allow_empty"],
         force=parameters["force"],

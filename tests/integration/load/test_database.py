@@ -155,9 +155,7 @@ class TestMigrate:
     def test_waits_for_a_load(self, database: Database) -> None:
         """Schema and features never change at the same time."""
         with database.connect("etl") as loading, ThreadPoolExecutor() as threads:
-            loading.execute(
-                "select pg_advisory_xact_lock(hashtext('experiment_features.load.load'))"
-            )
+            loading.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
             migrating = threads.submit(migrate, database.url("keeper"))
             with pytest.raises(TimeoutError):
                 migrating.result(timeout=1)

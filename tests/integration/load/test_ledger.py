@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,7 @@ class TestUnchanged:
         source = FIRST.write(tmp_path / "first")
         run_drop(database, source)
         late = make_pipeline(database, tmp_path, run_id="late")
-        assert late.extract(source)["is_unchanged"]
+        assert late.extract(source).is_unchanged
         run_drop(database, SECOND.write(tmp_path / "second"), run_id="other")
         with pytest.raises(DatabaseRefused, match="run other loaded another one since"):
             late.load()
@@ -150,8 +151,8 @@ class TestUnchanged:
         source = FIRST.write(tmp_path / "drop")
         run_drop(database, source)
         pipeline = compute_drop(make_pipeline(database, tmp_path), source)
-        result = pipeline.load()
-        assert pipeline.load() | {"seconds": 0} == result | {"seconds": 0}
+        result = asdict(pipeline.load())
+        assert asdict(pipeline.load()) | {"seconds": 0} == result | {"seconds": 0}
         assert database.value("select count(*) from features.pipeline_runs") == 2
 
 

@@ -1,0 +1,116 @@
+"""The features: each one once, with its type, its unit and what it means.
+
+Transform, load, history, views, page, downloads and docs/features.md take the columns from here.
+transform.py says how a feature is computed, a migration adds its column; tests hold the three
+against each other.
+"""
+
+from dataclasses import dataclass
+
+DEFINITION_VERSION = 1
+"""Version of the rules and features: a new one makes an unchanged drop load again."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of a relation of features."""
+
+    name: str
+    sql_type: str
+    meaning: str
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table of features in PostgreSQL, schema `features`; its first feature is the key."""
+
+    name: str
+    grain: str
+    features: tuple[Feature, ...]
+    past: str | None = None
+    """The table of the periods that are over, where there is a history."""
+
+    @property
+    def key(self) -> str:
+        """The column that identifies a row."""
+        return self.features[0].name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all features, the key first."""
+        return tuple(feature.name for feature in self.features)
+
+
+USER_FEATURES = Relation(
+    "user_features",
+    grain="user",
+    past="user_features_past",
+    features=(
+        Feature("user_id", "bigint", "As in `users`."),
+        Feature("user_name", "text", "`name` in `users`."),
+        Feature(
+            "total_experiments",
+            "bigint",
+            "Number of the user's experiments; 0 for a user with none.",
+            "experiments",
+        ),
+        Feature(
+            "average_experiment_run_time",
+            "double precision",
+            "Mean of `experiment_run_time` over the user's experiments that have one. An empty run "
+            "time is unknown, not 0. Null when none is known.",
+            "the drop's own",
+        ),
+        Feature(
+            "average_compounds_per_experiment",
+            "double precision",
+            "Mean number of distinct compounds over the user's experiments. Null without "
+            "experiments.",
+            "compounds",
+        ),
+        Feature(
+            "most_common_compound_id",
+            "bigint",
+            "The compound that is present in most of the user's experiments; of several such, the "
+            "one with the lowest id. Null without experiments.",
+        ),
+        Feature("most_common_compound_name", "text", "`compound_name` in `compounds`."),
+        Feature(
+            "most_common_compound_experiments",
+            "bigint",
+            "The number of the user's experiments in which it is present.",
+            "experiments",
+        ),
+        Feature(
+            "most_common_compound_ids",
+            "bigint[]",
+            "All compounds that are present in as many, ascending; the first is "
+            "`most_common_compound_id`.",
+        ),
+    ),
+)
+
+COMPOUND_FEATURES = Relation(
+    "compound_features",
+    grain="compound",
+    features=(
+        Feature("compound_id", "bigint", "As in `compounds`."),
+        Feature("compound_name", "text", "As in `compounds`."),
+        Feature(
+            "total_experiments",
+            "bigint",
+            "Number of experiments in which the compound is present; 0 if there are none.",
+            "experiments",
+        ),
+        Feature(
+            "total_users",
+            "bigint",
+            "Number of users who ran at least one of these experiments.",
+            "users",
+        ),
+    ),
+)
+
+RELATIONS = (USER_FEATURES, COMPOUND_FEATURES)
+"""In the order in which they are loaded."""
