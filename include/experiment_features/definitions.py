@@ -19,6 +19,18 @@ class Feature:
     sql_type: str
     meaning: str
     unit: str = ""
+    label: str | None = None
+    """What the page calls it, beside other figures; None where it is not shown as one."""
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a value is a list."""
+        return self.sql_type.endswith("[]")
+
+    @property
+    def digits(self) -> int:
+        """How many decimals the page shows."""
+        return 2 if self.sql_type == "double precision" else 0
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,11 @@ class Relation:
         """The names of all features, the key first."""
         return tuple(feature.name for feature in self.features)
 
+    @property
+    def figures(self) -> tuple[Feature, ...]:
+        """The features that the page shows side by side."""
+        return tuple(feature for feature in self.features if feature.label)
+
 
 USER_FEATURES = Relation(
     "user_features",
@@ -53,21 +70,24 @@ USER_FEATURES = Relation(
             "total_experiments",
             "bigint",
             "Number of the user's experiments; 0 for a user with none.",
-            "experiments",
+            unit="experiments",
+            label="Experiments",
         ),
         Feature(
             "average_experiment_run_time",
             "double precision",
             "Mean of `experiment_run_time` over the user's experiments that have one. An empty run "
             "time is unknown, not 0. Null when none is known.",
-            "the drop's own",
+            unit="the drop's own",
+            label="Mean run time",
         ),
         Feature(
             "average_compounds_per_experiment",
             "double precision",
             "Mean number of distinct compounds over the user's experiments. Null without "
             "experiments.",
-            "compounds",
+            unit="compounds",
+            label="Compounds per experiment",
         ),
         Feature(
             "most_common_compound_id",
@@ -80,7 +100,7 @@ USER_FEATURES = Relation(
             "most_common_compound_experiments",
             "bigint",
             "The number of the user's experiments in which it is present.",
-            "experiments",
+            unit="experiments",
         ),
         Feature(
             "most_common_compound_ids",
@@ -101,13 +121,13 @@ COMPOUND_FEATURES = Relation(
             "total_experiments",
             "bigint",
             "Number of experiments in which the compound is present; 0 if there are none.",
-            "experiments",
+            unit="experiments",
         ),
         Feature(
             "total_users",
             "bigint",
             "Number of users who ran at least one of these experiments.",
-            "users",
+            unit="users",
         ),
     ),
 )

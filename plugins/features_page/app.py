@@ -12,6 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 from starlette.exceptions import HTTPException
 
+from experiment_features.definitions import USER_FEATURES
 from experiment_features.errors import (
     ConfigurationError,
     DatabaseRefused,
@@ -108,6 +109,7 @@ def users(
         request,
         "users.html",
         active="users",
+        figures=USER_FEATURES.figures,
         may_trigger=may_trigger,
         users=page,
         q=q,
@@ -127,6 +129,7 @@ def user(request: Request, reader: Reader, user_id: UserId) -> Response:
         request,
         "user.html",
         active="users",
+        figures=USER_FEATURES.figures,
         user_id=user_id,
         user=found,
         compounds=page_queries.find_user_compounds(reader, user_id),

@@ -15,7 +15,8 @@ from typing import Any, Literal, NamedTuple
 from psycopg import IsolationLevel, sql
 from psycopg.rows import dict_row
 
-from experiment_features.load import database
+from experiment_features.definitions import USER_FEATURES
+from experiment_features.load import database, ledger
 from experiment_features.load.database import Connection, database_errors
 
 Row = dict[str, Any]
@@ -95,8 +96,8 @@ def reading(connection: Connection) -> Iterator[None]:
 
 def find_last_load(connection: Connection) -> Row | None:
     """The run whose features the database holds, or None before the first load."""
-    found = _fetch(connection, read_sql("select_last_load"), {})
-    return find_run(connection, found[0]["run_id"]) if found else None
+    last = ledger.find_last_load(connection)
+    return find_run(connection, last.result.run_id) if last else None
 
 
 def count_users_by_experiments(connection: Connection) -> list[Bar]:
@@ -148,12 +149,21 @@ def find_users(
     if user_id is not None and user_id >= 2**63:
         return Page([], has_previous=False, has_next=False)
     values = {"user_id": user_id, "search": (search or None) if user_id is None else None}
-    return _page(connection, "page_users", _USER_KEYS[sort], values, beside, descending=descending)
+    return _page(
+        connection,
+        "page_users",
+        _USER_KEYS[sort],
+        values,
+        beside,
+        descending=descending,
+        features=_shown_features(120),
+    )
 
 
 def find_user(connection: Connection, user_id: int) -> Row | None:
     """A user's features."""
-    found = _fetch(connection, read_sql("select_user"), {"user_id": user_id})
+    query = read_sql("select_user").format(features=_shown_features(1000))
+    found = _fetch(connection, query, {"user_id": user_id})
     return found[0] if found else None
 
 
@@ -166,7 +176,8 @@ def find_user_compounds(connection: Connection, user_id: int) -> list[Row]:
 def find_user_history(connection: Connection, user_id: int) -> list[Row]:
     """The periods in which a user's features held, the latest first."""
     values = {"user_id": user_id, "rows": CHART_ROWS}
-    return _fetch(connection, read_sql("select_user_history"), values)
+    query = read_sql("select_user_history").format(features=_shown_features(120))
+    return _fetch(connection, query, values)
 
 
 def find_runs(
@@ -224,10 +235,33 @@ def find_issues(
 def read_users(connection: Connection) -> Iterator[list[tuple[Any, ...]]]:
     """All users with their features in batches, the names of the columns first."""
     with connection.cursor("export_users") as cursor:
-        cursor.execute(read_sql("export_users"))
+        cursor.execute(read_sql("export_users").format(features=_exported_features()))
         yield [tuple(column.name for column in cursor.description or ())]
         while rows := cursor.fetchmany(BATCH_ROWS):
             yield rows
+
+
+def _shown_features(length: int) -> sql.Composed:
+    """The features of a user as the page shows them: texts cut to a length, and no lists."""
+    cut = sql.SQL('"left"({name}, {length}) as {name}')
+    return sql.SQL(", ").join(
+        cut.format(name=sql.Identifier(feature.name), length=sql.Literal(length))
+        if feature.sql_type == "text"
+        else sql.Identifier(feature.name)
+        for feature in USER_FEATURES.features
+        if not feature.is_list
+    )
+
+
+def _exported_features() -> sql.Composed:
+    """The features of a user as a table has them: whole texts, and lists as text."""
+    joined = sql.SQL("array_to_string({name}, ';') as {name}")
+    return sql.SQL(", ").join(
+        joined.format(name=sql.Identifier(feature.name))
+        if feature.is_list
+        else sql.Identifier(feature.name)
+        for feature in USER_FEATURES.features
+    )
 
 
 def _page(

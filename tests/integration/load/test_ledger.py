@@ -3,7 +3,7 @@
 import os
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,8 @@ def test_a_load_is_entered_whole(database: Database, tmp_path: Path) -> None:
     """Every column of the ledger, against the drop and the clock."""
     source = FIRST.write(tmp_path / "drop")
     started_at = datetime.now(UTC) - timedelta(seconds=5)
-    result = run_drop(database, source, run_id="one", started_at=started_at, trigger="api")
+    options = {"started_at": started_at, "today": date(2024, 2, 29), "trigger": "api"}
+    result = run_drop(database, source, run_id="one", **options)
     row = run_of(database, "one")
     files = row.pop("source_files")
     assert [(f["table"], f["name"], f["rows"]) for f in files] == [
@@ -88,6 +89,7 @@ def test_a_load_is_entered_whole(database: Database, tmp_path: Path) -> None:
         "deleted": 0,
         "unchanged": 0,
         "started_at": started_at,
+        "today": date(2024, 2, 29),
     }
     assert set(result.pop("seconds")) == {"extract", "validate", "transform", "load"}
     assert result == {name: row[name] for name in result}
