@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import local_postgres
 import psutil
 import psycopg
 from psycopg.rows import dict_row
@@ -132,8 +133,7 @@ class Stack:
 
     def database_url(self, role: str, database: str) -> str:
         """The URL of a database on the stack's server."""
-        server = (self.local / "postgres" / "socket").readlink()
-        return f"postgresql://{role}@/{database}?host={server}"
+        return local_postgres.database_url(self.local / "postgres", role, database)
 
     def connect(self, role: str, database: str) -> psycopg.Connection[dict[str, Any]]:
         """Connect to the stack's server."""
