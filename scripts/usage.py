@@ -18,4 +18,5 @@ def wrong_usage() -> NoReturn:
 
 _script = Path(getattr(__main__, "__file__", "")).resolve()
 if _script.parent == Path(__file__).resolve().parent and sys.argv[1:] in (["-h"], ["--help"]):
-    sys.exit(print((__main__.__doc__ or "").strip()))
+    print((__main__.__doc__ or "").strip())
+    sys.exit()
