@@ -16,7 +16,7 @@ ENV AIRFLOW_CONFIG=/opt/airflow/deploy/airflow/airflow.cfg \
 # Exactly the locked packages: what the base image has beyond them goes.
 COPY requirements.txt requirements/docker.txt /opt/airflow/
 RUN uv pip sync --no-cache --compile-bytecode --require-hashes \
-        /opt/airflow/requirements.txt /opt/airflow/requirements/docker.txt \
+        /opt/airflow/requirements.txt /opt/airflow/docker.txt \
     && mkdir /opt/airflow/workspaces
 
 # What changes most comes last. .dockerignore lets only what the image needs come along.

@@ -1,10 +1,14 @@
 """Writes the tables of docs/data-contract.md from the contract and the rules.
 
-    PYTHONPATH=include .venv/bin/python scripts/write_data_contract.py
+usage: PYTHONPATH=include .venv/bin/python scripts/write_data_contract.py
 
 tests/unit/rules/test_rules.py fails while the page is stale.
 """
 
+import usage
+
+# isort: split
+import sys
 from pathlib import Path
 
 from experiment_features.contract import TABLES, Table
@@ -56,4 +60,6 @@ def renewed(page: str) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        usage.wrong_usage()
     PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")

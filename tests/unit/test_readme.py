@@ -134,13 +134,6 @@ def help_of(command: str) -> str:
     ).stdout
 
 
-def test_every_script_is_described() -> None:
-    """The README names each script that is there."""
-    scripts = {f"scripts/{path.name}" for path in (ROOT / "scripts").glob("*.sh")}
-    described = set(re.findall(r"scripts/\w+\.sh", text_of(README)))
-    assert described == scripts - {"scripts/docker_env.sh", "scripts/local_env.sh"}
-
-
 def test_every_setting_is_described() -> None:
     """The README names each variable that the code reads, and .env.example those of a project."""
     code = [*ROOT.glob("scripts/*"), *ROOT.glob("include/experiment_features/**/*.py")]
