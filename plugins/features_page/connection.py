@@ -11,7 +11,7 @@ from fastapi import Depends
 
 from experiment_features.errors import ConfigurationError
 from experiment_features.load.database import Connection, database_errors
-from experiment_features.report.page_queries import reading
+from experiment_features.report.paging import reading
 
 CONNECTION_ID = "features_db_reader"
 

@@ -6,6 +6,7 @@ and whatever users hang on the tables (views, grants, foreign keys) stays.
 
 import logging
 from dataclasses import asdict, replace
+from typing import Any
 
 from experiment_features.definitions import RELATIONS, USER_FEATURES
 from experiment_features.load.database import (
@@ -69,34 +70,30 @@ def load(
     with workspace.stage(Result) as stage:
         result = computed(workspace, run, "loaded")
         with transaction:
-            ((loaded_at,),) = connection.execute(read_sql("select_load_time")).fetchall()
-            changes = {
-                relation: merge(
-                    connection,
-                    relation,
-                    workspace.features(relation.name),
-                    run_id=run.run_id,
-                    loaded_at=loaded_at,
-                )
-                for relation in RELATIONS
-            }
-            connection.execute(read_sql("count_users"))
-            result = replace(result, **asdict(changes[USER_FEATURES]))
-            last = find_last_load(connection)
-            if (
-                last
-                and last.result.run_id == run.run_id
-                and last.is_load_of(workspace, run)
-                and not any(change.written for change in changes.values())
-            ):
-                result = last.result
-            else:
-                enter_run(connection, workspace, run, result, loaded_at)
+            result = _write(connection, workspace, run, result)
             forget_old_runs(connection, keep_days)
         stage.finish(result)
     log.info(
         "loaded run %s: %s users inserted, %s updated, %s deleted, %s unchanged",
         run.run_id,
-        *asdict(changes[USER_FEATURES]).values(),
+        *(getattr(result, name) for name in ("inserted", "updated", "deleted", "unchanged")),
     )
     return replace(result, seconds=workspace.seconds())
+
+
+def _write(connection: Connection, workspace: Workspace, run: Run, result: Result) -> Result:
+    """Writes features and run; returns the result, with what has changed."""
+    ((loaded_at,),) = connection.execute(read_sql("select_load_time")).fetchall()
+    values: dict[str, Any] = {"run_id": run.run_id, "loaded_at": loaded_at}
+    changes = {
+        relation: merge(connection, relation, workspace.features(relation.name), **values)
+        for relation in RELATIONS
+    }
+    connection.execute(read_sql("count_users"))
+    last = find_last_load(connection)
+    is_again = last and last.result.run_id == run.run_id and last.is_load_of(workspace, run)
+    if last and is_again and not any(change.written for change in changes.values()):
+        return last.result
+    result = replace(result, **asdict(changes[USER_FEATURES]))
+    enter_run(connection, workspace, run, result, loaded_at)
+    return result
