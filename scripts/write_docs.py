@@ -1,4 +1,4 @@
-"""Writes what the documents take from the code: tables of columns, rules, parameters and settings.
+"""Writes the tables that documents take from the code: input, rules, features, settings and so on.
 
     PYTHONPATH=include .venv/bin/python scripts/write_docs.py
 
@@ -11,16 +11,18 @@ import ast
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields
+from functools import partial
 from pathlib import Path
 from textwrap import wrap
 
 from experiment_features.config import Settings
 from experiment_features.contract import TABLES, Table
+from experiment_features.definitions import RELATIONS, Relation
 from experiment_features.rules.rules import RULES, rules_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTION = re.compile(
-    r"(<!-- ([a-z ]+): written by scripts/write_docs\.py -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- ([a-z_ ]+): written by scripts/write_docs\.py -->\n).*?(<!-- end -->)", re.DOTALL
 )
 
 
@@ -137,6 +139,12 @@ def own_rules_of(of: Table, shared: Iterable[str]) -> str:
     return table(("rule", "severity", "column", "holds when"), rows)
 
 
+def features_of(relation: Relation) -> str:
+    """The columns of a relation."""
+    rows = ((code(f.name), f.sql_type, f.unit, f.meaning) for f in relation.features)
+    return table(("column", "type", "unit", "meaning"), rows)
+
+
 def parameters() -> str:
     """The parameters of the DAG, read from its file without importing Airflow."""
     text = (ROOT / "dags" / "features_dag.py").read_text(encoding="utf-8")
@@ -185,6 +193,7 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "parameters": parameters,
     "settings of the pipeline": lambda: settings_table(settings_of_pipeline()),
     "settings of the scripts": lambda: settings_table(SETTINGS_OF_SCRIPTS),
+    **{relation.name: partial(features_of, relation) for relation in RELATIONS},
 }
 
 
