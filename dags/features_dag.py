@@ -44,14 +44,14 @@ PARAMETERS = {
         description="Folder of the drop: a path or file:// URI in one of the allowed roots."),
     "max_rejected_percent": Param(10, type="number", minimum=0, maximum=100, section="Quality",
         title="Most rejected rows (%)",
-        description="With more faulty rows in any table, nothing is loaded."),
+        description="If more rows of any table are faulty, nothing is loaded."),
     "allow_empty": Param(False, type="boolean", title="Allow empty tables", section="Quality",
-        description="Take a table without rows; without users, all features go."),
+        description="Accept a table without rows; without users, all features are removed."),
     "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb", "spark"],
         title="Engine", section="Run",
-        description="auto takes pandas for small drops, DuckDB for large ones; spark a cluster."),
+        description="auto takes pandas for small drops, DuckDB for large; spark uses a cluster."),
     "force": Param(False, type="boolean", title="Load an unchanged drop", section="Run",
-        description="Load even if files and parameters equal the last load's."),
+        description="Load even if the files and parameters are those of the last load."),
 }  # fmt: skip
 
 

@@ -64,48 +64,48 @@ USER_FEATURES = Relation(
     grain="user",
     past="user_features_past",
     features=(
-        Feature("user_id", "bigint", "As in `users`."),
-        Feature("user_name", "text", "`name` in `users`."),
+        Feature("user_id", "bigint", "The user's id."),
+        Feature("user_name", "text", "The user's name."),
         Feature(
             "total_experiments",
             "bigint",
-            "Number of the user's experiments; 0 for a user with none.",
+            "How many experiments the user ran; 0 if none.",
             unit="experiments",
             label="Experiments",
         ),
         Feature(
             "average_experiment_run_time",
             "double precision",
-            "Mean of `experiment_run_time` over the user's experiments that have one. An empty run "
-            "time is unknown, not 0. Null when none is known.",
+            "The mean run time of the user's experiments. An empty run time is unknown, not 0, and "
+            "is left out. Null if no run time is known.",
             unit="the drop's own",
             label="Mean run time",
         ),
         Feature(
             "average_compounds_per_experiment",
             "double precision",
-            "Mean number of distinct compounds over the user's experiments. Null without "
-            "experiments.",
+            "The mean number of different compounds in an experiment of the user. Null for a user "
+            "without experiments.",
             unit="compounds",
             label="Compounds per experiment",
         ),
         Feature(
             "most_common_compound_id",
             "bigint",
-            "The compound that is present in most of the user's experiments; of several such, the "
-            "one with the lowest id. Null without experiments.",
+            "The compound that occurs in the most experiments of the user; if several tie, the one "
+            "with the lowest id. Null for a user without experiments.",
         ),
-        Feature("most_common_compound_name", "text", "`compound_name` in `compounds`."),
+        Feature("most_common_compound_name", "text", "The name of that compound."),
         Feature(
             "most_common_compound_experiments",
             "bigint",
-            "The number of the user's experiments in which it is present.",
+            "How many of the user's experiments contain that compound.",
             unit="experiments",
         ),
         Feature(
             "most_common_compound_ids",
             "bigint[]",
-            "All compounds that are present in as many, ascending; the first is "
+            "All compounds that tie for most common, in ascending order; the first is "
             "`most_common_compound_id`.",
         ),
     ),
@@ -115,18 +115,18 @@ COMPOUND_FEATURES = Relation(
     "compound_features",
     grain="compound",
     features=(
-        Feature("compound_id", "bigint", "As in `compounds`."),
-        Feature("compound_name", "text", "As in `compounds`."),
+        Feature("compound_id", "bigint", "The compound's id."),
+        Feature("compound_name", "text", "The compound's name."),
         Feature(
             "total_experiments",
             "bigint",
-            "Number of experiments in which the compound is present; 0 if there are none.",
+            "How many experiments contain the compound; 0 if none.",
             unit="experiments",
         ),
         Feature(
             "total_users",
             "bigint",
-            "Number of users who ran at least one of these experiments.",
+            "How many users have run such an experiment; 0 if none.",
             unit="users",
         ),
     ),
