@@ -1,14 +1,18 @@
 """Writes the tables that documents take from the code: input, rules, features, settings and so on.
 
-    PYTHONPATH=include .venv/bin/python scripts/write_docs.py
+usage: scripts/write_docs.py      (with .venv/bin/python and PYTHONPATH=include)
 
 A section of a page is written anew between `<!-- NAME: written by scripts/write_docs.py -->` and
 `<!-- end -->`; .env.example is written whole. tests/unit/test_written_documents.py fails while
 any of them is stale.
 """
 
+import usage
+
+# isort: split
 import ast
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
@@ -210,5 +214,7 @@ def documents() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        usage.wrong_usage()
     for path, text in documents().items():
         path.write_text(text, encoding="utf-8")
