@@ -129,11 +129,11 @@ explain_failure() {
 }
 
 print_result() { # EXPRESSION; restores the order of the names, which Airflow's database loses
-    local order=' run_id status source engine users experiments compounds average_experiments_per_user'
-    order+=' rejected_rows warnings inserted updated deleted unchanged seconds'
-    order+=' extract validate transform load ' # of seconds
-    get "json.dumps(json.loads(json.dumps($1), object_pairs_hook=lambda pairs:
-        dict(sorted(pairs, key=lambda pair: '$order'.find(f' {pair[0]} ')))))"
+    PYTHONPATH=$root/include "$python" -c "
+import json, sys
+from experiment_features.run import Result
+body = json.load(sys.stdin)
+print(json.dumps(Result(**$1).in_order()))" 2>/dev/null
 }
 
 # Tasks run in another folder, where a relative path would lead elsewhere.

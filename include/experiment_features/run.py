@@ -125,6 +125,13 @@ class Result:
         """All of it."""
         return asdict(self)
 
+    def in_order(self) -> dict[str, Any]:
+        """All of it, the seconds in the order of the stages: what JSON has lost."""
+        seconds = self.seconds or {}
+        return asdict(self) | {
+            "seconds": {name: seconds[name] for name in STAGES if name in seconds}
+        }
+
     @classmethod
     def columns(cls) -> list[str]:
         """The fields that the run ledger has a column for."""
