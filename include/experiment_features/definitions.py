@@ -1,8 +1,7 @@
 """The features: each one once, with its type, its unit and what it means.
 
-Transform, load, history, views, page, downloads and docs/features.md take the columns from here.
-transform.py says how a feature is computed, a migration adds its column; tests hold the three
-against each other.
+Transform, load, history, views, page, downloads and docs/features.md take the columns from here;
+`migrate` adds the column of a new one. How a feature is computed, transform.py says.
 """
 
 from dataclasses import dataclass
