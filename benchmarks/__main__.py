@@ -61,18 +61,13 @@ def measure_one(name: str, folder: Path, options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="benchmarks/run.sh", description=__doc__)
-    parser.add_argument("--only", type=_names, default=list(SIZES), help=", ".join(SIZES))
-    parser.add_argument("--sizes", type=_numbers, help="experiments, as in 10_000,1_000_000")
+    parser = argparse.ArgumentParser(prog="benchmarks/run.sh", add_help=False)  # run.sh has it
+    parser.add_argument("--only", type=_names, default=list(SIZES))
+    parser.add_argument("--sizes", type=_numbers)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="for drops and databases (default: /tmp)")
-    parser.add_argument("--port", type=int, default=8091, help="for Airflow, when it is measured")
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=measure.RESULTS,
-        help="where to keep the figures; the page is only written from the default",
-    )
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--port", type=int, default=8091)
+    parser.add_argument("--results", type=Path, default=measure.RESULTS)
     return parser
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 import psycopg
-from local_postgres import data_folder, servers
+from local_postgres import data_folder, database_url, servers
 from local_processes import COMPONENT, stack_processes
 from psycopg.rows import dict_row
 
@@ -86,10 +86,8 @@ class Stack:
 
     def ask(self, query: str, *values: str) -> list[Facts]:
         """The rows of a query to Airflow's database."""
-        socket = str((self.local / "postgres" / "socket").readlink())
-        with psycopg.connect(
-            host=socket, user="airflow", dbname="airflow", row_factory=dict_row
-        ) as connection:
+        url = database_url(self.local / "postgres", "airflow", "airflow")
+        with psycopg.connect(url, row_factory=dict_row) as connection:
             return connection.execute(query.encode(), values).fetchall()
 
 
@@ -203,7 +201,7 @@ def _idle_memory(stack: Stack) -> dict[str, float]:
 
 
 def _parse_seconds() -> float:
-    command = [sys.executable, "-c", PARSE, str(ROOT / "dags" / "experiment_features.py")]
+    command = [sys.executable, "-c", PARSE, str(ROOT / "dags" / "features_dag.py")]
     path = ":".join(str(ROOT / part) for part in ("include", "dags", "plugins"))
     done = subprocess.run(
         command,

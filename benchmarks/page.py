@@ -1,6 +1,6 @@
 """How the page finds, and how much it sends, with a million users, 10,000 runs and 100,000 issues.
 
-    PYTHONPATH=include:plugins:tests .venv/bin/python benchmarks/page.py
+    PYTHONPATH=include:plugins:scripts:tests .venv/bin/python benchmarks/page.py
 
 Makes a PostgreSQL server of its own, fills it, and asks the page for each of its views as a browser
 would, but for Airflow's login. The plans are those of the very statements that a view sends. Exit
@@ -21,8 +21,8 @@ os.environ |= {"AIRFLOW_HOME": _home.name, "AIRFLOW__CORE__LOAD_EXAMPLES": "Fals
 from fastapi.testclient import TestClient  # noqa: E402
 from psycopg import sql  # noqa: E402
 
-from experiment_features import reporting  # noqa: E402
 from experiment_features.load.database import Connection  # noqa: E402
+from experiment_features.report import page_queries, paging  # noqa: E402
 from features_page.access import GUARDS, may_trigger  # noqa: E402
 from features_page.app import make_app  # noqa: E402
 from integration.servers import Database, Server  # noqa: E402
@@ -154,7 +154,7 @@ def measure(database: Database) -> int:
 def explain(client: TestClient, address: str) -> tuple[Any, list[str]]:
     """The answer, and how each statement of the view finds its rows."""
     scans: list[str] = []
-    fetch = reporting._fetch
+    fetch = paging.fetch
 
     def explaining(connection: Connection, query: sql.Composable, values: dict[str, Any]) -> Any:
         explained = sql.SQL("explain (format json) ") + query
@@ -162,11 +162,11 @@ def explain(client: TestClient, address: str) -> tuple[Any, list[str]]:
         scans.extend(scans_of(plan[0]["Plan"]))
         return fetch(connection, query, values)
 
-    reporting._fetch = explaining
+    page_queries.fetch = paging.fetch = explaining
     try:
         return client.get(address), scans
     finally:
-        reporting._fetch = fetch
+        page_queries.fetch = paging.fetch = fetch
 
 
 def scans_of(node: dict[str, Any]) -> list[str]:

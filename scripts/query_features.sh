@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
-# Asks the features database, as the role that may only read: prints the feature report, or what
-# psql's arguments ask for.
-# usage: scripts/query_features.sh [psql arguments]
+# Queries the features database of the running stack as a role that can only read. Prints the
+# feature report, or whatever the arguments of psql ask for.
+#
+# usage: scripts/query_features.sh [ARGUMENTS OF psql]
 #   scripts/query_features.sh -c 'select * from features.compound_features'
+#
+# Environment:
+#   EXPERIMENT_FEATURES_TARGET    local or docker, when both stacks are running
+#   EXPERIMENT_FEATURES_LOCAL     folder of the stack's state, an absolute path (default: .local)
+#   EXPERIMENT_FEATURES_SECRETS   folder of the secrets, with Docker (default: .secrets)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/docker_env.sh"

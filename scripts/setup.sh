@@ -1,15 +1,20 @@
 #!/usr/bin/env bash
-# Makes .venv with exactly the locked requirements. Does nothing when they are there already.
-# usage: scripts/setup.sh [--s3] [--spark]     (PYTHON=/path/to/python3 chooses the interpreter)
-#   --s3      also what object storage on s3:// needs
-#   --spark   also what the engine spark needs, some 460 MB; both stay when the others change
+# Makes .venv with exactly the locked requirements. Does nothing when it is up to date.
+#
+# usage: scripts/setup.sh [--s3] [--spark]
+#   --s3      also install what object storage on s3:// needs
+#   --spark   also install what the engine spark needs, some 460 MB
+# What was installed with an option stays, and is updated, when the script is called without it.
+#
+# Environment:
+#   PYTHON    Python that .venv is made with: 3.11, 3.12 or 3.13 (default: the newest found)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
-cd "$root"
 
 for argument in "$@"; do
-    [[ $argument =~ ^--(s3|spark)$ ]] || fail "usage: scripts/setup.sh [--s3] [--spark]"
+    [[ $argument =~ ^--(s3|spark)$ ]] || wrong_usage
 done
+cd "$root"
 locked=(requirements.txt requirements/dev.txt)
 extras=''
 for extra in s3 spark; do
@@ -19,8 +24,8 @@ for extra in s3 spark; do
     fi
 done
 
-# Runs the code with a Python only if it is one that we support and that can make environments:
-# a name on the PATH may be a shim without a version behind it, or lack ensurepip (Debian).
+# Whether this is a Python that we support and that can make environments: a name on the PATH may be
+# a shim without a version behind it, or (on Debian) lack ensurepip.
 suits() { # PYTHON
     "$1" -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
         >/dev/null 2>&1
@@ -58,7 +63,7 @@ fi
 say "Installing the locked requirements"
 uv_requirement=$(mktemp)
 trap 'rm -f "$uv_requirement"' EXIT
-# uv's own entry in the lock, with its hashes: up to the first line that is not continued.
+# uv's own entry, with its hashes: up to the first line that is not continued.
 awk '/^uv==/ { found = 1 } found { print } found && !/\\$/ { exit }' requirements/dev.txt >"$uv_requirement"
 "$python" -m ensurepip >/dev/null
 "$python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$uv_requirement"

@@ -1,17 +1,23 @@
 #!/usr/bin/env bash
-# Starts the local stack, PostgreSQL and Airflow, and returns when it is healthy and knows the DAG.
-# usage: scripts/start.sh      (AIRFLOW_PORT=8080, EXPERIMENT_FEATURES_LOCAL=.local)
+# Starts the local stack, PostgreSQL and Airflow, and returns when Airflow is healthy and knows the
+# DAG. Does nothing when it is running already.
+#
+# usage: scripts/start.sh
+#
+# Environment:
+#   AIRFLOW_PORT                  port of Airflow's UI and API (default: 8080)
+#   EXPERIMENT_FEATURES_LOCAL     folder of the stack's state, an absolute path (default: .local)
 set -euo pipefail
 wanted_port=${AIRFLOW_PORT:-}
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
-[[ $# -eq 0 ]] || fail "usage: scripts/start.sh"
+[[ $# -eq 0 ]] || wrong_usage
 [[ $local == /* ]] || fail "EXPERIMENT_FEATURES_LOCAL must be an absolute path, not $local"
 
 timeout_seconds=180
 logs=$local/logs
-umask 077 # what the stack writes is its owner's alone
+umask 077 # only the owner may read what the stack writes
 
-quietly() { # NAME COMMAND...: shows the end of the output only when the command fails
+quietly() { # NAME COMMAND...; shows the end of the output if the command fails
     local log=$logs/$1.log
     "${@:2}" >"$log" 2>&1 || fail_with_log "$1 failed" "$log"
 }
@@ -41,9 +47,9 @@ for name, content in contents.items():
 PYTHON
 }
 
-launch() { # COMPONENT: in a session of its own, so that Ctrl-C and a closed terminal do not reach it
+launch() { # COMPONENT; in a session of its own, out of reach of Ctrl-C and a closing terminal
     local options=() log=$logs/$1.log
-    # The API server reads the logs from the disk; log servers would need two more ports.
+    # The API server reads the logs from disk; log servers would take two more ports.
     case $1 in scheduler | triggerer) options=(--skip-serve-logs) ;; esac
     [[ ! -e $log ]] || mv "$log" "$log.old"
     EXPERIMENT_FEATURES_COMPONENT=$1 "$python" -c '
@@ -54,7 +60,7 @@ os.execv(sys.executable, [sys.executable, "-m", "airflow", *sys.argv[1:]])
     pids+=($!)
 }
 
-# All four say so, with a heartbeat that is not left from before.
+# All four components report so, with a heartbeat since then.
 is_healthy() { # SINCE
     local health heartbeat
     health=$(curl --silent --fail --max-time 5 "$airflow_url/api/v2/monitor/health") || return 1
@@ -90,27 +96,27 @@ wait_until() { # WHAT COMMAND...
 }
 
 mkdir -p "$local"/{airflow,logs,workspaces}
-# Root's PostgreSQL runs as another user, who has to pass through; the folders inside stay closed.
+# Root's PostgreSQL runs as another user, who has to pass through; the folders inside are private.
 if [[ $EUID -eq 0 ]]; then chmod 711 "$local"; else chmod 700 "$local"; fi
 
 alive=$("$python" "$root/scripts/local_processes.py" list "$local")
 if [[ $(wc -w <<<"$alive") -eq ${#components[@]} ]]; then
     running_port=$(<"$local/port")
     [[ ${wanted_port:-$running_port} == "$running_port" ]] ||
-        fail "this stack runs on port $running_port already; scripts/stop.sh stops it"
+        fail "this stack is running on port $running_port already; stop it with scripts/stop.sh"
     if is_healthy 0; then
         say "Airflow is running already: $airflow_url"
         exit 0
     fi
 fi
-"$root/scripts/stop.sh" --quiet # what a crash or an interrupted start left
+"$root/scripts/stop.sh" --quiet # whatever a crash or an interrupted start left
 AIRFLOW_PORT=${wanted_port:-8080}
 airflow_url=http://127.0.0.1:$AIRFLOW_PORT
 if (exec 3<>"/dev/tcp/127.0.0.1/$AIRFLOW_PORT") 2>/dev/null; then
     fail "port $AIRFLOW_PORT is taken; choose another one: AIRFLOW_PORT=8081 $0"
 fi
 
-trap '"$root/scripts/stop.sh" --quiet' EXIT # no half of a stack stays behind a failure
+trap '"$root/scripts/stop.sh" --quiet' EXIT # a failed start leaves nothing running
 "$python" "$root/scripts/local_postgres.py" start "$local/postgres"
 say "PostgreSQL is up"
 
@@ -121,7 +127,7 @@ export_airflow_env
 quietly migrate "$python" -m experiment_features migrate \
     --database-url "$(database_url postgres experiment_features)" &
 migration=$!
-# Airflow's own tables change with its version only; the look alone would take seconds.
+# Airflow's own tables change only with its version, and checking them takes seconds.
 version=$(grep '^apache-airflow==' "$root/requirements.txt")
 stamp=$local/postgres/airflow_version
 if [[ ! -s $stamp || $(<"$stamp") != "$version" ]]; then
@@ -136,7 +142,7 @@ echo "$AIRFLOW_PORT" >"$local/port"
 pids=()
 for component in "${components[@]}"; do launch "$component"; done
 wait_until "Airflow is healthy" is_healthy "$since"
-# The API that tasks talk to is made when it is first asked: not while the first task waits for it.
+# Airflow builds its API for tasks on the first request: better ours than the first task's.
 curl --silent --output /dev/null --max-time "$timeout_seconds" "$airflow_url/execution/health" &
 warming=$!
 wait_until "Airflow knows the DAG" knows_dag "$since"

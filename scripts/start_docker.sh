@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
-# Builds the image, makes the secrets on the first run, and brings the stack in containers up; returns
-# when it is healthy and knows the DAG. `docker compose down` stops it; the data stay.
-# usage: scripts/start_docker.sh      (AIRFLOW_PORT=8080, EXPERIMENT_FEATURES_DROPS=drops)
+# Starts the stack in containers, and returns when Airflow is healthy and knows the DAG. Builds the
+# image, and on the first run makes the secrets. `docker compose down` stops it; the data stay.
+#
+# usage: scripts/start_docker.sh
+#
+# Environment:
+#   AIRFLOW_PORT                  port of Airflow's UI and API (default: 8080)
+#   EXPERIMENT_FEATURES_DROPS     folder of the drops (default: drops)
+#   EXPERIMENT_FEATURES_SECRETS   folder of the secrets (default: .secrets)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/docker_env.sh"
-[[ $# -eq 0 ]] || fail "usage: scripts/start_docker.sh"
+[[ $# -eq 0 ]] || wrong_usage
 
 timeout_seconds=600
 
@@ -28,11 +34,11 @@ bring_up() {
 
 random_bytes() { head -c "$1" /dev/urandom; }
 
-# Makes the secrets that are missing; those that are there stay as they are.
+# Makes the secrets that are missing.
 make_secrets() {
     local name value
     mkdir -p "$secrets"
-    # The folder keeps others out. The files are for containers, whose users have other numbers.
+    # The folder keeps others out; the files must be open, for users in containers have other ids.
     chmod 700 "$secrets"
     for name in {airflow,features_owner,features_writer,features_reader,admin,api,redis}_password jwt_secret session_key fernet_key; do
         [[ ! -s $secrets/$name ]] || continue
@@ -46,7 +52,7 @@ make_secrets() {
     done
 }
 
-# As the account that only triggers: if it may see the DAG, log-in, roles and DAG are all there.
+# Asks as the account that can only trigger: if it sees the DAG, accounts and roles are there too.
 knows_dag() { # URL
     local token
     token=$(printf '{"username": "api", "password": "%s"}' "$(<"$secrets/api_password")" |
@@ -64,8 +70,8 @@ wait_for_dag() { # URL
     done
 }
 
-docker compose version >/dev/null 2>&1 || fail 'needs Docker with its Compose plugin (docker compose)'
-docker info >/dev/null 2>&1 || fail 'cannot reach the Docker engine: is it running, and may you use it?'
+docker compose version >/dev/null 2>&1 || fail 'Docker with its Compose plugin (docker compose) is needed'
+docker info >/dev/null 2>&1 || fail 'cannot reach the Docker engine: is it running, and are you allowed to use it?'
 [[ -n ${EXPERIMENT_FEATURES_DROPS:-} ]] || mkdir -p "$drops"
 [[ -d $drops ]] || fail "EXPERIMENT_FEATURES_DROPS is $drops: there is no such folder"
 if ! docker_url >/dev/null && (exec 3<>"/dev/tcp/127.0.0.1/$AIRFLOW_PORT") 2>/dev/null; then

@@ -1,33 +1,41 @@
 #!/usr/bin/env bash
-# Runs the DAG experiment_features over Airflow's REST API and waits for it. The result, one JSON
-# object, is the last line on standard output; exit status 1 when the run is refused or fails.
+# Runs the DAG experiment_features over Airflow's REST API and waits until it ends. The last line on
+# standard output is the result, a JSON object. Exit status 1: the run was refused, or failed.
+#
 # usage: scripts/trigger_etl.sh [SOURCE] [--conf JSON]
-#   AIRFLOW_URL, AIRFLOW_USER, AIRFLOW_PASSWORD   (default: those of the stack that runs)
+#   SOURCE        folder or URI of the drop (default: the sample drop)
+#   --conf JSON   the run's other parameters, such as '{"engine": "duckdb", "force": true}'
+#
+# Environment:
+#   AIRFLOW_URL, AIRFLOW_USER, AIRFLOW_PASSWORD   the Airflow to call (default: the running stack's)
+#   EXPERIMENT_FEATURES_TARGET    local or docker, when both stacks are running
+#   EXPERIMENT_FEATURES_LOCAL     folder of the stack's state, an absolute path (default: .local)
+#   EXPERIMENT_FEATURES_DROPS     folder of the drops, with Docker (default: drops)
+#   EXPERIMENT_FEATURES_SECRETS   folder of the secrets, with Docker (default: .secrets)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/docker_env.sh"
 
-usage='usage: scripts/trigger_etl.sh [SOURCE] [--conf JSON]'
 source_uri='' conf='{}'
 while [[ $# -gt 0 ]]; do
     case $1 in
-        --conf) [[ $# -ge 2 ]] || fail "$usage" && conf=$2 && shift ;;
-        -*) fail "$usage" ;;
-        *) [[ -z $source_uri && -n $1 ]] || fail "$usage" && source_uri=$1 ;;
+        --conf) [[ $# -ge 2 ]] || wrong_usage && conf=$2 && shift ;;
+        -*) wrong_usage ;;
+        *) [[ -z $source_uri && -n $1 ]] || wrong_usage && source_uri=$1 ;;
     esac
     shift
 done
 
-[[ -x $python ]] || python=python3 # for JSON alone: any Python will do
+[[ -x $python ]] || python=python3 # only to read and write JSON: any Python will do
 stack=other
 [[ -n ${AIRFLOW_URL:-} ]] || choose_stack
 url=${AIRFLOW_URL:-$airflow_url}
 url=${url%/}
-# In containers there is an account that may do no more than this.
+# In containers there is an account for this alone.
 if [[ $stack == docker ]]; then user=${AIRFLOW_USER:-api}; else user=${AIRFLOW_USER:-admin}; fi
 runs=/api/v2/dags/experiment_features/dagRuns
 
-# What is secret goes through curl's standard input: arguments show in the list of processes.
+# Secrets go through curl's standard input: the list of processes shows arguments.
 secret=''
 
 request() { # PATH CURL_ARGUMENTS...: sets status and body
@@ -38,7 +46,7 @@ request() { # PATH CURL_ARGUMENTS...: sets status and body
     status=${response##*$'\n'} body=${response%$'\n'*}
 }
 
-get() { # EXPRESSION OF body, which is the JSON on standard input
+get() { # EXPRESSION; in it, body is the JSON on standard input
     "$python" -c "import json, sys; body = json.load(sys.stdin); print($1)" 2>/dev/null
 }
 
@@ -58,7 +66,7 @@ known_password() {
     esac
 }
 
-log_in() { # sets secret to the header that every further request needs
+log_in() { # sets secret to the header that all further requests need
     [[ -n ${AIRFLOW_PASSWORD:-} ]] || AIRFLOW_PASSWORD=$(known_password) || fail "set AIRFLOW_PASSWORD for $url"
     secret=$(printf '%s\n%s' "$user" "$AIRFLOW_PASSWORD" | "$python" -c '
 import json, sys
@@ -74,7 +82,7 @@ import datetime, json, sys
 conf = {**json.loads(sys.argv[1])}
 if sys.argv[2]:
     conf["source"] = sys.argv[2]
-# The name is our own: the ledger tells runs over REST from those of the Trigger button by it.
+# Our own name: by it, the ledger tells runs over REST from those of the Trigger button.
 run_id = f"api__{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%M:%S.%fZ}"
 print(json.dumps({"dag_run_id": run_id, "logical_date": None, "conf": conf}))' "$conf" "$source_uri" 2>/dev/null ||
         fail "--conf must be a JSON object, not $conf"
@@ -85,14 +93,14 @@ report_state() { # STATE
     state=$1
 }
 
-wait_for_run() { # sets state and, when Airflow has told it, last
+wait_for_run() { # sets state and, if Airflow sends the result, last
     local line misses=0
-    # One call that tells the state every second and the result of load at the end.
+    # One request: Airflow sends the state every second, and the result of load at the end.
     while IFS= read -r line; do
         [[ ! $line =~ \"state\":\ *\"([a-z]+)\" ]] || report_state "${BASH_REMATCH[1]}"
         last=$line
     done < <(printf '%s' "$secret" | curl --silent --no-buffer --fail --header @- "$url$runs/$run_id/wait?interval=1&result=load")
-    # That call is experimental, and a connection can break: asking again and again always works.
+    # That endpoint is experimental, and connections break: polling always works.
     while [[ $state != success && $state != failed ]]; do
         sleep 2
         if request "$runs/$run_id" --header @- && [[ $status == 200 ]]; then
@@ -120,15 +128,15 @@ explain_failure() {
     fail "$task failed: ${reason:-no error in its log} ($page)"
 }
 
-print_result() { # EXPRESSION OF body; Airflow's database has lost the order of the names
-    local order=' run_id status source engine users experiments compounds average_experiments_per_user'
-    order+=' rejected_rows warnings inserted updated deleted unchanged seconds'
-    order+=' extract validate transform load ' # of seconds
-    get "json.dumps(json.loads(json.dumps($1), object_pairs_hook=lambda pairs:
-        dict(sorted(pairs, key=lambda pair: '$order'.find(f' {pair[0]} ')))))"
+print_result() { # EXPRESSION; restores the order of the names, which Airflow's database loses
+    PYTHONPATH=$root/include "$python" -c "
+import json, sys
+from experiment_features.run import Result
+body = json.load(sys.stdin)
+print(json.dumps(Result(**$1).in_order()))" 2>/dev/null
 }
 
-# A task runs in another folder: a relative path must not depend on where.
+# Tasks run in another folder, where a relative path would lead elsewhere.
 [[ ! -d $source_uri ]] || source_uri=$(cd "$source_uri" && pwd)
 if [[ $stack == docker ]]; then source_uri=$(path_in_container "$source_uri"); fi
 run_request=$(make_body)

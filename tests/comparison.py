@@ -5,20 +5,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES
 from experiment_features.reading.file_reader import FileReader
 from oracle import Expected
 
-USER_COLUMNS = (
-    "user_name",
-    "total_experiments",
-    "average_experiment_run_time",
-    "average_compounds_per_experiment",
-    "most_common_compound_id",
-    "most_common_compound_name",
-    "most_common_compound_experiments",
-    "most_common_compound_ids",
-)
-COMPOUND_COLUMNS = ("compound_name", "total_experiments", "total_users")
+USER_COLUMNS = USER_FEATURES.columns[1:]
+COMPOUND_COLUMNS = COMPOUND_FEATURES.columns[1:]
 
 
 def assert_features(

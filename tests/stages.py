@@ -14,6 +14,7 @@ from experiment_features.features.transform import transform
 from experiment_features.reading import typed_file
 from experiment_features.reading.extract import extract
 from experiment_features.rules.validate import validate
+from experiment_features.run import Extracted, Transformed
 from experiment_features.workspace import Workspace
 
 TODAY = date(2026, 11, 22)
@@ -24,8 +25,8 @@ def run_stages(
 ) -> None:
     """Reads, checks and computes a drop, however faulty; maybe with every line typed in SQL."""
     with patch.object(typed_file, "TYPED_HERE", frozenset() if in_sql else typed_file.TYPED_HERE):
-        facts = extract(folder, workspace, allow_empty=True)
-    experiments = facts["rows"]["user_experiments"]
+        extracted = extract(folder, workspace, allow_empty=True)
+    experiments = extracted.rows["user_experiments"]
     chosen = choose_engine(engine, experiments, workspace.scratch / "spill", spark)
     validate(workspace, chosen, max_rejected_percent=100, today=TODAY)
     transform(workspace, chosen)
@@ -54,6 +55,6 @@ def assert_as_expected(folder: Path, workspace: Workspace) -> None:
         rows_of(workspace.features("user_features")),
         rows_of(workspace.features("compound_features")),
     )
-    assert workspace.facts("extract")["rows"] == expected.rows
-    average = workspace.facts("transform")["average_experiments_per_user"]
+    assert workspace.found(Extracted).rows == expected.rows
+    average = workspace.found(Transformed).average_experiments_per_user
     assert average == expected.average_experiments_per_user

@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,8 +38,8 @@ from experiment_features.load.migrate import migrate
 from experiment_features.pipeline import Pipeline
 from experiment_features.reading.typed_file import Progress
 from experiment_features.rules.issues import summarise
-from experiment_features.run import Run
-from experiment_features.workspace import Facts, Workspace
+from experiment_features.run import Result, Run
+from experiment_features.workspace import Workspace
 
 _INTERRUPTED = "Query interrupted"
 """DuckDB's RuntimeError in place of what a signal's handler raised within a query."""
@@ -136,7 +137,7 @@ def _run(options: argparse.Namespace) -> int:
     with _pipeline(options, url) as pipeline:
         result = _run_stages(pipeline, _open_source(options.source))
     if options.json:
-        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.write(json.dumps(asdict(result)) + "\n")
     else:
         from experiment_features import terminal
 
@@ -166,6 +167,7 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
         run_id=f"cli__{started_at:%Y-%m-%dT%H:%M:%S.%f}",
         trigger="cli",
         started_at=started_at,
+        today=started_at.date(),
         max_rejected_percent=options.max_rejected_percent,
         allow_empty=options.allow_empty,
         force=getattr(options, "force", False),
@@ -197,7 +199,7 @@ def _open_source(source: str) -> AnyPath:
     return StoredPath(source, store)
 
 
-def _run_stages(pipeline: Pipeline, source: AnyPath) -> Facts:
+def _run_stages(pipeline: Pipeline, source: AnyPath) -> Result:
     """Runs all stages, and shows on a terminal where they are."""
     with _shown_progress() as (show_stage, show_rows):
         show_stage("extract")

@@ -1,4 +1,4 @@
-"""Settings, from the environment; .env.example describes each."""
+"""Settings, from the environment."""
 
 import os
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ _PROJECT = Path(__file__).resolve().parents[2]
 
 
 def is_stored(source: str) -> bool:
-    """Whether a source or workspace names something that lies elsewhere than on this machine."""
+    """Whether a source or workspace lies in object storage rather than on this machine."""
     return "://" in source and urlsplit(source).scheme.lower() != "file"
 
 
@@ -21,36 +21,99 @@ def _memory_limit() -> str:
     return f"{half // 2**20}MiB"
 
 
+def _described(name: str, meaning: str, example: str, **default: str) -> dict[str, str]:
+    """What people are told of a setting; its default, where the field's own does not tell it."""
+    return {"name": name, "meaning": meaning, "example": example, **default}
+
+
 @dataclass(frozen=True)
 class Settings:
-    """What an installation decides once, not a run."""
+    """What an installation decides once, not a run.
 
-    workspaces: str
-    """Parent of the runs' workspaces: a folder, or a URI in object storage."""
+    scripts/write_docs.py writes docs/settings.md and .env.example from these descriptions.
+    """
 
-    source_roots: tuple[str, ...]
-    """Folders below which a run started from Airflow may read."""
-
-    watched_folders: tuple[str, ...] = ()
-    """Where new drops are looked for; none when that is switched off."""
-
-    memory_limit: str = field(default_factory=_memory_limit)
-    """What DuckDB may use before it spills to the workspace, e.g. ``4GiB``."""
-
-    spark_master: str = "local[*]"
-    """Where the engine ``spark`` finds its cluster, e.g. ``spark://host:7077``, ``sc://host``."""
-
-    keep_days: int = 90
-    """How long the ledger remembers runs and their issues."""
-
-    keep_workspace_days: int = 7
-    """How long the workspaces of ended runs are kept, so that their tasks can be run again."""
-
-    alerts: str = ""
-    """Who is told of failures: addresses, or notifiers as JSON; see features_airflow/alerts.py."""
-
-    deadline_hours: int = 24
-    """After how long without a load that was due they are told of that."""
+    workspaces: str = field(
+        metadata=_described(
+            "EXPERIMENT_FEATURES_WORKSPACES",
+            "Where a run keeps its files: a folder, or a URI in object storage for "
+            "tasks on hosts that share no folder.",
+            example="s3://lab@laboratory/workspaces",
+            default=".local/workspaces",
+        )
+    )
+    source_roots: tuple[str, ...] = field(
+        metadata=_described(
+            "EXPERIMENT_FEATURES_SOURCE_ROOTS",
+            "Folders and URIs, separated by commas. A run started from Airflow may "
+            "read only what lies below them; links and `..` do not lead out.",
+            example="/data/drops,s3://lab@laboratory/drops",
+            default="include/data",
+        )
+    )
+    watched_folders: tuple[str, ...] = field(
+        default=(),
+        metadata=_described(
+            "EXPERIMENT_FEATURES_WATCH",
+            "Folders, separated by commas, in which a drop is loaded as soon as its "
+            "marker `_READY` appears; `off` watches none.",
+            example="/data/drops",
+            default="the source roots that are folders",
+        ),
+    )
+    memory_limit: str = field(
+        default_factory=_memory_limit,
+        metadata=_described(
+            "EXPERIMENT_FEATURES_MEMORY_LIMIT",
+            "How much memory DuckDB may use before it spills to disk.",
+            example="4GiB",
+            default="half of the machine's memory",
+        ),
+    )
+    spark_master: str = field(
+        default="local[*]",
+        metadata=_described(
+            "EXPERIMENT_FEATURES_SPARK_MASTER",
+            "The cluster that the engine `spark` uses; the default is this machine. In "
+            "Airflow, the connection `features_spark` takes precedence.",
+            example="spark://spark.example.org:7077",
+        ),
+    )
+    keep_days: int = field(
+        default=90,
+        metadata=_described(
+            "EXPERIMENT_FEATURES_KEEP_DAYS",
+            "How many days the database keeps runs and their issues. The last load "
+            "and the history of the features are kept for good.",
+            example="365",
+        ),
+    )
+    keep_workspace_days: int = field(
+        default=7,
+        metadata=_described(
+            "EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS",
+            "How many days the files of an ended run are kept, so that its tasks can be run again.",
+            example="14",
+        ),
+    )
+    alerts: str = field(
+        default="",
+        metadata=_described(
+            "EXPERIMENT_FEATURES_ALERTS",
+            "Who is told when a run fails, a drop is rejected or a load is overdue: "
+            "e-mail addresses, or a JSON list of notifiers (docs/operations.md).",
+            example="laboratory@example.org,oncall@example.org",
+            default="nobody",
+        ),
+    )
+    deadline_hours: int = field(
+        default=24,
+        metadata=_described(
+            "EXPERIMENT_FEATURES_DEADLINE_HOURS",
+            "A load is overdue when none has succeeded this many hours after a run was due.",
+            example="36",
+        ),
+    )
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -68,10 +131,14 @@ class Settings:
             watched_folders=_watched(watch) if watch else local_roots,
             memory_limit=environment.get("EXPERIMENT_FEATURES_MEMORY_LIMIT") or _memory_limit(),
             spark_master=environment.get("EXPERIMENT_FEATURES_SPARK_MASTER") or cls.spark_master,
-            keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", 90, "days"),
-            keep_workspace_days=_whole_number("EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", 7, "days"),
+            keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", cls.keep_days, "days"),
+            keep_workspace_days=_whole_number(
+                "EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", cls.keep_workspace_days, "days"
+            ),
             alerts=(environment.get("EXPERIMENT_FEATURES_ALERTS") or "").strip(),
-            deadline_hours=_whole_number("EXPERIMENT_FEATURES_DEADLINE_HOURS", 24, "hours"),
+            deadline_hours=_whole_number(
+                "EXPERIMENT_FEATURES_DEADLINE_HOURS", cls.deadline_hours, "hours"
+            ),
         )
 
 
@@ -79,8 +146,8 @@ def _watched(text: str) -> tuple[str, ...]:
     folders = () if text == "off" else _folders(text)
     for folder in filter(is_stored, folders):
         raise ConfigurationError(
-            f"EXPERIMENT_FEATURES_WATCH names {folder}: expected folders of this machine. Of a "
-            "drop in object storage Airflow is told by an event of the asset laboratory_drops"
+            f"EXPERIMENT_FEATURES_WATCH names {folder}: expected folders on this machine. "
+            "Announce a drop in object storage by an event of the asset laboratory_drops"
         )
     return folders
 

@@ -7,9 +7,6 @@ decides how a cell is typed (reading/sql/); what cannot be typed stays beside it
 from dataclasses import dataclass
 from enum import Enum
 
-DEFINITION_VERSION = 1
-"""Version of the rules and features: a new one makes an unchanged drop load again."""
-
 
 class Kind(Enum):
     """What a cell of a column is read as; the value says what a user must write."""

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from experiment_features.config import Settings
-from experiment_features.drop.files import holds_files
+from experiment_features.drop.files import DropFile, holds_files
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.engine import Engine
@@ -22,15 +21,15 @@ from experiment_features.load.load import load
 from experiment_features.reading.extract import extract
 from experiment_features.reading.typed_file import Progress
 from experiment_features.rules.validate import validate
-from experiment_features.run import Run
-from experiment_features.workspace import Facts, Workspace
+from experiment_features.run import Extracted, Result, Run, Transformed, Validated
+from experiment_features.workspace import Workspace
 
 
 @dataclass(frozen=True)
 class Pipeline:
     """The stages of one run; each can be run again, in order, in another process.
 
-    Every stage but the last returns ``workspace``, where the next finds its files, and counts.
+    A stage finds what the one before has written in the workspace.
     """
 
     run: Run
@@ -50,48 +49,47 @@ class Pipeline:
         """The source of the drop whose features the database holds."""
         with self._ledger() as connection:
             last = ledger.find_last_load(connection)
-        return str(last["source"]) if last else None
+        return last.result.source if last else None
 
     def find_earlier_load(self, source: AnyPath) -> str | None:
         """The other run that loaded this very drop, when another source was loaded since."""
         with self._ledger() as connection:
             last = ledger.find_last_load(connection)
             earlier = ledger.find_load_of(connection, str(source), self.run)
-        if last is None or earlier is None or last["source"] == str(source):
+        if last is None or earlier is None or last.result.source == str(source):
             return None
-        if earlier["run_id"] == self.run.run_id:  # which is repeated now
+        if earlier.result.run_id == self.run.run_id:  # which is repeated now
             return None
-        return str(earlier["run_id"]) if holds_files(source, earlier["source_files"]) else None
+        return earlier.result.run_id if holds_files(source, earlier.source_files) else None
 
-    def extract(self, source: AnyPath, progress: Progress | None = None) -> Facts:
-        """Reads the drop; returns ``rows`` per table and whether the drop ``is_unchanged``."""
-        known_files = []
+    def extract(self, source: AnyPath, progress: Progress | None = None) -> Extracted:
+        """Reads the drop."""
+        known_files: list[DropFile] = []
         if self.connect:
             with self.connect() as connection:
                 known_files = ledger.find_known_files(connection, self.run)
-        facts = extract(
+        return extract(
             source,
             self.workspace,
             allow_empty=self.run.allow_empty,
             known_files=known_files,
             progress=progress,
         )
-        return self._hand_on(facts, "rows", "is_unchanged")
 
-    def validate(self) -> Facts:
-        """Checks the rows; returns ``rejected`` rows per table and the number of ``warnings``.
+    def validate(self) -> Validated | None:
+        """Checks the rows, unless the drop is unchanged.
 
         Raises:
             DropRejected: too many are faulty; the run and its issues are then in the database.
         """
         if self._is_unchanged:
-            return self._hand_on({})
+            return None
         try:
-            facts = validate(
+            return validate(
                 self.workspace,
                 self._engine,
                 max_rejected_percent=self.run.max_rejected_percent,
-                today=datetime.now(UTC).date(),
+                today=self.run.today,
             )
         except DropRejected:
             if self.connect:
@@ -103,16 +101,12 @@ class Pipeline:
                         timeout_seconds=self.timeout_seconds,
                     )
             raise
-        return self._hand_on(facts, "rejected", "warnings")
 
-    def transform(self) -> Facts:
-        """Computes the features; returns the numbers of users, experiments and compounds."""
-        if self._is_unchanged:
-            return self._hand_on({})
-        facts = transform(self.workspace, self._engine)
-        return self._hand_on(facts, "users", "experiments", "compounds", "engine")
+    def transform(self) -> Transformed | None:
+        """Computes the features, unless the drop is unchanged."""
+        return None if self._is_unchanged else transform(self.workspace, self._engine)
 
-    def load(self) -> Facts:
+    def load(self) -> Result:
         """Writes the features; returns the run's result. Removes what is kept no longer."""
         if self.connect is None:
             return ledger.preview(self.workspace, self.run)
@@ -137,15 +131,12 @@ class Pipeline:
             yield connection
             connection.rollback()
 
-    def _hand_on(self, facts: Facts, *names: str) -> Facts:
-        return {"workspace": str(self.workspace), **{name: facts[name] for name in names}}
-
     @property
     def _is_unchanged(self) -> bool:
-        return bool(self.workspace.facts("extract")["is_unchanged"])
+        return self.workspace.found(Extracted).is_unchanged
 
     @property
     def _engine(self) -> Engine:
-        experiments = self.workspace.facts("extract")["rows"]["user_experiments"]
+        experiments = self.workspace.found(Extracted).rows["user_experiments"]
         spill = self.workspace.scratch / "spill"
         return choose_engine(self.engine, experiments, spill, self.settings.spark_master)

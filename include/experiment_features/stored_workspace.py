@@ -1,90 +1,69 @@
-"""A workspace in object storage."""
+"""The copy of a workspace in object storage.
 
-import time
+A file is fetched when a stage first asks for it. What a stage has written is stored at its end, its
+facts last.
+"""
+
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from experiment_features.drop.object_storage import StoredPath
 from experiment_features.errors import ConfigurationError, PipelineError
-from experiment_features.workspace import MARK, Facts, Workspace
+from experiment_features.workspace import MARK
 
 
-class StoredWorkspace(Workspace):
-    """A workspace in object storage, worked on in a folder of this machine.
+class StoredCopy:
+    """What lies in object storage of a workspace that is worked on in a folder of this machine.
 
-    A file is fetched when a stage first asks for it. What a stage has written is stored at its end,
-    its facts last.
+    Its methods raise ConfigurationError when the bucket is missing or may not be written, and
+    StorageUnavailable when it cannot be reached.
     """
 
     def __init__(self, place: StoredPath, folder: Path) -> None:
-        """Takes the place as it is.
+        """Takes both places as they are.
 
         Args:
             place: the workspace.
-            folder: an empty one of this machine, which the caller removes.
+            folder: where it is worked on.
         """
-        super().__init__(folder)
         self._place = place
+        self._folder = folder
         self._fetched: dict[Path, int] = {}
 
     def __str__(self) -> str:
         return str(self._place)
 
-    def rows(self, table: str) -> Path:
-        """See Workspace."""
-        return self._here(super().rows(table))
-
-    def rejected(self, table: str) -> Path:
-        """See Workspace."""
-        return self._here(super().rejected(table))
-
-    @property
-    def issues(self) -> Path:
-        """See Workspace."""
-        return self._here(super().issues)
-
-    def features(self, relation: str) -> Path:
-        """See Workspace."""
-        return self._here(super().features(relation))
-
-    def record(self, stage: str) -> Path:
-        """See Workspace."""
-        return self._here(super().record(stage))
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[Facts]:
-        """See Workspace.
-
-        Raises:
-            ConfigurationError: the bucket is missing, or may not be written.
-            StorageUnavailable: it cannot be reached.
-        """
-        record = super().record(name)
+    def fetch(self, path: Path) -> None:
+        """Brings a file or folder of the workspace, if it is there, to its path."""
         with self._errors():
-            self._stored(record).remove()
-        with super().stage(name) as facts:
-            yield facts
-            with self._errors():
-                self._store_files()
+            stored = self._stored(path)
+            for file in [stored] if stored.is_file() else stored.walk():
+                target = self._folder / str(file).removeprefix(f"{self}/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.fetch(target)
+                self._fetched[target] = target.stat().st_mtime_ns
+
+    def store(self) -> None:
+        """Stores what was written since it was fetched, all but facts."""
+        with self._errors():
+            for path in sorted(self._folder.rglob("*")):
+                is_new = path.is_file() and self._fetched.get(path) != path.stat().st_mtime_ns
+                if is_new and path.suffix != ".json":
+                    self._stored(path).keep(path)
+
+    def store_facts(self, record: Path) -> None:
+        """Stores the facts of a stage that has ended."""
         with self._errors():
             self._stored(record).keep(record)
 
-    def clear(self) -> None:
-        """See Workspace."""
-        super().clear()
-        with self._errors():
-            self._place.remove()
-
     def remove(self, path: Path) -> None:
-        """See Workspace."""
-        super().remove(path)
+        """Removes a file or folder of the workspace, or all of it."""
         with self._errors():
             self._stored(path).remove()
 
-    def remove_old_siblings(self, keep_days: float) -> None:
-        """See Workspace."""
-        oldest = time.time() - keep_days * 24 * 60 * 60
+    def remove_old_siblings(self, oldest: float) -> None:
+        """Removes the workspaces beside this one that were last written before that time."""
         parent = StoredPath(str(self._place).rpartition("/")[0], self._place.store)
         with suppress(PipelineError, OSError):
             for folder in list(parent.iterdir()):
@@ -93,27 +72,8 @@ class StoredWorkspace(Workspace):
                     folder.remove()
 
     def _stored(self, path: Path) -> StoredPath:
-        return self._place / path.relative_to(self.folder).as_posix()
-
-    def _here(self, path: Path) -> Path:
-        """The path, with what is stored in its place fetched, if nothing is there yet."""
-        if path.exists():
-            return path
-        with self._errors():
-            stored = self._stored(path)
-            for file in [stored] if stored.is_file() else stored.walk():
-                target = self.folder / str(file).removeprefix(f"{self}/")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                file.fetch(target)
-                self._fetched[target] = target.stat().st_mtime_ns
-        return path
-
-    def _store_files(self) -> None:
-        """Stores what the stage has written, but its facts and what only itself needed."""
-        for path in sorted(self.folder.rglob("*")):
-            is_own = path.is_file() and self._fetched.get(path) != path.stat().st_mtime_ns
-            if is_own and path.suffix != ".json" and not path.is_relative_to(self.scratch):
-                self._stored(path).keep(path)
+        below = path.relative_to(self._folder).as_posix()
+        return self._place if below == "." else self._place / below
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 
 from rich import box
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.table import Table
 
 from experiment_features.errors import DropRejected
 from experiment_features.rules.issues import RuleQuality, TableQuality
-from experiment_features.workspace import Facts
+from experiment_features.run import Result
 
 _console = Console(stderr=True)
 
@@ -47,10 +48,10 @@ def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[str, int
         yield show_stage, show_rows
 
 
-def print_result(result: Facts) -> None:
+def print_result(result: Result) -> None:
     """Prints the result of a run."""
     table = Table(show_header=False, box=None)
-    for name, value in result.items():
+    for name, value in asdict(result).items():
         table.add_row(name, escape(json.dumps(value) if isinstance(value, dict) else str(value)))
     Console().print(table)
 

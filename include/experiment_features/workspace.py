@@ -4,7 +4,7 @@
 <workspace>/rejected/users.parquet   positions of the rejected rows (validate)
 <workspace>/issues.parquet           a row per fault of a row, if there is any (validate)
 <workspace>/user_features.parquet, compound_features.parquet   (transform)
-<workspace>/<stage>.json             the stage's facts: small counts; written last, so a stage
+<workspace>/<stage>.json             what the stage found out (run.py); written last, so a stage
                                      that was cut short has not happened
 <workspace>/scratch                  what a stage needs only itself; gone at its end
 """
@@ -15,15 +15,21 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Generic, Protocol, TypeVar
 
 import duckdb
 
 from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
+from experiment_features.run import STAGES, StageFacts
 
 MARK = ".workspace"
 """A file by which a folder is known for a workspace, and not for something of the user's."""
+
+_SHORTAGES = (OSError, MemoryError, duckdb.IOException, duckdb.OutOfMemoryException)
+
+Found = TypeVar("Found", bound=StageFacts)
 
 
 def folder_name(run_id: str) -> str:
@@ -31,48 +37,75 @@ def folder_name(run_id: str) -> str:
     return re.sub(r"[^\w.+-]", "_", run_id)
 
 
-Facts = dict[str, Any]
-"""What a stage found out, as JSON: counts, names, seconds."""
+class Copy(Protocol):
+    """Another place that a workspace is fetched from and stored in: see stored_workspace.py."""
 
-_SHORTAGES = (OSError, MemoryError, duckdb.IOException, duckdb.OutOfMemoryException)
+    def fetch(self, path: Path) -> None:
+        """Brings a file or folder of the workspace, if it is there, to its path."""
+
+    def store(self) -> None:
+        """Stores what a stage has written, all but its facts."""
+
+    def store_facts(self, record: Path) -> None:
+        """Stores the facts of a stage that has ended."""
+
+    def remove(self, path: Path) -> None:
+        """Removes a file or folder of the workspace."""
+
+    def remove_old_siblings(self, oldest: float) -> None:
+        """Removes the workspaces beside this one that were last written before that time."""
+
+
+class Recorder(Generic[Found]):
+    """Takes what a stage found out."""
+
+    def __init__(self) -> None:
+        self.found: Found | None = None
+
+    def finish(self, found: Found) -> Found:
+        """Records it when the stage ends without an error."""
+        self.found = found
+        return found
 
 
 class Workspace:
     """The files of one run."""
 
-    def __init__(self, folder: Path) -> None:
-        """Takes the folder as it is; stages make it when they write."""
+    def __init__(self, folder: Path, copy: Copy | None = None) -> None:
+        """Takes the folder as it is; stages make it when they write.
+
+        Args:
+            folder: on this machine; with a copy, an empty one that the caller removes.
+            copy: where the workspace really lies, if not in the folder.
+        """
         self.folder = folder
+        self._copy = copy
 
     def __str__(self) -> str:
-        return str(self.folder)
+        return str(self._copy or self.folder)
 
     def rows(self, table: str) -> Path:
         """The folder of a table's typed rows."""
-        return self.folder / table
+        return self._here(self.folder / table)
 
     def rejected(self, table: str) -> Path:
         """The positions of a table's rejected rows. Grain: row; column: position.
 
         Maybe absent when there are none.
         """
-        return self.folder / "rejected" / f"{table}.parquet"
+        return self._here(self.folder / "rejected" / f"{table}.parquet")
 
     @property
     def issues(self) -> Path:
-        """The issues of the run. Grain: fault of a row; columns: see validate.validate.
+        """The issues of the run. Grain: fault of a row; columns: see rules.validate.
 
         Absent when there are none.
         """
-        return self.folder / "issues.parquet"
+        return self._here(self.folder / "issues.parquet")
 
     def features(self, relation: str) -> Path:
-        """The features of a run. Grain and columns: see transform.transform."""
-        return self.folder / f"{relation}.parquet"
-
-    def record(self, stage: str) -> Path:
-        """The facts of a stage; there once it has run."""
-        return self.folder / f"{stage}.json"
+        """The features of a run. Grain and columns: see definitions.py."""
+        return self._here(self.folder / f"{relation}.parquet")
 
     @property
     def scratch(self) -> Path:
@@ -80,49 +113,65 @@ class Workspace:
         return self.folder / "scratch"
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[Facts]:
-        """Runs a stage: its facts, with the seconds it took, are saved if it does not fail.
+    def stage(self, kind: type[Found]) -> Iterator[Recorder[Found]]:
+        """Runs a stage: what it found, and the seconds it took, are recorded if it does not fail.
 
         Raises:
             WorkspaceUnavailable: disk or memory ran out, or the folder cannot be written.
+            ConfigurationError, StorageUnavailable: its copy cannot be written.
         """
-        record = Workspace.record(self, name)
-        facts: Facts = {}
+        record = self._record(kind.stage)
+        recorder = Recorder[Found]()
         started = time.monotonic()
         try:
             self.scratch.mkdir(parents=True, exist_ok=True)
             (self.folder / MARK).touch()
-            record.unlink(missing_ok=True)
-            yield facts
+            self.remove(record)
+            yield recorder
             shutil.rmtree(self.scratch, ignore_errors=True)
-            facts["seconds"] = round(time.monotonic() - started, 3)
-            draft = record.with_suffix(".draft")
-            draft.write_text(json.dumps(facts, indent=1))
-            draft.replace(record)
+            if self._copy:
+                self._copy.store()
+            if recorder.found:
+                seconds = {"seconds": round(time.monotonic() - started, 3)}
+                draft = record.with_suffix(".draft")
+                draft.write_text(json.dumps(asdict(recorder.found) | seconds, indent=1))
+                draft.replace(record)
         except _SHORTAGES as error:
             raise WorkspaceUnavailable(
-                f"{name} cannot work in {self}: {_reason(error)}. Free disk space or memory, or "
-                "change EXPERIMENT_FEATURES_MEMORY_LIMIT"
+                f"{kind.stage} cannot work in {self}: {_reason(error)}. Free disk space or memory, "
+                "or change EXPERIMENT_FEATURES_MEMORY_LIMIT"
             ) from error
+        if self._copy and recorder.found:
+            self._copy.store_facts(record)
 
-    def facts(self, stage: str) -> Facts:
-        """The facts of a stage that has run.
+    def found(self, kind: type[Found]) -> Found:
+        """What a stage that has run found out.
 
         Raises:
-            ConfigurationError: it has not, or its workspace was removed since.
+            ConfigurationError: it has not run, or its workspace was removed since.
         """
         try:
-            facts: Facts = json.loads(self.record(stage).read_text())
+            record = json.loads(self._here(self._record(kind.stage)).read_text())
         except FileNotFoundError:
             raise ConfigurationError(
-                f"the workspace {self} holds no finished {stage!r} stage: run it first "
-                f"(in Airflow, clear the run's task {stage!r} and all behind it)"
+                f"the workspace {self} holds no finished {kind.stage!r} stage: run it first "
+                f"(in Airflow, clear the run's task {kind.stage!r} and all behind it)"
             ) from None
-        return facts
+        known = {field.name for field in fields(kind)}
+        return kind(**{name: value for name, value in record.items() if name in known})
+
+    def seconds(self) -> dict[str, float]:
+        """How long each stage took that has run."""
+        records = {stage: self._here(self._record(stage)) for stage in STAGES}
+        return {
+            stage: json.loads(record.read_text())["seconds"]
+            for stage, record in records.items()
+            if record.exists()
+        }
 
     def clear(self) -> None:
         """Removes whatever an earlier try left."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.remove(self.folder)
 
     def remove(self, path: Path) -> None:
         """Removes a file or folder of the workspace, if an earlier try left it."""
@@ -130,6 +179,8 @@ class Workspace:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+        if self._copy:
+            self._copy.remove(path)
 
     def fresh_folder(self, path: Path) -> Path:
         """Makes an empty folder of the workspace."""
@@ -143,9 +194,21 @@ class Workspace:
         A run that is going on writes: its workspace stays. What cannot be removed stays too.
         """
         oldest = time.time() - keep_days * 24 * 60 * 60
+        if self._copy:
+            self._copy.remove_old_siblings(oldest)
+            return
         for mark in self.folder.parent.glob(f"*/{MARK}"):
             if _last_written(mark.parent) < oldest:
                 shutil.rmtree(mark.parent, ignore_errors=True)
+
+    def _record(self, stage: str) -> Path:
+        return self.folder / f"{stage}.json"
+
+    def _here(self, path: Path) -> Path:
+        """The path, with what the copy has in its place fetched, if nothing is there yet."""
+        if self._copy and not path.exists():
+            self._copy.fetch(path)
+        return path
 
 
 def _reason(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from experiment_features.config import is_stored
 from experiment_features.drop.object_storage import StoredPath, opening_errors
 from experiment_features.errors import ConfigurationError
-from experiment_features.stored_workspace import StoredWorkspace
+from experiment_features.stored_workspace import StoredCopy
 from experiment_features.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -48,4 +48,5 @@ def open_workspace(place: str) -> Iterator[Workspace]:
         yield Workspace(Path(place))
         return
     with TemporaryDirectory(prefix="experiment_features_") as folder:
-        yield StoredWorkspace(StoredPath(place, open_store(place)), Path(folder))
+        copy = StoredCopy(StoredPath(place, open_store(place)), Path(folder))
+        yield Workspace(Path(folder), copy)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Any
 
 from airflow.sdk import Connection, Context, get_current_context
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -13,8 +14,8 @@ from experiment_features.errors import ConfigurationError, DropRejected
 from experiment_features.load.database import database_errors
 from experiment_features.load.ledger import find_last_success
 from experiment_features.pipeline import Pipeline
-from experiment_features.run import Run
-from experiment_features.workspace import Facts, folder_name
+from experiment_features.run import Extracted, Run, Validated
+from experiment_features.workspace import folder_name
 from features_airflow import telemetry
 from features_airflow.choose_drop import choose_drop
 from features_airflow.features_db import open_features_db
@@ -34,7 +35,7 @@ API_PREFIX = "api__"
 """How the ids of runs over REST begin: Airflow does not tell a task where its run came from."""
 
 
-def run_stage(stage: str, workspace: str | None = None) -> Facts:
+def run_stage(stage: str, workspace: str | None = None) -> dict[str, Any]:
     """Runs a stage of the current task's run, and reports what it did.
 
     Args:
@@ -47,21 +48,24 @@ def run_stage(stage: str, workspace: str | None = None) -> Facts:
     context = get_current_context()
     with telemetry.count_failures(), pipeline_of_run(workspace) as pipeline:
         try:
-            facts = (
+            found = (
                 _extract(context, pipeline) if stage == "extract" else getattr(pipeline, stage)()
             )
         except DropRejected:
-            telemetry.report(stage, pipeline.workspace.facts(stage))
+            telemetry.report(stage, pipeline.workspace.found(Validated).counts())
             raise
-    telemetry.report(stage, facts)
+        counts: dict[str, Any] = found.counts() if found else {}
+        place = str(pipeline.workspace)
+    telemetry.report(stage, counts)
     if stage == "load":
         telemetry.record_outputs()
         for asset in FEATURES:
-            context["outlet_events"][asset].extra = dict(facts)
-    return facts
+            context["outlet_events"][asset].extra = counts
+        return counts
+    return {"workspace": place, **counts}
 
 
-def _extract(context: Context, pipeline: Pipeline) -> Facts:
+def _extract(context: Context, pipeline: Pipeline) -> Extracted:
     source = choose_drop(context, pipeline)
     context["ti"].xcom_push("source", str(source))  # alerts name it
     telemetry.record_input(source)
@@ -91,6 +95,7 @@ def pipeline_of_run(workspace: str | None = None) -> Iterator[Pipeline]:
         run_id=dag_run.run_id,
         trigger="api" if dag_run.run_id.startswith(API_PREFIX) else trigger,
         started_at=dag_run.start_date or dag_run.run_after,
+        today=dag_run.run_after.astimezone(UTC).date(),
         max_rejected_percent=parameters["max_rejected_percent"],
         allow_empty=parameters["allow_empty"],
         force=parameters["force"],

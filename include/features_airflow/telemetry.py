@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from airflow.providers.postgres.hooks.postgres import PostgresHook
@@ -17,7 +18,6 @@ from airflow.sdk.observability import stats
 
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import PipelineError
-from experiment_features.workspace import Facts
 from features_airflow.features_db import CONNECTION_ID
 
 PREFIX = "experiment_features"
@@ -36,22 +36,22 @@ def count_failures() -> Iterator[None]:
         raise
 
 
-def report(stage: str, facts: Facts) -> None:
+def report(stage: str, counts: dict[str, Any]) -> None:
     """Logs the end of a stage with its counts, and sends its metrics.
 
     Args:
         stage: extract, validate, transform or load.
-        facts: what the stage returned: see the methods of Pipeline.
+        counts: what the stage returned: see run.py.
     """
-    log.info("stage done", **{name: facts[name] for name in facts if name != "workspace"})
-    for counts, metric in (("rows", "rows_read"), ("rejected", "rows_rejected")):
-        for table, count in facts.get(counts, {}).items():
+    log.info("stage done", **counts)
+    for name, metric in (("rows", "rows_read"), ("rejected", "rows_rejected")):
+        for table, count in counts.get(name, {}).items():
             stats.gauge(f"{PREFIX}.{metric}.{table}", count)
     if stage == "load":
-        written = facts["inserted"] + facts["updated"] + facts["deleted"]
+        written = counts["inserted"] + counts["updated"] + counts["deleted"]
         stats.gauge(f"{PREFIX}.rows_written", written)
         stats.gauge(f"{PREFIX}.last_success_at", time.time())
-        for name, seconds in facts["seconds"].items():
+        for name, seconds in counts["seconds"].items():
             stats.timing(f"{PREFIX}.stage.{name}", timedelta(seconds=seconds))
 
 

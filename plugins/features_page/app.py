@@ -12,13 +12,15 @@ from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 from starlette.exceptions import HTTPException
 
+from experiment_features.definitions import USER_FEATURES
 from experiment_features.errors import (
     ConfigurationError,
     DatabaseRefused,
     PipelineError,
 )
 from experiment_features.report import page_queries
-from experiment_features.report.page_queries import Beside, IssuePlace, Sort
+from experiment_features.report.page_queries import IssuePlace, Sort
+from experiment_features.report.paging import Cursor
 from features_page.access import DAG_ID, GUARDS, may_trigger
 from features_page.connection import CONNECTION_ID, Reader
 from features_page.download import csv_of_users
@@ -102,12 +104,13 @@ def users(
     # By another order than the index's, a search would have to read all that it finds.
     sort = "name" if q else sort or "id"
     page = page_queries.find_users(
-        reader, search=q, sort=sort, descending=descending, beside=_beside(after, before)
+        reader, search=q, sort=sort, descending=descending, cursor=_cursor(after, before)
     )
     return render(
         request,
         "users.html",
         active="users",
+        figures=USER_FEATURES.figures,
         may_trigger=may_trigger,
         users=page,
         q=q,
@@ -127,6 +130,7 @@ def user(request: Request, reader: Reader, user_id: UserId) -> Response:
         request,
         "user.html",
         active="users",
+        figures=USER_FEATURES.figures,
         user_id=user_id,
         user=found,
         compounds=page_queries.find_user_compounds(reader, user_id),
@@ -153,7 +157,7 @@ def runs(
     before: Text | None = None,
 ) -> Response:
     """A page of the ledger."""
-    page = page_queries.find_runs(reader, beside=_beside(after, before))
+    page = page_queries.find_runs(reader, cursor=_cursor(after, before))
     return render(request, "runs.html", active="runs", may_trigger=may_trigger, runs=page)
 
 
@@ -191,7 +195,7 @@ def quality(
     if not found:
         return render(request, "no_quality.html", active="quality", may_trigger=may_trigger)
     run_id = found["run_id"]
-    beside = _beside(after, before)
+    cursor = _cursor(after, before)
     filters = {"table_name": table, "rule": rule, "file_name": file}
     return render(
         request,
@@ -199,7 +203,7 @@ def quality(
         active="quality",
         run=found,
         rules=page_queries.count_issues(reader, run_id),
-        issues=page_queries.find_issues(reader, run_id, beside=beside, **filters),
+        issues=page_queries.find_issues(reader, run_id, cursor=cursor, **filters),
         filters=filters,
     )
 
@@ -221,11 +225,11 @@ _VIEWS: dict[str, Callable[..., Response]] = {
 }
 
 
-def _beside(after: Any, before: Any) -> Beside | None:
+def _cursor(after: Any, before: Any) -> Cursor | None:
     """The cursor of a page, from the two parameters that may hold it."""
     if before is not None:
-        return Beside(before, backwards=True)
-    return None if after is None else Beside(after)
+        return Cursor(before, backwards=True)
+    return None if after is None else Cursor(after)
 
 
 def _other_dag(request: Request) -> Response:

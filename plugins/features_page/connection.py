@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Depends
 
 from experiment_features.load.database import Connection
-from experiment_features.report.page_queries import reading
+from experiment_features.report.paging import reading
 from features_airflow.features_db import open_features_db
 
 CONNECTION_ID = "features_db_reader"

@@ -199,7 +199,7 @@ class ContainerStack:
         )
         assert session.stdin
         assert session.stdout
-        session.stdin.write("select pg_advisory_lock(hashtext('experiment_features.load.load'));\n")
+        session.stdin.write("select pg_advisory_lock(hashtext('experiment_features.load'));\n")
         session.stdin.flush()
         assert session.stdout.readline() == "\n"  # what a void answer looks like
         try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import local_postgres
 import psutil
 import psycopg
 from psycopg.rows import dict_row
@@ -47,12 +48,12 @@ class Stack:
 
     @property
     def drops(self) -> Path:
-        """A folder below which runs may read, beside the sample drop."""
+        """A folder that runs may read from, beside the sample drop."""
         return self.folder / "drops"
 
     @property
     def arrivals(self) -> Path:
-        """The folder among them that is watched."""
+        """The folder in it that is watched for drops."""
         return self.drops / "arrivals"
 
     @property
@@ -78,7 +79,7 @@ class Stack:
     def run(
         self, script: str, *arguments: str | Path, timeout: int = 280, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script from another folder, with no more than a bare environment."""
+        """Run a script from another folder, in a bare environment."""
         return subprocess.run(
             [ROOT / "scripts" / script, *arguments],
             env=self.environment | environment,
@@ -100,7 +101,7 @@ class Stack:
         return "is running already" in self.start()
 
     def stop(self) -> None:
-        """Stop the stack, of which nothing may be left."""
+        """Stop the stack, and check that nothing of it is left."""
         done = self.run("stop.sh")
         assert done.returncode == 0, done.stdout + done.stderr
         assert self.processes() == []
@@ -123,7 +124,7 @@ class Stack:
         )
 
     def refusal(self, *arguments: str | Path, **environment: str) -> str:
-        """Run the DAG, which must fail with one clear line, and return that line."""
+        """Run the DAG, check that it fails with one clear line, and return that line."""
         done = self.run("trigger_etl.sh", *arguments, **environment)
         assert (done.returncode, done.stdout) == (1, "")
         *progress, line = done.stderr.splitlines()
@@ -132,8 +133,7 @@ class Stack:
 
     def database_url(self, role: str, database: str) -> str:
         """The URL of a database on the stack's server."""
-        server = (self.local / "postgres" / "socket").readlink()
-        return f"postgresql://{role}@/{database}?host={server}"
+        return local_postgres.database_url(self.local / "postgres", role, database)
 
     def connect(self, role: str, database: str) -> psycopg.Connection[dict[str, Any]]:
         """Connect to the stack's server."""
@@ -150,7 +150,7 @@ class Stack:
         return [row for query in FEATURES for row in self.query(query)]
 
     def password(self, user: str = "admin") -> str:
-        """The password of ``admin``, or of ``viewer``, who may only look."""
+        """The password of ``admin``, or of ``viewer``, who can only look."""
         passwords: dict[str, str] = json.loads(
             (self.local / "airflow" / "passwords.json").read_text()
         )

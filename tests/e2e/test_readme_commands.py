@@ -61,7 +61,7 @@ def test_scripts(stack: Stack, loaded: dict[str, Any]) -> None:
 
 
 def test_curl(stack: Stack, loaded: dict[str, Any]) -> None:
-    """Log in, start, wait; then the two stable requests."""
+    """Log in, start a run, wait for it; then ask for its state and its result."""
     run, *waited, state, result = objects(type_in(stack, commands("With curl")))
     assert run["state"] == "queued"
     assert {line["state"] for line in waited[:-1]} <= {"queued", "running"}
@@ -86,5 +86,5 @@ def test_command_line(stack: Stack, loaded: dict[str, Any]) -> None:
 
 def test_issues_are_shown(stack: Stack) -> None:
     """The example names each fault, as the role that may not see the rows."""
-    printed = type_in(stack, commands("What happens with bad input"))
+    printed = type_in(stack, commands("Bad input"))
     assert "name is missing" in printed

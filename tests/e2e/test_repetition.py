@@ -49,7 +49,7 @@ def test_a_task_that_is_killed_is_tried_again(stack: Stack) -> None:
     before = stack.features()
     with stack.connect("features_writer", "experiment_features") as holder:
         holder.execute("begin")
-        holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load.load'))")
+        holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
         trigger = stack.start_trigger("--conf", '{"force": true}')
         task = find_loading_task(stack)
         task.kill()

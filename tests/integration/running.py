@@ -3,6 +3,7 @@
 import itertools
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from experiment_features.config import Settings
 from experiment_features.load.database import connect
 from experiment_features.load.load import load
 from experiment_features.pipeline import Pipeline
-from experiment_features.run import Run
-from experiment_features.workspace import Facts, Workspace, folder_name
+from experiment_features.run import Extracted, Run, Transformed, Validated
+from experiment_features.workspace import Workspace, folder_name
 from integration.servers import Database
 
 COMPOUNDS = {1: "Water", 2: "Ethanol", 3: "Methane"}
@@ -59,7 +60,8 @@ def make_pipeline(database: Database | None, folder: Path, **options: Any) -> Pi
     of_pipeline = {
         name: options.pop(name) for name in ("engine", "timeout_seconds") if name in options
     }
-    options = {"trigger": "manual", "started_at": datetime.now(UTC), **options}
+    now = datetime.now(UTC)
+    options = {"trigger": "manual", "started_at": now, "today": now.date(), **options}
     return Pipeline(
         run=Run(run_id=run_id, **options),
         workspace=Workspace(folder / folder_name(run_id)),
@@ -77,18 +79,18 @@ def compute_drop(pipeline: Pipeline, source: Path) -> Pipeline:
     return pipeline
 
 
-def run_drop(database: Database, source: Path, **options: Any) -> Facts:
+def run_drop(database: Database, source: Path, **options: Any) -> dict[str, Any]:
     """Runs all stages, as etl; the workspaces are beside the source. Returns the run's result."""
     pipeline = make_pipeline(database, source.parent / "workspaces", **options)
-    return compute_drop(pipeline, source).load()
+    return asdict(compute_drop(pipeline, source).load())
 
 
 def load_workspace(url: str, folder: Path) -> str:
     """Loads a workspace that is prepared as a new run; returns the run's status."""
-    run = Run(run_id=new_run_id(), trigger="manual", started_at=datetime.now(UTC))
+    now = datetime.now(UTC)
+    run = Run(new_run_id(), "manual", started_at=now, today=now.date())
     with connect(url) as connection:
-        status: str = load(connection, Workspace(folder), run, keep_days=90)["status"]
-    return status
+        return load(connection, Workspace(folder), run, keep_days=90).status
 
 
 def load_experiments(database: Database, folder: Path, experiments: Mapping[int, int]) -> str:
@@ -120,16 +122,14 @@ def load_experiments(database: Database, folder: Path, experiments: Mapping[int,
     }
     pq.write_table(pa.table(users), workspace.features("user_features"))
     pq.write_table(pa.table(compounds), workspace.features("compound_features"))
-    with workspace.stage("extract") as facts:
-        facts |= {"source": "made", "files": [], "is_unchanged": False}
-    with workspace.stage("validate") as facts:
-        facts |= {"rejected_rows": 0, "warnings": 0}
-    with workspace.stage("transform") as facts:
-        average = total / len(experiments) if experiments else None
-        facts |= {"users": len(experiments), "experiments": total, "compounds": 1}
-        facts |= {"average_experiments_per_user": average, "engine": "pandas"}
-    run_id: str = pipeline.load()["run_id"]
-    return run_id
+    average = total / len(experiments) if experiments else None
+    with workspace.stage(Extracted) as extracted:
+        extracted.finish(Extracted("made", files=[], rows={}, is_unchanged=False))
+    with workspace.stage(Validated) as validated:
+        validated.finish(Validated(rejected={}, rejected_rows=0, warnings=0, rules={}))
+    with workspace.stage(Transformed) as transformed:
+        transformed.finish(Transformed(len(experiments), total, 1, average, "pandas"))
+    return pipeline.load().run_id
 
 
 def features_of(database: Database, relation: str = "user_features") -> list[dict[str, Any]]:

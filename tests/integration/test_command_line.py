@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-import experiment_features.load as load_module
 from experiment_features.command_line import main
+from experiment_features.load import load as load_module
 from integration.running import features_of, make_drop
 from integration.servers import Database, Server
 
@@ -300,7 +300,7 @@ def test_an_interrupt_ends_it_in_one_line(
     temporary.mkdir()
     source = GOOD.write(tmp_path / "source")
     with database.connect("etl") as holder:
-        holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load.load'))")
+        holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
         with started(temporary, "run", source, "--database-url", database.url()) as process:
             while not database.value("select count(*) from pg_locks where not granted"):
                 assert process.poll() is None

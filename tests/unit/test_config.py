@@ -1,5 +1,8 @@
 """Settings from the environment."""
 
+from dataclasses import Field, fields
+from typing import Any
+
 import pytest
 
 from experiment_features.config import Settings
@@ -50,3 +53,18 @@ def test_numbers_are_checked(
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=f"{name} is .*: expected a number of {unit}"):
         Settings.from_environment()
+
+
+@pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.name)
+def test_each_setting_is_read_from_its_variable(
+    monkeypatch: pytest.MonkeyPatch, field: "Field[Any]"
+) -> None:
+    """The example of .env.example changes the setting, and no other."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_WATCH", "/drops")  # which follows the roots otherwise
+    before = Settings.from_environment()
+    monkeypatch.setenv(field.metadata["name"], field.metadata["example"])
+    after = Settings.from_environment()
+    changed = {
+        f.name for f in fields(Settings) if getattr(after, f.name) != getattr(before, f.name)
+    }
+    assert changed == {field.name}

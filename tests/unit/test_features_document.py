@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import oracle
-from experiment_features.contract import DEFINITION_VERSION
+from experiment_features.definitions import DEFINITION_VERSION
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "include" / "data" / "sample"

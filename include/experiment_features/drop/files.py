@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
-from typing import Any
+from typing import TypedDict
 
 from experiment_features.contract import TABLES, Table
 from experiment_features.drop.object_storage import AnyPath
@@ -13,7 +13,16 @@ from experiment_features.errors import DropRefused
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
-Facts = dict[str, Any]
+
+class DropFile(TypedDict):
+    """A file as it was read, as the run ledger has it."""
+
+    table: str
+    name: str
+    bytes: int
+    """As stored, maybe compressed."""
+    sha256: str
+    rows: int
 
 
 def find_parts(source: AnyPath, table: Table) -> Sequence[AnyPath]:
@@ -50,16 +59,16 @@ def find_parts(source: AnyPath, table: Table) -> Sequence[AnyPath]:
     return parts
 
 
-def holds_files(source: AnyPath, files: Sequence[Facts]) -> bool:
+def holds_files(source: AnyPath, files: Sequence[DropFile]) -> bool:
     """Whether a source holds just these files: table, name, bytes and sha256 of each.
 
     Raises:
         DropRefused: the source is no folder, or lacks a table.
     """
-    return _are_known({table: find_parts(source, table) for table in TABLES}, files)
+    return are_known({table: find_parts(source, table) for table in TABLES}, files)
 
 
-def _are_known(parts: dict[Table, Sequence[AnyPath]], known_files: Sequence[Facts]) -> bool:
+def are_known(parts: dict[Table, Sequence[AnyPath]], known_files: Sequence[DropFile]) -> bool:
     """Whether the files are the known ones: names and sizes first, and hashes if those agree."""
     paths = [(table.name, path) for table, of_table in parts.items() for path in of_table]
     known = [(file["table"], file["name"], file["bytes"]) for file in known_files]

@@ -1,16 +1,17 @@
-"""Transform: the valid rows become features per user and per compound (definitions, version 1)."""
+"""Transform: the valid rows become the features of definitions.py, per user and per compound."""
 
 import logging
-from typing import Any
 
 import narwhals as nw
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS
+from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES
 from experiment_features.engines.engine import Engine, Frame
+from experiment_features.run import Transformed
 from experiment_features.store.valid_rows import valid_rows
-from experiment_features.workspace import Facts, Workspace
+from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -26,20 +27,13 @@ RUN_TIME_PARTS = 10**9
 any engine; floating-point numbers do not."""
 
 
-def transform(workspace: Workspace, engine: Engine) -> Facts:
+def transform(workspace: Workspace, engine: Engine) -> Transformed:
     """Computes the features of a run and writes them to the workspace.
 
-    ``user_features``, grain: valid user; columns: user_id, user_name, total_experiments,
-    average_experiment_run_time (in the drop's unit), average_compounds_per_experiment,
-    most_common_compound_id, _name, _experiments, _ids (all that tie, ascending).
-    ``compound_features``, grain: valid compound; columns: compound_id, compound_name,
-    total_experiments, total_users.
-
-    Returns:
-        ``users``, ``experiments``, ``compounds``: valid rows; ``average_experiments_per_user``:
-        experiments divided by users, None without users; ``engine``.
+    Grain: valid user, valid compound; columns: those of definitions.USER_FEATURES and
+    COMPOUND_FEATURES.
     """
-    with workspace.stage("transform") as facts:
+    with workspace.stage(Transformed) as stage:
         users, compounds, experiments = (
             valid_rows(
                 engine.read(workspace.rows(table.name)).select("position", *columns),
@@ -51,13 +45,13 @@ def transform(workspace: Workspace, engine: Engine) -> Facts:
         # Kept, because three features begin with it.
         uses = engine.persist(_uses(experiments), workspace.scratch / "compound_uses.parquet")
         log.info("counted the uses of compounds")
-        user_features = _user_features(users, compounds, experiments, uses, engine)
-        compound_features = _compound_features(compounds, uses)
-        engine.write(user_features, workspace.features("user_features"))
-        engine.write(compound_features, workspace.features("compound_features"))
-        facts |= _totals(workspace)
-        facts["engine"] = engine.name
-    return facts
+        features = {
+            USER_FEATURES: _user_features(users, compounds, experiments, uses, engine),
+            COMPOUND_FEATURES: _compound_features(compounds, uses),
+        }
+        for relation, frame in features.items():
+            engine.write(frame.select(*relation.columns), workspace.features(relation.name))
+        return stage.finish(_totals(workspace, engine))
 
 
 def _uses(experiments: Frame) -> Frame:
@@ -79,22 +73,12 @@ def _user_features(
     names = compounds.select(
         most_common_compound_id="compound_id", most_common_compound_name="compound_name"
     )
-    features = (
+    return (
         users.select("user_id", user_name="name")
         .join(_experiment_features(experiments), on="user_id", how="left")
         .join(_most_common_compounds(uses, engine), on="user_id", how="left")
         .join(names, on="most_common_compound_id", how="left")
-    )
-    return features.select(
-        "user_id",
-        "user_name",
-        nw.col("total_experiments").fill_null(0),
-        "average_experiment_run_time",
-        "average_compounds_per_experiment",
-        "most_common_compound_id",
-        "most_common_compound_name",
-        "most_common_compound_experiments",
-        "most_common_compound_ids",
+        .with_columns(nw.col("total_experiments").fill_null(0))
     )
 
 
@@ -154,24 +138,21 @@ def _compound_features(compounds: Frame, uses: Frame) -> Frame:
     return (
         compounds.select("compound_id", "compound_name")
         .join(totals, on="compound_id", how="left")
-        .select(
-            "compound_id",
-            "compound_name",
-            nw.col("total_experiments", "total_users").fill_null(0).cast(nw.Int64),
-        )
+        .with_columns(nw.col("total_experiments", "total_users").fill_null(0).cast(nw.Int64))
     )
 
 
-def _totals(workspace: Workspace) -> dict[str, Any]:
-    user_features = pq.ParquetFile(workspace.features("user_features"))
+def _totals(workspace: Workspace, engine: Engine) -> Transformed:
+    user_features = pq.ParquetFile(workspace.features(USER_FEATURES.name))
     users = user_features.metadata.num_rows
     experiments = sum(
         pc.sum(batch["total_experiments"]).as_py() or 0
         for batch in user_features.iter_batches(columns=["total_experiments"])
     )
-    return {
-        "users": users,
-        "experiments": experiments,
-        "compounds": pq.read_metadata(workspace.features("compound_features")).num_rows,
-        "average_experiments_per_user": experiments / users if users else None,
-    }
+    return Transformed(
+        users=users,
+        experiments=experiments,
+        compounds=pq.read_metadata(workspace.features(COMPOUND_FEATURES.name)).num_rows,
+        average_experiments_per_user=experiments / users if users else None,
+        engine=engine.name,
+    )

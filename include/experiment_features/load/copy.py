@@ -18,7 +18,7 @@ _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 def copy_batches(
     connection: Connection,
-    table: sql.Identifier,
+    table: sql.Composable,
     columns: Sequence[str],
     batches: Iterable[pa.RecordBatch],
 ) -> int:

@@ -5,12 +5,10 @@ and whatever users hang on the tables (views, grants, foreign keys) stays.
 """
 
 import logging
-from datetime import datetime
+from dataclasses import asdict, replace
+from typing import Any
 
-import pyarrow.parquet as pq
-from psycopg import sql
-
-from experiment_features.load.copy import copy_batches
+from experiment_features.definitions import RELATIONS, USER_FEATURES
 from experiment_features.load.database import (
     LOCK_WAIT_SECONDS,
     TIMEOUT_SECONDS,
@@ -19,19 +17,16 @@ from experiment_features.load.database import (
     read_sql,
 )
 from experiment_features.load.ledger import (
+    computed,
     enter_run,
     find_last_load,
     forget_old_runs,
-    is_load_of,
-    result_facts,
-    result_of,
 )
-from experiment_features.run import Run
-from experiment_features.workspace import Facts, Workspace
+from experiment_features.load.merge import merge
+from experiment_features.run import Result, Run
+from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
-
-BATCH_ROWS = 50_000
 
 
 def load(
@@ -42,7 +37,7 @@ def load(
     keep_days: int,
     timeout_seconds: float = TIMEOUT_SECONDS,
     lock_wait_seconds: float = LOCK_WAIT_SECONDS,
-) -> Facts:
+) -> Result:
     """Brings the database to the features of the workspace, and enters the run in the ledger.
 
     One transaction: staging by COPY, one comparison of all rows, then close the periods that end,
@@ -61,17 +56,10 @@ def load(
         timeout_seconds: how long a statement may take, or the session be silent.
         lock_wait_seconds: how long to wait for another load, or any other lock.
 
-    Returns:
-        The run's result: run_id, status, source, engine, users, experiments, compounds,
-        average_experiments_per_user, rejected_rows, warnings; inserted, updated, deleted and
-        unchanged users; seconds per stage.
-
     Raises:
         DatabaseUnavailable: the database is away, or another load holds the lock for too long.
         DatabaseRefused: the schema or a privilege is missing, or a constraint forbids a row.
     """
-    transformed = workspace.facts("transform")
-    validated = workspace.facts("validate")
     transaction = load_transaction(
         connection,
         f"load run {run.run_id}",
@@ -79,76 +67,33 @@ def load(
         timeout_seconds=timeout_seconds,
         lock_wait_seconds=lock_wait_seconds,
     )
-    with workspace.stage("load") as facts:
-        facts["status"] = "loaded"
-        facts |= {name: value for name, value in transformed.items() if name != "seconds"}
-        facts |= {name: validated[name] for name in ("rejected_rows", "warnings")}
+    with workspace.stage(Result) as stage:
+        result = computed(workspace, run, "loaded")
         with transaction:
-            ((loaded_at,),) = connection.execute(read_sql("select_load_time")).fetchall()
-            changes = _load_relation(connection, workspace, run, "user_features", loaded_at)
-            others = _load_relation(connection, workspace, run, "compound_features", loaded_at)
-            connection.execute(read_sql("count_users"))
-            facts |= changes
-            last = find_last_load(connection)
-            if (
-                last
-                and last["run_id"] == run.run_id
-                and is_load_of(last, workspace, run)
-                and not _count_written(changes)
-                and not _count_written(others)
-            ):
-                facts |= result_facts(last)
-            else:
-                enter_run(connection, workspace, run, facts, loaded_at)
+            result = _write(connection, workspace, run, result)
             forget_old_runs(connection, keep_days)
+        stage.finish(result)
     log.info(
         "loaded run %s: %s users inserted, %s updated, %s deleted, %s unchanged",
         run.run_id,
-        *(facts[name] for name in ("inserted", "updated", "deleted", "unchanged")),
+        *(getattr(result, name) for name in ("inserted", "updated", "deleted", "unchanged")),
     )
-    return result_of(workspace, run, facts)
+    return replace(result, seconds=workspace.seconds())
 
 
-def _load_relation(
-    connection: Connection, workspace: Workspace, run: Run, relation: str, loaded_at: datetime
-) -> dict[str, int]:
-    """Brings a relation to the staged rows; returns how many were inserted, updated, ..."""
-    values = {"run_id": run.run_id, "loaded_at": loaded_at}
-    staged = _stage(connection, workspace, relation)
-    connection.execute(read_sql(f"compare_{relation}"))
-    _analyze(connection, f"changed_{relation}")
-    if relation == "user_features":
-        connection.execute(read_sql("close_user_periods"), values)
-    updated = connection.execute(read_sql(f"update_{relation}"), values).rowcount
-    deleted = connection.execute(read_sql(f"delete_{relation}")).rowcount
-    inserted = connection.execute(read_sql(f"insert_{relation}"), values).rowcount
-    return {
-        "inserted": inserted,
-        "updated": updated,
-        "deleted": deleted,
-        "unchanged": staged - inserted - updated,
+def _write(connection: Connection, workspace: Workspace, run: Run, result: Result) -> Result:
+    """Writes features and run; returns the result, with what has changed."""
+    ((loaded_at,),) = connection.execute(read_sql("select_load_time")).fetchall()
+    values: dict[str, Any] = {"run_id": run.run_id, "loaded_at": loaded_at}
+    changes = {
+        relation: merge(connection, relation, workspace.features(relation.name), **values)
+        for relation in RELATIONS
     }
-
-
-def _count_written(changes: dict[str, int]) -> int:
-    return changes["inserted"] + changes["updated"] + changes["deleted"]
-
-
-def _stage(connection: Connection, workspace: Workspace, relation: str) -> int:
-    """Copies a relation of the workspace into its staging table; returns the number of rows."""
-    connection.execute(read_sql(f"stage_{relation}"))
-    staging = f"staged_{relation}"
-    with pq.ParquetFile(workspace.features(relation)) as rows:
-        batches = rows.iter_batches(BATCH_ROWS)
-        count = copy_batches(connection, sql.Identifier(staging), rows.schema_arrow.names, batches)
-    _analyze(connection, staging, rows.schema_arrow.names[0])  # it is joined by its key alone
-    log.info("staged %s: %s rows", relation, f"{count:,}")
-    return count
-
-
-def _analyze(connection: Connection, table: str, *columns: str) -> None:
-    """Makes statistics, which temporary tables lack: the planner would take nested loops."""
-    statement = sql.SQL("analyze {}").format(sql.Identifier(table))
-    if columns:
-        statement += sql.SQL(" ({})").format(sql.SQL(", ").join(map(sql.Identifier, columns)))
-    connection.execute(statement)
+    connection.execute(read_sql("count_users"))
+    last = find_last_load(connection)
+    is_again = last and last.result.run_id == run.run_id and last.is_load_of(workspace, run)
+    if last and is_again and not any(change.written for change in changes.values()):
+        return last.result
+    result = replace(result, **asdict(changes[USER_FEATURES]))
+    enter_run(connection, workspace, run, result, loaded_at)
+    return result

@@ -1,12 +1,19 @@
-"""The schema `features`: created, or brought to this version."""
+"""The schema `features`: created, or brought to this version.
 
+Tables change by revisions (migrations/versions), each applied once. Whatever follows from
+definitions.py needs none: the column of a new feature, views and functions; grants are repeated.
+"""
+
+import hashlib
+from pathlib import Path
+
+from psycopg import sql
+
+from experiment_features.definitions import RELATIONS, USER_FEATURES
 from experiment_features.errors import DatabaseRefused
-from experiment_features.load.database import (
-    Connection,
-    connect,
-    database_errors,
-    read_sql,
-)
+from experiment_features.load.database import Connection, connect, database_errors, read_sql
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(url: str, revision: str = "head") -> str:
@@ -23,22 +30,83 @@ def migrate(url: str, revision: str = "head") -> str:
     from sqlalchemy.exc import DBAPIError
 
     privilege = (
-        "Migrate as the owner of the database; who may not create roles has `create role "
-        "features_writer nologin; create role features_reader nologin` run by an administrator"
+        "Migrate as the owner of the database; if you may not create roles, have an administrator "
+        "run `create role features_writer nologin; create role features_reader nologin`"
     )
     with database_errors("migrate the schema", privilege), connect(url) as connection:
         connection.execute("set lock_timeout = '60s'")  # rather than hold up every reader
         connection.execute(read_sql("take_migration_lock"))
         connection.execute("create schema if not exists features")
+        connection.execute(read_sql("roles", _MIGRATIONS))
         connection.commit()
         try:
-            return _upgrade(connection, revision)
+            reached = _upgrade(connection, revision)
         except DBAPIError as error:
             raise error.orig or error from error
         except CommandError as error:
             raise DatabaseRefused(
                 f"cannot migrate the schema: {error}. A newer version of this program made it"
             ) from error
+        if revision == "head":
+            _add_features(connection)
+            _define_views(connection)
+            database = sql.Identifier(connection.info.dbname)
+            connection.execute(read_sql("grants", _MIGRATIONS).format(database=database))
+            connection.commit()
+        return reached
+
+
+def _add_features(connection: Connection) -> None:
+    """Adds the columns of new features; they are null until a load computes them."""
+    add = sql.SQL("alter table {table} add column {name} {type}")
+    for relation in RELATIONS:
+        for table in filter(None, (relation.name, relation.past)):
+            known = _columns_of(connection, table)
+            for feature in relation.features:
+                if feature.name not in known:
+                    connection.execute(
+                        add.format(
+                            table=sql.Identifier("features", table),
+                            name=sql.Identifier(feature.name),
+                            type=sql.SQL(feature.sql_type),
+                        )
+                    )
+
+
+def _define_views(connection: Connection) -> None:
+    """Makes views and functions anew, unless they are of this version: readers would wait."""
+    report = list(USER_FEATURES.columns)
+    report.insert(report.index("total_experiments") + 1, "average_experiments_per_user")
+    history = [*USER_FEATURES.columns, "valid_from", "valid_to", "run_id"]
+    statements = read_sql("views", _MIGRATIONS).format(
+        features=_listed(USER_FEATURES.columns),
+        history_columns=_view_columns(connection, "user_features_history", history),
+        report_columns=_view_columns(
+            connection, "user_feature_report", [*report, "run_id", "updated_at"]
+        ),
+    )
+    version = hashlib.sha256(statements.as_bytes(connection)).hexdigest()
+    ((known,),) = connection.execute(read_sql("select_schema_comment")).fetchall()
+    if known != f"views {version}":
+        connection.execute(statements)
+        comment = sql.SQL("comment on schema features is {}")
+        connection.execute(comment.format(sql.Literal(f"views {version}")))
+
+
+def _view_columns(connection: Connection, view: str, wanted: list[str]) -> sql.Composed:
+    """The columns of a view: those that it has, in their order, and behind them the new ones."""
+    known = _columns_of(connection, view)
+    return _listed([*known, *(name for name in wanted if name not in known)])
+
+
+def _columns_of(connection: Connection, relation: str) -> list[str]:
+    """The columns of a table or view in their order; none if it is not there."""
+    values = {"relation": f"features.{relation}"}
+    return [name for (name,) in connection.execute(read_sql("select_columns"), values)]
+
+
+def _listed(columns: tuple[str, ...] | list[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 
 def _upgrade(connection: Connection, revision: str) -> str:

@@ -1,6 +1,6 @@
 """Extract: the files of a drop, each read once, become typed Parquet.
 
-All dialects and spellings end here (convert.py); so do drops that cannot be read as the contract
+All dialects and spellings end here; so do drops that cannot be read as the contract
 asks, before anything is changed.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from experiment_features.contract import TABLES, Table
-from experiment_features.drop.files import _are_known, find_parts
+from experiment_features.drop.files import DropFile, are_known, find_parts
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import DropRefused
 from experiment_features.reading.typed_file import (
@@ -19,7 +19,8 @@ from experiment_features.reading.typed_file import (
     convert_file,
     open_converter,
 )
-from experiment_features.workspace import Facts, Workspace
+from experiment_features.run import Extracted
+from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,9 @@ def extract(
     workspace: Workspace,
     *,
     allow_empty: bool = False,
-    known_files: Sequence[Facts] = (),
+    known_files: Sequence[DropFile] = (),
     progress: Progress | None = None,
-) -> Facts:
+) -> Extracted:
     """Reads every file of a drop and writes its rows, typed, to the workspace.
 
     Args:
@@ -59,44 +60,36 @@ def extract(
         known_files: the files of the last load; when the drop's are the same, they are only hashed.
         progress: told of the rows as they are read; by default the log is.
 
-    Returns:
-        ``source``; ``files``: a list of table, name, bytes, sha256, rows; ``rows``: per table;
-        ``is_unchanged``: whether the files are the known ones, and nothing was written;
-        ``rising_keys``: tables that are known to have no id twice, since it rises row by row.
-
     Raises:
         DropRefused: a file or column is missing or double, a file is no UTF-8 text, an archive is
             broken, a quote is never closed, or a table has no rows.
     """
     workspace.clear()
-    with workspace.stage("extract") as facts:
+    with workspace.stage(Extracted) as stage:
         parts = {table: find_parts(source, table) for table in TABLES}
-        facts["source"] = str(source)
-        facts["is_unchanged"] = _are_known(parts, known_files)
-        facts["files"], facts["rising_keys"] = (
-            (list(known_files), [])
-            if facts["is_unchanged"]
-            else _extract_files(parts, workspace, progress or log_progress())
-        )
-        facts["rows"] = {
-            table.name: sum(f["rows"] for f in facts["files"] if f["table"] == table.name)
+        files, rising_keys = list(known_files), list[str]()
+        is_unchanged = are_known(parts, known_files)
+        if not is_unchanged:
+            files, rising_keys = _extract_files(parts, workspace, progress or log_progress())
+        rows = {
+            table.name: sum(file["rows"] for file in files if file["table"] == table.name)
             for table in TABLES
         }
         for table in TABLES:
-            if not facts["rows"][table.name] and not allow_empty:
+            if not rows[table.name] and not allow_empty:
                 names = ", ".join(path.name for path in parts[table])
                 raise DropRefused(
                     f"{table.name} has no rows in {names}: drop the full table, or allow empty "
                     "tables (allow_empty) if that is meant"
                 )
-    return facts
+        return stage.finish(Extracted(str(source), files, rows, is_unchanged, rising_keys))
 
 
 def _extract_files(
     parts: dict[Table, Sequence[AnyPath]], workspace: Workspace, progress: Progress
-) -> tuple[list[Facts], list[str]]:
-    """Extracts all files; returns their facts, and the tables with rising keys."""
-    files: list[Facts] = []
+) -> tuple[list[DropFile], list[str]]:
+    """Extracts all files; returns what they are, and the tables with rising keys."""
+    files: list[DropFile] = []
     rising_keys: list[str] = []
     with open_converter() as database:
         for table, paths in parts.items():
@@ -104,7 +97,7 @@ def _extract_files(
             keys: list[tuple[int, int] | None] = []
             for number, path in enumerate(paths, start=1):
                 converted = convert_file(database, table, path, number, folder, progress)
-                files.append(converted.facts)
+                files.append(converted.file)
                 keys.append(converted.keys)
                 log.info("read %s: %s rows of %s", path.name, f"{files[-1]['rows']:,}", table.name)
             if all(keys) and all(a[1] < b[0] for a, b in pairwise(keys) if a and b):

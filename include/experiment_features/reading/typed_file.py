@@ -24,14 +24,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from experiment_features.contract import Table
-from experiment_features.drop.files import opened
+from experiment_features.drop.files import DropFile, opened
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.engines import arrow
 from experiment_features.engines.duckdb_engine import open_duckdb
 from experiment_features.reading.file_reader import ROWS, FileReader, PlainLines
 from experiment_features.reading.plain_file import PlainFile
 from experiment_features.reading.plain_lines import TYPED_HERE, TypedLines, type_lines
-from experiment_features.workspace import Facts
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class Halves(NamedTuple):
 class Converted(NamedTuple):
     """What is known of a file that was typed."""
 
-    facts: Facts
+    file: DropFile
     """The file's table, name, bytes, sha256 and rows."""
     keys: tuple[int, int] | None
     """The first row's key and the last row's, if it rises from each row to the next."""
@@ -142,14 +141,14 @@ def convert_file(
             if errors:  # DuckDB wraps what the rows raised
                 raise errors[0] from None
             raise
-    facts = {
+    file: DropFile = {
         "table": table.name,
         "name": path.name,
         "bytes": reader.size,
         "sha256": reader.sha256,
         "rows": count + plain.count,
     }
-    return Converted(facts, keys.span)
+    return Converted(file, keys.span)
 
 
 def _typed_in_sql(

@@ -1,33 +1,32 @@
 """What people look at: features, runs, and the quality of drops, as the role features_reader.
 
-Every answer comes by index and has a limited size, whatever the tables hold. Lists come in pages
-that begin beside a row, not after a number of rows: the thousandth costs what the first does. Names
-are cut where they are shown, never where they are downloaded.
+Every answer comes by index and has a limited size, whatever the tables hold. Names are cut where
+they are shown, never where they are downloaded.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from psycopg import IsolationLevel, sql
-from psycopg.rows import dict_row
+from psycopg import sql
 
-from experiment_features.load import database
-from experiment_features.load.database import Connection, database_errors
+from experiment_features.definitions import USER_FEATURES
+from experiment_features.load import ledger
+from experiment_features.load.database import Connection
+from experiment_features.report.paging import (
+    PAGE_ROWS,
+    Cursor,
+    Page,
+    Row,
+    fetch,
+    read_page,
+    read_sql,
+)
 
-Row = dict[str, Any]
-
-read_sql = partial(database.read_sql, folder=Path(__file__).parent / "sql")
-
-PAGE_ROWS = 50
 CHART_ROWS = 60
 """Runs, and periods of a user, in a chart: more than these are not told apart."""
 
 BARS = 30
-TIMEOUT = "10s"
 BATCH_ROWS = 5_000
 
 Sort = Literal["id", "name", "experiments"]
@@ -52,23 +51,6 @@ class IssuePlace(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Beside:
-    """The row beside which a page lies: the last of the page before it, or the first behind it."""
-
-    row: Any
-    backwards: bool = False
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some rows of a list, and whether there are more in either direction."""
-
-    rows: list[Row]
-    has_previous: bool
-    has_next: bool
-
-
-@dataclass(frozen=True)
 class Bar:
     """How many users have at least ``first`` and at most ``last`` experiments."""
 
@@ -77,31 +59,15 @@ class Bar:
     users: int
 
 
-@contextmanager
-def reading(connection: Connection) -> Iterator[None]:
-    """A transaction that sees one state of the database, changes nothing, and soon ends.
-
-    Raises:
-        DatabaseUnavailable, DatabaseRefused: as database_errors says.
-    """
-    privilege = "Grant the user the role features_reader"
-    with database_errors("read the features", privilege):
-        connection.isolation_level = IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
-        with connection.transaction():
-            connection.execute(read_sql("set_reading_options"), {"timeout": TIMEOUT})
-            yield
-
-
 def find_last_load(connection: Connection) -> Row | None:
     """The run whose features the database holds, or None before the first load."""
-    found = _fetch(connection, read_sql("select_last_load"), {})
-    return find_run(connection, found[0]["run_id"]) if found else None
+    last = ledger.find_last_load(connection)
+    return find_run(connection, last.result.run_id) if last else None
 
 
 def count_users_by_experiments(connection: Connection) -> list[Bar]:
     """How many users have how many experiments: at most BARS bars of one width, from 0 up."""
-    counts = _fetch(connection, read_sql("select_users_by_total_experiments"), {})
+    counts = fetch(connection, read_sql("select_users_by_total_experiments"), {})
     if not counts:
         return []
     last = max(counts[-1]["total_experiments"], 1)
@@ -128,7 +94,7 @@ def bar_width(last: int) -> int:
 
 def find_top_compounds(connection: Connection, rows: int = 10) -> list[Row]:
     """The compounds in most experiments; of those that tie, the lowest ids."""
-    return _fetch(connection, read_sql("select_top_compounds"), {"rows": rows})
+    return fetch(connection, read_sql("select_top_compounds"), {"rows": rows})
 
 
 def find_users(
@@ -137,62 +103,72 @@ def find_users(
     search: str = "",
     sort: Sort = "id",
     descending: bool = False,
-    beside: Beside | None = None,
+    cursor: Cursor | None = None,
 ) -> Page:
     """A page of users, those that tie in the order of user_id.
 
-    ``search`` is a user_id, or how a name begins, in letters of either case; ``beside`` a user_id.
+    ``search`` is a user_id, or how a name begins, in letters of either case; ``cursor`` a user_id.
     """
     search = search.strip()
     user_id = int(search) if search.isascii() and search.isdecimal() else None
     if user_id is not None and user_id >= 2**63:
         return Page([], has_previous=False, has_next=False)
     values = {"user_id": user_id, "search": (search or None) if user_id is None else None}
-    return _page(connection, "page_users", _USER_KEYS[sort], values, beside, descending=descending)
+    return read_page(
+        connection,
+        "page_users",
+        _USER_KEYS[sort],
+        values,
+        cursor,
+        descending=descending,
+        features=_shown_features(120),
+    )
 
 
 def find_user(connection: Connection, user_id: int) -> Row | None:
     """A user's features."""
-    found = _fetch(connection, read_sql("select_user"), {"user_id": user_id})
+    query = read_sql("select_user").format(features=_shown_features(1000))
+    found = fetch(connection, query, {"user_id": user_id})
     return found[0] if found else None
 
 
 def find_user_compounds(connection: Connection, user_id: int) -> list[Row]:
     """The compounds that a user used most, ties included, the chosen one first."""
     values = {"user_id": user_id, "rows": PAGE_ROWS}
-    return _fetch(connection, read_sql("select_user_compounds"), values)
+    return fetch(connection, read_sql("select_user_compounds"), values)
 
 
 def find_user_history(connection: Connection, user_id: int) -> list[Row]:
     """The periods in which a user's features held, the latest first."""
     values = {"user_id": user_id, "rows": CHART_ROWS}
-    return _fetch(connection, read_sql("select_user_history"), values)
+    query = read_sql("select_user_history").format(features=_shown_features(120))
+    return fetch(connection, query, values)
 
 
 def find_runs(
-    connection: Connection, *, beside: Beside | None = None, rows: int = PAGE_ROWS
+    connection: Connection, *, cursor: Cursor | None = None, rows: int = PAGE_ROWS
 ) -> Page:
-    """A page of the ledger, the latest run first; ``beside`` is a run_id."""
+    """A page of the ledger, the latest run first; ``cursor`` is a run_id."""
     values = {"run_id": None}
-    return _page(connection, "page_runs", _RUN_KEYS, values, beside, descending=True, rows=rows)
+    return read_page(connection, "page_runs", _RUN_KEYS, values, cursor, descending=True, rows=rows)
 
 
 def find_run(connection: Connection, run_id: str) -> Row | None:
     """A run's entry in the ledger; that of a rejected try (``<run_id>/rejected``) without one."""
-    page = _page(connection, "page_runs", _RUN_KEYS, {"run_id": run_id}, None)
+    page = read_page(connection, "page_runs", _RUN_KEYS, {"run_id": run_id}, None)
     return min(page.rows, key=lambda run: len(run["run_id"]), default=None)
 
 
 def find_run_files(connection: Connection, run_id: str) -> list[Row]:
     """The files that a run read."""
     values = {"run_id": run_id, "rows": PAGE_ROWS}
-    return _fetch(connection, read_sql("select_run_files"), values)
+    return fetch(connection, read_sql("select_run_files"), values)
 
 
 def count_issues(connection: Connection, run_id: str) -> list[Row]:
     """The rules that the rows of a run's drop broke, by table and file: errors first."""
     values = {"run_id": run_id, "rows": 2 * PAGE_ROWS}
-    return _fetch(connection, read_sql("count_issues"), values)
+    return fetch(connection, read_sql("count_issues"), values)
 
 
 def find_issues(
@@ -202,67 +178,52 @@ def find_issues(
     table_name: str | None = None,
     rule: str | None = None,
     file_name: str | None = None,
-    beside: Beside | None = None,
+    cursor: Cursor | None = None,
 ) -> Page:
-    """A page of a run's issues in the order of the drop; ``beside`` is an IssuePlace."""
+    """A page of a run's issues in the order of the drop; ``cursor`` is an IssuePlace."""
     filters = {"table_name": table_name, "rule": rule, "file_name": file_name}
     # What is the same in all rows is no key: without it, the index of the filter has their order.
     names = [name for name in _ISSUE_KEYS if filters.get(name) is None]
     keys = tuple(map(sql.Identifier, names))
     values = {"run_id": run_id, **filters}
     is_beyond: sql.Composable = sql.SQL("true")
-    if beside:
-        place = beside.row._asdict()
+    if cursor:
+        place = cursor.row._asdict()
         is_beyond = sql.SQL("({}) {} ({})").format(
             sql.SQL(", ").join(keys),
-            sql.SQL("<" if beside.backwards else ">"),
+            sql.SQL("<" if cursor.backwards else ">"),
             sql.SQL(", ").join(sql.Literal(place[name]) for name in names),
         )
-    return _page(connection, "page_issues", keys, values, beside, is_beyond=is_beyond)
+    return read_page(connection, "page_issues", keys, values, cursor, is_beyond=is_beyond)
 
 
 def read_users(connection: Connection) -> Iterator[list[tuple[Any, ...]]]:
     """All users with their features in batches, the names of the columns first."""
     with connection.cursor("export_users") as cursor:
-        cursor.execute(read_sql("export_users"))
+        cursor.execute(read_sql("export_users").format(features=_exported_features()))
         yield [tuple(column.name for column in cursor.description or ())]
         while rows := cursor.fetchmany(BATCH_ROWS):
             yield rows
 
 
-def _page(
-    connection: Connection,
-    name: str,
-    keys: Sequence[sql.Composable],
-    values: dict[str, Any],
-    beside: Beside | None,
-    *,
-    descending: bool = False,
-    rows: int = PAGE_ROWS,
-    **parts: sql.Composable,
-) -> Page:
-    """A page by the query of that name, whose rows are in the order of the keys."""
-    backwards = beside is not None and beside.backwards
-    falls = descending != backwards
-    query = read_sql(name).format(
-        keys=sql.SQL(", ").join(keys),
-        beyond=sql.SQL("<" if falls else ">"),
-        order=sql.SQL(", ").join(
-            sql.SQL("{} {}").format(key, sql.SQL("desc" if falls else "asc")) for key in keys
-        ),
-        **parts,
+def _shown_features(length: int) -> sql.Composed:
+    """The features of a user as the page shows them: texts cut to a length, and no lists."""
+    cut = sql.SQL('"left"({name}, {length}) as {name}')
+    return sql.SQL(", ").join(
+        cut.format(name=sql.Identifier(feature.name), length=sql.Literal(length))
+        if feature.sql_type == "text"
+        else sql.Identifier(feature.name)
+        for feature in USER_FEATURES.features
+        if not feature.is_list
     )
-    # One row more than the page has tells whether another page follows.
-    cursor = {"cursor": beside.row if beside else None, "rows": rows + 1}
-    found = _fetch(connection, query, {**cursor, **values})
-    more, found = len(found) > rows, found[:rows]
-    if backwards:
-        return Page(found[::-1], has_previous=more, has_next=True)
-    return Page(found, has_previous=beside is not None, has_next=more)
 
 
-def _fetch(
-    connection: Connection, query: sql.SQL | sql.Composed, values: dict[str, Any]
-) -> list[Row]:
-    with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(query, values).fetchall()
+def _exported_features() -> sql.Composed:
+    """The features of a user as a table has them: whole texts, and lists as text."""
+    joined = sql.SQL("array_to_string({name}, ';') as {name}")
+    return sql.SQL(", ").join(
+        joined.format(name=sql.Identifier(feature.name))
+        if feature.is_list
+        else sql.Identifier(feature.name)
+        for feature in USER_FEATURES.features
+    )

@@ -1,15 +1,18 @@
 """The issues of a drop: described row by row for the database, and summed up for a person."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
 
 from experiment_features.contract import TABLES
+from experiment_features.drop.files import DropFile
 from experiment_features.engines.duckdb_engine import open_duckdb
 from experiment_features.rules.rules import RULES
+from experiment_features.run import Extracted, Validated
 from experiment_features.store.valid_rows import count_rows
-from experiment_features.workspace import Facts, Workspace
+from experiment_features.workspace import Workspace
 
 _SQL = files("experiment_features.rules") / "sql"
 
@@ -46,13 +49,13 @@ def summarise(workspace: Workspace) -> tuple[list[TableQuality], list[RuleQualit
     Args:
         workspace: of a run whose validate stage is done.
     """
-    extracted, validated = workspace.facts("extract"), workspace.facts("validate")
+    extracted, validated = workspace.found(Extracted), workspace.found(Validated)
     tables = [
         TableQuality(
             table.name,
-            tuple(file["name"] for file in extracted["files"] if file["table"] == table.name),
-            extracted["rows"][table.name],
-            validated["rejected"][table.name],
+            tuple(file["name"] for file in extracted.files if file["table"] == table.name),
+            extracted.rows[table.name],
+            validated.rejected[table.name],
         )
         for table in TABLES
     ]
@@ -64,7 +67,7 @@ def summarise(workspace: Workspace) -> tuple[list[TableQuality], list[RuleQualit
     return tables, [RuleQuality(*rule) for rule in broken]
 
 
-def describe_issues(workspace: Workspace, faults: Path, drop_files: list[Facts]) -> Counts:
+def describe_issues(workspace: Workspace, faults: Path, drop_files: Sequence[DropFile]) -> Counts:
     """Joins the faults, if there are any, with their rules, files and rows: workspace.issues."""
     if not any(map(count_rows, faults.rglob("*.parquet"))):
         return []

@@ -14,8 +14,9 @@ from experiment_features.engines.engine import Engine, Frame
 from experiment_features.errors import DropRejected
 from experiment_features.rules.issues import Counts, describe_issues
 from experiment_features.rules.rules import Repeated, Rule, Unknown, rules_of
+from experiment_features.run import Extracted, Validated
 from experiment_features.store.valid_rows import count_rows, valid_rows
-from experiment_features.workspace import Facts, Workspace
+from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ Checked = dict[Table, Frame]
 
 def validate(
     workspace: Workspace, engine: Engine, *, max_rejected_percent: float, today: date
-) -> Facts:
+) -> Validated:
     """Checks every typed row, and writes which are rejected and all that is wrong.
 
     Writes, if there are any, ``workspace.rejected(table)`` (grain: rejected row; column: position)
@@ -40,15 +41,11 @@ def validate(
         max_rejected_percent: of each table's rows, from 0 to 100.
         today: the day of the run, UTC.
 
-    Returns:
-        ``rejected``: rows per table; ``rejected_rows``: their sum; ``warnings``: issues that
-        reject nothing; ``rules``: issues per rule, as ``table.rule``.
-
     Raises:
         DropRejected: too many rows of a table are faulty; the issues are written all the same.
     """
-    extracted = workspace.facts("extract")
-    with workspace.stage("validate") as facts:
+    extracted = workspace.found(Extracted)
+    with workspace.stage(Validated) as stage:
         workspace.fresh_folder(workspace.folder / "rejected")
         workspace.remove(workspace.issues)
         faults = workspace.fresh_folder(workspace.scratch / "faults")
@@ -68,21 +65,21 @@ def validate(
             rejected[table.name] = count_rows(target)
             checked[table] = valid_rows(rows.select("position", table.key), target, engine)
             log.info("checked %s", table)
-        facts |= _count(rejected, describe_issues(workspace, faults, extracted["files"]))
-    _refuse_excess(extracted["rows"], facts["rejected"], max_rejected_percent)
-    return facts
+        issues = describe_issues(workspace, faults, extracted.files)
+        validated = stage.finish(_count(rejected, issues))
+    _refuse_excess(extracted.rows, rejected, max_rejected_percent)
+    return validated
 
 
 def _cannot_be_broken(
-    rule: Rule, extracted: Facts, rejected: Mapping[str, int], workspace: Workspace
+    rule: Rule, extracted: Extracted, rejected: Mapping[str, int], workspace: Workspace
 ) -> bool:
     """Whether no row can break a rule, as far as is known without reading the rows.
 
     ``rejected`` has the number of rejected rows of the tables that are checked.
     """
     if isinstance(rule.condition, Repeated):
-        # A run may have begun before an upgrade.
-        return rule.table.name in extracted.get("rising_keys", [])
+        return rule.table.name in extracted.rising_keys
     if not isinstance(rule.condition, Unknown) or rejected[rule.condition.table.name]:
         return False
     table = rule.condition.table
@@ -90,7 +87,7 @@ def _cannot_be_broken(
     named = _span(workspace.rows(rule.table.name), rule.column)
     if known is None or named is None:
         return False
-    has_gaps = known.stop - known.start > extracted["rows"][table.name]
+    has_gaps = known.stop - known.start > extracted.rows[table.name]
     return not has_gaps and known.start <= named.start and named.stop <= known.stop
 
 
@@ -183,16 +180,16 @@ def _references(rows: Frame, column: Column, key: str) -> Frame:
     return references
 
 
-def _count(rejected: dict[str, int], issues: Counts) -> Facts:
-    return {
-        "rejected": rejected,
-        "rejected_rows": sum(rejected.values()),
-        "warnings": sum(number for *_, severity, number in issues if severity == "warning"),
-        "rules": {f"{table}.{rule}": number for table, rule, _, number in issues},
-    }
+def _count(rejected: dict[str, int], issues: Counts) -> Validated:
+    return Validated(
+        rejected=rejected,
+        rejected_rows=sum(rejected.values()),
+        warnings=sum(number for *_, severity, number in issues if severity == "warning"),
+        rules={f"{table}.{rule}": number for table, rule, _, number in issues},
+    )
 
 
-def _refuse_excess(rows: dict[str, int], rejected: dict[str, int], limit: float) -> None:
+def _refuse_excess(rows: Mapping[str, int], rejected: Mapping[str, int], limit: float) -> None:
     shares = {t: 100 * rejected[t] / rows[t] if rows[t] else 0.0 for t in rows}
     if any(share > limit for share in shares.values()):
         told = ", ".join(

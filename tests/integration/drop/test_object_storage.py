@@ -4,7 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -26,6 +26,7 @@ from experiment_features.errors import (
 from experiment_features.features.transform import transform
 from experiment_features.reading.extract import extract
 from experiment_features.rules.validate import validate
+from experiment_features.run import Extracted
 from experiment_features.workspace import Workspace
 from features_airflow.object_storage import open_store, open_workspace
 from integration.running import features_of, make_pipeline, run_drop
@@ -99,7 +100,7 @@ def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path
         pipeline.extract(source)
         pipeline.validate()
         pipeline.transform()
-        result = pipeline.load()
+        result = asdict(pipeline.load())
     assert (result["status"], result["source"]) == ("loaded", "s3://lab@laboratory/drops/same")
     loaded = features_of(database)
     drop = Path(shutil.copytree(SAMPLE, tmp_path / "drop"))
@@ -108,8 +109,8 @@ def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path
     assert features_of(database) == loaded
     with open_workspace(WORKSPACE) as workspace:
         pipeline = replace(make_pipeline(database, tmp_path), workspace=workspace)
-        assert pipeline.extract(source)["is_unchanged"]
-        assert holds_files(source, workspace.facts("extract")["files"])
+        assert pipeline.extract(source).is_unchanged
+        assert holds_files(source, workspace.found(Extracted).files)
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ def test_connection_that_is_cut_in_a_file_is_tried_again(
     with pytest.raises(StorageUnavailable, match=rf"the store of {bucket}.* broke off"):
         extract(source, workspace)
     assert way.cuts < 1_000
-    assert not workspace.record("extract").exists()
+    assert not (workspace.folder / "extract.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_stage_that_was_cut_short_has_not_happened(s3: S3Server) -> None:
         pytest.raises(ConfigurationError, match="holds no finished 'extract' stage"),
         open_workspace(place) as workspace,
     ):
-        workspace.facts("extract")
+        workspace.found(Extracted)
 
 
 def _fail_at(name: str, keep: Any) -> Any:

@@ -3,13 +3,16 @@
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from experiment_features.definitions import USER_FEATURES, Feature
 from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
+from experiment_features.load import migrate as migrate_module
 from experiment_features.load import migrations
 from experiment_features.load.database import connect
 from experiment_features.load.migrate import migrate
@@ -155,9 +158,7 @@ class TestMigrate:
     def test_waits_for_a_load(self, database: Database) -> None:
         """Schema and features never change at the same time."""
         with database.connect("etl") as loading, ThreadPoolExecutor() as threads:
-            loading.execute(
-                "select pg_advisory_xact_lock(hashtext('experiment_features.load.load'))"
-            )
+            loading.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
             migrating = threads.submit(migrate, database.url("keeper"))
             with pytest.raises(TimeoutError):
                 migrating.result(timeout=1)
@@ -346,3 +347,37 @@ def test_the_schema_survives_a_dump(database: Database, tmp_path: Path) -> None:
         assert (
             run_drop(restored, tmp_path / "drop", max_rejected_percent=50)["status"] == "unchanged"
         )
+
+
+class TestViews:
+    """Views and functions follow definitions.py; what users built on them stays."""
+
+    def test_a_new_feature_comes_last(
+        self, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An upgrade that adds a feature leaves the columns that are there in their places."""
+        run_drop(database, DROP.write(tmp_path / "drop"), max_rejected_percent=50)
+        database.query("create view public.mine as select * from features.user_feature_report")
+        feature = Feature("last_experiment_id", "bigint", "The highest id of an experiment.")
+        more = replace(USER_FEATURES, features=(*USER_FEATURES.features, feature))
+        monkeypatch.setattr(migrate_module, "USER_FEATURES", more)
+        monkeypatch.setattr(migrate_module, "RELATIONS", (more,))
+        migrate(database.url("keeper"))
+        for view in ("user_features_history", "user_feature_report"):
+            (row,) = features_of(database, view)
+            assert list(row)[-1] == "last_experiment_id"
+        (row,) = database.query("select * from features.user_features_as_of(now())")
+        assert list(row)[-1] == "last_experiment_id"
+        assert len(database.query("select * from public.mine")) == 1
+
+    def test_are_left_alone_while_they_are_as_defined(self, database: Database) -> None:
+        """A session that reads a view need not end before a migration that changes none."""
+        with database.connect("analyst") as reader:
+            reader.execute("select * from features.user_feature_report")
+            migrate(database.url("keeper"))
+
+    def test_grants_are_repeated(self, database: Database) -> None:
+        """Those that somebody took away are there again."""
+        database.query("revoke select on features.user_features from features_reader")
+        migrate(database.url("keeper"))
+        database.query("select * from features.user_features", user="analyst")

@@ -4,20 +4,21 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from integration.test_copying import HOSTILE_TEXTS
 
-import experiment_features.load as load_module
 import oracle
 from comparison import assert_features
 from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
+from experiment_features.load import load as load_module
 from experiment_features.load.database import Connection
 from experiment_features.load.load import load
+from integration.load.test_copy import HOSTILE_TEXTS
 from integration.running import (
     compute_drop,
     features_of,
@@ -49,7 +50,7 @@ def holding_load_lock(
 ) -> Iterator[Connection]:
     """Another session that holds the load lock until the end."""
     with database.connect(user, application_name=name) as holder:
-        holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load.load'))")
+        holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
         yield holder
 
 
@@ -284,10 +285,10 @@ def test_a_strict_default_isolation_does_no_harm(
     results: list[dict[str, Any]] = []
     second = compute_drop(make_pipeline(database, tmp_path), SECOND.write(tmp_path / "second"))
     first = compute_drop(make_pipeline(database, tmp_path), FIRST.write(tmp_path / "first"))
-    thread = threading.Thread(target=lambda: results.append(second.load()))
+    thread = threading.Thread(target=lambda: results.append(asdict(second.load())))
     with database.connect("etl", autocommit=True) as connection:
         # A session may take its own lock twice: this one loads while the other waits.
-        connection.execute("select pg_advisory_lock(hashtext('experiment_features.load.load'))")
+        connection.execute("select pg_advisory_lock(hashtext('experiment_features.load'))")
         thread.start()
         await_waiting_load(database)
         load(connection, first.workspace, first.run, keep_days=90)
@@ -303,10 +304,10 @@ class TestRunAgain:
         run_drop(database, FIRST.write(tmp_path / "first"))
         pipeline = make_pipeline(database, tmp_path, run_id="mine")
         compute_drop(pipeline, SECOND.write(tmp_path / "second"))
-        result = pipeline.load()
+        result = asdict(pipeline.load())
         before = (tuples_of(database), run_of(database, "mine"))
         (pipeline.workspace.folder / "load.json").unlink()
-        again = pipeline.load()
+        again = asdict(pipeline.load())
         assert again | {"seconds": result["seconds"]} == result
         assert result["inserted"] == 1
         assert (tuples_of(database), run_of(database, "mine")) == before
@@ -317,7 +318,7 @@ class TestRunAgain:
         compute_drop(pipeline, FIRST.write(tmp_path / "first")).load()
         database.query("update features.user_features set user_name = 'X' where user_id = 2")
         database.query("delete from features.user_features where user_id = 3")
-        result = pipeline.load()
+        result = asdict(pipeline.load())
         assert [result[n] for n in ("inserted", "updated", "deleted", "unchanged")] == [1, 1, 0, 2]
         assert [row["user_name"] for row in features_of(database)] == ["Ann", "Bob", "Cyd", "Dee"]
         assert run_of(database, "mine")["inserted"] == 1
@@ -327,7 +328,7 @@ class TestRunAgain:
         pipeline = make_pipeline(database, tmp_path, run_id="mine")
         compute_drop(pipeline, FIRST.write(tmp_path / "first")).load()
         run_drop(database, SECOND.write(tmp_path / "second"), run_id="other")
-        result = pipeline.load()
+        result = asdict(pipeline.load())
         assert [result[n] for n in ("inserted", "updated", "deleted", "unchanged")] == [1, 2, 1, 1]
         last = "select run_id from features.pipeline_runs order by finished_at desc limit 1"
         assert database.value(last) == "mine"
@@ -454,7 +455,7 @@ def test_a_connection_that_was_cut_is_transient(
         with pytest.raises(DatabaseUnavailable, match=r"terminating connection|closed"):
             pipeline.load()
     assert features_of(database) == []
-    assert pipeline.load()["inserted"] == 4
+    assert pipeline.load().inserted == 4
 
 
 @pytest.mark.parametrize(

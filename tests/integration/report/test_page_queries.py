@@ -9,7 +9,8 @@ import pytest
 from experiment_features.errors import DatabaseUnavailable
 from experiment_features.load.database import Connection, connect
 from experiment_features.report import page_queries
-from experiment_features.report.page_queries import Bar, Beside, IssuePlace, Page, Sort
+from experiment_features.report.page_queries import Bar, IssuePlace, Sort
+from experiment_features.report.paging import Cursor, Page, reading
 from integration.running import load_experiments, make_drop, run_drop
 from integration.servers import VERSIONS, Database
 
@@ -23,15 +24,15 @@ def reader(database: Database) -> Iterator[Connection]:
         yield connection
 
 
-def walk(ask: Callable[[Beside | None], Page], key: Callable[[dict[str, Any]], Any]) -> list[Any]:
+def walk(ask: Callable[[Cursor | None], Page], key: Callable[[dict[str, Any]], Any]) -> list[Any]:
     """The keys of a list, page by page to its end; then back, where the same pages must come."""
     pages = [ask(None)]
     assert not pages[0].has_previous
     while pages[-1].has_next:
-        pages.append(ask(Beside(key(pages[-1].rows[-1]))))
+        pages.append(ask(Cursor(key(pages[-1].rows[-1]))))
         assert pages[-1].has_previous
     for earlier, later in zip(reversed(pages[:-1]), reversed(pages[1:]), strict=True):
-        back = ask(Beside(key(later.rows[0]), backwards=True))
+        back = ask(Cursor(key(later.rows[0]), backwards=True))
         assert (back.rows, back.has_next) == (earlier.rows, True)
         assert back.has_previous == (earlier is not pages[0])
     return [key(row) for page in pages for row in page.rows]
@@ -50,10 +51,10 @@ def test_pages_of_users_miss_nobody(
         "name": lambda user_id: (f"user {user_id}", user_id),
         "experiments": lambda user_id: (experiments[user_id], user_id),
     }
-    with connect(database.url("analyst")) as reader, page_queries.reading(reader):
+    with connect(database.url("analyst")) as reader, reading(reader):
         found = walk(
-            lambda beside: page_queries.find_users(
-                reader, sort=sort, descending=descending, beside=beside
+            lambda cursor: page_queries.find_users(
+                reader, sort=sort, descending=descending, cursor=cursor
             ),
             lambda user: user["user_id"],
         )
@@ -82,7 +83,7 @@ SEARCHES = {
 def test_search(database: Database, tmp_path: Path) -> None:
     """Digits are an id; all else is how a name begins, in either case, and nothing is a pattern."""
     run_drop(database, make_drop(NAMES).write(tmp_path / "drop"), allow_empty=True)
-    with connect(database.url("analyst")) as reader, page_queries.reading(reader):
+    with connect(database.url("analyst")) as reader, reading(reader):
         found = {
             search: sorted(
                 user["user_id"]
@@ -100,7 +101,7 @@ def test_long_names_are_loaded_found_and_cut(
     name = "ß" * 10_000
     run_drop(database, make_drop({1: name}).write(tmp_path / "drop"), allow_empty=True)
     assert database.value("select user_name from features.user_features") == name
-    with page_queries.reading(reader):
+    with reading(reader):
         (user,) = page_queries.find_users(reader, search="ß" * 100, sort="name").rows
     assert user["user_name"] == "ß" * 120
 
@@ -116,16 +117,16 @@ def test_bar_width(last: int, width: int) -> None:
 
 def test_bars_count_every_user_once(database: Database, reader: Connection, tmp_path: Path) -> None:
     """Bars without users are there too; after another load they are that one's."""
-    with page_queries.reading(reader):
+    with reading(reader):
         assert page_queries.count_users_by_experiments(reader) == []
     load_experiments(database, tmp_path, {1: 0, 2: 0, 3: 3, 4: 61})
-    with page_queries.reading(reader):
+    with reading(reader):
         bars = page_queries.count_users_by_experiments(reader)
     assert bars[:2] == [Bar(0, 4, 3), Bar(5, 9, 0)]
     assert bars[-1] == Bar(60, 64, 1)
     assert sum(bar.users for bar in bars) == 4
     load_experiments(database, tmp_path, {1: 1, 3: 2})
-    with page_queries.reading(reader):
+    with reading(reader):
         bars = page_queries.count_users_by_experiments(reader)
     assert bars == [Bar(0, 0, 0), Bar(1, 1, 1), Bar(2, 2, 1)]
 
@@ -133,7 +134,7 @@ def test_bars_count_every_user_once(database: Database, reader: Connection, tmp_
 def test_history_of_a_user(database: Database, reader: Connection, tmp_path: Path) -> None:
     """The latest period first; a user who has left keeps the history and has no features."""
     runs = [load_experiments(database, tmp_path, drop) for drop in ({1: 1, 2: 1}, {1: 2}, {2: 1})]
-    with page_queries.reading(reader):
+    with reading(reader):
         history = page_queries.find_user_history(reader, 1)
         assert page_queries.find_user(reader, 1) is None
         assert page_queries.find_user_compounds(reader, 1) == []
@@ -146,7 +147,7 @@ def test_history_of_a_user(database: Database, reader: Connection, tmp_path: Pat
 def test_ties_are_named_in_order(database: Database, reader: Connection, tmp_path: Path) -> None:
     """All compounds that tie, the lowest id first."""
     run_drop(database, make_drop({1: "Ann"}, [(1, "3;1", "1")]).write(tmp_path / "drop"))
-    with page_queries.reading(reader):
+    with reading(reader):
         compounds = page_queries.find_user_compounds(reader, 1)
         user = page_queries.find_user(reader, 1)
     assert [c["compound_name"] for c in compounds] == ["Water", "Methane"]
@@ -162,9 +163,9 @@ def test_pages_of_runs_miss_none(database: Database, tmp_path: Path) -> None:
         "definition_version, status, started_at, finished_at) select 'old ' || n, 'cli', 'x', '[]', "
         "'{}', 1, 'loaded', '2020-01-01', '2020-01-01'::date + n / 3 from generate_series(1, 120) n"
     )
-    with connect(database.url("analyst")) as reader, page_queries.reading(reader):
+    with connect(database.url("analyst")) as reader, reading(reader):
         found = walk(
-            lambda beside: page_queries.find_runs(reader, beside=beside), lambda run: run["run_id"]
+            lambda cursor: page_queries.find_runs(reader, cursor=cursor), lambda run: run["run_id"]
         )
     query = "select run_id from features.pipeline_runs order by finished_at desc, run_id desc"
     assert found == [run["run_id"] for run in database.query(query)]
@@ -175,7 +176,7 @@ def test_run_and_its_files(database: Database, reader: Connection, tmp_path: Pat
     """What was read and rejected of it; a run that never was is None."""
     drop = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")])
     run_id = run_drop(database, drop.write(tmp_path / "drop"), max_rejected_percent=50)["run_id"]
-    with page_queries.reading(reader):
+    with reading(reader):
         run = page_queries.find_run(reader, run_id)
         files = page_queries.find_run_files(reader, run_id)
         assert page_queries.find_last_load(reader) == run
@@ -197,12 +198,12 @@ def test_rejected_try_of_a_loaded_run(database: Database, reader: Connection) ->
         "values (%s, 'api', 'x', '[]', '{}', 1, %s, now(), now())"
     )
     database.query(enter, "one/rejected", "rejected")
-    with page_queries.reading(reader):
+    with reading(reader):
         run = page_queries.find_run(reader, "one")
     assert run
     assert run["status"] == "rejected"
     database.query(enter, "one", "loaded")
-    with page_queries.reading(reader):
+    with reading(reader):
         run = page_queries.find_run(reader, "one")
     assert run
     assert run["status"] == "loaded"
@@ -245,9 +246,9 @@ def test_pages_of_issues_miss_none(filters: dict[str, str], database: Database) 
         "values ('run', 'cli', 'x', '[]', '{}', 1, 'loaded', now(), now())"
     )
     database.query(ISSUES)
-    with connect(database.url("analyst")) as reader, page_queries.reading(reader):
+    with connect(database.url("analyst")) as reader, reading(reader):
         found = walk(
-            lambda beside: page_queries.find_issues(reader, "run", beside=beside, **filters),
+            lambda cursor: page_queries.find_issues(reader, "run", cursor=cursor, **filters),
             lambda issue: IssuePlace(*(issue[name] for name in IssuePlace._fields)),
         )
         rules = page_queries.count_issues(reader, "run")
@@ -265,6 +266,6 @@ def test_reading_changes_nothing(database: Database) -> None:
     with (
         connect(database.url("postgres")) as owner,
         pytest.raises(DatabaseUnavailable, match="read-only transaction"),
-        page_queries.reading(owner),
+        reading(owner),
     ):
         owner.execute("delete from features.user_features")

@@ -1,6 +1,4 @@
-"""The rules: complete, named once, and told by the documentation."""
-
-import write_data_contract as contract_page
+"""The rules: complete, and named once."""
 
 from drops import BAD_CELLS, BAD_SHAPES
 from experiment_features.contract import TABLES
@@ -23,10 +21,3 @@ def test_rules_are_named_once_and_after_their_column() -> None:
             if rule.column is not None and rule.name != "nul_byte":
                 assert rule.column in table.column_names
                 assert rule.name.startswith(f"{rule.column}_")
-
-
-def test_the_documentation_tells_every_rule() -> None:
-    """docs/data-contract.md is written from the rules: run scripts/write_data_contract.py."""
-    page = contract_page.PAGE.read_text(encoding="utf-8")
-    assert contract_page.renewed(page) == page
-    assert all(f"`{rule.name}`" in page for rule in RULES)

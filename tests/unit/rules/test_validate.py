@@ -13,7 +13,8 @@ from experiment_features.engines.engine import Engine, Frame
 from experiment_features.errors import ConfigurationError, DropRejected
 from experiment_features.reading.extract import extract
 from experiment_features.rules.validate import validate
-from experiment_features.workspace import Facts, Workspace
+from experiment_features.run import Validated
+from experiment_features.workspace import Workspace
 
 TODAY = date(2026, 11, 22)
 
@@ -30,7 +31,7 @@ def check(
     *,
     limit: float = 100,
     engine: str = "pandas",
-) -> tuple[Facts, list[dict[str, Any]]]:
+) -> tuple[Validated, list[dict[str, Any]]]:
     """Facts and issues of a drop of one file per table."""
     tables = {"users": users, "compounds": compounds, "user_experiments": user_experiments}
     source = folder / "source"
@@ -54,21 +55,21 @@ def test_a_row_with_several_faults_lists_them_all(engine: str, tmp_path: Path) -
         (3, "warning", "signup_date_invalid", "2024-13-01"),
         (3, "error", "user_id_invalid", "x"),
     ]
-    assert facts["rejected"] == {"users": 1, "compounds": 0, "user_experiments": 0}
-    assert (facts["rejected_rows"], facts["warnings"]) == (1, 2)
+    assert facts.rejected == {"users": 1, "compounds": 0, "user_experiments": 0}
+    assert (facts.rejected_rows, facts.warnings) == (1, 2)
 
 
 def test_issues_of_an_earlier_try_are_gone(tmp_path: Path) -> None:
     """A run that is repeated on another day may find none: then it has none."""
     facts, issues = check(tmp_path, USERS + "2,Bob,bob@example.org,2026-11-23\n")
-    assert (facts["warnings"], [issue["rule"] for issue in issues]) == (
+    assert (facts.warnings, [issue["rule"] for issue in issues]) == (
         1,
         ["signup_date_in_future"],
     )
     workspace = Workspace(tmp_path / "workspace")
     chosen = choose_engine("pandas", 1, tmp_path / "spill")
     facts = validate(workspace, chosen, max_rejected_percent=0, today=date(2026, 11, 23))
-    assert (facts["warnings"], facts["rejected_rows"], facts["rules"]) == (0, 0, {})
+    assert (facts.warnings, facts.rejected_rows, facts.rules) == (0, 0, {})
     assert not workspace.issues.exists()
 
 
@@ -182,7 +183,7 @@ def test_too_many_rejected_rows_stop_the_run(tmp_path: Path) -> None:
         + "x,Y,y@z.a,2024-01-01\n"
     )
     facts, issues = check(tmp_path, users, limit=10)
-    assert facts["rejected"]["users"] == len(issues) == 1
+    assert facts.rejected["users"] == len(issues) == 1
     (tmp_path / "again").mkdir()
     with pytest.raises(DropRejected) as rejection:
         check(tmp_path / "again", users, limit=9.9)

@@ -1,46 +1,9 @@
--- Enters a run in the ledger. Grain: run. Values: every column but finished_at, and loaded_at: when
--- its periods began, or null. A clock that went back must not put a load before its own periods.
-insert into features.pipeline_runs (
-    run_id,
-    trigger,
-    source,
-    source_files,
-    parameters,
-    engine,
-    definition_version,
-    status,
-    users,
-    experiments,
-    compounds,
-    average_experiments_per_user,
-    rejected_rows,
-    warnings,
-    inserted,
-    updated,
-    deleted,
-    unchanged,
-    started_at,
-    finished_at
-)
+-- Enters a run in the ledger. Grain: run. Values: one of each column but the times; started_at, and
+-- loaded_at: when its periods began, or null. A clock that went back must not put a load before its
+-- own periods.
+insert into features.pipeline_runs ({columns}, started_at, finished_at)
 values (
-    %(run_id)s,
-    %(trigger)s,
-    %(source)s,
-    %(source_files)s,
-    %(parameters)s,
-    %(engine)s,
-    %(definition_version)s,
-    %(status)s,
-    %(users)s,
-    %(experiments)s,
-    %(compounds)s,
-    %(average_experiments_per_user)s,
-    %(rejected_rows)s,
-    %(warnings)s,
-    %(inserted)s,
-    %(updated)s,
-    %(deleted)s,
-    %(unchanged)s,
+    {values},
     least(%(started_at)s, clock_timestamp()),
     greatest(clock_timestamp(), %(loaded_at)s)
 )

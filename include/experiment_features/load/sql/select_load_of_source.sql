@@ -1,10 +1,6 @@
 -- The latest run over a source that found its drop in the features, or brought it there.
 -- Grain: at most one run. Value: source.
-select
-    run_id,
-    source_files,
-    parameters,
-    definition_version
+select {columns}
 from features.pipeline_runs
 where
     source = %(source)s

@@ -1,14 +1,7 @@
 -- A page of users. Grain: user. Values: search (how the name begins), user_id (the only one), cursor
 -- (user_id of the row beside the page), rows; each may be null but the last. Names are cut.
 select
-    user_id,
-    "left"(user_name, 120) as user_name,
-    total_experiments,
-    average_experiment_run_time,
-    average_compounds_per_experiment,
-    most_common_compound_id,
-    "left"(most_common_compound_name, 120) as most_common_compound_name,
-    most_common_compound_experiments,
+    {features},
     cardinality(most_common_compound_ids) as tied_compounds
 from features.user_features
 where (%(user_id)s::bigint is null or user_id = %(user_id)s)

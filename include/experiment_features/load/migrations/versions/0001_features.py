@@ -1,4 +1,4 @@
-"""Features, their history, the run ledger and its issues, and the two roles."""
+"""Features, their history, the run ledger and its issues."""
 
 from pathlib import Path
 from typing import Any

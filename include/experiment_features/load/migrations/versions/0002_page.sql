@@ -14,8 +14,6 @@ select
     count(*)
 from features.user_features
 group by total_experiments;
-grant select, insert, update, delete on features.users_by_total_experiments to features_writer;
-grant select on features.users_by_total_experiments to features_reader;
 
 -- The beginning of a name alone: an entry of an index has its limit, a name has none. In the order
 -- of its bytes, because only that order finds names by how they begin.

@@ -1,0 +1,135 @@
+"""The features: each one once, with its type, its unit and what it means.
+
+Transform, load, history, views, page, downloads and docs/features.md take the columns from here;
+`migrate` adds the column of a new one. How a feature is computed, transform.py says.
+"""
+
+from dataclasses import dataclass
+
+DEFINITION_VERSION = 1
+"""Version of the rules and features: a new one makes an unchanged drop load again."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column of a relation of features."""
+
+    name: str
+    sql_type: str
+    meaning: str
+    unit: str = ""
+    label: str | None = None
+    """What the page calls it, beside other figures; None where it is not shown as one."""
+
+    @property
+    def is_list(self) -> bool:
+        """Whether a value is a list."""
+        return self.sql_type.endswith("[]")
+
+    @property
+    def digits(self) -> int:
+        """How many decimals the page shows."""
+        return 2 if self.sql_type == "double precision" else 0
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table of features in PostgreSQL, schema `features`; its first feature is the key."""
+
+    name: str
+    grain: str
+    features: tuple[Feature, ...]
+    past: str | None = None
+    """The table of the periods that are over, where there is a history."""
+
+    @property
+    def key(self) -> str:
+        """The column that identifies a row."""
+        return self.features[0].name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all features, the key first."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def figures(self) -> tuple[Feature, ...]:
+        """The features that the page shows side by side."""
+        return tuple(feature for feature in self.features if feature.label)
+
+
+USER_FEATURES = Relation(
+    "user_features",
+    grain="user",
+    past="user_features_past",
+    features=(
+        Feature("user_id", "bigint", "The user's id."),
+        Feature("user_name", "text", "The user's name."),
+        Feature(
+            "total_experiments",
+            "bigint",
+            "How many experiments the user ran; 0 if none.",
+            unit="experiments",
+            label="Experiments",
+        ),
+        Feature(
+            "average_experiment_run_time",
+            "double precision",
+            "The mean run time of the user's experiments. An empty run time is unknown, not 0, and "
+            "is left out. Null if no run time is known.",
+            unit="the drop's own",
+            label="Mean run time",
+        ),
+        Feature(
+            "average_compounds_per_experiment",
+            "double precision",
+            "The mean number of different compounds in an experiment of the user. Null for a user "
+            "without experiments.",
+            unit="compounds",
+            label="Compounds per experiment",
+        ),
+        Feature(
+            "most_common_compound_id",
+            "bigint",
+            "The compound that occurs in the most experiments of the user; if several tie, the one "
+            "with the lowest id. Null for a user without experiments.",
+        ),
+        Feature("most_common_compound_name", "text", "The name of that compound."),
+        Feature(
+            "most_common_compound_experiments",
+            "bigint",
+            "How many of the user's experiments contain that compound.",
+            unit="experiments",
+        ),
+        Feature(
+            "most_common_compound_ids",
+            "bigint[]",
+            "All compounds that tie for most common, in ascending order; the first is "
+            "`most_common_compound_id`.",
+        ),
+    ),
+)
+
+COMPOUND_FEATURES = Relation(
+    "compound_features",
+    grain="compound",
+    features=(
+        Feature("compound_id", "bigint", "The compound's id."),
+        Feature("compound_name", "text", "The compound's name."),
+        Feature(
+            "total_experiments",
+            "bigint",
+            "How many experiments contain the compound; 0 if none.",
+            unit="experiments",
+        ),
+        Feature(
+            "total_users",
+            "bigint",
+            "How many users have run such an experiment; 0 if none.",
+            unit="users",
+        ),
+    ),
+)
+
+RELATIONS = (USER_FEATURES, COMPOUND_FEATURES)
+"""In the order in which they are loaded."""

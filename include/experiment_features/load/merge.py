@@ -1,0 +1,97 @@
+"""Brings a relation of features to the rows of a run: staging, one comparison, and the changes."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from psycopg import sql
+
+from experiment_features.definitions import Relation
+from experiment_features.load.copy import copy_batches
+from experiment_features.load.database import Connection, read_sql
+
+log = logging.getLogger(__name__)
+
+BATCH_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many rows of a relation a load inserted, updated, deleted, and left as they were."""
+
+    inserted: int
+    updated: int
+    deleted: int
+    unchanged: int
+
+    @property
+    def written(self) -> int:
+        """All that is not as it was."""
+        return self.inserted + self.updated + self.deleted
+
+
+def merge(
+    connection: Connection, relation: Relation, rows: Path, *, run_id: str, loaded_at: datetime
+) -> Changes:
+    """Brings a relation to the rows of a Parquet file; writes only what differs.
+
+    Args:
+        connection: in the load's transaction.
+        relation: what to change, its history included.
+        rows: grain and columns: those of the relation.
+        run_id: the run that the changes are written for.
+        loaded_at: when the periods of the new rows begin.
+    """
+    values = {"run_id": run_id, "loaded_at": loaded_at}
+    parts = _parts(relation)
+    staged = _stage(connection, relation, rows, parts)
+    connection.execute(read_sql("compare").format(**parts))
+    _analyze(connection, parts["changed"])
+    if relation.past:
+        connection.execute(read_sql("close_periods").format(**parts), values)
+    updated = connection.execute(read_sql("update").format(**parts), values).rowcount
+    deleted = connection.execute(read_sql("delete").format(**parts)).rowcount
+    inserted = connection.execute(read_sql("insert").format(**parts), values).rowcount
+    return Changes(inserted, updated, deleted, unchanged=staged - inserted - updated)
+
+
+def _parts(relation: Relation) -> dict[str, sql.Composable]:
+    """What the statements of a relation are composed of."""
+
+    def columns(*table: str) -> sql.Composed:
+        return sql.SQL(", ").join(sql.Identifier(*table, name) for name in relation.columns)
+
+    return {
+        "relation": sql.Identifier("features", relation.name),
+        "past": sql.Identifier("features", relation.past or ""),
+        "staged": sql.Identifier(f"staged_{relation.name}"),
+        "changed": sql.Identifier(f"changed_{relation.name}"),
+        "key": sql.Identifier(relation.key),
+        "columns": columns(),
+        "current_columns": columns("current"),
+        "staged_columns": columns("staged"),
+    }
+
+
+def _stage(
+    connection: Connection, relation: Relation, rows: Path, parts: dict[str, sql.Composable]
+) -> int:
+    """Copies the rows into a staging table; returns their number."""
+    connection.execute(read_sql("stage").format(**parts))
+    with pq.ParquetFile(rows) as file:
+        names = file.schema_arrow.names
+        batches = file.iter_batches(BATCH_ROWS)
+        count = copy_batches(connection, parts["staged"], names, batches)
+    _analyze(connection, parts["staged"], parts["key"])  # it is joined by its key alone
+    log.info("staged %s: %s rows", relation.name, f"{count:,}")
+    return count
+
+
+def _analyze(connection: Connection, table: sql.Composable, *columns: sql.Composable) -> None:
+    """Collects statistics, which temporary tables lack: the planner would choose nested loops."""
+    statement = sql.SQL("analyze {}").format(table)
+    if columns:
+        statement += sql.SQL(" ({})").format(sql.SQL(", ").join(columns))
+    connection.execute(statement)

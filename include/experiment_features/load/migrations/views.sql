@@ -1,0 +1,43 @@
+-- The views and functions of the schema, composed from definitions.py and made anew when this text
+-- changes. A view only ever gains columns, at its end, so that what users built on it stays.
+
+create or replace view features.user_features_history as
+select {history_columns}
+from (
+    select {features}, run_id, valid_from, valid_to from features.user_features_past
+    union all
+    select {features}, run_id, updated_at, null from features.user_features
+) as periods;
+comment on view features.user_features_history is
+    'Grain: user and period, [valid_from, valid_to); valid_to is null while the period lasts.';
+
+create or replace function features.user_features_as_of(moment timestamptz)
+returns setof features.user_features_history
+language sql stable parallel safe
+begin atomic
+    -- Not from the view: its null for "lasts" would keep indexes on valid_to from being used.
+    select {history_columns}
+    from (
+        select {features}, run_id, valid_from, valid_to
+        from features.user_features_past
+        where valid_from <= moment and moment < valid_to
+        union all
+        select {features}, run_id, updated_at, null
+        from features.user_features
+        where updated_at <= moment
+    ) as periods;
+end;
+comment on function features.user_features_as_of is 'Grain: user. The features as they stood then.';
+
+create or replace view features.user_feature_report as
+select {report_columns}
+from features.user_features
+left join (
+    select average_experiments_per_user
+    from features.pipeline_runs
+    where status = 'loaded'
+    order by finished_at desc
+    limit 1
+) as last_load on true;
+comment on view features.user_feature_report is
+    'Grain: user. The features beside the average of the last loaded run.'

@@ -1,0 +1,13 @@
+-- The rows that differ from the staged ones, that are new, or that are gone: all changes of the load
+-- go by this one comparison. Grain: that of the relation; columns: its key, is_staged, is_known.
+create temporary table {changed} on commit drop as
+select
+    {key},
+    staged.{key} is not null as is_staged,
+    current.{key} is not null as is_known
+from {staged} as staged
+full join {relation} as current using ({key})
+where
+    staged.{key} is null
+    or current.{key} is null
+    or ({current_columns}) is distinct from ({staged_columns})

@@ -1,0 +1,5 @@
+-- The columns of a relation in their order; none if it is not there. Value: relation.
+select attname::text
+from pg_attribute
+where attrelid = to_regclass(%(relation)s) and attnum > 0 and not attisdropped
+order by attnum

@@ -1,0 +1,8 @@
+-- Writes the staged values of known rows that changed. Grain: that of the relation.
+-- Values: run_id, loaded_at.
+update {relation} as current
+set
+    ({columns}, run_id, updated_at) = row({staged_columns}, %(run_id)s, %(loaded_at)s)
+from {staged} as staged
+inner join {changed} as changed using ({key})
+where current.{key} = changed.{key}

@@ -1,0 +1,135 @@
+"""Every feature of definitions.py, by itself: a column, compared, written, and kept as history."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from psycopg import sql
+
+from experiment_features.definitions import RELATIONS, Feature, Relation
+from experiment_features.load.database import connect
+from experiment_features.load.merge import Changes, merge
+from integration.running import features_of, make_drop, run_drop
+from integration.servers import Database
+
+DROP = make_drop({1: "Ann", 2: "Bob"}, [(1, "1;2", "10"), (2, "3", "1")])
+
+TYPES = {
+    "bigint": pa.int64(),
+    "double precision": pa.float64(),
+    "text": pa.string(),
+    "bigint[]": pa.list_(pa.int64()),
+}
+
+EVERY_FEATURE = [
+    pytest.param(relation, feature, id=f"{relation.name}.{feature.name}")
+    for relation in RELATIONS
+    for feature in relation.features[1:]
+]
+
+every_relation = pytest.mark.parametrize(
+    "relation", [pytest.param(relation, id=relation.name) for relation in RELATIONS]
+)
+
+
+def another(value: Any) -> Any:
+    """A value that differs from one in the least."""
+    match value:
+        case None:
+            return 1
+        case str():
+            return f"{value} "
+        case list():
+            return [*value, 9]
+        case _:
+            return value + 1
+
+
+def write(relation: Relation, rows: list[dict[str, Any]], path: Path) -> Path:
+    """The rows as transform hands them on."""
+    schema = pa.schema([(f.name, TYPES[f.sql_type]) for f in relation.features])
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    return path
+
+
+def without_checks(database: Database) -> None:
+    """Lets a feature have any value, whatever the others are."""
+    checks = database.query(
+        "select conrelid::regclass::text as relation, conname as name from pg_constraint "
+        "where contype = 'c' and connamespace = 'features'::regnamespace"
+    )
+    for check in checks:
+        database.query(
+            sql.SQL("alter table {} drop constraint {}").format(
+                sql.Identifier(*check["relation"].split(".")), sql.Identifier(check["name"])
+            )
+        )
+
+
+@pytest.mark.parametrize(("relation", "feature"), EVERY_FEATURE)
+def test_a_feature_that_alone_changes_is_written(
+    relation: Relation, feature: Feature, database: Database, tmp_path: Path
+) -> None:
+    """The new value is there, the old one is history, and no other row is touched."""
+    without_checks(database)
+    run_drop(database, DROP.write(tmp_path / "drop"), run_id="one")
+    before = features_of(database, relation.name)
+    staged = [dict(row) for row in before]
+    staged[0][feature.name] = another(before[0][feature.name])
+    path = write(relation, staged, tmp_path / "staged.parquet")
+    with connect(database.url()) as connection:
+        changes = merge(connection, relation, path, run_id="two", loaded_at=datetime.now(UTC))
+    assert changes == Changes(inserted=0, updated=1, deleted=0, unchanged=len(before) - 1)
+    changed, *others = features_of(database, relation.name)
+    assert others == before[1:]
+    assert changed[feature.name] == staged[0][feature.name] != before[0][feature.name]
+    assert changed["run_id"] == "two"
+    assert {name: changed[name] for name in relation.columns} == {
+        name: staged[0][name] for name in relation.columns
+    }
+    if relation.past:
+        (period,) = features_of(database, relation.past)
+        assert {name: period[name] for name in relation.columns} == {
+            name: before[0][name] for name in relation.columns
+        }
+        assert (period["run_id"], period["valid_to"]) == ("one", changed["updated_at"])
+
+
+@every_relation
+def test_the_tables_have_the_features_as_defined(relation: Relation, database: Database) -> None:
+    """In PostgreSQL's own words: no column more or less, and of the same type."""
+    tables = [(relation.name, ["run_id", "updated_at"])]
+    if relation.past:
+        tables.append((relation.past, ["run_id", "valid_from", "valid_to"]))
+    for table, further in tables:
+        columns = database.query(
+            "select attname, format_type(atttypid, atttypmod) as type from pg_attribute "
+            "where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attnum",
+            f"features.{table}",
+        )
+        found = {column["attname"]: column["type"] for column in columns}
+        assert {name: found.pop(name) for name in further} == {
+            name: "text" if name == "run_id" else "timestamp with time zone" for name in further
+        }
+        assert found == {feature.name: feature.sql_type for feature in relation.features}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from features.user_features_history",
+        "select * from features.user_features_as_of(now())",
+        "select * from features.user_feature_report",
+    ],
+)
+def test_the_views_show_every_feature(query: str, database: Database, tmp_path: Path) -> None:
+    """As the table has them."""
+    run_drop(database, DROP.write(tmp_path / "drop"))
+    (relation,) = (relation for relation in RELATIONS if relation.name == "user_features")
+    rows = database.query(f"{query} order by user_id")
+    assert [{name: row[name] for name in relation.columns} for row in rows] == [
+        {name: row[name] for name in relation.columns} for row in features_of(database)
+    ]

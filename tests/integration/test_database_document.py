@@ -1,0 +1,37 @@
+"""docs/database.md and docs/features.md describe the schema that there is."""
+
+import re
+from pathlib import Path
+
+from integration.servers import Database
+
+DOCS = Path(__file__).parents[2] / "docs"
+HISTORY = {"user_features_past": "user_features_history"}
+"""What is described with another relation."""
+
+
+def section_of(relation: str) -> str:
+    """What the page says below the relation's heading."""
+    page = (DOCS / "database.md").read_text()
+    found = re.findall(rf"^### `{relation}`.*?(?=^##)", page, flags=re.DOTALL | re.MULTILINE)
+    assert len(found) == 1, relation
+    return str(found[0])
+
+
+def test_every_relation_and_column_is_described(database: Database) -> None:
+    """Each column is named below its relation's heading, or is one of the features."""
+    columns = database.query(
+        "select table_name, column_name from information_schema.columns "
+        "where table_schema = 'features' and table_name <> 'schema_version'"
+    )
+    features = (DOCS / "features.md").read_text()
+    missing = []
+    for column in columns:
+        relation, name = column["table_name"], column["column_name"]
+        text = section_of(HISTORY.get(relation, relation))
+        if f"`{name}`" not in text + features * relation.startswith(
+            ("user_feature", "compound_feature")
+        ):
+            missing.append(f"{relation}.{name}")
+    assert columns
+    assert not missing
