@@ -168,7 +168,9 @@ class TestMigrate:
     def test_refuses_a_schema_of_a_newer_version(self, database: Database) -> None:
         """It would not know what it does to it."""
         database.query("update features.schema_version set version_num = '9999'")
-        with pytest.raises(DatabaseRefused, match=r"9999.*A newer version of this program created it"):
+        with pytest.raises(
+            DatabaseRefused, match=r"9999.*A newer version of this program created it"
+        ):
             migrate(database.url("keeper"))
 
 
