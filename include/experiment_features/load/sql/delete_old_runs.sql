@@ -1,5 +1,5 @@
--- Deletes old runs and with them their issues, but never the last load. Grain: run. Value:
--- keep_days.
+-- Deletes old runs and with them their issues, but never the last load. Grain: run.
+-- Value: keep_days.
 delete from features.pipeline_runs
 where
     finished_at < clock_timestamp() - make_interval(days => %(keep_days)s)

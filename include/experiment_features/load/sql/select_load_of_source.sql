@@ -1,5 +1,5 @@
--- The latest run that loaded its drop from a source, or found it already loaded. Grain: at most one
--- run. Value: source.
+-- The latest run that loaded its drop from a source, or found it already loaded.
+-- Grain: at most one run. Value: source.
 select {columns}
 from features.pipeline_runs
 where
