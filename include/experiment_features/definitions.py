@@ -1,7 +1,7 @@
 """The features, each defined once: its type, its unit and its meaning.
 
 Transform, load, history, views, page, downloads and docs/features.md take the columns from here.
-transform.py computes a feature and a migration adds its column; tests check that all three agree.
+transform.py computes a feature, and `migrate` adds its column to the tables.
 """
 
 from dataclasses import dataclass

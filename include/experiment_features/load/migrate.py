@@ -1,7 +1,8 @@
 """Creates the schema `features`, or upgrades it to this version.
 
-Tables change through revisions (migrations/versions), each applied once. Views, functions and
-grants need no revision; views and functions are composed from definitions.py.
+Tables change through revisions (migrations/versions), each applied once. The columns of new
+features, the views and the functions follow from definitions.py and need no revision; grants are
+repeated each time.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from experiment_features.definitions import USER_FEATURES
+from experiment_features.definitions import RELATIONS, USER_FEATURES
 from experiment_features.errors import DatabaseRefused
 from experiment_features.load.database import Connection, connect, database_errors, read_sql
 
@@ -49,11 +50,29 @@ def migrate(url: str, revision: str = "head") -> str:
                 f"cannot migrate the schema: {error}. A newer version of this program created it"
             ) from error
         if revision == "head":
+            _add_features(connection)
             _define_views(connection)
             database = sql.Identifier(connection.info.dbname)
             connection.execute(read_sql("grants", _MIGRATIONS).format(database=database))
             connection.commit()
         return reached
+
+
+def _add_features(connection: Connection) -> None:
+    """Adds the columns of new features; they are null until a load computes them."""
+    add = sql.SQL("alter table {table} add column {name} {type}")
+    for relation in RELATIONS:
+        for table in filter(None, (relation.name, relation.past)):
+            known = _columns_of(connection, table)
+            for feature in relation.features:
+                if feature.name not in known:
+                    connection.execute(
+                        add.format(
+                            table=sql.Identifier("features", table),
+                            name=sql.Identifier(feature.name),
+                            type=sql.SQL(feature.sql_type),
+                        )
+                    )
 
 
 def _define_views(connection: Connection) -> None:
@@ -78,9 +97,14 @@ def _define_views(connection: Connection) -> None:
 
 def _view_columns(connection: Connection, view: str, wanted: list[str]) -> sql.Composed:
     """The columns of a view: the existing ones in their order, then the new ones."""
-    relation = {"relation": f"features.{view}"}
-    known = [name for (name,) in connection.execute(read_sql("select_columns"), relation)]
+    known = _columns_of(connection, view)
     return _comma_separated([*known, *(name for name in wanted if name not in known)])
+
+
+def _columns_of(connection: Connection, relation: str) -> list[str]:
+    """The columns of a table or view in their order; none if it does not exist."""
+    values = {"relation": f"features.{relation}"}
+    return [name for (name,) in connection.execute(read_sql("select_columns"), values)]
 
 
 def _comma_separated(columns: tuple[str, ...] | list[str]) -> sql.Composed:

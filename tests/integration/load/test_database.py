@@ -360,11 +360,10 @@ class TestViews:
         """An upgrade that adds a feature leaves the columns that are there in their places."""
         run_drop(database, DROP.write(tmp_path / "drop"), max_rejected_percent=50)
         database.query("create view public.mine as select * from features.user_feature_report")
-        for table in ("user_features", "user_features_past"):
-            database.query(f"alter table features.{table} add column last_experiment_id bigint")
         feature = Feature("last_experiment_id", "bigint", "The highest id of an experiment.")
         more = replace(USER_FEATURES, features=(*USER_FEATURES.features, feature))
         monkeypatch.setattr(migrate_module, "USER_FEATURES", more)
+        monkeypatch.setattr(migrate_module, "RELATIONS", (more,))
         migrate(database.url("keeper"))
         for view in ("user_features_history", "user_feature_report"):
             (row,) = features_of(database, view)

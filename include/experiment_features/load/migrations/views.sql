@@ -15,7 +15,7 @@ create or replace function features.user_features_as_of(moment timestamptz)
 returns setof features.user_features_history
 language sql stable parallel safe
 begin atomic
-    -- Not from the view: there, a current period ends at null, so valid_to could use no index.
+    -- Not from the view: there, a current period ends at null, so no index on valid_to helps.
     select {history_columns}
     from (
         select {features}, run_id, valid_from, valid_to
