@@ -1,4 +1,4 @@
-"""Starts the command line, and ends it: see command_line.py."""
+"""Runs the command line (command_line.py), starting and exiting fast."""
 
 import gc
 import os
@@ -7,29 +7,29 @@ import sys
 
 
 def _run() -> int:
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    taken = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
-    for number in taken:  # they end it in silence while there is nothing to clean up
+    signals = (signal.SIGINT, signal.SIGTERM)
+    handled = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
+    for number in handled:  # exit silently while there is nothing to clean up
         signal.signal(number, signal.SIG_DFL)
-    # Imports make thousands of objects and no garbage: to look for it takes a sixth of their time.
+    # Imports create many objects but no garbage; collecting would take a sixth of their time.
     gc.disable()
     from experiment_features.command_line import main
 
     gc.freeze()
     gc.enable()
-    for number in taken:
+    for number in handled:
         signal.signal(number, signal.default_int_handler)
     try:
         try:
             status = main()
-        except SystemExit as end:  # argparse has said how to use it
+        except SystemExit as end:  # argparse has printed the usage or the help
             status = int(end.code or 0)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads the result has seen enough of it
+    except BrokenPipeError:  # the reader of the result has closed the pipe
         return 0
     return status
 
 
 if __name__ == "__main__":
-    # Python takes half a second to take itself down, all of it for nothing.
+    # Python's own shutdown takes half a second, and there is nothing left for it to do.
     os._exit(_run())

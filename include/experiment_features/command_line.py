@@ -4,10 +4,10 @@
     PYTHONPATH=include .venv/bin/python -m experiment_features check SOURCE
     PYTHONPATH=include .venv/bin/python -m experiment_features migrate --database-url URL
 
-Exit status: 0 done (loaded, unchanged, or fit to be loaded), 1 the input was refused, 2 wrong
-usage, 3 the database failed.
+Exit status: 0 success (loaded, unchanged, or fit to load), 1 the run was refused or failed, 2 wrong
+usage, 3 a database error, 130 interrupted.
 
-What draws on terminals (terminal.py) is imported where it is needed: many runs have no terminal.
+terminal.py is imported only where it is needed, because many runs have no terminal.
 """
 
 import argparse
@@ -42,14 +42,14 @@ from experiment_features.run import Result, Run
 from experiment_features.workspace import Workspace
 
 _INTERRUPTED = "Query interrupted"
-"""DuckDB's RuntimeError in place of what a signal's handler raised within a query."""
+"""The text of the RuntimeError that DuckDB raises when a signal interrupts a query."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, handlers=[_log_handler()])
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # warns of what the error says anyway
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # its warnings repeat the error
     try:
         return int(options.command(options))
     except (DatabaseUnavailable, DatabaseRefused) as error:
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and str(error) != _INTERRUPTED:
             raise
-        _complain("interrupted", "the features are as they were, or wholly loaded")
+        _complain("interrupted", "the features are either unchanged or fully loaded")
         return 130
 
 
@@ -101,19 +101,17 @@ def _parser() -> argparse.ArgumentParser:
         type=_percent,
         default=10,
         metavar="N",
-        help="refuse a drop with more faulty rows in a table (default: 10)",
+        help="refuse a drop if more than N percent of a table's rows are faulty (default: 10)",
     )
-    drop.add_argument("--allow-empty", action="store_true", help="take tables without rows")
+    drop.add_argument("--allow-empty", action="store_true", help="accept tables without rows")
 
     run = commands.add_parser("run", parents=[drop, database], help="load a drop")
     run.add_argument("--force", action="store_true", help="load an unchanged drop again")
-    run.add_argument("--dry-run", action="store_true", help="read and compute, load nothing")
+    run.add_argument("--dry-run", action="store_true", help="read and compute, but load nothing")
     run.add_argument("--json", action="store_true", help="print the result as JSON")
     run.set_defaults(command=_run, fail=run.error)
 
-    check = commands.add_parser(
-        "check", parents=[drop], help="say what a load would make of a drop"
-    )
+    check = commands.add_parser("check", parents=[drop], help="show what loading a drop would do")
     check.set_defaults(command=_check)
 
     upgrade = commands.add_parser(
@@ -132,7 +130,7 @@ def _percent(text: str) -> float:
 
 def _run(options: argparse.Namespace) -> int:
     if not options.dry_run and not options.database_url:
-        options.fail("the argument --database-url is required, but for a --dry-run")
+        options.fail("--database-url is required, except with --dry-run")
     url = None if options.dry_run else options.database_url
     with _pipeline(options, url) as pipeline:
         result = _run_stages(pipeline, _open_source(options.source))
@@ -161,7 +159,7 @@ def _check(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline]:
-    """A new run in a workspace of its own, which is gone at the end."""
+    """A new run in its own temporary workspace."""
     started_at = datetime.now(UTC)
     run = Run(
         run_id=f"cli__{started_at:%Y-%m-%dT%H:%M:%S.%f}",
@@ -176,7 +174,7 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
         workspace = tempfile.TemporaryDirectory(prefix="experiment_features_")
     except OSError as error:
         raise WorkspaceUnavailable(
-            f"no temporary folder can be made ({error}): free disk space, or name one in TMPDIR"
+            f"cannot create a temporary folder ({error}): free disk space, or set TMPDIR"
         ) from error
     with workspace as folder:
         yield Pipeline(
@@ -189,7 +187,7 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
 
 
 def _open_source(source: str) -> AnyPath:
-    """The drop's folder; a store's own settings say how to get in (AWS_ACCESS_KEY_ID, ...)."""
+    """The drop's folder; object storage has its own access settings (AWS_ACCESS_KEY_ID, ...)."""
     if not is_stored(source):
         return Path(source).absolute()
     from fsspec.core import url_to_fs
@@ -200,7 +198,7 @@ def _open_source(source: str) -> AnyPath:
 
 
 def _run_stages(pipeline: Pipeline, source: AnyPath) -> Result:
-    """Runs all stages, and shows on a terminal where they are."""
+    """Runs all stages, showing progress on a terminal."""
     with _shown_progress() as (show_stage, show_rows):
         show_stage("extract")
         pipeline.extract(source, show_rows)
@@ -225,7 +223,7 @@ def _shown_progress() -> Iterator[tuple[Callable[[str], None], Progress | None]]
 
 def _migrate(options: argparse.Namespace) -> int:
     if not options.database_url:
-        options.fail("the argument --database-url is required")
+        options.fail("--database-url is required")
     revision = migrate(options.database_url)
     sys.stderr.write(f"the schema features is at revision {revision}\n")
     return 0

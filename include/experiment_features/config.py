@@ -1,4 +1,4 @@
-"""Settings, from the environment."""
+"""Settings, read from the environment."""
 
 import os
 from dataclasses import dataclass, field
@@ -16,19 +16,19 @@ def is_stored(source: str) -> bool:
 
 
 def _memory_limit() -> str:
-    """Half of the machine's memory, as DuckDB reads it."""
+    """Half of the machine's memory, in DuckDB's notation."""
     half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return f"{half // 2**20}MiB"
 
 
 def _described(name: str, meaning: str, example: str, **default: str) -> dict[str, str]:
-    """What people are told of a setting; its default, where the field's own does not tell it."""
+    """A setting's documentation; ``default`` describes the default where the field's cannot."""
     return {"name": name, "meaning": meaning, "example": example, **default}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What an installation decides once, not a run.
+    """The settings of an installation; a run has parameters of its own.
 
     scripts/write_docs.py writes docs/settings.md and .env.example from these descriptions.
     """
@@ -45,8 +45,8 @@ class Settings:
     source_roots: tuple[str, ...] = field(
         metadata=_described(
             "EXPERIMENT_FEATURES_SOURCE_ROOTS",
-            "Folders and URIs, separated by commas. A run started from Airflow may "
-            "read only what lies below them; links and `..` do not lead out.",
+            "Folders and URIs, separated by commas. A run started from Airflow can read "
+            "only what is inside them; symbolic links and `..` cannot lead outside.",
             example="/data/drops,s3://lab@laboratory/drops",
             default="include/data",
         )
@@ -56,7 +56,7 @@ class Settings:
         metadata=_described(
             "EXPERIMENT_FEATURES_WATCH",
             "Folders, separated by commas, in which a drop is loaded as soon as its "
-            "marker `_READY` appears; `off` watches none.",
+            "`_READY` marker appears; `off` disables this.",
             example="/data/drops",
             default="the source roots that are folders",
         ),
@@ -92,7 +92,7 @@ class Settings:
         default=7,
         metadata=_described(
             "EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS",
-            "How many days the files of an ended run are kept, so that its tasks can be run again.",
+            "How many days the files of a finished run are kept, so that its tasks can be rerun.",
             example="14",
         ),
     )
@@ -100,7 +100,7 @@ class Settings:
         default="",
         metadata=_described(
             "EXPERIMENT_FEATURES_ALERTS",
-            "Who is told when a run fails, a drop is rejected or a load is overdue: "
+            "Who is notified when a run fails, a drop is rejected or a load is overdue: "
             "e-mail addresses, or a JSON list of notifiers (docs/operations.md).",
             example="laboratory@example.org,oncall@example.org",
             default="nobody",
@@ -110,14 +110,14 @@ class Settings:
         default=24,
         metadata=_described(
             "EXPERIMENT_FEATURES_DEADLINE_HOURS",
-            "A load is overdue when none has succeeded this many hours after a run was due.",
+            "A load is overdue if none has succeeded this many hours after a run was due.",
             example="36",
         ),
     )
 
     @classmethod
     def from_environment(cls) -> "Settings":
-        """Reads EXPERIMENT_FEATURES_* and falls back to what suits a checkout."""
+        """Reads EXPERIMENT_FEATURES_*; the defaults suit a checkout of the project."""
         environment = os.environ
         roots = environment.get("EXPERIMENT_FEATURES_SOURCE_ROOTS") or _PROJECT / "include" / "data"
         watch = environment.get("EXPERIMENT_FEATURES_WATCH")
@@ -147,7 +147,7 @@ def _watched(text: str) -> tuple[str, ...]:
     for folder in filter(is_stored, folders):
         raise ConfigurationError(
             f"EXPERIMENT_FEATURES_WATCH names {folder}: expected folders on this machine. "
-            "Announce a drop in object storage by an event of the asset laboratory_drops"
+            "Announce a drop in object storage with an event of the asset laboratory_drops"
         )
     return folders
 

@@ -1,13 +1,13 @@
-"""The features: each one once, with its type, its unit and what it means.
+"""The features, each defined once: its type, its unit and its meaning.
 
-Transform, load, history, views, page, downloads and docs/features.md take the columns from here;
-`migrate` adds the column of a new one. How a feature is computed, transform.py says.
+Transform, load, history, views, page, downloads and docs/features.md take the columns from here.
+transform.py computes a feature, and `migrate` adds its column to the tables.
 """
 
 from dataclasses import dataclass
 
 DEFINITION_VERSION = 1
-"""Version of the rules and features: a new one makes an unchanged drop load again."""
+"""Version of the rules and features; when it changes, even an unchanged drop is loaded again."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Feature:
     meaning: str
     unit: str = ""
     label: str | None = None
-    """What the page calls it, beside other figures; None where it is not shown as one."""
+    """Its name among the figures on the page; None if it is not shown there."""
 
     @property
     def is_list(self) -> bool:
@@ -40,7 +40,7 @@ class Relation:
     grain: str
     features: tuple[Feature, ...]
     past: str | None = None
-    """The table of the periods that are over, where there is a history."""
+    """The table of past periods, if the relation has a history."""
 
     @property
     def key(self) -> str:
@@ -83,7 +83,7 @@ USER_FEATURES = Relation(
         Feature(
             "average_compounds_per_experiment",
             "double precision",
-            "The mean number of different compounds in an experiment of the user. Null for a user "
+            "The mean number of different compounds per experiment of the user. Null for a user "
             "without experiments.",
             unit="compounds",
             label="Compounds per experiment",
@@ -91,8 +91,8 @@ USER_FEATURES = Relation(
         Feature(
             "most_common_compound_id",
             "bigint",
-            "The compound that occurs in the most experiments of the user; if several tie, the one "
-            "with the lowest id. Null for a user without experiments.",
+            "The compound used in the most experiments of the user; if several tie, the one with "
+            "the lowest id. Null for a user without experiments.",
         ),
         Feature("most_common_compound_name", "text", "The name of that compound."),
         Feature(
@@ -125,7 +125,7 @@ COMPOUND_FEATURES = Relation(
         Feature(
             "total_users",
             "bigint",
-            "How many users have run such an experiment; 0 if none.",
+            "How many users have run an experiment with the compound; 0 if none.",
             unit="users",
         ),
     ),

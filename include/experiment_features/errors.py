@@ -1,16 +1,16 @@
-"""What can go wrong, by what helps.
+"""Everything that can go wrong, by whether trying again helps.
 
     PipelineError
     ├── TerminalError            trying again cannot help
-    │   ├── ConfigurationError   a parameter or setting is wrong: mend it
-    │   ├── DatabaseRefused      PostgreSQL lacks the schema, a privilege, or the will
-    │   └── DropRefused          the input is wrong: mend the drop
-    │       └── DropRejected     too many of its rows are
-    └── TransientError           trying again can help
-        ├── DatabaseUnavailable  PostgreSQL is away, busy, or broke off
-        ├── EngineUnavailable    so is the cluster that computes
-        ├── StorageUnavailable   so is the object storage
-        └── WorkspaceUnavailable the workspace cannot be written: disk full, memory short
+    │   ├── ConfigurationError   a parameter or setting is wrong: correct it
+    │   ├── DatabaseRefused      PostgreSQL lacks the schema or a privilege, or refuses the data
+    │   └── DropRefused          the input is wrong: correct the drop
+    │       └── DropRejected     too many of its rows are faulty
+    └── TransientError           trying again may help
+        ├── DatabaseUnavailable  PostgreSQL is down or busy, or the connection was lost
+        ├── EngineUnavailable    the same, for the computing cluster
+        ├── StorageUnavailable   the same, for the object storage
+        └── WorkspaceUnavailable the workspace cannot be written: disk full or out of memory
 
 A message says what happened, where (file, line, column), what was expected and what to do.
 """
@@ -20,32 +20,32 @@ class PipelineError(Exception):
     """Anything that stops a run; ``str()`` is a sentence for the user."""
 
     def __init__(self, message: str) -> None:
-        # Names of files and folders may hold bytes that are no text, and that nothing prints.
+        # File names may contain bytes that are not valid text and cannot be printed.
         super().__init__(message.encode(errors="backslashreplace").decode())
 
 
 class TerminalError(PipelineError):
-    """Trying the same again gives the same error."""
+    """Trying again gives the same error."""
 
 
 class ConfigurationError(TerminalError):
-    """A parameter, setting or schema is not what it must be."""
+    """A parameter or setting is wrong."""
 
 
 class DatabaseRefused(TerminalError):
-    """PostgreSQL is there, but its schema, privileges or constraints are in the way."""
+    """PostgreSQL answers, but its schema, privileges or constraints stand in the way."""
 
 
 class DropRefused(TerminalError):
-    """The drop cannot be read as what the contract asks for; nothing was changed."""
+    """The drop cannot be read as the data contract requires; nothing was changed."""
 
 
 class DropRejected(DropRefused):
-    """More rows of a table are faulty than the run allows; its issues are worth recording."""
+    """More rows of a table are faulty than the run allows; the issues are recorded."""
 
 
 class TransientError(PipelineError):
-    """The same may work in a moment."""
+    """Trying again later may work."""
 
 
 class DatabaseUnavailable(TransientError):
@@ -53,12 +53,12 @@ class DatabaseUnavailable(TransientError):
 
 
 class EngineUnavailable(TransientError):
-    """The cluster could not be reached, or gave up the work."""
+    """The cluster could not be reached, or gave up on the work."""
 
 
 class StorageUnavailable(TransientError):
-    """The store of a drop or workspace could not be reached, or broke off."""
+    """The object storage could not be reached, or the connection was lost."""
 
 
 class WorkspaceUnavailable(TransientError):
-    """The workspace, or the memory to work in, could not be had."""
+    """The workspace cannot be written, or memory ran out."""

@@ -1,4 +1,4 @@
-"""One run, stage by stage: what Airflow's tasks and the command line both call."""
+"""The stages of one run, as called by both Airflow's tasks and the command line."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -27,9 +27,9 @@ from experiment_features.workspace import Workspace
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The stages of one run; each can be run again, in order, in another process.
+    """The stages of one run, called in order; each may run in its own process and be repeated.
 
-    A stage finds what the one before has written in the workspace.
+    A stage reads what the previous one wrote to the workspace.
     """
 
     run: Run
@@ -43,22 +43,22 @@ class Pipeline:
     settings: Settings
 
     timeout_seconds: float = TIMEOUT_SECONDS
-    """How long a statement in the database may take; Airflow's tasks hand their own timeout on."""
+    """How long a database statement may take; Airflow's tasks pass their own timeout."""
 
     def last_source(self) -> str | None:
-        """The source of the drop whose features the database holds."""
+        """The source of the last loaded drop."""
         with self._ledger() as connection:
             last = ledger.find_last_load(connection)
         return last.result.source if last else None
 
     def find_earlier_load(self, source: AnyPath) -> str | None:
-        """The other run that loaded this very drop, when another source was loaded since."""
+        """The run that loaded this same drop before, if another source has been loaded since."""
         with self._ledger() as connection:
             last = ledger.find_last_load(connection)
             earlier = ledger.find_load_of(connection, str(source), self.run)
         if last is None or earlier is None or last.result.source == str(source):
             return None
-        if earlier.result.run_id == self.run.run_id:  # which is repeated now
+        if earlier.result.run_id == self.run.run_id:  # this run itself, being repeated
             return None
         return earlier.result.run_id if holds_files(source, earlier.source_files) else None
 
@@ -80,7 +80,7 @@ class Pipeline:
         """Checks the rows, unless the drop is unchanged.
 
         Raises:
-            DropRejected: too many are faulty; the run and its issues are then in the database.
+            DropRejected: too many rows are faulty; the run and its issues have been recorded.
         """
         if self._is_unchanged:
             return None
@@ -107,7 +107,7 @@ class Pipeline:
         return None if self._is_unchanged else transform(self.workspace, self._engine)
 
     def load(self) -> Result:
-        """Writes the features; returns the run's result. Removes what is kept no longer."""
+        """Loads the features, removes expired runs and workspaces, and returns the result."""
         if self.connect is None:
             return ledger.preview(self.workspace, self.run)
         write = ledger.record_unchanged if self._is_unchanged else load
@@ -124,9 +124,9 @@ class Pipeline:
 
     @contextmanager
     def _ledger(self) -> Iterator[Connection]:
-        """A connection to ask the run ledger with."""
+        """A connection for reading the run ledger."""
         if self.connect is None:
-            raise ConfigurationError("a dry run has no ledger to ask")
+            raise ConfigurationError("a dry run cannot read the run ledger")
         with self.connect() as connection, database_errors("read the run ledger"):
             yield connection
             connection.rollback()

@@ -1,7 +1,7 @@
-"""A run: what it is asked to do, what its stages hand on, and its result.
+"""A run: its parameters, what its stages find, and its result.
 
-Stages record what they find out in the workspace, as JSON. A workspace may have been written by an
-earlier version, so a field that is added gets a default.
+Each stage records its findings in the workspace, as JSON. The workspace may come from an earlier
+version, so a new field needs a default.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ STAGES = ("extract", "validate", "transform", "load")
 
 @dataclass(frozen=True)
 class Run:
-    """What is known of a run before it begins."""
+    """What is known about a run before it starts."""
 
     run_id: str
     trigger: str
@@ -24,7 +24,7 @@ class Run:
 
     started_at: datetime
     today: date
-    """The day that the rules take for today, UTC: a run that is repeated later finds the same."""
+    """The date (UTC) that the rules treat as today; fixed, so that a repeated run agrees."""
 
     max_rejected_percent: float = 10
     allow_empty: bool = False
@@ -32,7 +32,7 @@ class Run:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters that decide what a drop becomes; with other ones it is loaded again."""
+        """The parameters that affect the features; if one changes, the drop is loaded again."""
         return {
             "max_rejected_percent": self.max_rejected_percent,
             "allow_empty": self.allow_empty,
@@ -50,12 +50,12 @@ class Extracted:
     rows: Mapping[str, int]
     """Per table."""
     is_unchanged: bool
-    """Whether the files are those of the last load, and so nothing was written."""
+    """Whether the files are those of the last load; if so, no rows were written."""
     rising_keys: Sequence[str] = ()
-    """Tables that are known to have no id twice, since it rises row by row."""
+    """Tables whose ids are known to be unique, because they rise from row to row."""
 
     def counts(self) -> dict[str, Any]:
-        """What the log, the metrics and the next task are told."""
+        """The figures for the log, the metrics and the next task."""
         return {"rows": dict(self.rows), "is_unchanged": self.is_unchanged}
 
 
@@ -69,18 +69,18 @@ class Validated:
     """Rows per table."""
     rejected_rows: int
     warnings: int
-    """Issues that reject nothing."""
+    """Issues that do not reject a row."""
     rules: Mapping[str, int]
     """Issues per rule, as ``table.rule``."""
 
     def counts(self) -> dict[str, Any]:
-        """What the log, the metrics and the next task are told."""
+        """The figures for the log, the metrics and the next task."""
         return {"rejected": dict(self.rejected), "warnings": self.warnings}
 
 
 @dataclass(frozen=True)
 class Transformed:
-    """What transform computed: valid rows, and the one feature of the run."""
+    """What transform computed: the numbers of valid rows, and the average over all users."""
 
     stage: ClassVar[str] = "transform"
 
@@ -92,13 +92,13 @@ class Transformed:
     engine: str
 
     def counts(self) -> dict[str, Any]:
-        """What the log, the metrics and the next task are told."""
+        """The figures for the log, the metrics and the next task."""
         return {name: v for name, v in asdict(self).items() if not name.startswith("average")}
 
 
 @dataclass(frozen=True)
 class Result:
-    """The result of a run, as the API, the DAG and the command line give it, in this order."""
+    """The result of a run, as the API, the DAG and the command line show it, in this order."""
 
     stage: ClassVar[str] = "load"
 
@@ -114,7 +114,7 @@ class Result:
     rejected_rows: int | None = None
     warnings: int | None = None
     inserted: int | None = None
-    """As updated, deleted and unchanged, of users; None when nobody asked the database."""
+    """Users, as are updated, deleted and unchanged; None after a dry run."""
     updated: int | None = None
     deleted: int | None = None
     unchanged: int | None = None
@@ -122,11 +122,11 @@ class Result:
     """Per stage."""
 
     def counts(self) -> dict[str, Any]:
-        """All of it."""
+        """All fields."""
         return asdict(self)
 
     def in_order(self) -> dict[str, Any]:
-        """All of it, the seconds in the order of the stages: what JSON has lost."""
+        """All fields, with the seconds in the order of the stages, which storage may have lost."""
         seconds = self.seconds or {}
         return asdict(self) | {
             "seconds": {name: seconds[name] for name in STAGES if name in seconds}
@@ -134,7 +134,7 @@ class Result:
 
     @classmethod
     def columns(cls) -> list[str]:
-        """The fields that the run ledger has a column for."""
+        """The fields that have a column in the run ledger."""
         return [field.name for field in fields(cls) if field.name != "seconds"]
 
 

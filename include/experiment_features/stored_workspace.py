@@ -1,6 +1,6 @@
 """The copy of a workspace in object storage.
 
-A file is fetched when a stage first asks for it. What a stage has written is stored at its end, its
+A file is fetched when a stage first asks for it. What a stage wrote is stored when it ends, its
 facts last.
 """
 
@@ -14,18 +14,18 @@ from experiment_features.workspace import MARK
 
 
 class StoredCopy:
-    """What lies in object storage of a workspace that is worked on in a folder of this machine.
+    """The copy in object storage of a workspace that is used in a local folder.
 
-    Its methods raise ConfigurationError when the bucket is missing or may not be written, and
-    StorageUnavailable when it cannot be reached.
+    Its methods raise ConfigurationError if the bucket is missing or may not be written, and
+    StorageUnavailable if it cannot be reached.
     """
 
     def __init__(self, place: StoredPath, folder: Path) -> None:
-        """Takes both places as they are.
+        """Creates nothing in either place.
 
         Args:
-            place: the workspace.
-            folder: where it is worked on.
+            place: where the workspace is kept.
+            folder: where it is used on this machine.
         """
         self._place = place
         self._folder = folder
@@ -35,7 +35,7 @@ class StoredCopy:
         return str(self._place)
 
     def fetch(self, path: Path) -> None:
-        """Brings a file or folder of the workspace, if it is there, to its path."""
+        """Fetches a file or folder of the workspace to its path, if it exists."""
         with self._errors():
             stored = self._stored(path)
             for file in [stored] if stored.is_file() else stored.walk():
@@ -45,7 +45,7 @@ class StoredCopy:
                 self._fetched[target] = target.stat().st_mtime_ns
 
     def store(self) -> None:
-        """Stores what was written since it was fetched, all but facts."""
+        """Stores the files that are new or have changed since they were fetched, except facts."""
         with self._errors():
             for path in sorted(self._folder.rglob("*")):
                 is_new = path.is_file() and self._fetched.get(path) != path.stat().st_mtime_ns
@@ -53,7 +53,7 @@ class StoredCopy:
                     self._stored(path).keep(path)
 
     def store_facts(self, record: Path) -> None:
-        """Stores the facts of a stage that has ended."""
+        """Stores the facts of a finished stage."""
         with self._errors():
             self._stored(record).keep(record)
 
@@ -63,11 +63,11 @@ class StoredCopy:
             self._stored(path).remove()
 
     def remove_old_siblings(self, oldest: float) -> None:
-        """Removes the workspaces beside this one that were last written before that time."""
+        """Removes the workspaces next to this one that were last written before that time."""
         parent = StoredPath(str(self._place).rpartition("/")[0], self._place.store)
         with suppress(PipelineError, OSError):
             for folder in list(parent.iterdir()):
-                mark = folder / MARK  # every stage stores it anew
+                mark = folder / MARK  # stored again by every stage
                 if mark.is_file() and mark.written_at() < oldest:
                     folder.remove()
 
@@ -81,6 +81,6 @@ class StoredCopy:
             yield
         except FileNotFoundError as error:
             raise ConfigurationError(
-                f"the workspace {self} cannot be used ({error}): make its bucket, or name another "
-                "one in EXPERIMENT_FEATURES_WORKSPACES"
+                f"the workspace {self} cannot be used ({error}): create its bucket, or set "
+                "EXPERIMENT_FEATURES_WORKSPACES to another place"
             ) from error

@@ -1,4 +1,4 @@
-"""What people see of the command line: what runs, what went wrong, and how a drop looks."""
+"""The command line's output: progress, errors, results and the quality of a drop."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,19 +20,19 @@ _console = Console(stderr=True)
 
 
 def log_handler() -> RichHandler:
-    """Writes log lines above what moves on the terminal."""
+    """Writes log lines above the progress display."""
     return RichHandler(console=_console, show_path=False)
 
 
 def complain(what: str, message: object) -> None:
-    """Says what went wrong."""
-    # Paths and cells are no markup, whatever brackets they hold.
+    """Prints an error."""
+    # Brackets in paths and cell values are not markup.
     _console.print(f"[red]{what}:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[str, int], None]]]:
-    """Gives what shows the stage that runs, and what shows the rows of a file that are read."""
+    """Yields two functions: one shows the running stage, the other the rows read from a file."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=_console, transient=True) as progress:
         task = progress.add_task("")
@@ -85,7 +85,7 @@ def print_quality(
     if refusal:
         verdict = f"[red]would be refused:[/] {escape(str(refusal))}"
     elif not rules:
-        verdict = "[green]would be loaded[/]: every row is as the contract asks."
+        verdict = "[green]would be loaded[/]: every row meets the data contract."
     console.print(f"This drop {verdict}", soft_wrap=True)
 
 

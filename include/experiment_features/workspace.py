@@ -1,12 +1,12 @@
-"""The folder in which the stages of one run hand each other files and facts.
+"""The folder in which the stages of one run exchange files and record what they found.
 
-<workspace>/users/0001.parquet ...   typed rows, a file per file of the drop (extract)
+<workspace>/users/0001.parquet ...   typed rows, one file per file of the drop (extract)
 <workspace>/rejected/users.parquet   positions of the rejected rows (validate)
-<workspace>/issues.parquet           a row per fault of a row, if there is any (validate)
+<workspace>/issues.parquet           one row per issue, if there are any (validate)
 <workspace>/user_features.parquet, compound_features.parquet   (transform)
-<workspace>/<stage>.json             what the stage found out (run.py); written last, so a stage
-                                     that was cut short has not happened
-<workspace>/scratch                  what a stage needs only itself; gone at its end
+<workspace>/<stage>.json             what the stage found (run.py); written last, so that an
+                                     interrupted stage counts as not run
+<workspace>/scratch                  temporary files of a stage; removed when it ends
 """
 
 import json
@@ -25,7 +25,7 @@ from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
 from experiment_features.run import STAGES, StageFacts
 
 MARK = ".workspace"
-"""A file by which a folder is known for a workspace, and not for something of the user's."""
+"""A file that marks a folder as a workspace, so that nothing else is ever removed."""
 
 _SHORTAGES = (OSError, MemoryError, duckdb.IOException, duckdb.OutOfMemoryException)
 
@@ -33,37 +33,37 @@ Found = TypeVar("Found", bound=StageFacts)
 
 
 def folder_name(run_id: str) -> str:
-    """A run's id as the name of its workspace: unusual characters are replaced."""
+    """The name of a run's workspace: the run's id, with unusual characters replaced."""
     return re.sub(r"[^\w.+-]", "_", run_id)
 
 
 class Copy(Protocol):
-    """Another place that a workspace is fetched from and stored in: see stored_workspace.py."""
+    """Where a workspace is stored and fetched from, if elsewhere: see stored_workspace.py."""
 
     def fetch(self, path: Path) -> None:
-        """Brings a file or folder of the workspace, if it is there, to its path."""
+        """Fetches a file or folder of the workspace to its path, if it exists."""
 
     def store(self) -> None:
-        """Stores what a stage has written, all but its facts."""
+        """Stores everything that a stage has written, except its facts."""
 
     def store_facts(self, record: Path) -> None:
-        """Stores the facts of a stage that has ended."""
+        """Stores the facts of a finished stage."""
 
     def remove(self, path: Path) -> None:
         """Removes a file or folder of the workspace."""
 
     def remove_old_siblings(self, oldest: float) -> None:
-        """Removes the workspaces beside this one that were last written before that time."""
+        """Removes the workspaces next to this one that were last written before that time."""
 
 
 class Recorder(Generic[Found]):
-    """Takes what a stage found out."""
+    """Holds what a stage found."""
 
     def __init__(self) -> None:
         self.found: Found | None = None
 
     def finish(self, found: Found) -> Found:
-        """Records it when the stage ends without an error."""
+        """Hands in the findings, to be recorded when the stage ends without an error."""
         self.found = found
         return found
 
@@ -72,11 +72,11 @@ class Workspace:
     """The files of one run."""
 
     def __init__(self, folder: Path, copy: Copy | None = None) -> None:
-        """Takes the folder as it is; stages make it when they write.
+        """Creates nothing: a stage creates the folder when it starts.
 
         Args:
-            folder: on this machine; with a copy, an empty one that the caller removes.
-            copy: where the workspace really lies, if not in the folder.
+            folder: a local folder; with a copy, an empty one that the caller removes.
+            copy: where the workspace is really kept, if not in the folder.
         """
         self.folder = folder
         self._copy = copy
@@ -91,15 +91,15 @@ class Workspace:
     def rejected(self, table: str) -> Path:
         """The positions of a table's rejected rows. Grain: row; column: position.
 
-        Maybe absent when there are none.
+        May be absent if there are none.
         """
         return self._here(self.folder / "rejected" / f"{table}.parquet")
 
     @property
     def issues(self) -> Path:
-        """The issues of the run. Grain: fault of a row; columns: see rules.validate.
+        """The issues of the run. Grain: issue; columns: see rules.validate.
 
-        Absent when there are none.
+        Absent if there are none.
         """
         return self._here(self.folder / "issues.parquet")
 
@@ -109,16 +109,16 @@ class Workspace:
 
     @property
     def scratch(self) -> Path:
-        """A folder for what only the stage needs that is running."""
+        """A folder for temporary files of the running stage."""
         return self.folder / "scratch"
 
     @contextmanager
     def stage(self, kind: type[Found]) -> Iterator[Recorder[Found]]:
-        """Runs a stage: what it found, and the seconds it took, are recorded if it does not fail.
+        """Runs a stage and, if it succeeds, records what it found and how long it took.
 
         Raises:
-            WorkspaceUnavailable: disk or memory ran out, or the folder cannot be written.
-            ConfigurationError, StorageUnavailable: its copy cannot be written.
+            WorkspaceUnavailable: disk space or memory ran out, or the folder cannot be written.
+            ConfigurationError, StorageUnavailable: the copy cannot be written.
         """
         record = self._record(kind.stage)
         recorder = Recorder[Found]()
@@ -145,23 +145,23 @@ class Workspace:
             self._copy.store_facts(record)
 
     def found(self, kind: type[Found]) -> Found:
-        """What a stage that has run found out.
+        """What a finished stage found.
 
         Raises:
-            ConfigurationError: it has not run, or its workspace was removed since.
+            ConfigurationError: it has not finished, or its workspace has been removed.
         """
         try:
             record = json.loads(self._here(self._record(kind.stage)).read_text())
         except FileNotFoundError:
             raise ConfigurationError(
                 f"the workspace {self} holds no finished {kind.stage!r} stage: run it first "
-                f"(in Airflow, clear the run's task {kind.stage!r} and all behind it)"
+                f"(in Airflow, clear the run's task {kind.stage!r} and all tasks after it)"
             ) from None
         known = {field.name for field in fields(kind)}
         return kind(**{name: value for name, value in record.items() if name in known})
 
     def seconds(self) -> dict[str, float]:
-        """How long each stage took that has run."""
+        """How long each finished stage took."""
         records = {stage: self._here(self._record(stage)) for stage in STAGES}
         return {
             stage: json.loads(record.read_text())["seconds"]
@@ -170,11 +170,11 @@ class Workspace:
         }
 
     def clear(self) -> None:
-        """Removes whatever an earlier try left."""
+        """Removes everything that an earlier attempt left."""
         self.remove(self.folder)
 
     def remove(self, path: Path) -> None:
-        """Removes a file or folder of the workspace, if an earlier try left it."""
+        """Removes a file or folder of the workspace, if it exists."""
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
@@ -183,15 +183,15 @@ class Workspace:
             self._copy.remove(path)
 
     def fresh_folder(self, path: Path) -> Path:
-        """Makes an empty folder of the workspace."""
+        """Creates an empty folder in the workspace."""
         self.remove(path)
         path.mkdir(parents=True)
         return path
 
     def remove_old_siblings(self, keep_days: float) -> None:
-        """Removes the workspaces beside this one in which nothing was written for so long.
+        """Removes the workspaces next to this one that were last written longer ago.
 
-        A run that is going on writes: its workspace stays. What cannot be removed stays too.
+        A run in progress keeps writing, so its workspace stays. What cannot be removed also stays.
         """
         oldest = time.time() - keep_days * 24 * 60 * 60
         if self._copy:
@@ -205,14 +205,14 @@ class Workspace:
         return self.folder / f"{stage}.json"
 
     def _here(self, path: Path) -> Path:
-        """The path, with what the copy has in its place fetched, if nothing is there yet."""
+        """The path, fetched from the copy if nothing is there yet."""
         if self._copy and not path.exists():
             self._copy.fetch(path)
         return path
 
 
 def _reason(error: BaseException) -> str:
-    """What an error says in its first line; DuckDB wraps the errors of its threads as JSON."""
+    """The first line of an error's message; DuckDB wraps errors of its threads in JSON."""
     wrapped = re.search(r'"exception_message":("(?:[^"\\]|\\.)*")', str(error))
     reason = json.loads(wrapped[1]) if wrapped else str(error)
     return reason.partition("\n")[0] or type(error).__name__

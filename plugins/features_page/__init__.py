@@ -1,8 +1,8 @@
-"""The page inside Airflow: looks through experiment_features.reporting, and changes nothing.
+"""The page inside Airflow; it reads through experiment_features.report and changes nothing.
 
 app         the addresses, and what each shows
-access      who may look, and who may trigger
+access      who may see the page, and who may trigger runs
 connection  the database, as the role features_reader
-rendering   templates, how values are written, headers, static files
-download    CSV that no spreadsheet takes for formulas
+rendering   templates, number and time formats, headers, static files
+download    CSV that is safe to open in a spreadsheet
 """

@@ -1,4 +1,4 @@
-"""The page's addresses. Behind Airflow's login all of them; errors say a sentence and no data."""
+"""The page's routes, all behind Airflow's login; an error shows one sentence and no data."""
 
 import itertools
 import logging
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError("no text holds NUL")
+        raise ValueError("a text cannot contain NUL")
     return text
 
 
@@ -51,31 +51,31 @@ MayTrigger = Annotated[bool, Depends(may_trigger)]
 
 SENTENCES = {
     401: "Log in to Airflow to see this page.",
-    403: "You may not see this page: it takes the right to see plugins and the DAG.",
+    403: "You do not have permission to see this page: you need access to plugins and to the DAG.",
     404: "There is no such page.",
-    405: "This page can only be looked at.",
-    422: "This address cannot be read. Start again from one of the tabs.",
-    500: "Something is wrong with this page. The log of Airflow's API server says what.",
+    405: "This page is read-only.",
+    422: "This address is not valid. Start again from one of the tabs.",
+    500: "Something went wrong. See the log of Airflow's API server.",
 }
 
 
 def make_app() -> FastAPI:
     """The app that Airflow mounts."""
-    # Its own documentation would be served to anyone.
+    # FastAPI's documentation pages would be served without a login.
     app = FastAPI(dependencies=GUARDS, docs_url=None, redoc_url=None, openapi_url=None)
     for path, view in _VIEWS.items():
         app.add_api_route(path, view, methods=["GET"], response_class=Response)
     app.add_exception_handler(HTTPException, _show_status)
-    app.add_exception_handler(RequestValidationError, _show_unreadable)
-    app.add_exception_handler(PipelineError, _show_database_trouble)
-    app.add_exception_handler(Exception, _show_fault)
+    app.add_exception_handler(RequestValidationError, _show_invalid_address)
+    app.add_exception_handler(PipelineError, _show_database_error)
+    app.add_exception_handler(Exception, _show_server_error)
     return app
 
 
 def overview(
     request: Request, reader: Reader, may_trigger: MayTrigger, dag: Text = DAG_ID
 ) -> Response:
-    """The figures of the last load, and how the runs went."""
+    """The figures of the last load, and the latest runs."""
     if dag != DAG_ID:
         return _other_dag(request)
     return render(
@@ -101,7 +101,7 @@ def users(
     before: UserCursor = None,
 ) -> Response:
     """A page of users."""
-    # By another order than the index's, a search would have to read all that it finds.
+    # In any order but the index's, a search would have to read everything it finds.
     sort = "name" if q else sort or "id"
     page = page_queries.find_users(
         reader, search=q, sort=sort, descending=descending, cursor=_cursor(after, before)
@@ -125,7 +125,7 @@ def user(request: Request, reader: Reader, user_id: UserId) -> Response:
     found = page_queries.find_user(reader, user_id)
     history = page_queries.find_user_history(reader, user_id)
     if not found and not history:
-        return _show(request, 404, f"There is no user {user_id}, and there never was.")
+        return _show(request, 404, f"There has never been a user {user_id}.")
     return render(
         request,
         "user.html",
@@ -141,11 +141,11 @@ def user(request: Request, reader: Reader, user_id: UserId) -> Response:
 def download() -> Response:
     """All users as a CSV file."""
     parts = csv_of_users()
-    # An error of the database is met before the answer begins.
-    begun = list(itertools.islice(parts, 3))
+    # Read before the response begins, so that a database error can still be shown as one.
+    first_parts = list(itertools.islice(parts, 3))
     attachment = {"Content-Disposition": 'attachment; filename="user_features.csv"'}
     return StreamingResponse(
-        itertools.chain(begun, parts), media_type="text/csv", headers=HEADERS | attachment
+        itertools.chain(first_parts, parts), media_type="text/csv", headers=HEADERS | attachment
     )
 
 
@@ -188,7 +188,7 @@ def quality(
     after: IssueCursor = None,
     before: IssueCursor = None,
 ) -> Response:
-    """The issues of a run's drop; of the last load's, if none is named."""
+    """The issues of a run's drop, or of the last load's if no run is named."""
     found = page_queries.find_run(reader, run) if run else page_queries.find_last_load(reader)
     if run and not found:
         return render(request, "no_run.html", status=404, active="quality", run_id=run)
@@ -226,14 +226,14 @@ _VIEWS: dict[str, Callable[..., Response]] = {
 
 
 def _cursor(after: Any, before: Any) -> Cursor | None:
-    """The cursor of a page, from the two parameters that may hold it."""
+    """The cursor of a page, from whichever parameter is given."""
     if before is not None:
         return Cursor(before, backwards=True)
     return None if after is None else Cursor(after)
 
 
 def _other_dag(request: Request) -> Response:
-    sentence = f"These features come from the DAG {DAG_ID}; this one has none."
+    sentence = f"These features come from the DAG {DAG_ID}; this DAG has none."
     return _show(request, 200, sentence)
 
 
@@ -246,25 +246,25 @@ def _show_status(request: Request, error: Any) -> Response:
     return _show(request, error.status_code)
 
 
-def _show_unreadable(request: Request, _: Exception) -> Response:
+def _show_invalid_address(request: Request, _: Exception) -> Response:
     return _show(request, 422)
 
 
-def _show_fault(request: Request, _: Exception) -> Response:
+def _show_server_error(request: Request, _: Exception) -> Response:
     return _show(request, 500)
 
 
-def _show_database_trouble(request: Request, error: Exception) -> Response:
-    """503, with what to do; names of hosts and users stay in the log."""
+def _show_database_error(request: Request, error: Exception) -> Response:
+    """Answers 503 with what to do; names of hosts and users appear only in the log."""
     log.error("%s", error)
     if isinstance(error, ConfigurationError):
         sentence = f"The page needs the Airflow connection {CONNECTION_ID}: add it under Admin."
     elif isinstance(error, DatabaseRefused):
         sentence = (
-            f"The features database lets the connection {CONNECTION_ID} not read: its schema is "
-            "missing or old, or its user lacks the role features_reader. The log of Airflow's API "
-            "server says which."
+            f"The connection {CONNECTION_ID} cannot read the features database: the schema is "
+            "missing or outdated, or its user lacks the role features_reader. See the log of "
+            "Airflow's API server."
         )
     else:
-        sentence = "The features database does not answer. Try again in a moment."
+        sentence = "The features database is not responding. Try again in a moment."
     return _show(request, 503, sentence)

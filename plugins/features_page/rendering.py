@@ -1,4 +1,4 @@
-"""From values to what the browser gets: templates, headers, static files."""
+"""Renders responses: templates, number and time formats, headers, static files."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Of every answer. Nothing but the page's own files runs, and only Airflow frames it."""
+"""Sent with every response: only the page's own scripts run, and only Airflow may frame it."""
 
 STATIC = {path.name: path for path in (_FOLDER / "static").iterdir()}
 _VERSION = hashlib.sha256(b"".join(path.read_bytes() for path in STATIC.values())).hexdigest()[:12]
@@ -48,7 +48,7 @@ def render(
 
 
 def static_file(name: str) -> Response | None:
-    """One of the page's own files, which a browser keeps: its address changes with it."""
+    """One of the page's own files; browsers may cache it, as its address changes with it."""
     if name not in STATIC:
         return None
     caching = {"Cache-Control": "private, max-age=31536000, immutable"}
@@ -56,12 +56,12 @@ def static_file(name: str) -> Response | None:
 
 
 def _number(value: float | None, digits: int = 0) -> str:
-    """A number for people: grouped, of so many decimals; a dash for none."""
+    """A number with digit grouping and that many decimals; a dash for None."""
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
 def _percent(share: float | None) -> str:
-    """A share in percent; what is not nothing does not look like it."""
+    """A share in percent; a small one never looks like zero."""
     if share is None:
         return "–"
     if 0 < share < 0.0001:
@@ -70,7 +70,7 @@ def _percent(share: float | None) -> str:
 
 
 def _duration(seconds: float | None) -> str:
-    """Seconds as people say them."""
+    """Seconds in readable units."""
     if seconds is None:
         return "–"
     if seconds < 60:
@@ -80,12 +80,12 @@ def _duration(seconds: float | None) -> str:
 
 
 def _time(moment: datetime) -> str:
-    """A moment in UTC, as Airflow's logs have it."""
+    """A moment in UTC, as in Airflow's logs."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 def _size(size: int | None) -> str:
-    """Bytes as people say them."""
+    """Bytes in readable units."""
     if size is None:
         return "–"
     amount, units = float(size), iter(("bytes", "kB", "MB", "GB"))
@@ -96,7 +96,7 @@ def _size(size: int | None) -> str:
 
 
 def _query(**values: Any) -> str:
-    """The query of an address, without what is empty."""
+    """The query string of an address, without empty values."""
     query = urlencode({name: value for name, value in values.items() if value not in (None, "")})
     return f"?{query}" if query else ""
 

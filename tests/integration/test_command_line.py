@@ -193,7 +193,7 @@ class TestDatabaseTrouble:
         [
             ("postgresql://etl@/x?host=/nowhere", "cannot connect to the database: "),
             ("postgresql://etl@127.0.0.1:9/x", "cannot connect to the database: "),
-            ("nonsense", "the database URL cannot be read"),
+            ("nonsense", "the database URL is not valid"),
         ],
     )
     def test_no_server(

@@ -17,7 +17,7 @@ from fastapi.testclient import TestClient
 from experiment_features.load.database import connect
 from features_page.access import GUARDS, may_trigger
 from features_page.app import make_app
-from features_page.download import _harmless
+from features_page.download import _escape_formulas
 from integration.running import make_drop, new_run_id, run_drop
 from integration.servers import Database
 
@@ -77,7 +77,7 @@ def test_nothing_yet(address: str, page: TestClient) -> None:
     assert "Nothing has been loaded yet" in shown.text
     assert 'href="/airflow/dags/experiment_features"' in shown.text
     looks = make_client(may_trigger_runs=False).get(address)
-    assert "You may not trigger it" in text_of(looks.text)
+    assert "You do not have permission to trigger it" in text_of(looks.text)
     assert "/dags/experiment_features" not in looks.text
 
 
@@ -168,7 +168,7 @@ def test_download(page: TestClient, database: Database, tmp_path: Path) -> None:
 )
 def test_no_formula(value: Any, written: Any) -> None:
     """What a spreadsheet would run gets an apostrophe; other texts, and numbers, stay."""
-    assert _harmless(value) == written
+    assert _escape_formulas(value) == written
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_unreadable_address(address: str, page: TestClient) -> None:
     """A sentence, not a stack trace; nothing of it comes back."""
     answer = page.get(address)
     assert answer.status_code == 422
-    assert "This address cannot be read" in answer.text
+    assert "This address is not valid" in answer.text
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_nothing_can_be_written(page: TestClient) -> None:
 def test_other_dags_have_no_features(page: TestClient) -> None:
     """Airflow shows the tab on every DAG."""
     for address in ("/?dag=other", "/runs/x?dag=other"):
-        assert "this one has none" in page.get(address).text
+        assert "this DAG has none" in page.get(address).text
 
 
 def test_headers_of_every_answer(page: TestClient) -> None:
@@ -231,7 +231,7 @@ def test_database_that_is_away(address: str, use: Any) -> None:
     """The sentence names no host and no user."""
     use("postgresql://somebody:secret@127.0.0.1:1/nowhere")
     told = trouble(address)
-    assert "The features database does not answer. Try again in a moment." in told
+    assert "The features database is not responding. Try again in a moment." in told
     assert not re.search("127.0.0.1|somebody|secret|nowhere", told)
 
 
@@ -242,6 +242,6 @@ def test_database_that_refuses(database: Database, use: Any) -> None:
     with connect(database.url("keeper")) as owner:
         owner.execute("drop table features.users_by_total_experiments")
     use(database.url("analyst"))
-    assert "its schema is missing or old" in trouble()
+    assert "the schema is missing or outdated" in trouble()
     del os.environ[CONNECTION]
     assert "needs the Airflow connection features_db_reader" in trouble()

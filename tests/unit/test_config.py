@@ -33,7 +33,7 @@ def test_object_storage_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EXPERIMENT_FEATURES_WATCH", raising=False)
     assert Settings.from_environment().watched_folders == ("/drops",)
     monkeypatch.setenv("EXPERIMENT_FEATURES_WATCH", "/drops,s3://lab@laboratory/drops")
-    with pytest.raises(ConfigurationError, match="by an event of the asset laboratory_drops"):
+    with pytest.raises(ConfigurationError, match="with an event of the asset laboratory_drops"):
         Settings.from_environment()
 
 

@@ -1,1 +1,1 @@
-"""Valid rows become features per user and per compound."""
+"""Computes features per user and per compound from the valid rows."""

@@ -1,4 +1,4 @@
-"""Transform: the valid rows become the features of definitions.py, per user and per compound."""
+"""Computes the features of definitions.py, per user and per compound, from the valid rows."""
 
 import logging
 
@@ -20,11 +20,11 @@ _COLUMNS = {
     COMPOUNDS: ("compound_id", "compound_name"),
     USER_EXPERIMENTS: ("user_id", "experiment_compound_ids", "experiment_run_time"),
 }
-"""What the features are made of."""
+"""The columns that the features are computed from."""
 
 RUN_TIME_PARTS = 10**9
-"""Run times count to nine decimals. Whole numbers of parts add up to the same sum in any order, on
-any engine; floating-point numbers do not."""
+"""Run times are rounded to nine decimals and summed as integers: unlike floating-point numbers,
+these give the same sum in any order and on any engine."""
 
 
 def transform(workspace: Workspace, engine: Engine) -> Transformed:
@@ -42,7 +42,7 @@ def transform(workspace: Workspace, engine: Engine) -> Transformed:
             )
             for table, columns in _COLUMNS.items()
         )
-        # Kept, because three features begin with it.
+        # Stored, because it is used three times.
         uses = engine.persist(_uses(experiments), workspace.scratch / "compound_uses.parquet")
         log.info("counted the uses of compounds")
         features = {
@@ -55,9 +55,9 @@ def transform(workspace: Workspace, engine: Engine) -> Transformed:
 
 
 def _uses(experiments: Frame) -> Frame:
-    """Grain: user and compound; columns: user_id, compound_id, experiments (that used it).
+    """Grain: user and compound; columns: user_id, compound_id, experiments (how many used it).
 
-    Lists hold no item twice (reading/sql/), so a compound counts once per experiment.
+    Lists contain no duplicates (reading/sql/), so a compound counts once per experiment.
     """
     return (
         experiments.select("user_id", compound_id="experiment_compound_ids")
@@ -83,7 +83,7 @@ def _user_features(
 
 
 def _experiment_features(experiments: Frame) -> Frame:
-    """Grain: user with experiments; total_experiments and the two averages."""
+    """Grain: user with experiments; columns: total_experiments and the two averages."""
     run_time = nw.col("experiment_run_time")
     whole = run_time.floor()
     sums = (
@@ -103,18 +103,18 @@ def _experiment_features(experiments: Frame) -> Frame:
             nw.col("compounds").sum(),
         )
     )
-    figure = {name: nw.col(name).cast(nw.Float64) for name in ("whole", "parts", "compounds")}
+    total = {name: nw.col(name).cast(nw.Float64) for name in ("whole", "parts", "compounds")}
     timed = nw.when(nw.col("timed_experiments") > 0).then(nw.col("timed_experiments"))
     return sums.select(
         "user_id",
         "total_experiments",
-        average_experiment_run_time=(figure["whole"] + figure["parts"] / RUN_TIME_PARTS) / timed,
-        average_compounds_per_experiment=figure["compounds"] / nw.col("total_experiments"),
+        average_experiment_run_time=(total["whole"] + total["parts"] / RUN_TIME_PARTS) / timed,
+        average_compounds_per_experiment=total["compounds"] / nw.col("total_experiments"),
     )
 
 
 def _most_common_compounds(uses: Frame, engine: Engine) -> Frame:
-    """Grain: user with experiments; the compounds in most of them, the lowest id chosen."""
+    """Grain: user with experiments; columns: the most common compounds, the lowest id chosen."""
     most = uses.group_by("user_id").agg(
         most_common_compound_experiments=nw.col("experiments").max()
     )

@@ -1,1 +1,1 @@
-"""Features go to PostgreSQL in one transaction; the run ledger, and the schema."""
+"""Loads features into PostgreSQL in one transaction; keeps the run ledger and the schema."""

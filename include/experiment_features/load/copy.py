@@ -1,4 +1,4 @@
-"""COPY: Arrow batches into PostgreSQL, some ten times faster than rows one by one."""
+"""Copies Arrow batches into PostgreSQL, about ten times faster than inserting rows one by one."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from experiment_features.load.database import Connection
 
 _NULL = arrow.text("\\N")
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-"""In the order in which they are replaced: the backslash first."""
+"""In order of replacement: the backslash has to be first."""
 
 
 def copy_batches(
@@ -24,13 +24,13 @@ def copy_batches(
 ) -> int:
     r"""Streams Arrow batches of numbers, texts and lists of numbers into a table.
 
-    In COPY's text format, not in CSV: until version 18, PostgreSQL takes a line ``\.`` for the end
-    of the data even within quotes, so a name could cut a load short.
+    Uses COPY's text format rather than CSV: before version 18, PostgreSQL treats a line ``\.`` as
+    the end of the data even within quotes, so a name could cut a load short.
 
     Args:
         connection: in a transaction, or not.
         table: the table.
-        columns: the columns of the table, in the order of the batches' own.
+        columns: the columns of the table, in the order of the batches' columns.
         batches: the rows.
 
     Returns:
@@ -41,26 +41,26 @@ def copy_batches(
         with cursor.copy(sql.SQL("copy {} ({}) from stdin").format(table, names)) as copy:
             for batch in batches:
                 if batch.num_rows:
-                    copy.write(_spell_rows(batch))
+                    copy.write(_format_rows(batch))
         return cursor.rowcount
 
 
-def _spell_rows(batch: pa.RecordBatch) -> bytes:
-    """The rows as COPY's text format: a line per row, tabs between the fields."""
-    fields = [pc.fill_null(_spell_fields(column), _NULL) for column in batch.columns]
+def _format_rows(batch: pa.RecordBatch) -> bytes:
+    """The rows in COPY's text format: a line per row, tabs between the fields."""
+    fields = [pc.fill_null(_format_fields(column), _NULL) for column in batch.columns]
     lines = pc.binary_join_element_wise(*fields, arrow.text("\t"))
-    # One list of all lines, joined: Python never sees a single row.
+    # Joins one list of all lines, so that Python handles no single row.
     every_line = pa.LargeListArray.from_arrays(arrow.array(np.array([0, len(lines)])), lines)
     text: Any = pc.binary_join(every_line, arrow.text("\n"))[0].as_buffer()
     return bytes(text) + b"\n"
 
 
-def _spell_fields(column: pa.Array) -> pa.Array:
+def _format_fields(column: pa.Array) -> pa.Array:
     if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
         items = pc.binary_join(pc.cast(column, pa.large_list(arrow.TEXT)), arrow.text(","))
         return pc.binary_join_element_wise(arrow.text("{"), items, arrow.text("}"), arrow.text(""))
     fields = pc.cast(column, arrow.TEXT)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        for sign, escape in _ESCAPES.items():
-            fields = pc.replace_substring(fields, sign, escape)
+        for character, escape in _ESCAPES.items():
+            fields = pc.replace_substring(fields, character, escape)
     return fields

@@ -1,6 +1,6 @@
-"""PostgreSQL: connections, transactions, the schema, and what its errors mean.
+"""PostgreSQL: connections, the load's transaction and lock, and the meaning of errors.
 
-Callers hand a connection in: the DAG's comes from PostgresHook, the command line's from a URL.
+Callers pass in a connection: the DAG's comes from PostgresHook, the command line's from a URL.
 """
 
 import re
@@ -17,30 +17,30 @@ from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
 Connection = psycopg.Connection[Any]
 
 TIMEOUT_SECONDS = 3600.0
-"""How long a transaction may take, unless its caller says otherwise."""
+"""How long a statement may take, unless the caller says otherwise."""
 
 LOCK_WAIT_SECONDS = 300.0
-"""How long a load waits for another one; half of its time when that is less."""
+"""How long a load waits for another one, but never more than half of its own timeout."""
 
 _SQL = Path(__file__).parent / "sql"
 
 _TRANSIENT = (
-    # Away, restarting, connection cut, timeout of a lock or statement, deadlock, serialisation.
+    # Down, restarting, connection lost, lock or statement timeout, deadlock, serialisation.
     psycopg.OperationalError,
     psycopg.InterfaceError,
     psycopg.errors.IdleInTransactionSessionTimeout,
     psycopg.errors.TransactionTimeout,
-    psycopg.errors.ReadOnlySqlTransaction,  # a standby, which a fail-over will have promoted
+    psycopg.errors.ReadOnlySqlTransaction,  # a standby, which a failover is about to promote
 )
-_OUTDATED = (
+_SCHEMA_ERRORS = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedColumn,
     psycopg.errors.UndefinedFunction,
     psycopg.errors.InvalidSchemaName,
 )
-# A server that lets nobody in tells libpq why in words alone. In another language than English
-# these are taken for transient, which only costs a few attempts.
-_LETS_NOBODY_IN = re.compile(
+# When a server refuses a connection, libpq knows the reason only as text. In languages other than
+# English such an error counts as transient, which only costs a few attempts.
+_CONNECTION_REFUSED = re.compile(
     r"FATAL: .*(authentication failed|pg_hba\.conf|does not exist|permission denied|not permitted)"
     r"|no password supplied"
 )
@@ -50,7 +50,7 @@ _LETS_NOBODY_IN = re.compile(
 def database_errors(
     doing: str, privilege: str = "Grant the user the role features_writer"
 ) -> Iterator[None]:
-    """Turns psycopg's errors into the pipeline's, with what was being done.
+    """Turns psycopg's errors into the pipeline's, adding what was being done.
 
     Args:
         doing: completes "cannot ...".
@@ -58,19 +58,19 @@ def database_errors(
 
     Raises:
         DatabaseUnavailable: trying again may help.
-        DatabaseRefused: it will not: no schema, no privilege, or data that breaks a constraint.
+        DatabaseRefused: it will not: no schema, no privilege, or data that violates a constraint.
     """
     try:
         yield
     except _TRANSIENT as error:
-        if error.sqlstate is None and _LETS_NOBODY_IN.search(str(error)):
+        if error.sqlstate is None and _CONNECTION_REFUSED.search(str(error)):
             raise DatabaseRefused(
                 f"cannot {doing}: {_first_line(error)}. Check host, database, user and password"
             ) from error
         raise DatabaseUnavailable(f"cannot {doing}: {_first_line(error)}") from error
-    except _OUTDATED as error:
+    except _SCHEMA_ERRORS as error:
         raise DatabaseRefused(
-            f"cannot {doing}: {_first_line(error)}. The schema is missing or old: run "
+            f"cannot {doing}: {_first_line(error)}. The schema is missing or outdated: run "
             "`python -m experiment_features migrate --database-url URL`"
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
@@ -89,7 +89,7 @@ def connect(url: str) -> Connection:
 
     Raises:
         DatabaseUnavailable: the server cannot be reached.
-        DatabaseRefused: it lets the user not in, or the URL is none.
+        DatabaseRefused: it refuses the connection, or the URL is not valid.
     """
     try:
         with database_errors("connect to the database"):
@@ -97,9 +97,9 @@ def connect(url: str) -> Connection:
     except DatabaseRefused as refusal:
         if isinstance(refusal.__cause__, psycopg.ProgrammingError):  # libpq repeats the URL
             raise DatabaseRefused(
-                "the database URL cannot be read: expected "
-                "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with signs such as @ and / in the "
-                "password written as %40 and %2F"
+                "the database URL is not valid: expected "
+                "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with characters such as @ and / in "
+                "the password written as %40 and %2F"
             ) from None
         raise
 
@@ -113,22 +113,22 @@ def load_transaction(
     timeout_seconds: float = TIMEOUT_SECONDS,
     lock_wait_seconds: float = LOCK_WAIT_SECONDS,
 ) -> Iterator[None]:
-    """A transaction beside which no other load runs in this database.
+    """A transaction during which no other load runs in this database.
 
     Args:
         connection: not in a transaction.
         doing: completes "cannot ...".
-        name: what those who wait for this one are told that they wait for.
-        timeout_seconds: how long a statement may take, and how long the session may be silent.
+        name: how this transaction is named to others that wait for it.
+        timeout_seconds: how long a statement may take, and how long the session may be idle.
         lock_wait_seconds: how long to wait for another load, and for any other lock.
 
     Raises:
-        DatabaseUnavailable, DatabaseRefused: as database_errors says, or another load took longer
+        DatabaseUnavailable, DatabaseRefused: as in database_errors, or another load took longer
             than ``lock_wait_seconds``.
     """
     wait_seconds = min(lock_wait_seconds, timeout_seconds / 2)
     with database_errors(doing), connection.transaction():
-        # Under a stricter default, the snapshot would be older than the lock.
+        # With a stricter default, the snapshot would be older than the lock.
         connection.execute("set transaction isolation level read committed")
         connection.execute(
             read_sql("set_load_options"),
@@ -145,13 +145,13 @@ def load_transaction(
 def _take_load_lock(connection: Connection, doing: str, wait_seconds: float) -> None:
     """Waits until no other load runs, for the rest of this transaction."""
     try:
-        with connection.transaction():  # a savepoint, so that the holder can be asked for
+        with connection.transaction():  # a savepoint, so that the holder can still be queried
             connection.execute(read_sql("take_load_lock"))
     except psycopg.errors.LockNotAvailable as error:
-        holder = connection.execute(read_sql("select_lock_holder")).fetchone()
-        told = holder[0] if holder else "which has ended since"
+        row = connection.execute(read_sql("select_lock_holder")).fetchone()
+        holder = row[0] if row else "a session that has just ended"
         raise DatabaseUnavailable(
-            f"cannot {doing}: after {wait_seconds:g} s, the load lock is still held by {told}. "
+            f"cannot {doing}: after {wait_seconds:g} s, the load lock is still held by {holder}. "
             "Wait for it, or end it with `select pg_terminate_backend(PROCESS)`"
         ) from error
 

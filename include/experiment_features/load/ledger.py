@@ -25,35 +25,35 @@ from experiment_features.load.database import (
 from experiment_features.run import Extracted, Result, Run, Transformed, Validated
 from experiment_features.workspace import Workspace
 
-_MADE_WITH = ("source_files", "parameters", "definition_version")
-_COLUMNS = (*Result.columns(), *_MADE_WITH)
+_INPUT_COLUMNS = ("source_files", "parameters", "definition_version")
+_COLUMNS = (*Result.columns(), *_INPUT_COLUMNS)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What the ledger says of a run that loaded its drop, or found it loaded."""
+    """The ledger's entry for a run that loaded its drop, or found it already loaded."""
 
     result: Result
     source_files: list[DropFile]
     parameters: dict[str, Any]
     definition_version: int
 
-    def is_made_as(self, run: Run) -> bool:
-        """Whether the run would make the same of the same files."""
-        made = (self.parameters, self.definition_version)
-        return made == (run.parameters, DEFINITION_VERSION)
+    def has_rules_of(self, run: Run) -> bool:
+        """Whether this run would compute the same features from the same files."""
+        rules = (self.parameters, self.definition_version)
+        return rules == (run.parameters, DEFINITION_VERSION)
 
     def is_load_of(self, workspace: Workspace, run: Run) -> bool:
-        """Whether it read the workspace's files, and made of them what the run would."""
-        return self.source_files == workspace.found(Extracted).files and self.is_made_as(run)
+        """Whether it read the workspace's files, and this run would compute the same from them."""
+        return self.source_files == workspace.found(Extracted).files and self.has_rules_of(run)
 
 
 def find_known_files(connection: Connection, run: Run) -> list[DropFile]:
-    """The files of the last load, if this run would make the same of them; else none."""
+    """The files of the last load if this run would compute the same from them, else none."""
     with database_errors("read the run ledger"):
         last = find_last_load(connection)
         connection.rollback()
-    return last.source_files if last and last.is_made_as(run) and not run.force else []
+    return last.source_files if last and last.has_rules_of(run) and not run.force else []
 
 
 def record_unchanged(
@@ -64,12 +64,12 @@ def record_unchanged(
     keep_days: int,
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> Result:
-    """Enters a run whose drop the database holds already; returns its result.
+    """Records a run whose drop was already loaded; returns its result.
 
-    When the run itself is the one that loaded the drop, its entry stays as it is.
+    If this run itself loaded the drop, its entry stays as it is.
 
     Raises:
-        DatabaseRefused: another drop was loaded since this one was read.
+        DatabaseRefused: another drop has been loaded since this one was read.
     """
     doing = f"record the unchanged run {run.run_id}"
     transaction = load_transaction(
@@ -78,9 +78,9 @@ def record_unchanged(
     with workspace.stage(Result) as stage, transaction:
         last = find_last_load(connection)
         if last is None or not last.is_load_of(workspace, run):
-            since = f"run {last.result.run_id} loaded another one since" if last else "it is gone"
+            change = f"run {last.result.run_id} has loaded another" if last else "no load is left"
             raise DatabaseRefused(
-                f"cannot {doing}: the features were this drop's when it was read, but {since}. "
+                f"cannot {doing}: its drop was the last one loaded, but since then {change}. "
                 "Run it again from the start"
             )
         result = last.result
@@ -109,10 +109,10 @@ def record_rejected(
     *,
     timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> None:
-    """Enters a run that max_rejected_percent stopped, with the issues of its drop.
+    """Records a run that max_rejected_percent stopped, with the issues of its drop.
 
-    When an earlier try of the same run made the last load, the ledger must go on saying what the
-    features are: the rejected try is then entered as ``<run_id>/rejected``.
+    If an earlier attempt of the same run made the last load, its entry must stay, because it
+    describes the features: the rejected attempt is then recorded as ``<run_id>/rejected``.
     """
     doing = f"record the rejected run {run.run_id}"
     with load_transaction(connection, doing, name=run.run_id, timeout_seconds=timeout_seconds):
@@ -134,7 +134,7 @@ def record_rejected(
 
 
 def computed(workspace: Workspace, run: Run, status: str) -> Result:
-    """The result of a run whose features are computed; what a load changed is not known yet."""
+    """The result of a run whose features are computed, but not loaded yet."""
     validated = workspace.found(Validated)
     return Result(
         run_id=run.run_id,
@@ -147,7 +147,7 @@ def computed(workspace: Workspace, run: Run, status: str) -> Result:
 
 
 def preview(workspace: Workspace, run: Run) -> Result:
-    """The result of a dry run: what would be loaded; how much of it is new, it does not ask."""
+    """The result of a dry run: what would be loaded, without comparing it to the database."""
     return replace(computed(workspace, run, "dry run"), seconds=workspace.seconds())
 
 
@@ -158,7 +158,7 @@ def enter_run(
     result: Result,
     loaded_at: datetime | None = None,
 ) -> None:
-    """Writes the run, and its issues if it has any, in place of an earlier try of the same run.
+    """Records the run and its issues, replacing an earlier attempt of the same run.
 
     ``loaded_at`` is when its periods begin.
     """
@@ -194,19 +194,19 @@ def _copy_issues(connection: Connection, workspace: Workspace, run_id: str) -> N
 
 
 def forget_old_runs(connection: Connection, keep_days: int) -> None:
-    """Removes the runs, with their issues, that ended longer ago; never the last load."""
+    """Removes runs that ended longer ago, with their issues; never the last load."""
     connection.execute(read_sql("delete_old_runs"), {"keep_days": keep_days})
 
 
 def find_last_load(connection: Connection) -> Entry | None:
-    """The ledger's entry of the run whose features the database holds."""
+    """The ledger's entry for the run whose features are in the database."""
     return _find(connection, "select_last_load", {})
 
 
 def find_load_of(connection: Connection, source: str, run: Run) -> Entry | None:
-    """The ledger's entry of the latest load of a source, if this run would make the same of it."""
+    """The entry for the latest load of a source, if this run would compute the same from it."""
     found = _find(connection, "select_load_of_source", {"source": source})
-    return found if found and found.is_made_as(run) else None
+    return found if found and found.has_rules_of(run) else None
 
 
 def _find(connection: Connection, query: str, values: dict[str, Any]) -> Entry | None:
@@ -216,10 +216,10 @@ def _find(connection: Connection, query: str, values: dict[str, Any]) -> Entry |
     if row is None:
         return None
     result = Result(**{name: row[name] for name in Result.columns()})
-    return Entry(result, **{name: row[name] for name in _MADE_WITH})
+    return Entry(result, **{name: row[name] for name in _INPUT_COLUMNS})
 
 
 def find_last_success(connection: Connection) -> datetime | None:
-    """When the latest run ended that loaded its drop or found it loaded."""
+    """When the latest run that loaded its drop, or found it already loaded, ended."""
     row = connection.execute(read_sql("select_last_success")).fetchone()
     return row[0] if row else None

@@ -1,7 +1,7 @@
-"""Load: the features of a run replace those of the last, in one transaction.
+"""Loads the features of a run in place of those of the last, in one transaction.
 
-Only rows that differ are written, so readers are never blocked, an identical load touches nothing,
-and whatever users hang on the tables (views, grants, foreign keys) stays.
+Only rows that differ are written, so readers are never blocked, an identical load changes nothing,
+and whatever users add to the tables (views, grants, foreign keys) stays.
 """
 
 import logging
@@ -38,27 +38,26 @@ def load(
     timeout_seconds: float = TIMEOUT_SECONDS,
     lock_wait_seconds: float = LOCK_WAIT_SECONDS,
 ) -> Result:
-    """Brings the database to the features of the workspace, and enters the run in the ledger.
+    """Writes the features of the workspace to the database, and the run to the ledger.
 
-    One transaction: staging by COPY, one comparison of all rows, then close the periods that end,
-    update what differs, delete what is gone, insert what is new; count the users by their
-    experiments; forget the runs of long ago. Loads wait for each other.
+    One transaction: stage the rows with COPY, compare them all at once, close the periods that end,
+    then update, delete and insert rows, count the users by number of experiments, and remove old
+    runs. Loads wait for each other.
 
-    A load that was committed can be run again (its acknowledgement was lost, or its task cleared):
-    while it is the last one and there is nothing to mend, its entry and its result stay as they
-    were.
+    A committed load can be run again (its acknowledgement was lost, or its task was cleared): as
+    long as it is the last one and no row differs, its entry and its result stay as they were.
 
     Args:
         connection: of a user with the role features_writer, not in a transaction.
         workspace: of a run whose transform stage is done.
-        run: the run to enter.
-        keep_days: how long the ledger remembers runs and their issues.
-        timeout_seconds: how long a statement may take, or the session be silent.
+        run: the run to record.
+        keep_days: how long the ledger keeps runs and their issues.
+        timeout_seconds: how long a statement may take, or the session be idle.
         lock_wait_seconds: how long to wait for another load, or any other lock.
 
     Raises:
-        DatabaseUnavailable: the database is away, or another load holds the lock for too long.
-        DatabaseRefused: the schema or a privilege is missing, or a constraint forbids a row.
+        DatabaseUnavailable: the database is down, or another load holds the lock for too long.
+        DatabaseRefused: the schema or a privilege is missing, or a row violates a constraint.
     """
     transaction = load_transaction(
         connection,
@@ -82,7 +81,7 @@ def load(
 
 
 def _write(connection: Connection, workspace: Workspace, run: Run, result: Result) -> Result:
-    """Writes features and run; returns the result, with what has changed."""
+    """Writes features and run; returns the result with the numbers of changed rows."""
     ((loaded_at,),) = connection.execute(read_sql("select_load_time")).fetchall()
     values: dict[str, Any] = {"run_id": run.run_id, "loaded_at": loaded_at}
     changes = {
@@ -91,8 +90,8 @@ def _write(connection: Connection, workspace: Workspace, run: Run, result: Resul
     }
     connection.execute(read_sql("count_users"))
     last = find_last_load(connection)
-    is_again = last and last.result.run_id == run.run_id and last.is_load_of(workspace, run)
-    if last and is_again and not any(change.written for change in changes.values()):
+    is_repeated = last and last.result.run_id == run.run_id and last.is_load_of(workspace, run)
+    if last and is_repeated and not any(change.written for change in changes.values()):
         return last.result
     result = replace(result, **asdict(changes[USER_FEATURES]))
     enter_run(connection, workspace, run, result, loaded_at)

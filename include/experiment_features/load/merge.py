@@ -1,4 +1,4 @@
-"""Brings a relation of features to the rows of a run: staging, one comparison, and the changes."""
+"""Makes a relation match the rows of a run: staging, one comparison, then the changes."""
 
 import logging
 from dataclasses import dataclass
@@ -28,20 +28,20 @@ class Changes:
 
     @property
     def written(self) -> int:
-        """All that is not as it was."""
+        """How many rows were inserted, updated or deleted."""
         return self.inserted + self.updated + self.deleted
 
 
 def merge(
     connection: Connection, relation: Relation, rows: Path, *, run_id: str, loaded_at: datetime
 ) -> Changes:
-    """Brings a relation to the rows of a Parquet file; writes only what differs.
+    """Makes a relation match the rows of a Parquet file; writes only the differences.
 
     Args:
         connection: in the load's transaction.
-        relation: what to change, its history included.
-        rows: grain and columns: those of the relation.
-        run_id: the run that the changes are written for.
+        relation: the relation to change, with its history.
+        rows: the file; grain and columns are those of the relation.
+        run_id: the run that makes the changes.
         loaded_at: when the periods of the new rows begin.
     """
     values = {"run_id": run_id, "loaded_at": loaded_at}
@@ -58,7 +58,7 @@ def merge(
 
 
 def _parts(relation: Relation) -> dict[str, sql.Composable]:
-    """What the statements of a relation are composed of."""
+    """The parts from which the statements for a relation are composed."""
 
     def columns(*table: str) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier(*table, name) for name in relation.columns)
@@ -84,13 +84,13 @@ def _stage(
         names = file.schema_arrow.names
         batches = file.iter_batches(BATCH_ROWS)
         count = copy_batches(connection, parts["staged"], names, batches)
-    _analyze(connection, parts["staged"], parts["key"])  # it is joined by its key alone
+    _analyze(connection, parts["staged"], parts["key"])  # joins use only the key
     log.info("staged %s: %s rows", relation.name, f"{count:,}")
     return count
 
 
 def _analyze(connection: Connection, table: sql.Composable, *columns: sql.Composable) -> None:
-    """Collects statistics, which temporary tables lack: the planner would choose nested loops."""
+    """Collects statistics; without them the planner would choose nested loops."""
     statement = sql.SQL("analyze {}").format(table)
     if columns:
         statement += sql.SQL(" ({})").format(sql.SQL(", ").join(columns))

@@ -1,7 +1,8 @@
-"""The schema `features`: created, or brought to this version.
+"""Creates the schema `features`, or upgrades it to this version.
 
-Tables change by revisions (migrations/versions), each applied once. Whatever follows from
-definitions.py needs none: the column of a new feature, views and functions; grants are repeated.
+Tables change through revisions (migrations/versions), each applied once. The columns of new
+features, the views and the functions follow from definitions.py and need no revision; grants are
+repeated each time.
 """
 
 import hashlib
@@ -17,13 +18,14 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def migrate(url: str, revision: str = "head") -> str:
-    """Creates the schema `features`, or brings it to this version; safe to run again.
+    """Creates the schema `features`, or upgrades it to this version; safe to run again.
 
-    The user must own the database, or be allowed to create schemas in it, and to create roles
-    unless features_writer and features_reader are there. Waits for loads, and loads for it.
+    The user must own the database or be allowed to create schemas in it, and must be allowed to
+    create roles unless features_writer and features_reader exist. Loads and migrations wait for
+    each other.
 
     Returns:
-        The revision that the schema is at now.
+        The revision that the schema is now at.
     """
     # Alembic and SQLAlchemy take half a second to import, and only this needs them.
     from alembic.util import CommandError
@@ -34,7 +36,7 @@ def migrate(url: str, revision: str = "head") -> str:
         "run `create role features_writer nologin; create role features_reader nologin`"
     )
     with database_errors("migrate the schema", privilege), connect(url) as connection:
-        connection.execute("set lock_timeout = '60s'")  # rather than hold up every reader
+        connection.execute("set lock_timeout = '60s'")  # rather than block every reader
         connection.execute(read_sql("take_migration_lock"))
         connection.execute("create schema if not exists features")
         connection.execute(read_sql("roles", _MIGRATIONS))
@@ -45,7 +47,7 @@ def migrate(url: str, revision: str = "head") -> str:
             raise error.orig or error from error
         except CommandError as error:
             raise DatabaseRefused(
-                f"cannot migrate the schema: {error}. A newer version of this program made it"
+                f"cannot migrate the schema: {error}. A newer version of this program created it"
             ) from error
         if revision == "head":
             _add_features(connection)
@@ -74,12 +76,12 @@ def _add_features(connection: Connection) -> None:
 
 
 def _define_views(connection: Connection) -> None:
-    """Makes views and functions anew, unless they are of this version: readers would wait."""
+    """Recreates the views and functions only if they have changed: readers have to wait."""
     report = list(USER_FEATURES.columns)
     report.insert(report.index("total_experiments") + 1, "average_experiments_per_user")
     history = [*USER_FEATURES.columns, "valid_from", "valid_to", "run_id"]
     statements = read_sql("views", _MIGRATIONS).format(
-        features=_listed(USER_FEATURES.columns),
+        features=_comma_separated(USER_FEATURES.columns),
         history_columns=_view_columns(connection, "user_features_history", history),
         report_columns=_view_columns(
             connection, "user_feature_report", [*report, "run_id", "updated_at"]
@@ -94,18 +96,18 @@ def _define_views(connection: Connection) -> None:
 
 
 def _view_columns(connection: Connection, view: str, wanted: list[str]) -> sql.Composed:
-    """The columns of a view: those that it has, in their order, and behind them the new ones."""
+    """The columns of a view: the existing ones in their order, then the new ones."""
     known = _columns_of(connection, view)
-    return _listed([*known, *(name for name in wanted if name not in known)])
+    return _comma_separated([*known, *(name for name in wanted if name not in known)])
 
 
 def _columns_of(connection: Connection, relation: str) -> list[str]:
-    """The columns of a table or view in their order; none if it is not there."""
+    """The columns of a table or view in their order; none if it does not exist."""
     values = {"relation": f"features.{relation}"}
     return [name for (name,) in connection.execute(read_sql("select_columns"), values)]
 
 
-def _listed(columns: tuple[str, ...] | list[str]) -> sql.Composed:
+def _comma_separated(columns: tuple[str, ...] | list[str]) -> sql.Composed:
     return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 

@@ -1,1 +1,1 @@
-"""What people look at."""
+"""Queries for the page inside Airflow."""

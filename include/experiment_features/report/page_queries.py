@@ -1,7 +1,7 @@
-"""What people look at: features, runs, and the quality of drops, as the role features_reader.
+"""The queries of the page, run as the role features_reader: features, runs and data quality.
 
-Every answer comes by index and has a limited size, whatever the tables hold. Names are cut where
-they are shown, never where they are downloaded.
+Every query but the download uses an index and returns a limited number of rows, however large the
+tables are. Names are truncated on the page, but never in the download.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from experiment_features.report.paging import (
 )
 
 CHART_ROWS = 60
-"""Runs, and periods of a user, in a chart: more than these are not told apart."""
+"""How many runs, or periods of a user, a chart shows; more could not be told apart."""
 
 BARS = 30
 BATCH_ROWS = 5_000
@@ -33,7 +33,7 @@ Sort = Literal["id", "name", "experiments"]
 
 _USER_KEYS: dict[Sort, tuple[sql.Composable, ...]] = {
     "id": (sql.Identifier("user_id"),),
-    # As the index user_features_by_name has it.
+    # As in the index user_features_by_name.
     "name": (sql.SQL('lower("left"(user_name, 64)) collate "C"'), sql.Identifier("user_id")),
     "experiments": (sql.Identifier("total_experiments"), sql.Identifier("user_id")),
 }
@@ -42,7 +42,7 @@ _ISSUE_KEYS = ("table_name", "file_name", "line_number", "rule")
 
 
 class IssuePlace(NamedTuple):
-    """What tells an issue from the others of its run."""
+    """What identifies an issue within its run."""
 
     table_name: str
     file_name: str
@@ -60,13 +60,13 @@ class Bar:
 
 
 def find_last_load(connection: Connection) -> Row | None:
-    """The run whose features the database holds, or None before the first load."""
+    """The run whose features are in the database, or None before the first load."""
     last = ledger.find_last_load(connection)
     return find_run(connection, last.result.run_id) if last else None
 
 
 def count_users_by_experiments(connection: Connection) -> list[Bar]:
-    """How many users have how many experiments: at most BARS bars of one width, from 0 up."""
+    """Users by number of experiments, from 0 up, in at most BARS bars of equal width."""
     counts = fetch(connection, read_sql("select_users_by_total_experiments"), {})
     if not counts:
         return []
@@ -83,7 +83,7 @@ def count_users_by_experiments(connection: Connection) -> list[Bar]:
 
 
 def bar_width(last: int) -> int:
-    """The least of 1, 2, 5, 10, 20, 50, ... that needs no more than BARS bars from 0 to last."""
+    """The smallest of 1, 2, 5, 10, 20, 50, ... that needs at most BARS bars from 0 to last."""
     magnitude = 1
     while True:
         for step in (1, 2, 5):
@@ -93,7 +93,7 @@ def bar_width(last: int) -> int:
 
 
 def find_top_compounds(connection: Connection, rows: int = 10) -> list[Row]:
-    """The compounds in most experiments; of those that tie, the lowest ids."""
+    """The compounds in the most experiments; ties are in the order of compound_id."""
     return fetch(connection, read_sql("select_top_compounds"), {"rows": rows})
 
 
@@ -105,9 +105,9 @@ def find_users(
     descending: bool = False,
     cursor: Cursor | None = None,
 ) -> Page:
-    """A page of users, those that tie in the order of user_id.
+    """A page of users; ties are in the order of user_id.
 
-    ``search`` is a user_id, or how a name begins, in letters of either case; ``cursor`` a user_id.
+    ``search`` is a user_id or the beginning of a name, in either case; ``cursor`` is a user_id.
     """
     search = search.strip()
     user_id = int(search) if search.isascii() and search.isdecimal() else None
@@ -133,13 +133,13 @@ def find_user(connection: Connection, user_id: int) -> Row | None:
 
 
 def find_user_compounds(connection: Connection, user_id: int) -> list[Row]:
-    """The compounds that a user used most, ties included, the chosen one first."""
+    """A user's most common compounds, including ties, the chosen one first."""
     values = {"user_id": user_id, "rows": PAGE_ROWS}
     return fetch(connection, read_sql("select_user_compounds"), values)
 
 
 def find_user_history(connection: Connection, user_id: int) -> list[Row]:
-    """The periods in which a user's features held, the latest first."""
+    """A user's features period by period, the latest first."""
     values = {"user_id": user_id, "rows": CHART_ROWS}
     query = read_sql("select_user_history").format(features=_shown_features(120))
     return fetch(connection, query, values)
@@ -154,7 +154,7 @@ def find_runs(
 
 
 def find_run(connection: Connection, run_id: str) -> Row | None:
-    """A run's entry in the ledger; that of a rejected try (``<run_id>/rejected``) without one."""
+    """A run's entry in the ledger, or else that of its rejected attempt (``<run_id>/rejected``)."""
     page = read_page(connection, "page_runs", _RUN_KEYS, {"run_id": run_id}, None)
     return min(page.rows, key=lambda run: len(run["run_id"]), default=None)
 
@@ -166,7 +166,7 @@ def find_run_files(connection: Connection, run_id: str) -> list[Row]:
 
 
 def count_issues(connection: Connection, run_id: str) -> list[Row]:
-    """The rules that the rows of a run's drop broke, by table and file: errors first."""
+    """The rules broken by the rows of a run's drop, by table and file, errors first."""
     values = {"run_id": run_id, "rows": 2 * PAGE_ROWS}
     return fetch(connection, read_sql("count_issues"), values)
 
@@ -182,7 +182,7 @@ def find_issues(
 ) -> Page:
     """A page of a run's issues in the order of the drop; ``cursor`` is an IssuePlace."""
     filters = {"table_name": table_name, "rule": rule, "file_name": file_name}
-    # What is the same in all rows is no key: without it, the index of the filter has their order.
+    # Columns that are filtered by are left out, so that the filter's index gives the order.
     names = [name for name in _ISSUE_KEYS if filters.get(name) is None]
     keys = tuple(map(sql.Identifier, names))
     values = {"run_id": run_id, **filters}
@@ -198,7 +198,7 @@ def find_issues(
 
 
 def read_users(connection: Connection) -> Iterator[list[tuple[Any, ...]]]:
-    """All users with their features in batches, the names of the columns first."""
+    """All users with their features, in batches; the first batch is the column names."""
     with connection.cursor("export_users") as cursor:
         cursor.execute(read_sql("export_users").format(features=_exported_features()))
         yield [tuple(column.name for column in cursor.description or ())]
@@ -207,7 +207,7 @@ def read_users(connection: Connection) -> Iterator[list[tuple[Any, ...]]]:
 
 
 def _shown_features(length: int) -> sql.Composed:
-    """The features of a user as the page shows them: texts cut to a length, and no lists."""
+    """A user's features as the page shows them: texts truncated, lists left out."""
     cut = sql.SQL('"left"({name}, {length}) as {name}')
     return sql.SQL(", ").join(
         cut.format(name=sql.Identifier(feature.name), length=sql.Literal(length))
@@ -219,7 +219,7 @@ def _shown_features(length: int) -> sql.Composed:
 
 
 def _exported_features() -> sql.Composed:
-    """The features of a user as a table has them: whole texts, and lists as text."""
+    """A user's features as a download has them: texts in full, lists as text."""
     joined = sql.SQL("array_to_string({name}, ';') as {name}")
     return sql.SQL(", ").join(
         joined.format(name=sql.Identifier(feature.name))

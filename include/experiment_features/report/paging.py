@@ -1,7 +1,7 @@
-"""Reading for the page: one state of the database, in answers of a limited size.
+"""Reads for the page: one state of the database, in results of limited size.
 
-Lists come in pages that begin at a row, not after a number of rows: the thousandth costs what the
-first does.
+A page of a list begins at a given row, not after a number of rows, so the thousandth costs no more
+than the first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ TIMEOUT = "10s"
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where a page begins: behind the last row of one page, or before the first of another."""
+    """Where a page begins: after the last row of another page, or before its first row."""
 
     row: Any
     backwards: bool = False
@@ -44,10 +44,10 @@ class Page:
 
 @contextmanager
 def reading(connection: Connection) -> Iterator[None]:
-    """A transaction that sees one state of the database, changes nothing, and soon ends.
+    """A read-only transaction on one state of the database, with a short timeout.
 
     Raises:
-        DatabaseUnavailable, DatabaseRefused: as database_errors says.
+        DatabaseUnavailable, DatabaseRefused: as in database_errors.
     """
     privilege = "Grant the user the role features_reader"
     with database_errors("read the features", privilege):
@@ -69,18 +69,19 @@ def read_page(
     rows: int = PAGE_ROWS,
     **parts: sql.Composable,
 ) -> Page:
-    """A page by the query of that name, whose rows are in the order of the keys."""
+    """A page of the named query, in the order of the keys."""
     backwards = cursor is not None and cursor.backwards
-    falls = descending != backwards
+    query_descends = descending != backwards
     query = read_sql(name).format(
         keys=sql.SQL(", ").join(keys),
-        beyond=sql.SQL("<" if falls else ">"),
+        beyond=sql.SQL("<" if query_descends else ">"),
         order=sql.SQL(", ").join(
-            sql.SQL("{} {}").format(key, sql.SQL("desc" if falls else "asc")) for key in keys
+            sql.SQL("{} {}").format(key, sql.SQL("desc" if query_descends else "asc"))
+            for key in keys
         ),
         **parts,
     )
-    # One row more than the page has tells whether another page follows.
+    # One extra row shows whether another page follows.
     limits = {"cursor": cursor.row if cursor else None, "rows": rows + 1}
     found = fetch(connection, query, {**limits, **values})
     more, found = len(found) > rows, found[:rows]

@@ -1,24 +1,24 @@
-// Light and dark as Airflow's UI is set, ways out of Airflow's frame, and charts of what tables hold.
+// Follows Airflow's light or dark theme, lets links leave Airflow's frame, and draws charts of tables.
 "use strict";
 
 const root = document.documentElement;
 root.classList.add("scripted");
 
-// Airflow keeps the setting here; "system" and nothing leave the choice to the browser.
+// Airflow stores its theme here; with "system" or no value, the browser decides.
 function followTheme() {
   const theme = localStorage.getItem("theme");
   if (theme === "light" || theme === "dark") root.dataset.theme = theme;
   else delete root.dataset.theme;
 }
 
-// The sandbox of Airflow's frame lets no link lead out of it. One of Airflow's own document may.
-function leadOut(event) {
+// The sandbox of Airflow's frame blocks links out of it, but not a link in Airflow's own document.
+function openOutsideFrame(event) {
   const link = event.target.closest('a[target="_top"]');
   if (!link || window.parent === window) return;
   event.preventDefault();
-  const way = window.parent.document.createElement("a");
-  way.href = link.href;
-  way.click();
+  const outerLink = window.parent.document.createElement("a");
+  outerLink.href = link.href;
+  outerLink.click();
 }
 
 const inUtc = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
@@ -56,7 +56,7 @@ function options(box, points) {
       if (bars) return points[split] ? points[split].label : "";
       return (step >= 86400 ? asDay : step >= 60 ? asHour : asSecond).format(split * 1000);
     });
-  // Things that are counted have no halves.
+  // Counts are whole numbers, and so are the labels of their axis.
   const isCount = points.every((point) => Number.isInteger(point.y ?? 0));
   const counts = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
   const axis = { stroke: muted, font: `12px ${style.fontFamily}`, grid: { stroke: line, width: 1 }, ticks: { show: false } };
@@ -109,7 +109,7 @@ window.addEventListener("storage", (event) => {
   for (const box of drawn.keys()) draw(box);
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => [...drawn.keys()].forEach(draw));
-document.addEventListener("click", leadOut);
+document.addEventListener("click", openOutsideFrame);
 document.addEventListener("DOMContentLoaded", () => {
   const resized = new ResizeObserver((entries) => entries.forEach((entry) => draw(entry.target)));
   document.querySelectorAll(".plot [data-table]").forEach((box) => resized.observe(box));

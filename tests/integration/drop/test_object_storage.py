@@ -201,7 +201,7 @@ def test_what_is_wrong_with_a_source_is_said(
 @pytest.mark.parametrize(
     ("place", "kind", "message"),
     [
-        ("s3://lab@nowhere/run", ConfigurationError, "make its bucket"),
+        ("s3://lab@nowhere/run", ConfigurationError, "create its bucket"),
         ("s3://lab_old_secret@laboratory/run", ConfigurationError, "does not let us in"),
         ("s3://lab_away@laboratory/run", StorageUnavailable, "cannot be reached"),
     ],

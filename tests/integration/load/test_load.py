@@ -417,10 +417,13 @@ class TestEmptyTables:
     ("statement", "message"),
     [
         ("revoke features_writer from etl", "permission denied for schema features. Grant the"),
-        ("drop schema features cascade", "is missing or old: run `python -m experiment_features"),
+        (
+            "drop schema features cascade",
+            "is missing or outdated: run `python -m experiment_features",
+        ),
         (
             "alter table features.user_features drop column most_common_compound_ids cascade",
-            "is missing or old",
+            "is missing or outdated",
         ),
     ],
     ids=["privilege", "schema", "old_schema"],

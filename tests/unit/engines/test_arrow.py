@@ -16,10 +16,10 @@ PROBE = """
 import sys
 import pyarrow as pa
 from experiment_features.command_line import main
-from experiment_features.load.copy import _spell_rows
+from experiment_features.load.copy import _format_rows
 status = main([*sys.argv[1:], "--engine", "duckdb", "--dry-run", "--json"])
 names = pa.StringArray.from_buffers(1, pa.py_buffer(bytes(4) + b"\\1\\0\\0\\0"), pa.py_buffer(b"\\t"))
-assert _spell_rows(pa.RecordBatch.from_arrays([names], ["name"])) == b"\\\\t\\n"
+assert _format_rows(pa.RecordBatch.from_arrays([names], ["name"])) == b"\\\\t\\n"
 print(status, "pandas" in sys.modules)
 """
 

@@ -1,4 +1,4 @@
-"""Runs the revisions on the connection that database.migrate hands over."""
+"""Runs the revisions on the connection that load.migrate passes in."""
 
 from alembic import context
 

@@ -1,8 +1,8 @@
--- What each role may do is all that it needs: history, for one, is only ever added to.
+-- Each role may do only what it needs: rows of the history, for example, can only be added.
 
 revoke all on schema features from public;
 grant usage on schema features to features_writer, features_reader;
--- For staging. Many administrators take it from public.
+-- For staging. Many administrators revoke it from public.
 grant temporary on database {database} to features_writer;
 grant select, insert, update, delete on
     features.user_features, features.compound_features, features.users_by_total_experiments

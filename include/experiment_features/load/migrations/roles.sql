@@ -1,5 +1,5 @@
--- The roles, before anything is granted to them. They belong to the whole server: another database
--- may have made them, even at this moment.
+-- Creates the roles that grants.sql refers to. Roles belong to the whole server, so a migration of
+-- another database may have created them, perhaps at this very moment.
 do $$
 declare
     wanted text;

@@ -1,5 +1,5 @@
--- The views and functions of the schema, composed from definitions.py and made anew when this text
--- changes. A view only ever gains columns, at its end, so that what users built on it stays.
+-- The views and functions of the schema, composed from definitions.py and recreated when this text
+-- changes. A view only gains columns, at its end, so that whatever users have built on it stays.
 
 create or replace view features.user_features_history as
 select {history_columns}
@@ -15,7 +15,7 @@ create or replace function features.user_features_as_of(moment timestamptz)
 returns setof features.user_features_history
 language sql stable parallel safe
 begin atomic
-    -- Not from the view: its null for "lasts" would keep indexes on valid_to from being used.
+    -- Not from the view: there, a current period ends at null, so no index on valid_to helps.
     select {history_columns}
     from (
         select {features}, run_id, valid_from, valid_to

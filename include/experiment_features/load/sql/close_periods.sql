@@ -1,5 +1,5 @@
--- Ends the period of every row that changed or is gone. Grain: that of the relation.
--- Values: loaded_at, when the new period begins.
+-- Ends the period of every row that has changed or is no longer in the drop. Grain: that of the
+-- relation. Value: loaded_at, when these periods end.
 insert into {past} ({columns}, run_id, valid_from, valid_to)
 select
     {current_columns},

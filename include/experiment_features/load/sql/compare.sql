@@ -1,5 +1,5 @@
--- The rows that differ from the staged ones, that are new, or that are gone: all changes of the load
--- go by this one comparison. Grain: that of the relation; columns: its key, is_staged, is_known.
+-- The rows that are new, changed or no longer in the drop; all statements that change the relation
+-- use this comparison. Grain: that of the relation; columns: its key, is_staged, is_known.
 create temporary table {changed} on commit drop as
 select
     {key},

@@ -1,4 +1,4 @@
--- Brings users_by_total_experiments to user_features. Grain: number of experiments.
+-- Brings users_by_total_experiments up to date with user_features. Grain: number of experiments.
 with counted as (
     select
         total_experiments,

@@ -1,4 +1,4 @@
--- Removes the rows that the drop no longer has. Grain: that of the relation.
+-- Deletes the rows that are no longer in the drop. Grain: that of the relation.
 delete from {relation} as current
 using {changed} as changed
 where current.{key} = changed.{key} and not changed.is_staged

@@ -1,4 +1,4 @@
--- Forgets the runs of long ago, and with them their issues; never the last load. Grain: run.
+-- Deletes old runs and with them their issues, but never the last load. Grain: run.
 -- Value: keep_days.
 delete from features.pipeline_runs
 where

@@ -1,3 +1,3 @@
--- Removes an earlier try of a run, and with it its issues. Grain: run. Value: run_id.
+-- Deletes an earlier attempt of a run, and with it its issues. Grain: run. Value: run_id.
 delete from features.pipeline_runs
 where run_id = %(run_id)s

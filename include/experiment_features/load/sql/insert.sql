@@ -1,4 +1,4 @@
--- Adds the rows that are new. Grain: that of the relation. Values: run_id, loaded_at.
+-- Inserts the new rows. Grain: that of the relation. Values: run_id, loaded_at.
 insert into {relation} ({columns}, run_id, updated_at)
 select
     {staged_columns},

@@ -1,6 +1,6 @@
--- Enters a run in the ledger. Grain: run. Values: one of each column but the times; started_at, and
--- loaded_at: when its periods began, or null. A clock that went back must not put a load before its
--- own periods.
+-- Adds a run to the ledger. Grain: run. Values: one per column except the times; started_at; and
+-- loaded_at, when its periods began, or null. A clock that was set back must not make a load end
+-- before its own periods begin.
 insert into features.pipeline_runs ({columns}, started_at, finished_at)
 values (
     {values},

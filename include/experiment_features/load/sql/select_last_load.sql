@@ -1,4 +1,4 @@
--- The run whose features the database holds. Grain: at most one run.
+-- The run whose features are in the database. Grain: at most one run.
 select {columns}
 from features.pipeline_runs
 where status = 'loaded'

@@ -1,4 +1,5 @@
--- When the latest run ended whose drop the features are. Grain: one row; null without such a run.
+-- When the latest run that loaded its drop, or found it already loaded, ended.
+-- Grain: one row; null if there is no such run.
 select max(finished_at)
 from features.pipeline_runs
 where status in ('loaded', 'unchanged')

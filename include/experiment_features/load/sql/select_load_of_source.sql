@@ -1,4 +1,4 @@
--- The latest run over a source that found its drop in the features, or brought it there.
+-- The latest run that loaded its drop from a source, or found it already loaded.
 -- Grain: at most one run. Value: source.
 select {columns}
 from features.pipeline_runs

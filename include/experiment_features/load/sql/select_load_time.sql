@@ -1,5 +1,5 @@
--- When this load's periods begin: now, and later than any earlier load ended, whatever the clock
--- did. Asked for under the load lock, so that no other load can come between.
+-- When this load's periods begin: now, but always after the end of any earlier load, even if the
+-- clock was set back. Runs under the load lock, so that no other load can come in between.
 select
     greatest(
         clock_timestamp(),

@@ -1,5 +1,5 @@
--- Who holds the load lock, in words. Grain: at most one session. When its transaction began is seen
--- only by a session of the same user.
+-- Describes the session that holds the load lock. Grain: at most one session. Only sessions of the
+-- same user can see when its transaction began.
 select
     '"' || activity.application_name || '", process ' || activity.pid
     || ', user ' || activity.usename

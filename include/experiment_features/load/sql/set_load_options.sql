@@ -1,4 +1,4 @@
--- Names this transaction to whoever waits for it, and bounds how long it may take or wait.
+-- Names this transaction for others that wait for it, and limits how long it may take or wait.
 -- Values: application_name, timeout, lock_timeout (as in '1500ms').
 select
     set_config('application_name', %(application_name)s, true),

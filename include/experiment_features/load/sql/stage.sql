@@ -1,4 +1,4 @@
--- Staging of one load's rows of a relation. Grain: that of the relation; gone with the transaction.
+-- The staging table of a relation. Grain: that of the relation; dropped with the transaction.
 create temporary table {staged} on commit drop as
 select {columns}
 from {relation}

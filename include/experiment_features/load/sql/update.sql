@@ -1,4 +1,4 @@
--- Writes the staged values of known rows that changed. Grain: that of the relation.
+-- Updates the known rows that changed to their staged values. Grain: that of the relation.
 -- Values: run_id, loaded_at.
 update {relation} as current
 set

@@ -1,4 +1,4 @@
--- The rules that the rows of a run's drop broke. Grain: table, rule and file. Values: run_id, rows.
+-- The rules broken by the rows of a run's drop. Grain: table, rule and file. Values: run_id, rows.
 with counted as (
     select
         table_name,

@@ -1,5 +1,6 @@
--- A page of a run's issues, in the order of the drop. Grain: issue. Values: run_id; table_name, rule
--- and file_name, which may be null; rows; and those of the cursor, the row beside the page.
+-- A page of a run's issues, in the order of the drop. Grain: issue. Values: run_id; table_name,
+-- rule and file_name, which may be null; rows. The condition on the cursor, the row next to the
+-- page, is composed with its values.
 select
     severity,
     table_name,

@@ -1,6 +1,6 @@
--- A page of the ledger. Grain: run. Values: run_id (the only one, and the one that was rejected
--- beside it), cursor (run_id of the row beside the page), rows; each may be null but the last.
--- rejected_share is of all rows that were read.
+-- A page of the ledger. Grain: run. Values: run_id (to find one run and its rejected attempt),
+-- cursor (run_id of the row next to the page), rows; all but the last may be null. rejected_share
+-- is a share of all rows read.
 select
     runs.run_id,
     runs.trigger,

@@ -1,5 +1,6 @@
--- A page of users. Grain: user. Values: search (how the name begins), user_id (the only one), cursor
--- (user_id of the row beside the page), rows; each may be null but the last. Names are cut.
+-- A page of users. Grain: user. Values: search (the beginning of a name), user_id (to find one
+-- user), cursor (user_id of the row next to the page), rows; all but the last may be null. Names
+-- are truncated.
 select
     {features},
     cardinality(most_common_compound_ids) as tied_compounds

@@ -1,4 +1,4 @@
--- The files that a run read. Grain: file. Values: run_id, rows. bytes are those on disk.
+-- The files that a run read. Grain: file. Values: run_id, rows. bytes is the size on disk.
 select
     file ->> 'table' as table_name,
     "left"(file ->> 'name', 300) as file_name,

@@ -1,4 +1,4 @@
--- The compounds in most experiments. Grain: compound. Value: rows. Names are cut.
+-- The compounds in the most experiments. Grain: compound. Value: rows. Names are truncated.
 select
     compound_id,
     "left"(compound_name, 120) as compound_name,

@@ -1,4 +1,4 @@
--- A user's features. Grain: at most one user. Value: user_id. Names are cut.
+-- A user's features. Grain: at most one user. Value: user_id. Names are truncated.
 select
     {features},
     cardinality(most_common_compound_ids) as tied_compounds,

@@ -1,4 +1,4 @@
--- The compounds that a user used most, the chosen one first. Grain: compound. Values: user_id, rows.
+-- A user's most common compounds, the chosen one first. Grain: compound. Values: user_id, rows.
 select
     tied.compound_id,
     "left"(compounds.compound_name, 120) as compound_name

@@ -1,4 +1,4 @@
--- A user's periods, the latest first. Grain: period. Values: user_id, rows. Names are cut.
+-- A user's periods, the latest first. Grain: period. Values: user_id, rows. Names are truncated.
 select
     valid_from,
     valid_to,

@@ -10,7 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Creates everything."""
-    # Through the driver: SQLAlchemy would take the % of the script for parameters.
+    """Creates the tables."""
+    # Through the driver: SQLAlchemy would treat % in the script as a parameter.
     driver: Any = op.get_bind().connection.driver_connection
     driver.execute(Path(__file__).with_suffix(".sql").read_text())

@@ -1,4 +1,4 @@
--- The tables of the schema `features` (created before, for Alembic's own table), version 1.
+-- Version 1: the tables. The schema `features` already exists, for Alembic's own table.
 
 create table features.user_features (
     user_id bigint primary key,
@@ -62,9 +62,9 @@ create table features.compound_features (
 comment on table features.compound_features is
     'Grain: compound with a valid row in the last loaded drop.';
 
--- Only periods that are over: the current one is the row of user_features itself, so a load writes
--- it once. A range of one id stands for equality, which GiST has no operator for without an extension;
--- it ends at the id because behind the greatest one there is no bigint.
+-- Past periods only: the current one is the row of user_features itself, so a load writes it once.
+-- A range of one id stands for equality, for which GiST has no operator without an extension; the
+-- range ends at the id because no bigint follows the greatest one.
 create table features.user_features_past (
     user_id bigint not null,
     user_name text not null,
@@ -85,7 +85,7 @@ create table features.user_features_past (
         tstzrange(valid_from, valid_to) with &&
     )
 );
--- For moments of late, which few periods that are over reach.
+-- For recent moments, which few past periods extend to.
 create index user_features_past_by_end on features.user_features_past (valid_to);
 comment on table features.user_features_past is
     'Grain: user and period that is over. Read user_features_history instead.';

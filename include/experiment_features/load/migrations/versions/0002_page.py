@@ -1,4 +1,4 @@
-"""What the page inside Airflow reads: an index for each of its views, and users by their number."""
+"""For the page inside Airflow: an index for each view, and users by number of experiments."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,6 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Adds the table, filled from the features that are there, and the indexes."""
+    """Adds the table, filled from the current features, and the indexes."""
     driver: Any = op.get_bind().connection.driver_connection
     driver.execute(Path(__file__).with_suffix(".sql").read_text())

@@ -1,6 +1,6 @@
--- Version 2: what lets the page answer at once, however many users, runs and issues there are.
+-- Version 2: keeps the page fast, however many users, runs and issues there are.
 
--- Counting a million users takes longer than a page may; a load counts them once.
+-- Counting a million users takes too long for a page, so each load counts them once.
 create table features.users_by_total_experiments (
     total_experiments bigint primary key,
     users bigint not null,
@@ -15,8 +15,8 @@ select
 from features.user_features
 group by total_experiments;
 
--- The beginning of a name alone: an entry of an index has its limit, a name has none. In the order
--- of its bytes, because only that order finds names by how they begin.
+-- Only the beginning of a name: an index entry has a maximum size, a name has none. In byte order,
+-- because only that order can be searched by prefix.
 create index user_features_by_name
 on features.user_features (lower("left"(user_name, 64)) collate "C", user_id);
 create index user_features_by_experiments on features.user_features (total_experiments, user_id);

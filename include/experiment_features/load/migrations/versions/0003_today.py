@@ -1,4 +1,4 @@
-"""The day by which the rules of a run judged dates."""
+"""The date that the rules of a run treated as today."""
 
 from pathlib import Path
 from typing import Any

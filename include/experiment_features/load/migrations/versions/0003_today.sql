@@ -1,4 +1,4 @@
--- Version 3: a run that is repeated finds what it found the first time.
+-- Version 3: a repeated run finds what it found the first time.
 
 alter table features.pipeline_runs add column today date;
 comment on column features.pipeline_runs.today is
