@@ -38,8 +38,8 @@ copy (
     from range(1, $compounds + 1) as t (i)
 ) to $target (header)
 """
-# Cubed random numbers are skewed: of 100,000 users, the first has 2 % of all experiments. Three steps
-# never lead back around to the first compound, so no list names a compound twice.
+# Cubed random numbers are skewed: of 100,000 users, the first has 2 % of all experiments. Three
+# steps never lead back around to the first compound, so no list names a compound twice.
 EXPERIMENTS = """
 copy (
     with drawn as (

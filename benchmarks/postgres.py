@@ -38,7 +38,7 @@ class Server:
 
     @contextmanager
     def database(self, *, empty: bool = False) -> Iterator[str]:
-        """Gives the name of a new database, with the schema unless ``empty``; drops it after use."""
+        """Creates a database, with the schema unless ``empty``; drops it at the end."""
         name = f"benchmark_{next(_numbers)}"
         template = "template1" if empty else "experiment_features"
         statement = sql.SQL("create database {} template {} owner postgres")
