@@ -1,1 +1,1 @@
-"""What the pipeline costs, measured beside other ways of doing the same: see run.sh."""
+"""Compares the cost of the pipeline with other ways to do the same: see run.sh."""

@@ -1,4 +1,4 @@
-"""Measures what is asked for, and writes docs/performance.md: see run.sh and the page itself."""
+"""Runs the benchmarks and writes docs/performance.md: see run.sh and the page itself."""
 
 import argparse
 import signal
@@ -20,28 +20,28 @@ SIZES = {
     "engines": [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000],
     "latency": [],
 }
-"""What can be measured, and for how many experiments; the load, for how many users."""
+"""What can be measured, and for how many experiments (users, for the load)."""
 
 LATENCY_TURNS = 3
-"""Runs through Airflow are short: so many times the rounds."""
+"""Runs through Airflow are short, so each round has several."""
 
 
 def main() -> None:
-    """Measures in a folder that is gone at the end, with all that runs in it."""
+    """Measures in a temporary folder; nothing is left running in it."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     options = _parser().parse_args()
     if options.folder:
         options.folder.mkdir(parents=True, exist_ok=True)
     for name in options.only:
         with tempfile.TemporaryDirectory(prefix="benchmarks-", dir=options.folder) as folder:
-            Path(folder).chmod(0o711)  # root's PostgreSQL runs as another user, who passes through
+            Path(folder).chmod(0o711)  # PostgreSQL runs as another user when root starts it
             measure_one(name, Path(folder).resolve(), options)
     if options.results == measure.RESULTS:
         measure.run_python("benchmarks.report", folder=Path(tempfile.gettempdir()))
 
 
 def measure_one(name: str, folder: Path, options: argparse.Namespace) -> None:
-    """Measures one thing, and keeps the figures."""
+    """Runs one benchmark and saves its figures."""
     sizes, rounds = options.sizes or SIZES[name], options.rounds
     print(f"== {name}", file=sys.stderr)
     more: measure.Facts = {}
@@ -61,7 +61,7 @@ def measure_one(name: str, folder: Path, options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="benchmarks/run.sh", add_help=False)  # run.sh has it
+    parser = argparse.ArgumentParser(prog="benchmarks/run.sh", add_help=False)  # run.sh answers it
     parser.add_argument("--only", type=_names, default=list(SIZES))
     parser.add_argument("--sizes", type=_numbers)
     parser.add_argument("--rounds", type=int, default=3)
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def _names(text: str) -> list[str]:
     names = text.split(",") if text else []
     if unknown := set(names) - set(SIZES):
-        raise argparse.ArgumentTypeError(f"there is no {', '.join(unknown)} to measure")
+        raise argparse.ArgumentTypeError(f"unknown benchmarks: {', '.join(sorted(unknown))}")
     return names
 
 

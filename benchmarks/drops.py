@@ -1,9 +1,9 @@
-"""Makes drops of any size, without faults: some users and compounds have far more than others.
+"""Makes drops of any size without faults, skewed toward some users and compounds.
 
     python -m benchmarks.drops FOLDER EXPERIMENTS [USERS [WORD]]
 
-The same arguments give the same files: every figure is a hash of its row's number. This is a
-program of its own, because the process that measures must stay small (measure.py says why).
+The same arguments give the same files: every value is derived from a hash of its row number. This
+is a separate program because the measuring process must stay small (see measure.py).
 """
 
 import sys
@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 PART_ROWS = 10_000_000
-"""Larger tables of experiments come in parts of so many rows."""
+"""Rows per file; larger tables of experiments are split into parts."""
 
 EXPERIMENTS_PER_USER = 100
 COMPOUNDS = 1_000
@@ -38,8 +38,8 @@ copy (
     from range(1, $compounds + 1) as t (i)
 ) to $target (header)
 """
-# Chances to the power of three: of 100,000 users the first one has 2 % of all experiments. Three
-# steps lead never around to the first compound, so no list holds an item twice.
+# Cubed random numbers are skewed: of 100,000 users, the first has 2 % of all experiments. Three
+# steps never lead back around to the first compound, so no list names a compound twice.
 EXPERIMENTS = """
 copy (
     with drawn as (
@@ -69,7 +69,7 @@ copy (
 
 
 def make_drop(folder: Path, experiments: int, users: int, word: str) -> None:
-    """Writes the files of a drop; ``word`` is the first one of every user's name."""
+    """Writes the files of a drop; every user's name starts with ``word``."""
     folder.mkdir()
     with duckdb.connect() as database:
         database.execute(CHANCE)

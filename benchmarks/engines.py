@@ -1,4 +1,4 @@
-"""Where one engine overtakes the other, and what Spark costs on one machine."""
+"""Shows where one engine overtakes another, and what Spark costs on a single machine."""
 
 import shutil
 import sys
@@ -10,15 +10,15 @@ from benchmarks.measure import Facts, in_rounds
 from benchmarks.runs import make_drop, run_pipeline
 
 SPARK_FROM = 1_000_000
-"""Of smaller drops, nothing would be measured but how Spark starts."""
+"""With smaller drops, only the startup of Spark would be measured."""
 
 
 def measure_engines(folder: Path, sizes: list[int], rounds: int) -> list[Facts]:
-    """Dry runs of drops of every size on all engines; on Spark, if it is there, of large ones."""
+    """Measures dry runs of all sizes on every engine; on Spark, if installed, large ones only."""
     rows = []
     has_spark = bool(shutil.which("java") and find_spec("pyspark"))
     if not has_spark:
-        print("Spark is not measured: it needs Java, and scripts/setup.sh --spark", file=sys.stderr)
+        print("Skipping Spark: it needs Java and scripts/setup.sh --spark", file=sys.stderr)
     for size in sizes:
         drop = make_drop(folder, size)
         names = ["pandas", "duckdb"] + ["spark"] * (has_spark and size >= SPARK_FROM)

@@ -1,4 +1,4 @@
-"""The figures of docs/performance.md, computed from the results; no figure is typed by hand."""
+"""Computes the figures of docs/performance.md from the results; none is typed by hand."""
 
 import json
 from collections.abc import Callable
@@ -14,40 +14,40 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Result:
-    """One measurement: what it was made on, and its rows."""
+    """The rows of one measurement, and the circumstances under which they were measured."""
 
     measured: Facts
     rows: list[Facts]
     more: Facts
 
     def of(self, side: str, **about: Any) -> list[Facts]:
-        """The rows of a side, one a round."""
+        """Returns the rows of a side, one per round."""
         wanted = {"side": side, **about}
         return [row for row in self.rows if wanted.items() <= row.items()]
 
     def values(self, name: str) -> list[Any]:
-        """What a column holds, each value once, in the order of the rows."""
+        """Returns the distinct values of a column in the order of the rows."""
         return list(dict.fromkeys(row[name] for row in self.rows))
 
     def median(self, column: str, side: str, **about: Any) -> float | None:
-        """The median of the rounds; None where it was not measured."""
+        """Returns the median over the rounds; None if it was not measured."""
         found = [row[column] for row in self.of(side, **about)]
         return median(found) if found else None
 
     def stage(self, stage: str, side: str, **about: Any) -> float | None:
-        """The median seconds of a stage."""
+        """Returns the median seconds of a stage; None if it was not measured."""
         found = [row["stages"][stage] for row in self.of(side, **about)]
         return median(found) if found else None
 
     def ratio(self, side: str, other: str, value: Callable[[Facts], float], **about: Any) -> Any:
-        """The median over the rounds of one side divided by the other, in the same round."""
+        """Returns the median of the ratios of one side to the other within each round."""
         pairs = zip(self.of(side, **about), self.of(other, **about), strict=False)
         found = [value(one) / value(two) for one, two in pairs]
         return median(found) if found else None
 
 
 def read_results(folder: Path = RESULTS) -> dict[str, Result]:
-    """All results by name; a measurement that was not made has no rows."""
+    """Returns all results by name; a measurement that was not made has no rows."""
     results = {}
     for name in ("runs", "checks", "load", "engines", "latency"):
         path = folder / f"{name}.json"
@@ -57,17 +57,17 @@ def read_results(folder: Path = RESULTS) -> dict[str, Result]:
 
 
 def seconds_of(row: Facts) -> float:
-    """How long the whole program took."""
+    """Returns how long the whole program took."""
     return float(row["seconds"])
 
 
 def load_seconds_of(row: Facts) -> float:
-    """How long the load took: the stage of a run, or the whole of what it is compared with."""
+    """Returns the time of the load stage, or all the time of what it is compared with."""
     return float(row["stages"]["load"] if "stages" in row else row["seconds"])
 
 
 def extract_seconds_of(row: Facts) -> float:
-    """How long reading took: the stage of a run, or the whole of what it is compared with."""
+    """Returns the time of the extract stage, or all the time of what it is compared with."""
     return float(row["stages"]["extract"] if "stages" in row else row["seconds"])
 
 
@@ -83,14 +83,14 @@ class Target:
 
     @property
     def is_met(self) -> bool:
-        """Whether the figure keeps to the bound."""
+        """Whether the figure is within the bound."""
         if self.figure is None:
             return False
         return self.figure >= self.bound if self.at_least else self.figure <= self.bound
 
 
 def targets(results: dict[str, Result], switch_rows: int) -> list[Target]:
-    """All targets; ``switch_rows`` is where `auto` goes from pandas to DuckDB."""
+    """Returns all targets; above ``switch_rows``, `auto` switches from pandas to DuckDB."""
     runs, load, latency = results["runs"], results["load"], results["latency"]
     million, ten, hundred = 10**6, 10**7, 10**8
     long, short = (runs.median("seconds", "ours", experiments=n) for n in (hundred, ten))
@@ -100,7 +100,7 @@ def targets(results: dict[str, Result], switch_rows: int) -> list[Target]:
     pandas_peak = results["engines"].median("peak_mib", "pandas", experiments=max(small, default=0))
     return [
         Target(
-            "10 million experiments: the whole run, by bare DuckDB's one query",
+            "10 million experiments: whole run vs. bare DuckDB's single query",
             3,
             runs.ratio("ours", "bare DuckDB", seconds_of, experiments=ten),
         ),
@@ -117,50 +117,55 @@ def targets(results: dict[str, Result], switch_rows: int) -> list[Target]:
             "MiB",
         ),
         Target(
-            "100 million experiments: the whole run, by that of 10 million",
+            "100 million experiments: whole run vs. that of 10 million",
             12,
             long / short if long and short else None,
         ),
         Target(
-            "1 million experiments: the published way, by the whole run",
+            "1 million experiments: published way vs. whole run",
             2,
             runs.ratio("published way", "ours", seconds_of, experiments=million),
             at_least=True,
         ),
         Target(
-            "1 million experiments: dlt, by the whole run",
+            "1 million experiments: dlt vs. whole run",
             20,
             runs.ratio("dlt", "ours", seconds_of, experiments=million),
             at_least=True,
         ),
         Target(
-            "10 million experiments: reading and checking, by DuckDB guessing the types",
+            "10 million experiments: reading and checking vs. DuckDB guessing the types",
             3,
             results["checks"].ratio("checked", "guessed", seconds_of, experiments=ten),
         ),
         Target(
-            "1 million new users: load, by a bare COPY",
+            "1 million new users: load vs. a bare COPY",
             3,
             load.ratio("new", "bare COPY", load_seconds_of, users=million),
         ),
         Target(
-            "1 million users, the same again: load, by a bare COPY",
+            "1 million unchanged users: load vs. a bare COPY",
             3,
             load.ratio("identical", "bare COPY", load_seconds_of, users=million),
         ),
         Target(
-            "A drop that is known: its extract, by hashing its files",
+            "A known drop: extract vs. hashing its files",
             1.5,
             load.ratio("unchanged", "hashing", extract_seconds_of, users=million),
         ),
-        Target("pandas on the largest of its drops: peak memory", 1024, pandas_peak, "MiB"),
         Target(
-            "The sample drop through Airflow, by a DAG of four empty tasks",
+            "pandas on the largest drop that `auto` leaves to it: peak memory",
+            1024,
+            pandas_peak,
+            "MiB",
+        ),
+        Target(
+            "The sample drop through Airflow vs. a DAG of four empty tasks",
             1.25,
             latency.ratio("pipeline", "empty", seconds_of),
         ),
         Target(
-            "Parsing the DAG, beyond `import airflow.sdk`",
+            "Parsing the DAG, not counting `import airflow.sdk`",
             0.5,
             median(parses) if parses else None,
             "s",

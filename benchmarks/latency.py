@@ -1,8 +1,8 @@
-"""A run through Airflow, from POST dagRuns to its end, beside a DAG of four empty tasks.
+"""Measures a run through Airflow, from POST dagRuns to its end, and a DAG of four empty tasks.
 
-Both DAGs are in one local stack and take turns. The pipeline reads the sample drop with ``force``,
-so that every stage does all of its work. Also here: how long the DAG takes to parse, and the memory
-of the idle stack.
+Both DAGs take turns in one local stack. The pipeline reads the sample drop with ``force``, so that
+every stage does all of its work. Also measures how long the DAG takes to parse, and the memory of
+the idle stack.
 """
 
 import json
@@ -54,23 +54,23 @@ class Stack:
     """A running local stack with both DAGs."""
 
     def __init__(self, local: Path, port: int) -> None:
-        """Takes a folder for its state, and a port."""
+        """Takes a folder for the state and a port; starts nothing."""
         self.local, self.port = local, port
         self._token = ""
 
     @property
     def environment(self) -> dict[str, str]:
-        """What its scripts need to know."""
+        """The environment for its scripts."""
         settings = {"AIRFLOW_PORT": str(self.port), "EXPERIMENT_FEATURES_LOCAL": str(self.local)}
         return {**os.environ, **settings}
 
     def script(self, name: str, *arguments: str) -> None:
-        """Runs one of the scripts."""
+        """Runs one of the project's scripts."""
         command: list[str | Path] = [ROOT / "scripts" / name, *arguments]
         subprocess.run(command, check=True, env=self.environment, stdout=sys.stderr)
 
     def call(self, path: str, body: Any = None) -> Any:
-        """Asks Airflow's API."""
+        """Calls Airflow's API and returns its answer."""
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
         data = None if body is None else json.dumps(body).encode()
         url = f"http://127.0.0.1:{self.port}{path}"
@@ -79,13 +79,13 @@ class Stack:
             return json.load(answer)
 
     def log_in(self) -> None:
-        """Gets a token for all further calls."""
+        """Gets the token for all further calls."""
         passwords = json.loads((self.local / "airflow" / "passwords.json").read_text())
         login = {"username": "admin", "password": passwords["admin"]}
         self._token = self.call("/auth/token", login)["access_token"]
 
     def ask(self, query: str, *values: str) -> list[Facts]:
-        """The rows of a query to Airflow's database."""
+        """Returns the rows of a query to Airflow's database."""
         url = database_url(self.local / "postgres", "airflow", "airflow")
         with psycopg.connect(url, row_factory=dict_row) as connection:
             return connection.execute(query.encode(), values).fetchall()
@@ -93,7 +93,7 @@ class Stack:
 
 @contextmanager
 def running_stack(folder: Path, port: int) -> Iterator[Stack]:
-    """A stack that is warm: each DAG has run once."""
+    """Starts a stack and warms it up with one run of each DAG; stops it at the end."""
     stack = Stack(folder / "local", port)
     stack.local.mkdir(parents=True)
     bundles = [
@@ -105,7 +105,7 @@ def running_stack(folder: Path, port: int) -> Iterator[Stack]:
         stack.script("start.sh")
         stack.log_in()
         _wait_until(
-            "Airflow knows the empty DAG",
+            "Airflow to know the empty DAG",
             lambda: stack.ask("select from dag where dag_id = 'empty_tasks' and not is_stale"),
         )
         for dag_id, conf in SIDES.values():
@@ -116,7 +116,7 @@ def running_stack(folder: Path, port: int) -> Iterator[Stack]:
 
 
 def measure_latency(folder: Path, port: int, rounds: int) -> tuple[list[Facts], Facts]:
-    """Runs of both DAGs, in turns; the time that the DAG takes to parse; the memory."""
+    """Returns runs of both DAGs, taking turns; and the idle memory and the parse times."""
     with running_stack(folder, port) as stack:
         sides = {side: partial(_measured_run, stack, *SIDES[side]) for side in SIDES}
         rows = in_rounds(rounds, sides, {})
@@ -126,14 +126,14 @@ def measure_latency(folder: Path, port: int, rounds: int) -> tuple[list[Facts], 
 
 
 def _measured_run(stack: Stack, dag_id: str, conf: Facts) -> Facts:
-    """Runs a DAG; with the CPU seconds of Airflow's processes."""
+    """Runs a DAG and adds the CPU seconds of Airflow's processes."""
     before = _cpu_seconds(stack)
     facts = run_dag(stack, dag_id, conf)
     return {**facts, "cpu_seconds": round(_cpu_seconds(stack) - before, 2)}
 
 
 def _cpu_seconds(stack: Stack) -> float:
-    """Of Airflow's processes and their children that have ended."""
+    """Returns the CPU seconds of Airflow's processes and of their children that have ended."""
     total = 0.0
     for process in stack_processes(str(stack.local)):
         with suppress(psutil.NoSuchProcess):
@@ -142,7 +142,7 @@ def _cpu_seconds(stack: Stack) -> float:
 
 
 def run_dag(stack: Stack, dag_id: str, conf: Facts) -> Facts:
-    """Runs a DAG; returns the seconds it took, and where they went."""
+    """Runs a DAG; returns how many seconds it took, and how they were spent."""
     posted_at, started = datetime.now(UTC), time.perf_counter()
     run_id = f"api__{posted_at:%Y-%m-%dT%H:%M:%S.%fZ}"
     body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
@@ -152,16 +152,16 @@ def run_dag(stack: Stack, dag_id: str, conf: Facts) -> Facts:
         (run,) = stack.ask(RUN_TIMES, run_id)
         return [run] if run["state"] in ("success", "failed") else []
 
-    (run,) = _wait_until(f"the run {run_id} of {dag_id} ends", ended_run)
+    (run,) = _wait_until(f"run {run_id} of {dag_id} to end", ended_run)
     seconds = time.perf_counter() - started
     if run["state"] != "success":
-        sys.exit(f"the run {run_id} of {dag_id} failed")
+        sys.exit(f"run {run_id} of {dag_id} failed")
     parts = _parts(posted_at, run, stack.ask(TASK_TIMES, run_id))
     return {"seconds": round(seconds, 3), "parts": parts}
 
 
 def _parts(posted_at: datetime, run: Facts, tasks: list[Facts]) -> dict[str, float]:
-    """Where the seconds went, summed over the tasks."""
+    """Returns how the seconds were spent, summed over the tasks."""
     parts = {
         "request": run["queued_at"] - posted_at,
         "run waits for the scheduler": run["start_date"] - run["queued_at"],
@@ -184,13 +184,13 @@ def _wait_until(what: str, condition: Any) -> Any:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not (found := condition()):
         if time.monotonic() > deadline:
-            sys.exit(f"waited {TIMEOUT_SECONDS} s until {what}")
+            sys.exit(f"waited {TIMEOUT_SECONDS} s in vain for {what}")
         time.sleep(POLL_SECONDS)
     return found
 
 
 def _idle_memory(stack: Stack) -> dict[str, float]:
-    """The proportional set sizes of the processes, by what they are."""
+    """Returns the proportional set size of each component in MiB."""
     sums: dict[str, float] = {}
     postgres = servers(data_folder(stack.local / "postgres"))
     for process in [*stack_processes(str(stack.local)), *postgres]:

@@ -1,4 +1,4 @@
-"""The load stage, beside a bare COPY of the same rows into an empty table like it."""
+"""Compares the load stage with a bare COPY of the same rows into an empty table like it."""
 
 import time
 from functools import partial
@@ -10,18 +10,17 @@ from benchmarks.postgres import Server
 from benchmarks.runs import make_drop, run_pipeline
 
 EXPERIMENTS_PER_USER = 2
-"""Few: the load does not depend on them."""
+"""Few, because the load does not depend on them."""
 
 
 def measure_load(server: Server, folder: Path, users: int, rounds: int) -> list[Facts]:
-    """Loads of users that are new, the same, all changed, and of a drop that is known."""
+    """Measures loads of new, unchanged and changed users, and of a drop that is known."""
     first, second = (
         make_drop(folder, users * EXPERIMENTS_PER_USER, users, word) for word in ("User", "Person")
     )
     rows = []
-    for number in range(
-        1, rounds + 1
-    ):  # each in a new database, or the loads would not be the same
+    for number in range(1, rounds + 1):
+        # Every round needs a new database, or the users would not be new.
         with server.database() as name:
             run = partial(run_pipeline, server.url(name, "features_writer"))
             sides = {
@@ -39,7 +38,7 @@ def measure_load(server: Server, folder: Path, users: int, rounds: int) -> list[
 
 
 def _copy(server: Server, database: str, folder: Path) -> Facts:
-    """Writes the rows of the features to a file, and measures their way into an empty table."""
+    """Copies the features to a file, and measures the COPY from there into an empty table."""
     file = folder / "user_features.copy"
     psql: list[str | Path] = [
         server.psql(),

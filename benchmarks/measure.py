@@ -1,7 +1,7 @@
-"""Measures programs, and keeps what was measured as JSON.
+"""Measures programs and saves the results as JSON.
 
-What Linux counts as a program's peak of memory begins with that of the process that started it.
-So this one imports nothing large: whatever needs DuckDB or pandas is a program of its own.
+In Linux, the peak memory of a process starts at that of the process that started it. So this one
+imports nothing large: whatever needs DuckDB or pandas is a separate program.
 """
 
 import json
@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).parent / "results"
 COMPARED_PYTHON = Path(__file__).parent / ".venv" / "bin" / "python"
-"""The interpreter of what the project itself does not use (requirements.in)."""
+"""Has the packages that the project itself does not use (requirements.in)."""
 
 Facts = dict[str, Any]
 
@@ -32,18 +32,18 @@ class Measurement:
 
     seconds: float
     cpu_seconds: float
-    """Of all threads; little disturbed by what else the machine does."""
+    """Of all threads; hardly affected by the load on the machine."""
     peak_mib: float
     """The most memory that the process had at once."""
     output: str
 
     def facts(self) -> Facts:
-        """All but the output, as it is kept."""
+        """Returns all but the output, as it is saved."""
         return {name: round(v, 3) for name, v in asdict(self).items() if name != "output"}
 
 
 def run_program(command: Sequence[str | Path], folder: Path, **environment: str) -> Measurement:
-    """Runs a program to its end, which must be a good one.
+    """Runs a program to its end; if it fails, so does the benchmark.
 
     Args:
         command: program and arguments.
@@ -68,15 +68,15 @@ def run_program(command: Sequence[str | Path], folder: Path, **environment: str)
 def run_python(
     program: str | Path, *arguments: str | Path, folder: Path, **environment: str
 ) -> Measurement:
-    """Runs a script or, by its name, a module, with the project's Python."""
+    """Runs a script (a path) or a module (a name) with the project's Python."""
     how = [program] if isinstance(program, Path) else ["-m", program]
     return run_program([sys.executable, *how, *arguments], folder, **environment)
 
 
 def in_rounds(rounds: int, sides: Mapping[str, Callable[[], Facts]], about: Facts) -> list[Facts]:
-    """What the sides measure, one after the other in every round, each with its name and round.
+    """Measures the sides in turn in every round; adds the round and the side to the facts.
 
-    A machine is never as quiet as one wishes: what is compared must run side by side.
+    No machine is ever quite idle, so whatever is compared must run close together.
     """
     found = []
     for number in range(1, rounds + 1):
@@ -89,9 +89,9 @@ def in_rounds(rounds: int, sides: Mapping[str, Callable[[], Facts]], about: Fact
 
 
 def save(path: Path, rows: list[Facts], **more: Any) -> None:
-    """Keeps the rows of a measurement, with what they were measured on.
+    """Saves the rows of a measurement, and the circumstances under which they were measured.
 
-    Of an earlier one, the drops stay that were not measured now.
+    Keeps the rows of an earlier one for drops that were not measured this time.
     """
     path.parent.mkdir(exist_ok=True)
     if path.exists():
@@ -100,14 +100,14 @@ def save(path: Path, rows: list[Facts], **more: Any) -> None:
         rows = rows + [row for row in earlier if row.get("experiments") not in measured]
         rows.sort(key=lambda row: row.get("experiments", 0))
     content = {"measured": circumstances(), **more, "rows": rows}
-    # A row a line: a measurement that is repeated shows in a diff what has changed.
+    # One row per line, so that a diff shows what a new measurement changed.
     lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
     text = json.dumps({**content, "rows": []}, indent=1).replace('"rows": []', '"rows": [\n@\n ]')
     path.write_text(text.replace("@", lines) + "\n")
 
 
 def circumstances() -> Facts:
-    """Date, commit, machine and versions."""
+    """Returns date, commit, machine and versions."""
     versions = {name: version(name) for name in ("apache-airflow", "duckdb", "pandas", "numpy")}
     dirty = bool(_git("status", "--porcelain", "--", "include", "dags", "scripts"))
     return {

@@ -1,11 +1,11 @@
-"""How the page finds, and how much it sends, with a million users, 10,000 runs and 100,000 issues.
+"""Measures the features page with a million users, 10,000 runs and 100,000 issues.
 
     PYTHONPATH=include:plugins:scripts:tests .venv/bin/python benchmarks/page.py
 
-Makes a PostgreSQL server of its own, fills it, and asks the page for each of its views as a browser
-would, but for Airflow's login. The plans are those of the very statements that a view sends. Exit
-status 1 when a view reads a table from one end to the other, or gives more than 100 KB. The times
-are medians, to be read and not to be tested: they depend on what else the machine does.
+Starts and fills a PostgreSQL server, and requests each view as a browser would, but without
+Airflow's login. The plans are those of the very statements that a view sends. The exit status is 1
+if a view scans a whole table, sends more than 100 KB, or fails. The times are medians and only for
+information: they depend on the load on the machine.
 """
 
 import os
@@ -30,7 +30,7 @@ from integration.servers import Database, Server  # noqa: E402
 REPEATS = 7
 LIMIT_BYTES = 100_000
 SMALL = {"users_by_total_experiments"}
-"""Tables that a view wants all of, and that stay small: a row for each number of experiments."""
+"""Tables that may be read whole because they stay small: one row per number of experiments."""
 
 FILL = """
 insert into features.compound_features
@@ -71,7 +71,7 @@ from generate_series(1, 10000) as n;
 
 insert into features.data_issues
 select
-    -- Half of them in the last load, which the page shows first.
+    -- Half of them belong to the last load, which the page shows first.
     'run ' || case when n % 2 = 0 then 10000 else 1 + n % 9999 end,
     case when n % 5 = 0 then 'error' else 'warning' end,
     (array['users', 'user_experiments'])[1 + n % 3 % 2],
@@ -90,8 +90,8 @@ VIEWS = {
     "users, back from there": "/users?sort=name&before=500000",
     "users, name begins with a": "/users?q=a",
     "users, second page of that": "/users?q=a&after=500004",
-    "users, a name": "/users?q=bj%C3%B6rn%20c4ca",
-    "users, nobody": "/users?q=zzz",
+    "users, full name": "/users?q=bj%C3%B6rn%20c4ca",
+    "users, no match": "/users?q=zzz",
     "users, an id": "/users?q=777777",
     "user with 10,000 periods": "/users/1",
     "quality of 50,000 issues": "/quality",
@@ -107,7 +107,7 @@ VIEWS = {
 
 
 def main() -> int:
-    """Fills, asks, prints; returns the exit status."""
+    """Fills the database and measures the page; returns the exit status."""
     server = Server("18")
     try:
         with server.database("page") as database:
@@ -120,7 +120,7 @@ def main() -> int:
 
 
 def fill(database: Database) -> None:
-    """Makes the rows, and the statistics that the database makes by itself after a while."""
+    """Inserts the rows, and gathers the statistics as autovacuum would after a while."""
     with database.connect(autocommit=True) as owner:
         for statement in FILL.split(";\n"):
             owner.execute(statement)
@@ -128,7 +128,7 @@ def fill(database: Database) -> None:
 
 
 def measure(database: Database) -> int:
-    """Prints a line for each view, and each of its scans below it."""
+    """Prints a line for each view, followed by its scans; returns the exit status."""
     os.environ["AIRFLOW_CONN_FEATURES_DB_READER"] = database.url("analyst").replace("ql", "", 1)
     app = make_app()
     app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
@@ -152,7 +152,7 @@ def measure(database: Database) -> int:
 
 
 def explain(client: TestClient, address: str) -> tuple[Any, list[str]]:
-    """The answer, and how each statement of the view finds its rows."""
+    """Returns the answer, and the scans of all statements that the view sends."""
     scans: list[str] = []
     fetch = paging.fetch
 
@@ -170,7 +170,7 @@ def explain(client: TestClient, address: str) -> tuple[Any, list[str]]:
 
 
 def scans_of(node: dict[str, Any]) -> list[str]:
-    """The scans of a plan: by which index, or of a whole table."""
+    """Returns the scans of a plan, each of an index or of a whole table."""
     found = [scan for child in node.get("Plans", []) for scan in scans_of(child)]
     if node["Node Type"] == "Seq Scan" and node["Relation Name"] not in SMALL:
         found.append(f"whole {node['Relation Name']}")

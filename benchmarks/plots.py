@@ -1,8 +1,8 @@
-"""Draws the plots of docs/performance.md. Needs matplotlib, from requirements.txt beside it.
+"""Draws the plots of docs/performance.md. Needs matplotlib, which run.sh installs.
 
     benchmarks/.venv/bin/python benchmarks/plots.py
 
-Each plot holds the digest of the results that it was drawn from.
+Each plot contains the digest of the results it was drawn from.
 """
 
 import sys
@@ -22,7 +22,7 @@ IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 
 
 def draw_runs(axes: Axes, runs: Result) -> None:
-    """Seconds of every way by the number of experiments."""
+    """Draws the seconds of every way by the number of experiments."""
     for side in runs.values("side"):
         sizes = [n for n in runs.values("experiments") if runs.of(side, experiments=n)]
         seconds = [runs.median("seconds", side, experiments=n) for n in sizes]
@@ -32,7 +32,7 @@ def draw_runs(axes: Axes, runs: Result) -> None:
 
 
 def draw_engines(axes: Axes, engines: Result) -> None:
-    """Seconds of validate and transform on every engine."""
+    """Draws the seconds of validate and transform on every engine."""
     for side in engines.values("side"):
         sizes = [n for n in engines.values("experiments") if engines.of(side, experiments=n)]
         seconds = [
@@ -46,7 +46,7 @@ def draw_engines(axes: Axes, engines: Result) -> None:
 
 
 def save_plot(name: str, result: Result, draw: Callable[[Axes, Result], None]) -> None:
-    """Draws one plot of a result, if there is one, into an image."""
+    """Saves the plot of a result as an image, unless the result has no rows."""
     if not result.rows:
         return
     figure, axes = plt.subplots(figsize=(7.5, 4))
@@ -62,7 +62,7 @@ def save_plot(name: str, result: Result, draw: Callable[[Axes, Result], None]) -
 
 if __name__ == "__main__":
     mpl.use("svg")
-    # White behind it, for dark pages; the same results give the same file.
+    # A white background, for dark pages; a fixed salt, so that the same results give the same file.
     mpl.rcParams.update({"svg.hashsalt": "performance", "svg.fonttype": "none"})
     IMAGES.mkdir(exist_ok=True)
     all_results = read_results()

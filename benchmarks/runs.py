@@ -1,4 +1,4 @@
-"""Whole runs, from a drop's files to features in PostgreSQL, beside other ways to get there."""
+"""Compares whole runs, from files to features in PostgreSQL, with other ways to get there."""
 
 import json
 import shutil
@@ -21,13 +21,13 @@ LARGEST = {
     "dlt": 1_000_000,
     "dlt with Arrow": 1_000_000,
 }
-"""The sides, and the drop beyond which the time or the memory of each is out of proportion."""
+"""The largest drop for each side; beyond it, the side takes too much time or memory."""
 
 ONCE = 100_000_000
-"""From here on a drop is measured once: a round takes a quarter of an hour."""
+"""From this size on, drops are measured only once: a round takes a quarter of an hour."""
 
 SPARING = {"EXPERIMENT_FEATURES_MEMORY_LIMIT": "3GiB"}
-"""How the pipeline is set for such a drop: by default DuckDB takes half of the machine's memory."""
+"""The pipeline's settings for such a drop; the default is half of the machine's memory."""
 
 _COUNTS = """
 select count(*), sum(total_experiments)::bigint, sum(most_common_compound_experiments)::bigint
@@ -36,7 +36,7 @@ from features.user_features
 
 
 def make_drop(folder: Path, *arguments: object) -> Path:
-    """Makes a drop (drops.py says with what) unless it is there; returns its folder."""
+    """Makes a drop (see drops.py for the arguments) unless it exists; returns its folder."""
     drop = folder / "-".join(["drop", *map(str, arguments)])
     if not drop.exists():
         run_python("benchmarks.drops", drop, *map(str, arguments), folder=folder)
@@ -44,7 +44,7 @@ def make_drop(folder: Path, *arguments: object) -> Path:
 
 
 def measure_runs(server: Server, folder: Path, sizes: list[int], rounds: int) -> list[Facts]:
-    """Every way for every size that it is fit for."""
+    """Measures every way on drops of all sizes that it can handle."""
     rows = []
     for size in sizes:
         drop = make_drop(folder, size)
@@ -63,7 +63,7 @@ def measure_runs(server: Server, folder: Path, sizes: list[int], rounds: int) ->
 
 
 def measure_checks(folder: Path, size: int, rounds: int) -> list[Facts]:
-    """Reading and checking a drop, beside DuckDB reading it unchecked to Parquet."""
+    """Compares reading and checking a drop with DuckDB converting it to Parquet unchecked."""
     drop = make_drop(folder, size)
 
     def check() -> Facts:
@@ -80,7 +80,7 @@ def measure_checks(folder: Path, size: int, rounds: int) -> list[Facts]:
 def sides_of(
     server: Server, drop: Path, folder: Path, settings: Mapping[str, str]
 ) -> dict[str, Callable[[], Facts]]:
-    """How each side is measured, ours with some settings."""
+    """Returns the function that measures each side; the settings are for ours."""
     return {
         "ours": partial(_run_ours, server, drop, folder, settings),
         "bare DuckDB": partial(_run_duckdb, drop, folder),
@@ -98,7 +98,7 @@ def run_pipeline(
     *options: str,
     settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Facts:
-    """Runs the pipeline through its command line; the facts have the seconds of its stages."""
+    """Runs the pipeline from the command line; the facts include the seconds of its stages."""
     arguments = ["--json", *(["--database-url", url] if url else ["--dry-run"]), *options]
     measured = run_python("experiment_features", "run", drop, *arguments, folder=folder, **settings)
     result = json.loads(measured.output)
@@ -127,7 +127,7 @@ def _run_way(server: Server, script: str, drop: Path, folder: Path, *arguments: 
 
 
 def check_agreement(rows: list[Facts]) -> None:
-    """Ends the benchmark when two sides found different numbers in one drop."""
+    """Stops the benchmark if two sides disagree on the counts of a drop."""
     known: Facts = {}
     for row in rows:
         for name, number in row.pop("counts").items():

@@ -1,15 +1,15 @@
-"""The local stack left to itself: a drop a minute, some of them bad, with restarts in between.
+"""Soak test: an unattended local stack, a drop a minute, some of them bad, and restarts.
 
     .venv/bin/python benchmarks/soak.py [--minutes 60] [--port 8090] [--folder FOLDER]
 
-Each drop is written to a dated folder of its own and then gets its marker `_READY`; nobody triggers
-anything. In the first half the stack is stopped and started once, and killed and started once,
-while drops go on arriving. The second half is left alone, and shows whether memory grows.
+Each drop is written to a dated folder and then gets its marker `_READY`; nobody triggers a run. In
+the first half, the stack is stopped and restarted once, and killed and restarted once, while drops
+keep arriving. In the second half there are no restarts, to see whether memory grows.
 
-At the end: every drop was taken by exactly one run and ended as it must; the ledger has no second
-entry of any; no process uses more memory at the end than when it was warm; logs and workspaces
-grow no faster in the second half than in the first. Progress and figures are JSON lines on
-standard output; exit status 1 says that something of this does not hold, and what.
+In the end, exactly one run must have taken each drop, with the right outcome and at most one entry
+in the ledger; no component may use more memory than it did once warm; logs and workspaces must not
+grow faster in the second half than in the first. Progress and figures are JSON lines on standard
+output; the last one lists whatever is wrong, and then the exit status is 1.
 """
 
 import argparse
@@ -42,21 +42,21 @@ ENDS = {
     "refused": ("failed", []),
     "empty": ("failed", []),
 }
-"""Of each kind of drop: the state of its run, and its entries in the ledger."""
+"""For each kind of drop: the state of its run, and its entries in the ledger."""
 
 USERS, EXPERIMENTS, COMPOUNDS = 500, 5_000, 50
 EVERY_SECONDS = 60
 LAST_WAIT_SECONDS = 900
 MOST_GROWTH = 1.10
 LEAST_BYTES = 30 * 2**20
-"""Memory that grows by less than this, or by less than a tenth, is called flat: caches fill."""
+"""Growth below this, or below a tenth, does not count: caches fill up."""
 
 STAMP = "EXPERIMENT_FEATURES_STACK", "EXPERIMENT_FEATURES_COMPONENT"
 
 
 @dataclass
 class Soak:
-    """A stack, and what was seen of it."""
+    """A stack, its drops so far, and what was measured."""
 
     folder: Path
     port: int
@@ -87,7 +87,7 @@ class Soak:
             raise SystemExit(f"{name} failed: {done.stdout}{done.stderr}")
 
     def query(self, role: str, database: str, query: str) -> list[dict[str, Any]]:
-        """Asks one of the stack's databases."""
+        """Returns the rows of a query to one of the stack's databases."""
         server = (self.local / "postgres" / "socket").readlink()
         with psycopg.connect(
             host=str(server), user=role, dbname=database, row_factory=dict_row
@@ -95,7 +95,7 @@ class Soak:
             return connection.execute(query).fetchall()
 
     def drop(self) -> None:
-        """Brings the next drop, and its marker last."""
+        """Delivers the next drop, with its marker last."""
         number = len(self.drops)
         kind = KINDS[number % len(KINDS)]
         day = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=number)
@@ -111,7 +111,7 @@ class Soak:
         say("drop", number=number, kind=kind, folder=folder.name)
 
     def write(self, folder: Path, kind: str) -> None:
-        """Writes the three tables of a drop, each time with other experiments."""
+        """Writes the three tables of a drop, with different experiments each time."""
         pick = self.random.randint
         users = [f"{i},User {i},user{i}@example.org,2023-01-01" for i in range(1, USERS + 1)]
         compounds = [f"{i},Compound {i},C{i}" for i in range(1, COMPOUNDS + 1)]
@@ -138,12 +138,12 @@ class Soak:
             (folder / f"{name}.csv").write_text("\n".join([*rows, ""]))
 
     def kill(self) -> None:
-        """Ends every process of the stack at once, as a power cut does."""
+        """Kills every process of the stack, as a power cut would."""
         for process, _ in self.processes():
             process.kill()
 
     def processes(self) -> Iterator[tuple[psutil.Process, str]]:
-        """The stack's processes, each with the component that it belongs to."""
+        """Yields the stack's processes, each with its component."""
         for process in psutil.process_iter():
             try:
                 environment = process.environ()
@@ -155,7 +155,7 @@ class Soak:
                 continue
 
     def sample(self, minute: float) -> None:
-        """Measures memory by component, and what is on the disk."""
+        """Measures memory by component, and disk use."""
         memory: dict[str, int] = defaultdict(int)
         for process, component in self.processes():
             try:
@@ -176,7 +176,7 @@ class Soak:
         say("sample", **taken)
 
     def age_workspaces(self) -> None:
-        """Makes workspaces of more than ten minutes look older than they are kept."""
+        """Makes workspaces older than ten minutes look old enough to be removed."""
         past = time.time() - 8 * 24 * 3600
         for workspace in (self.local / "workspaces").iterdir():
             newest = max((path.stat().st_mtime for path in workspace.rglob("*")), default=past)
@@ -186,7 +186,7 @@ class Soak:
 
 
 def size(folder: Path) -> int:
-    """The bytes of all files below a folder, some of which may be going."""
+    """Returns the bytes of all files below a folder, some of which may vanish meanwhile."""
     total = 0
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -203,7 +203,7 @@ def say(what: str, **facts: Any) -> None:
 
 
 def run(soak: Soak, minutes: float) -> None:
-    """Lets the stack work for so long."""
+    """Delivers drops and restarts the stack for so many minutes."""
     soak.script("start.sh")
     started = time.monotonic()
     restarts = {"stop": minutes / 6, "kill": minutes / 3}
@@ -214,9 +214,9 @@ def run(soak: Soak, minutes: float) -> None:
         for name in due:
             del restarts[name]
             say("restart", how=name)
-            time.sleep(5)  # into the run of the drop
+            time.sleep(5)  # until the run of the drop has started
             soak.kill() if name == "kill" else soak.script("stop.sh")
-            soak.drop()  # arrives while nobody is there
+            soak.drop()  # arrives while the stack is down
             soak.script("start.sh")
         soak.age_workspaces()
         soak.sample(minute)
@@ -224,12 +224,12 @@ def run(soak: Soak, minutes: float) -> None:
 
 
 def outcomes(soak: Soak) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """By source: the states of the runs that took it, and its statuses in the ledger."""
+    """Returns, by source, the states of the runs that took it and its statuses in the ledger."""
     runs: dict[str, list[str]] = defaultdict(list)
     for row in soak.query(
         "airflow",
         "airflow",
-        # The task extract notes which drop it has taken; a run may also be told of others.
+        # The task extract records which drop it took; a run may also hear of others.
         """
         select xcom.value #>> '{}' as source, run.state
         from xcom
@@ -249,7 +249,7 @@ def outcomes(soak: Soak) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
 
 
 def find_faults(soak: Soak) -> list[str]:
-    """What does not hold of the drops."""
+    """Returns a line for each drop whose outcome is wrong."""
     runs, ledger = outcomes(soak)
     faults = []
     for kind, folder in soak.drops:
@@ -261,7 +261,7 @@ def find_faults(soak: Soak) -> list[str]:
 
 
 def wait_for_the_rest(soak: Soak) -> None:
-    """Waits, for a while, until the last drops are through."""
+    """Waits a while for the runs of the last drops to end."""
     deadline = time.monotonic() + LAST_WAIT_SECONDS
     while time.monotonic() < deadline:
         runs, _ = outcomes(soak)
@@ -273,7 +273,7 @@ def wait_for_the_rest(soak: Soak) -> None:
 
 
 def find_growth(samples: list[dict[str, Any]]) -> Iterator[str]:
-    """What grew in the second half, which was left alone."""
+    """Yields a line for whatever grew too much in the second half, after all restarts."""
     half = samples[len(samples) // 2 :]
     third = max(1, len(half) // 3)
     for component in sorted(half[-1]["memory"]):
@@ -288,7 +288,7 @@ def find_growth(samples: list[dict[str, Any]]) -> Iterator[str]:
         late = (last[name] - middle[name]) / max(1, last["drops"] - middle["drops"])
         say("disk", what_grew=name, a_drop_first=round(early), a_drop_second=round(late))
         if late > max(early, 0) * 1.25 + 100_000:
-            yield f"{name} grew by {late:.0f} bytes a drop after {early:.0f}"
+            yield f"{name} grew by {late:.0f} bytes per drop, up from {early:.0f}"
 
 
 def main() -> int:
@@ -300,7 +300,7 @@ def main() -> int:
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp(prefix="features-soak-"))
     folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o755)  # PostgreSQL's user passes through when root runs this
+    folder.chmod(0o755)  # PostgreSQL runs as another user when root starts it
     soak = Soak(folder.resolve(), options.port)
     try:
         run(soak, options.minutes)

@@ -1,4 +1,4 @@
-"""What tests of all kinds share."""
+"""Fixtures that tests of all kinds share."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from integration.spark_cluster import write_settings
 from receivers import Lineage, Mailbox, Metrics, receive_lineage, receive_mails, receive_metrics
 from s3_server import S3Server, serve_s3
 
-# Before Airflow is imported anywhere: it makes its home, and reads its settings, at import.
+# Must precede any import of Airflow, which creates its home and reads its settings on import.
 _home = tempfile.TemporaryDirectory(prefix="experiment_features_airflow_")
 os.environ |= {
     "AIRFLOW_HOME": _home.name,
@@ -66,13 +66,13 @@ def lineage() -> Iterator[Lineage]:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
-    """Object storage."""
+    """An S3 server with an empty bucket."""
     with serve_s3() as server:
         yield server
 
 
 def bundles() -> str:
-    """The project's DAG, and the example of one behind it."""
+    """The bundles of the project's DAG and of the example DAG that follows it."""
     kind = {"classpath": "airflow.dag_processing.bundles.local.LocalDagBundle"}
     folders = {"dags-folder": {}, "examples": {"path": str(ROOT / "docs" / "examples")}}
     return json.dumps([{"name": name, "kwargs": folders[name]} | kind for name in folders])
@@ -80,7 +80,7 @@ def bundles() -> str:
 
 @pytest.fixture(scope="session")
 def stack(mailbox: Mailbox, metrics: Metrics, lineage: Lineage) -> Iterator[Stack]:
-    """The running stack that all end-to-end tests share; its start is what takes the time."""
+    """The running stack that all end-to-end tests share, because it is slow to start."""
     stack = make_stack()
     url = f"http://127.0.0.1:{lineage.server_port}"
     write_settings(stack.folder / "spark")
@@ -105,5 +105,5 @@ def stack(mailbox: Mailbox, metrics: Metrics, lineage: Lineage) -> Iterator[Stac
 
 @pytest.fixture(scope="session")
 def loaded(stack: Stack) -> dict[str, Any]:
-    """The result of the first run, over the sample drop."""
+    """The result of the first run, on the sample drop."""
     return stack.trigger()

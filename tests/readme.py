@@ -1,4 +1,4 @@
-"""The README, as tests read it: its commands, and the JSON among what these print."""
+"""Reads the README's commands, and the JSON in what they print."""
 
 import json
 import re
@@ -9,14 +9,14 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def commands(heading: str) -> str:
-    """All shell blocks below a heading, as one script."""
+    """Return all shell blocks below a heading as one script."""
     _, section = re.split(rf"^#+ {heading}$", README, flags=re.MULTILINE)
     section, *_ = re.split(r"^#+ ", section, maxsplit=1, flags=re.MULTILINE)
     return "\n".join(re.findall(r"^```bash\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
 
 
 def objects(text: str) -> list[Any]:
-    """The JSON objects in a text, whatever stands between them."""
+    """Return the JSON objects in a text, whatever is between them."""
     found, end = [], 0
     while (start := text.find("{", end)) >= 0:
         value, end = json.JSONDecoder().raw_decode(text, start)

@@ -1,4 +1,4 @@
-"""What a run tells others, received on loopback: mails, metrics, lineage. Real servers, all."""
+"""Real servers on loopback that receive what runs send: mails, metrics, lineage."""
 
 import gzip
 import json
@@ -15,21 +15,21 @@ from aiosmtpd.controller import Controller
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a port that is not in use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Mailbox:
-    """Keeps the mails that a mail server has taken."""
+    """Keeps the mails that a mail server has accepted."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.mails: list[EmailMessage] = []
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
-        """Takes a mail."""
+        """Accepts a mail."""
         mail = message_from_bytes(envelope.content, policy=policy.default)
         assert isinstance(mail, EmailMessage)
         self.mails.append(mail)
@@ -44,13 +44,13 @@ class Mailbox:
 
 
 def body(mail: EmailMessage) -> str:
-    """The text of a mail."""
+    """Return the text of a mail."""
     return str(next(part for part in mail.walk() if not part.is_multipart()).get_content())
 
 
 @contextmanager
 def receive_mails() -> Iterator[Mailbox]:
-    """A mail server that keeps what it is sent."""
+    """Run a mail server that keeps what it is sent."""
     mailbox = Mailbox(free_port())
     server = Controller(mailbox, hostname="127.0.0.1", port=mailbox.port)
     server.start()
@@ -70,14 +70,14 @@ class Metrics:
         self.port = int(self.socket.getsockname()[1])
 
     def listen(self) -> None:
-        """Takes lines until an empty datagram comes."""
+        """Receives lines until an empty datagram arrives."""
         while datagram := self.socket.recv(65_535):
             self.lines += datagram.decode().splitlines()
 
 
 @contextmanager
 def receive_metrics() -> Iterator[Metrics]:
-    """A StatsD server; an empty datagram ends it."""
+    """Run a StatsD server; an empty datagram stops it."""
     metrics = Metrics()
     thread = threading.Thread(target=metrics.listen, daemon=True)
     thread.start()
@@ -109,12 +109,12 @@ class _LineageHandler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_arguments: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @contextmanager
 def receive_lineage() -> Iterator[Lineage]:
-    """An OpenLineage server."""
+    """Run an OpenLineage server."""
     lineage = Lineage()
     thread = threading.Thread(target=lineage.serve_forever, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""An S3 server on loopback that asks for credentials, and a way to it that can be cut."""
+"""An S3 server on loopback that requires credentials, and a proxy that can cut connections."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ POLICY = {
 
 @dataclass
 class S3Server:
-    """A server with the bucket ``laboratory``, and one user who may do everything there."""
+    """A server with the bucket ``laboratory`` and one user with full access."""
 
     port: int
     key_id: str = ""
@@ -34,12 +34,12 @@ class S3Server:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """The server's endpoint."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def environment(self) -> dict[str, str]:
-        """What Amazon's libraries need to get in."""
+        """The environment in which Amazon's libraries find the server and the credentials."""
         return {
             "AWS_ACCESS_KEY_ID": self.key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret,
@@ -48,13 +48,13 @@ class S3Server:
         }
 
     def connection(self, *, login: str = "", password: str = "", **extra: Any) -> str:
-        """The Airflow connection to it, but for what is given."""
+        """An Airflow connection to the server; arguments replace its parts."""
         parts = {"login": login or self.key_id, "password": password or self.secret}
         extra = {"endpoint_url": self.url, "region_name": "us-east-1"} | extra
         return json.dumps({"conn_type": "aws", "extra": extra} | parts)
 
     def client(self, service: str = "s3") -> Any:
-        """A client of one of its services."""
+        """A client for one of the server's services."""
         return boto3.client(
             service,
             aws_access_key_id=self.key_id or "anyone",
@@ -64,17 +64,17 @@ class S3Server:
         )
 
     def put(self, folder: Path, prefix: str) -> None:
-        """Stores the files of a folder below a prefix."""
+        """Uploads the files of a folder below a prefix."""
         for file in folder.iterdir():
             self.client().upload_file(str(file), BUCKET, f"{prefix}/{file.name}")
 
     def keys(self, prefix: str) -> set[str]:
-        """The names of what is stored below a prefix, without it."""
+        """The keys below a prefix, without the prefix."""
         found = self.client().list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}/")
         return {entry["Key"].removeprefix(f"{prefix}/") for entry in found.get("Contents", [])}
 
     def prepare(self) -> None:
-        """Makes user and bucket, while the server still lets everyone in, and then ends that."""
+        """Creates the user and the bucket, then turns authentication on."""
         iam = self.client("iam")
         iam.create_user(UserName="airflow")
         iam.put_user_policy(UserName="airflow", PolicyName="all", PolicyDocument=json.dumps(POLICY))
@@ -88,7 +88,7 @@ class S3Server:
 
 @contextmanager
 def serve_s3() -> Iterator[S3Server]:
-    """A server that is gone at the end, with all it kept."""
+    """Runs a server whose contents are lost when it stops."""
     server = S3Server(free_port())
     process = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(server.port)],
@@ -111,24 +111,24 @@ def _answers(port: int) -> bool:
 
 
 @dataclass
-class Way:
-    """A way to a server: what it answers passes through, unless and as far as that is limited."""
+class Proxy:
+    """A TCP proxy that passes everything on, but can cut connections after so many bytes."""
 
     port: int
     answers: list[int] = field(default_factory=list)
-    """The bytes that came back, per connection."""
+    """How many bytes the server has sent back on each connection."""
     cut_after: int | None = None
-    """A connection is cut when so many bytes have come back."""
+    """Cut a connection once the server has sent back more bytes than this."""
     cuts: int = 0
-    """So many connections are cut; the others are not."""
+    """How many more connections to cut."""
 
     @property
     def url(self) -> str:
-        """Where it begins."""
+        """The proxy's endpoint."""
         return f"http://127.0.0.1:{self.port}"
 
     def carry(self, client: socket.socket, target: int) -> None:
-        """Carries one connection until either side ends it, or it is cut."""
+        """Serves one connection until either side closes it or it is cut."""
         number = len(self.answers)
         self.answers.append(0)
         with client, socket.create_connection(("127.0.0.1", target)) as server:
@@ -153,17 +153,17 @@ def _pour(source: socket.socket, target: socket.socket) -> None:
 
 
 @contextmanager
-def way_to(port: int) -> Iterator[Way]:
-    """A way to a port of this machine."""
+def proxy_to(port: int) -> Iterator[Proxy]:
+    """Runs a proxy to a port of this machine."""
     with socket.create_server(("127.0.0.1", 0)) as entrance:
-        way = Way(entrance.getsockname()[1])
+        proxy = Proxy(entrance.getsockname()[1])
 
         def admit() -> None:
             with suppress(OSError):
                 while True:
                     client, _ = entrance.accept()
-                    threading.Thread(target=way.carry, args=(client, port), daemon=True).start()
+                    threading.Thread(target=proxy.carry, args=(client, port), daemon=True).start()
 
         threading.Thread(target=admit, daemon=True).start()
-        yield way
+        yield proxy
         entrance.shutdown(socket.SHUT_RDWR)

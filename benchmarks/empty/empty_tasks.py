@@ -1,31 +1,31 @@
-"""Four tasks that do nothing, with the pipeline's flow: what Airflow itself takes for a run."""
+"""Four tasks that do nothing, in the pipeline's order: they show the cost of Airflow itself."""
 
 from airflow.sdk import dag, task
 
 
 @task
 def extract() -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 @task
 def validate() -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 @task
 def transform() -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 @task
 def load() -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 @dag(schedule=None, catchup=False, max_active_runs=1, is_paused_upon_creation=False)
 def empty_tasks() -> None:
-    """One after the other."""
+    """Run the tasks one after the other."""
     extract() >> validate() >> transform() >> load()
 
 

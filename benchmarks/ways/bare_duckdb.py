@@ -1,4 +1,4 @@
-"""Bare DuckDB: one query from CSV to features, with no checks and no load.
+"""Bare DuckDB: a single query from CSV to features, without checks or a load.
 
 bare_duckdb.py SOURCE TARGET        TARGET: the Parquet file of the features
 """
@@ -32,7 +32,7 @@ copy (
         from (select user_id, unnest(compound_ids)::bigint as compound_id from experiments)
         group by user_id, compound_id
     ),
-    -- A window function takes longer.
+    -- A window function would take longer.
     most as (select user_id, max(experiments) as experiments from uses group by user_id),
     common as (
         select

@@ -1,8 +1,9 @@
-"""COPY of the raw CSV files into PostgreSQL, and the features by SQL there.
+"""COPY of the raw CSV files into PostgreSQL, and the features in SQL there.
 
     copy_and_sql.py SOURCE DATABASE_URL
 
-What a loader that trusts its files can do: unlogged tables with types, no keys, enough work_mem.
+The best that a loader which trusts its files can do: typed unlogged tables, no keys, enough
+work_mem.
 """
 
 import json

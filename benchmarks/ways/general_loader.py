@@ -1,9 +1,9 @@
-"""dlt, a general loader: the raw rows of the experiments into PostgreSQL, no features.
+"""dlt, a general-purpose loader: copies the raw experiments to PostgreSQL, without features.
 
     general_loader.py SOURCE DATABASE_URL rows|arrow
 
-``rows``: its CSV reader and its defaults, as its documentation begins. ``arrow``: Arrow tables and
-CSV files on the way, the fastest that its documentation tells for PostgreSQL.
+``rows``: its CSV reader and defaults, as its documentation introduces them. ``arrow``:
+Arrow tables, loaded as CSV files, the fastest way to PostgreSQL according to its documentation.
 """
 
 import json
@@ -23,20 +23,20 @@ import pyarrow.csv
 from dlt.sources.filesystem import filesystem, read_csv
 
 ROOTS_FOLDER = Path("/var/dlt")
-"""Where it keeps an id of the machine when root runs it, telemetry or not."""
+"""Where dlt stores a machine id when root runs it, even without telemetry."""
 
 LISTS = "experiment_compound_ids"
-"""A column that it would take for a number wherever each list has one id."""
+"""A column that dlt would take for numbers wherever every list has a single id."""
 
 
 def read_rows(source: Path) -> Any:
-    """The rows as dictionaries."""
+    """Reads the rows as dictionaries."""
     files = filesystem(str(source), file_glob="user_experiments*.csv")
     return (files | read_csv(chunksize=100_000, dtype={LISTS: str})).with_name("user_experiments")
 
 
 def read_arrow(source: Path) -> Any:
-    """The rows as Arrow batches."""
+    """Reads the rows as Arrow batches."""
 
     @dlt.resource(name="user_experiments")
     def batches() -> Iterator[pa.RecordBatch]:
@@ -51,7 +51,7 @@ if __name__ == "__main__":
     source, url, how = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     was_there = ROOTS_FOLDER.exists()
     with tempfile.TemporaryDirectory() as folder:
-        # It takes no login without password and host; the host behind the ? is what counts.
+        # dlt wants a password and a host in the URL; the host after the ? overrides this one.
         pipeline = dlt.pipeline(
             "benchmark",
             pipelines_dir=folder,

@@ -1,4 +1,4 @@
-"""DuckDB reads a drop as it comes: guesses the types, checks nothing, writes Parquet.
+"""DuckDB converts a drop to Parquet: it guesses the types and checks nothing.
 
 guessed_types.py SOURCE FOLDER
 """

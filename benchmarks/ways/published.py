@@ -1,8 +1,8 @@
-"""The published way: pandas.read_csv, groupby and Counter, DataFrame.to_sql, without any check.
+"""The published way: pandas.read_csv, groupby and Counter, DataFrame.to_sql, without checks.
 
     published.py SOURCE DATABASE_URL
 
-Written as the authors of such pipelines write it; the features are the three that they compute.
+Written the way authors of such pipelines write it; computes the three features that they do.
 """
 
 import json
@@ -15,7 +15,7 @@ from sqlalchemy import create_engine
 
 
 def most_common_compound(compound_ids: "pd.Series[str]") -> int:
-    """The compound that is in most of the lists."""
+    """Returns the compound that is in most of the lists."""
     counter: Counter[str] = Counter()
     for ids in compound_ids:
         counter.update(ids.split(";"))

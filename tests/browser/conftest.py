@@ -1,4 +1,4 @@
-"""Chromium before the running stack."""
+"""Chromium, for tests of the running stack."""
 
 import os
 import shutil
@@ -11,9 +11,9 @@ from browser.visitor import Visitor
 from e2e.local_stack import Stack
 
 CHROMIUMS = ("chromium", "google-chrome")
-"""Debian's, and the one that GitHub's machines bring."""
+"""The names on Debian and on GitHub's runners."""
 
-# Root has no sandbox; and a browser that calls home would spoil the test that nothing leaves.
+# Chromium cannot sandbox root, and must not call home while a test counts foreign requests.
 OPTIONS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -25,28 +25,28 @@ OPTIONS = [
 ]
 
 TIMEOUT = 60_000
-"""Milliseconds, for whatever should be there at once: the machine may have much else to do."""
+"""Milliseconds; ample, because the machine may be busy."""
 
 expect.set_options(TIMEOUT)
 
 NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
-"""Chromium drops all that it loads when an address of the machine comes or goes, as they do with
-every container that other tests start beside these."""
+"""Chromium aborts all loading when a network address appears or disappears, as happens whenever
+other tests start or stop a container."""
 
 
 class NetworkChangedError(Exception):
-    """A test failed after Chromium had dropped what it loaded."""
+    """A test failed after Chromium had aborted loading."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Has tests tried again that failed for this, and for nothing else."""
+    """Reruns tests that failed for this reason, but no others."""
     reasons = [NETWORK_CHANGED, NetworkChangedError]
     item.add_marker(pytest.mark.flaky(reruns=3, only_rerun=reasons))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Tells a failure that follows from the dropped ones, whatever then was missing, from others."""
+    """Raises NetworkChangedError for any failure in a test in which Chromium aborted loading."""
     try:
         return (yield)
     except Exception as error:
@@ -58,9 +58,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, without which these tests are skipped, but never in CI.
+    """Chromium; if it is missing, these tests are skipped, or fail in CI.
 
-    It ends with them: while Playwright runs, nothing else in the process can use asyncio.
+    It closes after each module, because nothing else in the process can use asyncio meanwhile.
     """
     chromium = next(filter(None, map(shutil.which, CHROMIUMS)), None)
     if not chromium:
@@ -76,7 +76,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visitors() -> list[Visitor]:
-    """All who have visited the stack in this test."""
+    """All visitors that this test has opened."""
     return []
 
 
@@ -84,7 +84,7 @@ def visitors() -> list[Visitor]:
 def visit(
     browser: Browser, stack: Stack, visitors: list[Visitor]
 ) -> Iterator[Callable[..., Visitor]]:
-    """Opens a browser for one of the stack's users; all that is faulty in it fails the test."""
+    """Opens the browser as one of the stack's users; any fault it notices fails the test."""
     contexts: list[BrowserContext] = []
 
     def open_for(user: str, **options: object) -> Visitor:
@@ -108,5 +108,5 @@ def visit(
 
 @pytest.fixture
 def page(visit: Callable[..., Visitor]) -> Page:
-    """The page of an administrator, outside of Airflow's frame."""
+    """A browser page of an administrator, outside Airflow's frame."""
     return visit("admin").page

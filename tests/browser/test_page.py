@@ -1,4 +1,4 @@
-"""The page inside Airflow, as people use it."""
+"""The features page inside Airflow, as people use it."""
 
 import csv
 import re
@@ -24,7 +24,7 @@ HOSTILE = "<script>document.title='run'</script><img src=x onerror=\"document.ti
 
 @pytest.fixture
 def hostile_user(stack: Stack) -> Iterator[int]:
-    """A user whose name is a script, for the time of a test."""
+    """A user whose name is a script, deleted after the test."""
     with stack.connect("postgres", "experiment_features") as owner:
         owner.execute(
             "insert into features.user_features "
@@ -36,9 +36,9 @@ def hostile_user(stack: Stack) -> Iterator[int]:
         owner.execute("delete from features.user_features where user_id = 666")
 
 
-@pytest.mark.timeout(600)  # a run, and perhaps the start of the stack and its first run
-def test_trigger_run_and_look(visit: Visit, stack: Stack) -> None:
-    """From the login by the form to the run's own tab, and from it to Airflow and back."""
+@pytest.mark.timeout(600)  # a run, and maybe the start of the stack and its first run
+def test_trigger_and_view_a_run(visit: Visit, stack: Stack) -> None:
+    """A user can log in, fill in the form, trigger, open the run's tab and return to Airflow."""
     visitor = visit("")
     page = visitor.page
     visitor.log_in("admin")
@@ -75,8 +75,8 @@ def test_trigger_run_and_look(visit: Visit, stack: Stack) -> None:
     assert (entry["trigger"], entry["status"]) == ("manual", "loaded")
 
 
-def test_navigation_leads_into_the_frame(visit: Visit, stack: Stack) -> None:
-    """Figures in Airflow's frame equal the database; an address of a view can be kept."""
+def test_navigation_opens_the_page_in_the_frame(visit: Visit, stack: Stack) -> None:
+    """The figures in Airflow's frame match the database; a view survives a reload."""
     visitor = visit("admin")
     visitor.page.goto("/")
     visitor.page.get_by_role("link", name="Features", exact=True).click()
@@ -102,8 +102,8 @@ def test_navigation_leads_into_the_frame(visit: Visit, stack: Stack) -> None:
     expect(visitor.frame.get_by_role("heading", level=1)).to_have_text("Users")
 
 
-def test_tab_of_the_dag(visit: Visit) -> None:
-    """The DAG has the page beside its runs; the way to the Trigger button leads out of the frame."""
+def test_dag_tab(visit: Visit) -> None:
+    """The DAG has a tab with the page, whose link to the Trigger button leaves the frame."""
     visitor = visit("admin")
     visitor.page.goto("/dags/experiment_features")
     visitor.page.locator('a[href$="/plugin/features"]').click()
@@ -112,7 +112,7 @@ def test_tab_of_the_dag(visit: Visit) -> None:
 
 
 def test_search_and_user(visit: Visit, stack: Stack) -> None:
-    """A user is found by the beginning of the name, and by keyboard alone."""
+    """A user can be found by the start of the name, using only the keyboard."""
     (known,) = stack.query("select * from features.user_features where user_id = 2")
     page = visit("viewer").open("/users")
     page.keyboard.press("Tab")
@@ -127,7 +127,7 @@ def test_search_and_user(visit: Visit, stack: Stack) -> None:
 
 
 def test_issue(page: Page, stack: Stack) -> None:
-    """An issue is found by its rule, with file and line; the value that is at fault is not shown."""
+    """An issue can be found by its rule; file and line are shown, but not the faulty value."""
     (issue,) = stack.query(
         "select distinct rule, file_name, line_number from features.data_issues "
         "where rule = 'email_invalid'"
@@ -146,7 +146,7 @@ def test_issue(page: Page, stack: Stack) -> None:
 
 
 def test_download(visit: Visit, stack: Stack) -> None:
-    """The button in Airflow's frame gives the file of all users."""
+    """The button in Airflow's frame downloads all users."""
     visitor = visit("viewer")
     visitor.page.goto(f"/plugin/experiment-features{PAGE}/users")
     with visitor.page.expect_download() as download:
@@ -161,15 +161,15 @@ def test_download(visit: Visit, stack: Stack) -> None:
 
 
 def test_script_in_a_name_stays_text(page: Page, hostile_user: int) -> None:
-    """It is read, not run."""
+    """A script in a user's name is displayed, not run."""
     for address in ("/users?sort=id&descending=true", f"/users/{hostile_user}"):
         page.goto(PAGE + address)
         expect(page.get_by_text(HOSTILE).first).to_be_visible()
         assert "run" not in page.title()
 
 
-def test_viewer_may_look_and_not_trigger(visit: Visit, stack: Stack) -> None:
-    """The page shows who may not trigger no way to do so; Airflow itself says no."""
+def test_viewer_may_look_but_not_trigger(visit: Visit, stack: Stack) -> None:
+    """A viewer sees the page without a link to trigger runs, and Airflow refuses to run any."""
     page = visit("viewer").open("/")
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     expect(page.get_by_role("link", name="Trigger a run")).to_have_count(0)
@@ -179,8 +179,8 @@ def test_viewer_may_look_and_not_trigger(visit: Visit, stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("cookie", ["", "e30.e30.e30"], ids=["none", "forged"])
-def test_logged_out_sees_nothing(cookie: str, visit: Visit, stack: Stack) -> None:
-    """Each address asks for a login, and holds no data."""
+def test_nothing_is_shown_without_a_login(cookie: str, visit: Visit, stack: Stack) -> None:
+    """Without a login, every address is refused and shows no data."""
     visitor = visit("")
     names = [
         user["user_name"] for user in stack.query("select user_name from features.user_features")
@@ -193,8 +193,8 @@ def test_logged_out_sees_nothing(cookie: str, visit: Visit, stack: Stack) -> Non
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390], ids=["desktop", "phone"])
-def test_accessible(theme: str, width: int, visit: Visit, stack: Stack) -> None:
-    """Every view, as Airflow's UI is set, and no wider than the screen."""
+def test_views_are_accessible(theme: str, width: int, visit: Visit, stack: Stack) -> None:
+    """Every view is accessible, follows the theme and is no wider than the screen."""
     visitor = visit("admin", viewport={"width": width, "height": 900})
     run_id = stack.query("select run_id from features.pipeline_runs limit 1")[0]["run_id"]
     visitor.page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
@@ -208,7 +208,7 @@ def test_accessible(theme: str, width: int, visit: Visit, stack: Stack) -> None:
 
 
 def test_theme_follows_airflow(visit: Visit) -> None:
-    """A switch in Airflow's UI reaches the frame at once, charts included."""
+    """Switching the theme in Airflow switches it in the frame at once."""
     visitor = visit("admin")
     visitor.page.goto(f"/plugin/experiment-features{PAGE}/")
     visitor.frame.locator(".plot canvas").first.wait_for()
@@ -217,8 +217,8 @@ def test_theme_follows_airflow(visit: Visit) -> None:
         expect(visitor.frame.locator("html")).to_have_css("color-scheme", theme)
 
 
-def test_database_away_gives_a_sentence(stack: Stack, visit: Visit) -> None:
-    """503 and what to do, on the page that Airflow has not stopped to serve."""
+def test_unavailable_database_is_explained(stack: Stack, visit: Visit) -> None:
+    """Without its database, the page answers 503 with a sentence that names no role."""
     visitor = visit("admin")
     with stack.without_features_database():
         answer: Any = visitor.page.request.get(f"{PAGE}/users")

@@ -1,6 +1,6 @@
-"""The pictures of README and docs, taken of the real page.
+"""Screenshots of the real page for the README and the docs.
 
-Always taken; PICTURES=1 puts them where the documentation shows them:
+The test always takes them; with PICTURES=1, it saves them in the documentation:
 
     PICTURES=1 scripts/test.sh tests/browser/test_pictures.py
 """
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("stack")
 IMAGES = ROOT / "docs" / "images"
 MOST_BYTES = 300_000
 
-# A month of daily runs, and a user who has been at work: more than the tests themselves do.
+# A month of daily runs and a user with some history, which the other tests do not produce.
 FURNISH = """
 insert into features.pipeline_runs
 select
@@ -51,7 +51,7 @@ delete from features.user_features_past where user_id = 10 and run_id like 'sche
 
 @pytest.fixture
 def run_id(stack: Stack, loaded: dict[str, Any]) -> Iterator[str]:
-    """The first run's id, of a database that looks as after a month."""
+    """The first run's id, in a database that looks a month old."""
     with stack.connect("postgres", "experiment_features") as owner:
         owner.execute(FURNISH)
         yield loaded["run_id"]
@@ -59,7 +59,7 @@ def run_id(stack: Stack, loaded: dict[str, Any]) -> Iterator[str]:
 
 
 def test_pictures(run_id: str, visit: Callable[..., Visitor], tmp_path: Path) -> None:
-    """Each is small enough to be kept with the code."""
+    """Each screenshot is small enough to be kept in the repository."""
     folder = IMAGES if os.environ.get("PICTURES") else tmp_path
     folder.mkdir(exist_ok=True)
     addresses = {

@@ -1,21 +1,21 @@
-"""A browser's page that keeps an account of what goes wrong in it, and of where it goes."""
+"""A browser page that records its errors and its requests to other hosts."""
 
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, FrameLocator, Page, Request
 
 from e2e.local_stack import Stack
 
-# Chromium's word on how Airflow frames every page of a plugin.
+# Chromium's warning about how Airflow frames the pages of plugins.
 AIRFLOWS_OWN = "An iframe which has both allow-scripts and allow-same-origin"
 
 PAGE = "/experiment-features"
 
 
 class Visitor:
-    """A person at a browser."""
+    """A person using a browser."""
 
     def __init__(self, page: Page, stack: Stack) -> None:
-        """Listens from the first request on."""
+        """Records from the first request on."""
         self.page = page
         self.stack = stack
         self.faults: list[str] = []
@@ -34,7 +34,7 @@ class Visitor:
             self.foreign_requests.append(request.url)
 
     def log_in(self, user: str) -> None:
-        """Types name and password into Airflow's own form."""
+        """Enters name and password in Airflow's login form."""
         self.page.goto("/auth/login?next=/")
         self.page.locator("input[name=username]").fill(user)
         self.page.locator("input[name=password]").fill(self.stack.password(user))
@@ -42,17 +42,17 @@ class Visitor:
         self.page.get_by_role("link", name="Dags", exact=True).wait_for()
 
     def open(self, address: str = "/") -> Page:
-        """Opens one of the page's addresses, outside of Airflow's frame."""
+        """Opens a view of the features page, outside Airflow's frame."""
         self.page.goto(PAGE + address)
         return self.page
 
     @property
     def frame(self) -> FrameLocator:
-        """The page inside Airflow."""
+        """The features page in Airflow's frame."""
         return self.page.frame_locator(f'iframe[src*="{PAGE[1:]}"]')
 
     def assert_accessible(self) -> None:
-        """By the rules of axe-core: no serious fault, no critical one."""
+        """Asserts that axe-core finds no serious or critical violations."""
         found = Axe().run(self.page).response["violations"]
         serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
         told = [

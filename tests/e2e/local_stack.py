@@ -1,4 +1,4 @@
-"""A real stack, PostgreSQL and Airflow, through the scripts that users run."""
+"""A real stack, PostgreSQL and Airflow, controlled by the scripts that users run."""
 
 import json
 import os
@@ -35,30 +35,30 @@ FEATURES = (
 
 @dataclass(frozen=True)
 class Stack:
-    """A local stack with a state folder and a port of its own."""
+    """A local stack with its own state folder and port."""
 
     folder: Path
-    """Everything of the stack: its home, its drops, its state."""
+    """Holds the stack's home, drops and state."""
     port: int
 
     @property
     def local(self) -> Path:
-        """The folder that stands for .local/."""
+        """The folder used instead of .local/."""
         return self.folder / "local"
 
     @property
     def drops(self) -> Path:
-        """A folder that runs may read from, beside the sample drop."""
+        """A folder that runs may read from, apart from that of the sample drop."""
         return self.folder / "drops"
 
     @property
     def arrivals(self) -> Path:
-        """The folder in it that is watched for drops."""
+        """The folder that is watched for drops."""
         return self.drops / "arrivals"
 
     @property
     def url(self) -> str:
-        """Where Airflow answers."""
+        """Airflow's address."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -69,7 +69,7 @@ class Stack:
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "AIRFLOW_PORT": str(self.port),
-            "AIRFLOW_URL": "",  # hides what a developer's .env may say
+            "AIRFLOW_URL": "",  # overrides a developer's .env
             "EXPERIMENT_FEATURES_LOCAL": str(self.local),
             "EXPERIMENT_FEATURES_SOURCE_ROOTS": f"{SAMPLE.parent},{self.drops},s3://lab@laboratory/drops",
             "EXPERIMENT_FEATURES_WATCH": str(self.arrivals),
@@ -97,11 +97,11 @@ class Stack:
         return done.stdout
 
     def is_up(self) -> bool:
-        """Whether a start finds the stack running."""
+        """Whether start.sh reports that the stack is running already."""
         return "is running already" in self.start()
 
     def stop(self) -> None:
-        """Stop the stack, and check that nothing of it is left."""
+        """Stop the stack and check that no process is left."""
         done = self.run("stop.sh")
         assert done.returncode == 0, done.stdout + done.stderr
         assert self.processes() == []
@@ -114,7 +114,7 @@ class Stack:
         return result
 
     def start_trigger(self, *arguments: str) -> subprocess.Popen[str]:
-        """Run the DAG without waiting for it."""
+        """Trigger a run of the DAG without waiting for it."""
         return subprocess.Popen(
             [ROOT / "scripts" / "trigger_etl.sh", *arguments],
             env=self.environment,
@@ -141,7 +141,7 @@ class Stack:
         return psycopg.connect(url, row_factory=dict_row, autocommit=True)
 
     def query(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        """Ask the features database as the role that may only read."""
+        """Query the features database as the read-only role."""
         with self.connect("features_reader", "experiment_features") as connection:
             return connection.execute(query, values).fetchall()
 
@@ -150,14 +150,14 @@ class Stack:
         return [row for query in FEATURES for row in self.query(query)]
 
     def password(self, user: str = "admin") -> str:
-        """The password of ``admin``, or of ``viewer``, who can only look."""
+        """Return the password of ``admin`` or of the read-only ``viewer``."""
         passwords: dict[str, str] = json.loads(
             (self.local / "airflow" / "passwords.json").read_text()
         )
         return passwords[user]
 
     def token(self, user: str = "admin") -> str:
-        """Log in as one of the stack's users."""
+        """Log in as one of the stack's users and return the token."""
         login = {"username": user, "password": self.password(user)}
         token: str = self.call("/auth/token", login)["access_token"]
         return token
@@ -165,7 +165,7 @@ class Stack:
     def call(
         self, path: str, body: Any = None, *, cookie: str = "", method: str | None = None
     ) -> Any:
-        """Ask Airflow as the UI does, and return the last line of the answer."""
+        """Call Airflow as its UI does and return the last line of the answer."""
         headers = {"Content-Type": "application/json", "Cookie": f"_token={cookie}"}
         data = json.dumps(body).encode() if body else None
         request = urllib.request.Request(self.url + path, data, headers, method=method)  # noqa: S310
@@ -173,29 +173,29 @@ class Stack:
             return json.loads(answer.read().splitlines()[-1])
 
     def configure_airflow(self, settings: dict[str, str]) -> None:
-        """Write the user's own settings of Airflow, which the next start reads."""
+        """Write a user's Airflow settings, which the next start reads."""
         self.local.mkdir(exist_ok=True)
         lines = [f"{name}={value}" for name, value in settings.items()]
         (self.local / "airflow.env").write_text("\n".join(lines))
 
     def ask_airflow(self, query: str, *values: Any) -> list[dict[str, Any]]:
-        """Ask Airflow's own database."""
+        """Query Airflow's database."""
         with self.connect("airflow", "airflow") as connection:
             return connection.execute(query, values).fetchall()
 
     def wait_for_waiting_load(self) -> None:
-        """Wait until a load waits for the lock that another one holds."""
+        """Wait until a load is waiting for the load lock."""
         waiting = "select from pg_stat_activity where wait_event = 'advisory'"
         with self.connect("postgres", "postgres") as server:
-            wait_until("a load waits", lambda: server.execute(waiting).rowcount, 120)
+            wait_until("a load waits for the lock", lambda: server.execute(waiting).rowcount, 120)
 
     def wait_for_run(self, run_id: str) -> Any:
-        """Wait until a run has ended, and return what Airflow says of its end."""
+        """Wait for a run to end and return its state and the result of its load."""
         path = f"{RUNS}/{urllib.parse.quote(run_id)}/wait?interval=1&result=load"
         return self.call(path, cookie=self.token())
 
     def tries(self, run_id: str) -> dict[str, int]:
-        """How often each task of a run was tried."""
+        """Return how many tries each task of a run took."""
         with self.connect("airflow", "airflow") as connection:
             tasks = connection.execute(
                 "select task_id, try_number from task_instance where run_id = %s", [run_id]
@@ -204,7 +204,7 @@ class Stack:
 
     @contextmanager
     def without_features_database(self) -> Iterator[Callable[[], None]]:
-        """Close the features database; gives a function that waits until a task misses it."""
+        """Close the features database; gives a function that waits until a task is to be retried."""
         close = "alter database experiment_features allow_connections {}"
 
         def wait_for_retry() -> None:
@@ -219,7 +219,7 @@ class Stack:
                 connection.execute(close.format("true"))
 
     def processes(self) -> list[psutil.Process]:
-        """Every living process of the stack."""
+        """Return all running processes of the stack."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -233,8 +233,8 @@ class Stack:
 
 
 def make_stack() -> Stack:
-    """A stack that is not started yet."""
-    # Not tmp_path: PostgreSQL's user must be able to pass through when root runs the tests.
+    """Return a stack that has not been started."""
+    # Not tmp_path: PostgreSQL's user must be able to enter it when root runs the tests.
     folder = Path(tempfile.mkdtemp(prefix="features-e2e-")).resolve()
     folder.chmod(0o755)
     stack = Stack(folder, free_port())

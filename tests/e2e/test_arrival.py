@@ -1,4 +1,4 @@
-"""Drops arrive by their markers; nobody triggers anything."""
+"""Drops are loaded when their marker arrives; nobody triggers a run."""
 
 import shutil
 from pathlib import Path
@@ -14,12 +14,12 @@ from waiting import wait_until
 pytestmark = [
     pytest.mark.xdist_group("stack"),
     pytest.mark.usefixtures("loaded"),
-    pytest.mark.timeout(900),  # the waits have their own bounds, of several runs each
+    pytest.mark.timeout(900),  # each wait has its own timeout
 ]
 
 
-def bring(stack: Stack, name: str, *, without_rows: int = 0) -> Path:
-    """A copy of the sample, with fewer experiments, and its marker last."""
+def deliver(stack: Stack, name: str, *, without_rows: int = 0) -> Path:
+    """Delivers a copy of the sample with some experiments left out, and then its marker."""
     drop = stack.arrivals / name
     shutil.copytree(SAMPLE, drop)
     experiments = drop / "user_experiments.csv"
@@ -30,9 +30,9 @@ def bring(stack: Stack, name: str, *, without_rows: int = 0) -> Path:
 
 
 def entries(stack: Stack, *drops: Path) -> list[dict[str, Any]]:
-    """What the ledger says of drops that arrived or were loaded again by a backfill, in order.
+    """Returns the ledger's entries of drops that arrived or were backfilled, in order.
 
-    Not of the daily run that Airflow may start during a backfill or after it.
+    Leaves out the daily run, which Airflow may start during a backfill or after it.
     """
     return stack.query(
         "select source, trigger, status from features.pipeline_runs where source = any(%s)"
@@ -42,7 +42,7 @@ def entries(stack: Stack, *drops: Path) -> list[dict[str, Any]]:
 
 
 def ended_arrivals(stack: Stack) -> list[dict[str, Any]]:
-    """The ended runs that drops have started, the latest last, each with its first task's state."""
+    """Returns all ended runs that markers started, latest last, and how `extract` ended."""
     return stack.ask_airflow(
         "select run.run_id, run.state, task.state as extract from dag_run run"
         " join task_instance task on task.run_id = run.run_id and task.task_id = 'extract'"
@@ -52,32 +52,32 @@ def ended_arrivals(stack: Stack) -> list[dict[str, Any]]:
 
 
 def settle(stack: Stack) -> int:
-    """Waits until no run goes on, and returns how many arrivals have ended."""
-    going_on = "select from dag_run where state in ('queued', 'running')"
-    wait_until("no run goes on", lambda: not stack.ask_airflow(going_on))
+    """Waits for all runs to end; returns how many of them markers started."""
+    active = "select from dag_run where state in ('queued', 'running')"
+    wait_until("no run is active", lambda: not stack.ask_airflow(active))
     return len(ended_arrivals(stack))
 
 
 @pytest.fixture(scope="module")
 def arrived(stack: Stack, loaded: dict[str, Any]) -> list[Path]:
-    """Three drops by the order of their days, complete within one moment, and loaded."""
+    """Three drops that arrived at once and were loaded, in the order of their days."""
     assert loaded["status"] == "loaded"
     days = {"2026-11-22": 3, "2026-11-20": 1, "2026-11-21": 2}
-    drops = [bring(stack, day, without_rows=rows) for day, rows in days.items()]
+    drops = [deliver(stack, day, without_rows=rows) for day, rows in days.items()]
     wait_until("all are loaded", lambda: len(entries(stack, *drops)) == 3)
     settle(stack)
     return sorted(drops)
 
 
 def test_markers_in_quick_succession_lose_nothing(stack: Stack, arrived: list[Path]) -> None:
-    """Each drop gets its run, in the order of the folders, also those that come during a run."""
+    """Every drop gets its own run, in folder order, even if it arrives during a run."""
     seen = entries(stack, *arrived)
     assert [entry["source"] for entry in seen] == [str(drop) for drop in arrived]
     assert {(entry["trigger"], entry["status"]) for entry in seen} == {("asset", "loaded")}
 
 
 def test_a_marker_written_again_starts_no_second_load(stack: Stack, arrived: list[Path]) -> None:
-    """Others have followed the drop: going back to it is not what a marker asks for."""
+    """Touching the marker of a drop that others have followed does not load it again."""
     runs, before = settle(stack), stack.features()
     (arrived[0] / MARKER).unlink()
     (arrived[0] / MARKER).touch()
@@ -88,15 +88,15 @@ def test_a_marker_written_again_starts_no_second_load(stack: Stack, arrived: lis
     assert len(entries(stack, *arrived)) == 3
 
 
-def test_a_marker_without_files_fails_and_is_told(stack: Stack, mailbox: Mailbox) -> None:
-    """The log says what is missing; the mail says where the log is, and whose drop it was."""
+def test_a_marker_without_files_fails_and_sends_mail(stack: Stack, mailbox: Mailbox) -> None:
+    """A marker without files fails its run; a mail names the drop and links to the run."""
     runs, mails = settle(stack), len(mailbox.mails)
     drop = stack.arrivals / "2026-11-23"
     drop.mkdir()
     (drop / MARKER).touch()
     wait_until("the run has failed", lambda: len(ended_arrivals(stack)) > runs)
     assert ended_arrivals(stack)[-1]["state"] == "failed"
-    wait_until("a mail has come", lambda: len(mailbox.mails) > mails)
+    wait_until("a mail has arrived", lambda: len(mailbox.mails) > mails)
     mail = mailbox.mails[-1]
     assert (mail["Subject"], mail["To"]) == (
         "experiment_features: extract failed",
@@ -106,11 +106,11 @@ def test_a_marker_without_files_fails_and_is_told(stack: Stack, mailbox: Mailbox
     assert f"Where to look: {stack.url}/dags/experiment_features/runs/" in body(mail)
 
 
-def test_a_drop_that_arrives_while_nobody_is_there(stack: Stack) -> None:
-    """The next start finds it, and announces nothing else again."""
+def test_a_drop_that_arrives_while_the_stack_is_down(stack: Stack) -> None:
+    """The next start loads it, and no other drop again."""
     runs = settle(stack)
     stack.stop()
-    drop = bring(stack, "2026-11-24", without_rows=7)
+    drop = deliver(stack, "2026-11-24", without_rows=7)
     stack.start()
     wait_until("it is loaded", lambda: entries(stack, drop))
     assert settle(stack) == runs + 1
@@ -118,7 +118,7 @@ def test_a_drop_that_arrives_while_nobody_is_there(stack: Stack) -> None:
 
 
 def test_a_backfill_loads_the_drops_of_its_days(stack: Stack, arrived: list[Path]) -> None:
-    """The older drops again, day by day; the history tells what held when."""
+    """A backfill loads older drops again, day by day, without overlaps in the history."""
     drops = arrived[:2]
     days = {"from_date": "2026-11-20T00:00:00Z", "to_date": "2026-11-21T12:00:00Z"}
     order = days | {"dag_id": "experiment_features", "run_backwards": False, "dag_run_conf": {}}

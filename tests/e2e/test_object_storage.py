@@ -1,4 +1,4 @@
-"""Drops and workspaces on s3://, through Airflow and by its connection."""
+"""Drops and workspaces on s3://, through Airflow and its connection."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SOURCE = f"s3://lab@{BUCKET}/drops/sample"
 
 @pytest.fixture(scope="module")
 def other(stack: Stack, s3: S3Server, mailbox: Mailbox) -> Iterator[Stack]:
-    """Another stack on another port, which keeps its files in a bucket."""
+    """A second stack, with its drops and workspaces in a bucket."""
     other = make_stack()
     other.configure_airflow(
         {"AIRFLOW_CONN_LAB": s3.connection(), "AIRFLOW_CONN_SMTP_DEFAULT": mailbox.connection}
@@ -33,14 +33,14 @@ def other(stack: Stack, s3: S3Server, mailbox: Mailbox) -> Iterator[Stack]:
     assert stack.is_up()
 
 
-def test_second_stack_runs_beside(stack: Stack, other: Stack) -> None:
-    """It starts, and, when the tests here are done, stops, and leaves the first one alone."""
+def test_two_stacks_run_side_by_side(stack: Stack, other: Stack) -> None:
+    """Starting a second stack, and stopping it after these tests, leaves the first one alone."""
     assert other.is_up()
     assert stack.is_up()
 
 
 def test_run_with_all_files_in_a_bucket(other: Stack, s3: S3Server) -> None:
-    """The features are those of the drop, and the bucket holds the workspace."""
+    """The features are those of the drop, and the workspace is only in the bucket."""
     result = other.trigger(SOURCE)
     assert (result["status"], result["source"]) == ("loaded", SOURCE)
     users = other.query("select * from features.user_features")
@@ -51,7 +51,7 @@ def test_run_with_all_files_in_a_bucket(other: Stack, s3: S3Server) -> None:
     assert list((other.local / "workspaces").iterdir()) == []
 
 
-def test_source_that_is_not_there(other: Stack) -> None:
-    """One clear line, by the credentials of the connection; another bucket is not looked into."""
+def test_missing_source_is_refused(other: Stack) -> None:
+    """A missing folder and a disallowed bucket are each refused with one clear line."""
     assert "cannot be read as a folder" in other.refusal(f"s3://lab@{BUCKET}/drops/none")
     assert "lies outside of the folders" in other.refusal("s3://lab@other/drops/sample")

@@ -1,4 +1,4 @@
-"""What a run tells those who watch: real receivers on loopback."""
+"""What runs report: metrics, lineage, logs, assets and mails, to real receivers."""
 
 import json
 import urllib.parse
@@ -16,7 +16,7 @@ PREFIX = "airflow.experiment_features."
 
 
 def sent(metrics: Metrics) -> dict[str, float]:
-    """The pipeline's own metrics, each with its first value."""
+    """Returns the first value of each of the pipeline's metrics."""
     values: dict[str, float] = {}
     for line in metrics.lines:
         name, _, rest = line.partition(":")
@@ -26,8 +26,8 @@ def sent(metrics: Metrics) -> dict[str, float]:
 
 
 def test_metrics(stack: Stack, metrics: Metrics, loaded: dict[str, Any]) -> None:
-    """Rows read, rejected and written, the time of each stage, and when a run last succeeded."""
-    wait_until("the last metric has come", lambda: "stage.load" in sent(metrics))
+    """Runs report rows read, rejected and written, stage times and the last success."""
+    wait_until("the last metric has arrived", lambda: "stage.load" in sent(metrics))
     values = sent(metrics)
     files = stack.query(
         "select file ->> 'table' as name, (file ->> 'rows')::int as rows from features.pipeline_runs,"
@@ -46,7 +46,7 @@ def test_metrics(stack: Stack, metrics: Metrics, loaded: dict[str, Any]) -> None
 
 
 def test_lineage(lineage: Lineage, loaded: dict[str, Any]) -> None:
-    """The events name the source and the tables."""
+    """Lineage events name the source and the tables."""
 
     def completed(task: str) -> list[dict[str, Any]]:
         job = f"experiment_features.{task}"
@@ -56,7 +56,7 @@ def test_lineage(lineage: Lineage, loaded: dict[str, Any]) -> None:
             if event["eventType"] == "COMPLETE" and event["job"]["name"] == job
         ]
 
-    wait_until("load has been told", lambda: completed("load"))
+    wait_until("the event of load has arrived", lambda: completed("load"))
     (source,) = completed("extract")[0]["inputs"]
     assert (source["namespace"], source["name"]) == ("file", loaded["source"])
     assert {table["name"] for table in completed("load")[0]["outputs"]} == {
@@ -67,7 +67,7 @@ def test_lineage(lineage: Lineage, loaded: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("loaded")
 def test_log_lines_carry_the_run(stack: Stack) -> None:
-    """A line for each stage with its counts, and the ids of run and task."""
+    """Each stage logs a line with the ids of run and task; the last one has the counts."""
     result = stack.trigger("--conf", '{"force": true}')
     log = (stack.local / "logs" / "scheduler.log").read_text()
     lines = [line for line in log.splitlines() if "stage done" in line]
@@ -78,7 +78,7 @@ def test_log_lines_carry_the_run(stack: Stack) -> None:
 
 
 def test_assets_carry_the_result(stack: Stack, loaded: dict[str, Any]) -> None:
-    """Others can schedule on the features, and see what the run did."""
+    """Asset events carry the result of the run, for DAGs that are scheduled on them."""
     events = stack.ask_airflow(
         "select asset.name, event.extra from asset_event event join asset on asset.id = asset_id"
         " where source_run_id = %s and source_task_id = 'load' order by name",
@@ -92,7 +92,7 @@ def test_assets_carry_the_result(stack: Stack, loaded: dict[str, Any]) -> None:
 
 @pytest.mark.usefixtures("loaded")
 def test_another_dag_runs_after_a_load(stack: Stack) -> None:
-    """The example: it is started by the assets, and sees what the load did."""
+    """The example DAG is started by the assets and can read the result of the load."""
     example, token = "/api/v2/dags/features_news", stack.token()
     wait_until(
         "Airflow knows the example",
@@ -112,8 +112,8 @@ def test_another_dag_runs_after_a_load(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("loaded")
-def test_an_overdue_load_is_told(stack: Stack, mailbox: Mailbox) -> None:
-    """Airflow misses the deadline of a failed run; nothing was loaded since, says the ledger."""
+def test_an_overdue_load_sends_mail(stack: Stack, mailbox: Mailbox) -> None:
+    """A mail is sent if a run misses its deadline and the ledger shows no recent load."""
     stack.refusal(SAMPLE.parent / "nowhere")
     move = (
         "update features.pipeline_runs set started_at = started_at {0} interval '2 days',"
@@ -125,7 +125,7 @@ def test_an_overdue_load_is_told(stack: Stack, mailbox: Mailbox) -> None:
             with stack.connect("airflow", "airflow") as airflow:
                 airflow.execute("update deadline set deadline_time = now() where not missed")
             overdue = wait_until(
-                "a mail has come",
+                "a mail has arrived",
                 lambda: [mail for mail in mailbox.mails if "no load" in mail["Subject"]],
             )
         finally:

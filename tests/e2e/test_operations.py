@@ -1,4 +1,4 @@
-"""The runbook's commands, typed as they are written."""
+"""The commands in the runbook work as written."""
 
 import os
 import re
@@ -22,21 +22,21 @@ from waiting import wait_until
 pytestmark = [
     pytest.mark.xdist_group("stack"),
     pytest.mark.usefixtures("loaded"),
-    pytest.mark.timeout(900),  # the waits have their own bounds, of several runs each
+    pytest.mark.timeout(900),  # each wait has its own timeout
 ]
 
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text()
 
 
 def commands(heading: str) -> list[str]:
-    """The shell blocks below a heading, in lists too."""
+    """Returns the shell blocks below a heading, including those in lists."""
     _, section = re.split(rf"^#+ {heading}$", RUNBOOK, flags=re.MULTILINE)
     section, *_ = re.split(r"^#+ ", section, maxsplit=1, flags=re.MULTILINE)
     return [dedent(block) for block in re.findall(r"```bash\n(.*?)```", section, re.DOTALL)]
 
 
-def test_a_number_is_traced_to_its_rows_and_files(stack: Stack) -> None:
-    """From user 2's experiments to the files, what was left out, and the lines that count."""
+def test_a_number_can_be_traced_to_its_rows_and_files(stack: Stack) -> None:
+    """User 2's total leads to the files, the rejected rows and the lines that count."""
     stack.trigger(SAMPLE)
     features, files, rejected, lines, history = (
         type_in(stack, command) for command in commands("A number looks wrong")
@@ -57,16 +57,16 @@ def test_a_number_is_traced_to_its_rows_and_files(stack: Stack) -> None:
     assert f" {experiments} | " in history
 
 
-def test_a_rejected_drop_is_looked_into(stack: Stack) -> None:
-    """The rules that its rows break, with the first place of each."""
+def test_a_rejected_drop_can_be_examined(stack: Stack) -> None:
+    """The command lists the broken rules, each with the place of its first row."""
     stack.refusal("--conf", '{"max_rejected_percent": 5}')
     (command,) = commands("A drop is rejected or refused")
     printed = type_in(stack, command)
     assert re.search(r"user_experiments \| \w+ +\| +\d+ \| user_experiments.csv:\d+", printed)
 
 
-def test_what_takes_room(stack: Stack) -> None:
-    """The folders of the local stack, with their sizes."""
+def test_disk_use_is_shown(stack: Stack) -> None:
+    """The command shows the size of each folder of the local stack."""
     (command,) = commands("The disk is full")
     printed = type_in(stack, command)
     for folder in ("workspaces", "airflow", "postgres"):
@@ -74,21 +74,21 @@ def test_what_takes_room(stack: Stack) -> None:
 
 
 def post_run(stack: Stack) -> str:
-    """Asks for a run of the sample drop; returns its id."""
+    """Triggers a run on the sample drop; returns its id."""
     body = {"logical_date": None, "conf": {"source": str(SAMPLE)}}
     run_id: str = stack.call(RUNS, body, cookie=stack.token())["dag_run_id"]
     return run_id
 
 
 def assert_stays_queued(stack: Stack, run_id: str) -> None:
-    """Several turns of the scheduler leave the run as it is."""
+    """Asserts that the scheduler leaves the run queued for several of its loops."""
     time.sleep(4)
     (run,) = stack.ask_airflow("select state from dag_run where run_id = %s", run_id)
     assert run["state"] == "queued"
 
 
 def test_a_paused_dag_leaves_its_runs_queued(stack: Stack) -> None:
-    """They start when it is unpaused."""
+    """The runs of a paused DAG stay queued until it is unpaused."""
     stack.call(DAG, {"is_paused": True}, cookie=stack.token(), method="PATCH")
     try:
         run_id = post_run(stack)
@@ -99,7 +99,7 @@ def test_a_paused_dag_leaves_its_runs_queued(stack: Stack) -> None:
 
 
 def test_without_a_scheduler_runs_stay_queued(stack: Stack) -> None:
-    """They start when start.sh has started what is missing."""
+    """Runs stay queued until start.sh has restarted the scheduler."""
     (scheduler,) = (
         process
         for process in stack.processes()
@@ -121,7 +121,7 @@ where locktype = 'advisory' and granted and application_name like 'experiment_fe
 
 @contextmanager
 def hanging_load(stack: Stack, source: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run of the command line that is stopped in the midst of its load; goes on at the end."""
+    """Suspends a command-line run in the middle of its load; resumes it at the end."""
     url = stack.database_url("features_writer", "experiment_features")
     process = subprocess.Popen(
         [sys.executable, "-m", "experiment_features", "run", source, "--database-url", url],
@@ -144,10 +144,10 @@ def hanging_load(stack: Stack, source: Path) -> Iterator[subprocess.Popen[str]]:
         process.wait(60)
 
 
-def test_a_load_that_hangs_is_ended(stack: Stack, tmp_path: Path) -> None:
-    """It holds up a run, and the one behind stays queued, until its session is found and ended."""
+def test_a_hanging_load_can_be_ended(stack: Stack, tmp_path: Path) -> None:
+    """Other runs wait for a hanging load until its session is found and ended."""
     before = stack.features()
-    users = range(1, 30_001)  # their load takes a second
+    users = range(1, 30_001)  # loading them takes a second
     large = make_drop({i: f"User {i}" for i in users}, ((i, "1", "1.5") for i in users))
     with hanging_load(stack, large.write(tmp_path)) as hanging:
         trigger = stack.start_trigger("--conf", '{"force": true}')
@@ -181,14 +181,14 @@ def small_disk(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
-def test_a_full_disk_is_waited_for(stack: Stack) -> None:
-    """The task says what is full, and goes on when there is room."""
+def test_a_full_disk_leads_to_a_retry(stack: Stack) -> None:
+    """The task reports which disk is full, and its retry succeeds once there is room."""
     workspaces = stack.local / "workspaces"
     with small_disk(workspaces):
         trigger = stack.start_trigger("--conf", '{"force": true}')
         query = """select run_id, id from task_instance
             where state = 'up_for_retry' and task_id = 'extract'"""
-        (task,) = wait_until("extract waits for room", lambda: stack.ask_airflow(query))
+        (task,) = wait_until("extract is to be retried", lambda: stack.ask_airflow(query))
         path = f"{RUNS}/{task['run_id']}/taskInstances/extract/logs/1?full_content=true"
         log = stack.call(path, cookie=stack.token())
         assert f"extract cannot work in {workspaces}" in str(log)

@@ -1,4 +1,4 @@
-"""The pipeline over Airflow's REST API: what users do with curl and trigger_etl.sh."""
+"""The pipeline through Airflow's REST API, as users call it with curl and trigger_etl.sh."""
 
 import json
 import shutil
@@ -26,12 +26,12 @@ RESULT_KEYS = {
 
 
 def copy_sample(stack: Stack, name: str) -> Path:
-    """A copy of the sample drop where the stack may read it."""
+    """Copies the sample drop to where the stack may read it."""
     return Path(shutil.copytree(SAMPLE, stack.drops / name))
 
 
 def test_first_run_gives_what_the_oracle_computes(stack: Stack, loaded: dict[str, Any]) -> None:
-    """The features and issues in PostgreSQL are those of the sample drop, row for row."""
+    """Features and issues in PostgreSQL match the sample drop, row for row."""
     expected = oracle.compute(SAMPLE)
     assert set(loaded) == RESULT_KEYS
     assert loaded["status"] == "loaded"
@@ -40,7 +40,7 @@ def test_first_run_gives_what_the_oracle_computes(stack: Stack, loaded: dict[str
     assert loaded["rejected_rows"] == len(expected.rejected)
     assert loaded["average_experiments_per_user"] == expected.average_experiments_per_user
 
-    stack.trigger(SAMPLE)  # another test may have loaded another drop since
+    stack.trigger(SAMPLE)  # another test may have loaded a different drop
     users = stack.query("select * from features.user_features")
     assert_features(expected, users, stack.query("select * from features.compound_features"))
     issues = stack.query(
@@ -52,7 +52,7 @@ def test_first_run_gives_what_the_oracle_computes(stack: Stack, loaded: dict[str
 
 
 def test_query_features_prints_the_report(stack: Stack, loaded: dict[str, Any]) -> None:
-    """The report has a line for each user; psql's arguments replace it."""
+    """The report has a row for each user; arguments go to psql instead."""
     report = stack.run("query_features.sh")
     assert report.returncode == 0, report.stderr
     assert f"({loaded['users']} rows)" in report.stdout
@@ -62,15 +62,15 @@ def test_query_features_prints_the_report(stack: Stack, loaded: dict[str, Any]) 
 
 @pytest.mark.usefixtures("loaded")
 def test_same_drop_again_changes_nothing(stack: Stack) -> None:
-    """The second run of a drop ends as `unchanged` and writes no row."""
+    """A second run on the same drop ends as `unchanged` and writes no rows."""
     before = stack.features()
     result = stack.trigger(SAMPLE)
     assert (result["status"], result["inserted"], result["updated"]) == ("unchanged", 0, 0)
     assert stack.features() == before
 
 
-def test_trigger_button_runs_it_alike(stack: Stack, loaded: dict[str, Any]) -> None:
-    """The form of Airflow's UI: a cookie, all parameters, and a logical date, which is not used."""
+def test_trigger_button_gives_the_same_result(stack: Stack, loaded: dict[str, Any]) -> None:
+    """A run from Airflow's form has the same result; its logical date is ignored."""
     conf = {"source": str(SAMPLE), "engine": "duckdb", "max_rejected_percent": 10}
     conf |= {"allow_empty": False, "force": True}
     form = {"logical_date": "2020-02-02T02:02:02Z", "conf": conf, "dag_run_id": None, "note": ""}
@@ -91,7 +91,7 @@ def test_trigger_button_runs_it_alike(stack: Stack, loaded: dict[str, Any]) -> N
 
 @pytest.mark.usefixtures("loaded")
 def test_spark_gives_the_same_features(stack: Stack) -> None:
-    """Inside of the tasks, since no connection names a cluster; its JVMs end with them."""
+    """Without a connection to a cluster, Spark runs in the tasks and ends with them."""
     require_spark()
     before = stack.features()
     result = stack.trigger("--conf", '{"engine": "spark", "force": true}')
@@ -102,8 +102,8 @@ def test_spark_gives_the_same_features(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("loaded")
-def test_database_that_is_away_is_waited_for(stack: Stack) -> None:
-    """A transient error is tried again, after a while; no more is needed."""
+def test_unavailable_database_leads_to_a_retry(stack: Stack) -> None:
+    """A transient error is retried after a while, and the run succeeds."""
     with stack.without_features_database() as wait_for_retry:
         trigger = stack.start_trigger("--conf", '{"force": true}')
         wait_for_retry()
@@ -115,8 +115,8 @@ def test_database_that_is_away_is_waited_for(stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("loaded")
-def test_too_many_faulty_rows_are_on_record(stack: Stack) -> None:
-    """The drop is refused at once and changes nothing, and its issues tell what to mend."""
+def test_rejected_drop_is_recorded(stack: Stack) -> None:
+    """The drop is rejected without a retry and changes nothing; its issues are recorded."""
     before = stack.features()
     line = stack.refusal("--conf", '{"max_rejected_percent": 5}')
     assert line.startswith("validate failed: more rows are faulty than max_rejected_percent (5)")
@@ -131,7 +131,7 @@ def test_too_many_faulty_rows_are_on_record(stack: Stack) -> None:
 
 @pytest.mark.usefixtures("loaded")
 def test_bad_drop_fails_with_its_message_and_changes_nothing(stack: Stack) -> None:
-    """A missing column stops the run; the message names the file and the column."""
+    """A missing column fails the run; the message names the file and the column."""
     drop = copy_sample(stack, "without_a_column")
     users = drop / "users.csv"
     users.write_text(users.read_text().replace("signup_date", "signed_up"))
@@ -143,13 +143,13 @@ def test_bad_drop_fails_with_its_message_and_changes_nothing(stack: Stack) -> No
 
 
 def test_missing_source_is_named(stack: Stack) -> None:
-    """A source that is not there fails at once, not after retries."""
+    """The error for a missing source names it."""
     missing = stack.drops / "nowhere"
     assert str(missing) in stack.refusal(missing)
 
 
 def test_source_outside_the_roots_is_refused(stack: Stack) -> None:
-    """Who may trigger a run may not read the whole machine with it, nor by way of a link."""
+    """Runs can only read below the source roots, even through a link."""
     line = stack.refusal("/etc")
     assert "/etc" in line
     assert str(SAMPLE.parent) in line
@@ -159,25 +159,25 @@ def test_source_outside_the_roots_is_refused(stack: Stack) -> None:
 
 @pytest.mark.parametrize("conf", ['{"engine": "abacus"}', '{"colour": "red"}'])
 def test_unknown_parameter_is_refused(stack: Stack, conf: str) -> None:
-    """Neither a value nor a name that the DAG does not know passes unnoticed."""
+    """Unknown names and values of parameters are refused."""
     line = stack.refusal("--conf", conf)
     assert "abacus" in line or "colour" in line
 
 
 @pytest.mark.parametrize("conf", ["[1]", "{", ""])
 def test_conf_must_be_an_object(stack: Stack, conf: str) -> None:
-    """What cannot be the run's parameters is not sent."""
+    """Anything but a JSON object is refused before it is sent."""
     assert stack.refusal("--conf", conf).startswith("--conf must be a JSON object")
 
 
-def test_wrong_password_is_said(stack: Stack) -> None:
-    """A refused log-in is told apart from everything else."""
+def test_wrong_password_is_reported(stack: Stack) -> None:
+    """A failed login has its own message."""
     line = stack.refusal(AIRFLOW_PASSWORD="not the password")  # noqa: S106
     assert line == f"wrong user or password for {stack.url} (user admin)"
 
 
-def test_unreachable_server_is_said(stack: Stack) -> None:
-    """The line names the address that was tried; the local stack's password is not sent there."""
+def test_unreachable_server_is_reported(stack: Stack) -> None:
+    """The error names the address; the local stack's password is not sent to another one."""
     url = f"http://127.0.0.1:{free_port()}"
     assert stack.refusal(AIRFLOW_URL=url) == f"set AIRFLOW_PASSWORD for {url}"
     line = stack.refusal(AIRFLOW_URL=url, AIRFLOW_PASSWORD="any")  # noqa: S106
@@ -185,7 +185,7 @@ def test_unreachable_server_is_said(stack: Stack) -> None:
 
 
 def test_secrets_stay_out_of_sight(stack: Stack, tmp_path: Path) -> None:
-    """Neither the password nor the token is printed, or stands in the list of processes."""
+    """Neither password nor token is printed or passed to curl as an argument."""
     log = tmp_path / "arguments"
     spy = tmp_path / "curl"
     spy.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >> "{log}"\nexec {shutil.which("curl")} "$@"\n')
@@ -197,7 +197,7 @@ def test_secrets_stay_out_of_sight(stack: Stack, tmp_path: Path) -> None:
     seen = log.read_text() + done.stdout + done.stderr
     assert RUNS in seen
     assert password not in seen
-    assert "eyJ" not in seen  # how every JSON web token begins
+    assert "eyJ" not in seen  # every JSON web token starts with this
 
 
 @pytest.mark.parametrize(
@@ -215,10 +215,10 @@ def test_secrets_stay_out_of_sight(stack: Stack, tmp_path: Path) -> None:
         ("GET", f"{RUNS}/any/taskInstances/load/xcomEntries/return_value"),
     ],
 )
-def test_nothing_is_told_to_strangers(
+def test_strangers_are_refused(
     stack: Stack, method: str, path: str, token: str | None, status: int
 ) -> None:
-    """Without a token every call gets 401, with a forged one 403."""
+    """Every call is answered with 401 without a token, and with 403 for a forged one."""
     headers = {"Content-Type": "application/json"}
     headers |= {"Authorization": f"Bearer {token}"} if token else {}
     data = b'{"logical_date": null}' if method == "POST" else None

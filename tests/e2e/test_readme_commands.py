@@ -1,4 +1,4 @@
-"""The README's commands, typed as they are written."""
+"""The commands in the README work as written."""
 
 import json
 import re
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded"
 
 
 def type_in(stack: Stack, script: str) -> str:
-    """Run commands in the project's folder, and return what they print."""
+    """Run commands in the project's folder and return what they print."""
     script = script.replace("http://127.0.0.1:8080", stack.url).replace(
         ".local/", f"{stack.local}/"
     )
@@ -32,7 +32,7 @@ def type_in(stack: Stack, script: str) -> str:
 
 
 def test_demo_shows_everything(stack: Stack, loaded: dict[str, Any]) -> None:
-    """The result, the features, and where the UI is, in lines that fit a terminal."""
+    """The demo shows the result, the features and how to open the UI, and fits a terminal."""
     done = stack.run("demo.sh")
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()
@@ -51,7 +51,7 @@ def test_demo_shows_everything(stack: Stack, loaded: dict[str, Any]) -> None:
 
 
 def test_scripts(stack: Stack, loaded: dict[str, Any]) -> None:
-    """The examples of the scripts, but for the stop at their end."""
+    """The script examples work (all but the final stop, which is not run)."""
     *script, stop = commands("With the scripts").splitlines()
     assert stop == "scripts/stop.sh"
     printed = type_in(stack, "\n".join(script))
@@ -61,7 +61,7 @@ def test_scripts(stack: Stack, loaded: dict[str, Any]) -> None:
 
 
 def test_curl(stack: Stack, loaded: dict[str, Any]) -> None:
-    """Log in, start a run, wait for it; then ask for its state and its result."""
+    """The curl examples log in, start a run, wait for it, and get its state and result."""
     run, *waited, state, result = objects(type_in(stack, commands("With curl")))
     assert run["state"] == "queued"
     assert {line["state"] for line in waited[:-1]} <= {"queued", "running"}
@@ -76,7 +76,7 @@ def test_curl(stack: Stack, loaded: dict[str, Any]) -> None:
 
 
 def test_command_line(stack: Stack, loaded: dict[str, Any]) -> None:
-    """A dry run, the migration, and a load into the stack's own database."""
+    """The examples without Airflow do a dry run, migrate, and load into the stack's database."""
     printed = type_in(stack, commands("Without Airflow"))
     assert re.search(r"status +dry run", printed)
     result = json.loads(printed.splitlines()[-1])
@@ -85,6 +85,6 @@ def test_command_line(stack: Stack, loaded: dict[str, Any]) -> None:
 
 
 def test_issues_are_shown(stack: Stack) -> None:
-    """The example names each fault, as the role that may not see the rows."""
+    """The example lists issues to a role that may not read the rows."""
     printed = type_in(stack, commands("Bad input"))
     assert "name is missing" in printed

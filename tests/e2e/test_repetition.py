@@ -1,4 +1,4 @@
-"""What Airflow may do to a run's tasks at any time: clear them, or lose their process."""
+"""Tasks that are cleared or killed, which can happen at any time."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.xdist_group("stack")
 
 
 def clear(stack: Stack, run_id: str, task: str) -> dict[str, Any]:
-    """Clears a task with all behind it, waits for the run, and returns its result."""
+    """Clears a task and all downstream, waits for the run, and returns its result."""
     body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task], "only_failed": False}
     cleared = stack.call(
         f"{DAG}/clearTaskInstances", body | {"include_downstream": True}, cookie=stack.token()
@@ -25,7 +25,7 @@ def clear(stack: Stack, run_id: str, task: str) -> dict[str, Any]:
 
 
 def ledger(stack: Stack) -> list[dict[str, Any]]:
-    """All runs on record."""
+    """Returns all runs in the ledger."""
     return stack.query("select * from features.pipeline_runs order by run_id")
 
 
@@ -33,7 +33,7 @@ def ledger(stack: Stack) -> list[dict[str, Any]]:
 def test_cleared_tasks_give_the_same_result(
     task: str, stack: Stack, loaded: dict[str, Any]
 ) -> None:
-    """Of the run that made the last load: neither a feature nor the ledger is written."""
+    """Clearing tasks of the last loaded run writes neither features nor the ledger."""
     assert loaded["status"] == "loaded"
     first = stack.trigger(SAMPLE, "--conf", '{"force": true}')
     before = stack.features(), ledger(stack)
@@ -44,8 +44,8 @@ def test_cleared_tasks_give_the_same_result(
 
 
 @pytest.mark.usefixtures("loaded")
-def test_a_task_that_is_killed_is_tried_again(stack: Stack) -> None:
-    """In the midst of the load, by SIGKILL: the next try has the same result."""
+def test_a_killed_task_is_retried(stack: Stack) -> None:
+    """If the load is killed by SIGKILL, the next try has the same result."""
     before = stack.features()
     with stack.connect("features_writer", "experiment_features") as holder:
         holder.execute("begin")
@@ -64,9 +64,9 @@ def test_a_task_that_is_killed_is_tried_again(stack: Stack) -> None:
 
 
 def find_loading_task(stack: Stack) -> psutil.Process:
-    """The process of the task `load` that waits for the load lock."""
+    """Returns the process of the `load` task, which is waiting for the load lock."""
     running = "select id::text from task_instance where task_id = 'load' and state = 'running'"
     stack.wait_for_waiting_load()
     (task,) = stack.ask_airflow(running)
-    title = f"airflow worker -- {task['id']}"  # its supervisor's holds the executor's name, too
+    title = f"airflow worker -- {task['id']}"  # that of its supervisor also has the executor's name
     return next(p for p in stack.processes() if " ".join(p.cmdline()).strip() == title)

@@ -1,4 +1,4 @@
-"""The local stack's life: started twice, stopped, crashed."""
+"""Starting, stopping and crashing the local stack."""
 
 import os
 import re
@@ -14,29 +14,29 @@ pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded"
 
 
 def components(stack: Stack) -> set[int]:
-    """The processes that start.sh has made; their children come and go."""
+    """Returns the processes that start.sh started, without their children."""
     return {
         p.pid for p in stack.processes() if p.name() != "postgres" and os.getsid(p.pid) == p.pid
     }
 
 
 def test_start_twice_is_harmless(stack: Stack) -> None:
-    """The second start sees that all is well, and touches nothing."""
+    """A second start finds everything running and changes nothing."""
     before = components(stack)
     assert len(before) == 4
     assert stack.is_up()
     assert components(stack) == before
 
 
-def test_only_the_owner_may_look(stack: Stack) -> None:
-    """Closed to others: secrets, logs, and the socket, where nobody is asked for a password."""
+def test_only_the_owner_has_access(stack: Stack) -> None:
+    """Others cannot reach secrets, logs or the socket, which requires no password."""
     server = (stack.local / "postgres" / "socket").readlink()
     for folder in (stack.local / "airflow", stack.local / "logs", server):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
 
 
 def test_stop_and_start_keep_the_data(stack: Stack) -> None:
-    """A stop leaves nothing running, a taken port neither, and the next start finds the data."""
+    """A stop, or a start on a taken port, leaves nothing running; a restart keeps the data."""
     before = stack.features()
     stack.stop()
     stack.stop()
@@ -53,7 +53,7 @@ def test_stop_and_start_keep_the_data(stack: Stack) -> None:
 
 
 def test_start_after_a_crash(stack: Stack) -> None:
-    """A start clears up after a kill of everything, though the server's number is in use again."""
+    """A start recovers from a crash, even if another process has the server's old PID."""
     before = stack.features()
     for process in stack.processes():
         process.send_signal(signal.SIGKILL)
@@ -66,7 +66,7 @@ def test_start_after_a_crash(stack: Stack) -> None:
 
 
 def test_no_task_waits_for_its_api(stack: Stack) -> None:
-    """Airflow makes the API of the tasks when it is first asked: by the start, not by a task."""
+    """Airflow builds the task API on its first request, which comes from start.sh, not a task."""
     log = (stack.local / "logs" / "api-server.log").read_text()
     first, *_ = re.findall(r"path=(/execution/\S+).* status_code=(\d+)", log)
     assert first == ("/execution/health", "200")

@@ -21,14 +21,14 @@ from experiment_features.errors import ConfigurationError
 def test_watched_folders(
     monkeypatch: pytest.MonkeyPatch, watch: str, watched: tuple[str, ...]
 ) -> None:
-    """Where drops arrive."""
+    """By default the source roots are watched; a setting names other folders, or none."""
     monkeypatch.setenv("EXPERIMENT_FEATURES_SOURCE_ROOTS", "/drops,/more")
     monkeypatch.setenv("EXPERIMENT_FEATURES_WATCH", watch)
     assert Settings.from_environment().watched_folders == watched
 
 
 def test_object_storage_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By default only the folders among the roots are; who names a bucket is told."""
+    """Buckets among the roots are skipped; naming one in the setting is an error."""
     monkeypatch.setenv("EXPERIMENT_FEATURES_SOURCE_ROOTS", "/drops,s3://lab@laboratory/drops")
     monkeypatch.delenv("EXPERIMENT_FEATURES_WATCH", raising=False)
     assert Settings.from_environment().watched_folders == ("/drops",)
@@ -49,7 +49,7 @@ def test_object_storage_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_numbers_are_checked(
     monkeypatch: pytest.MonkeyPatch, name: str, unit: str, value: str
 ) -> None:
-    """A wrong one is named, with what was expected."""
+    """An invalid number is an error that names the variable and what was expected."""
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=f"{name} is .*: expected a number of {unit}"):
         Settings.from_environment()
@@ -59,8 +59,8 @@ def test_numbers_are_checked(
 def test_each_setting_is_read_from_its_variable(
     monkeypatch: pytest.MonkeyPatch, field: "Field[Any]"
 ) -> None:
-    """The example of .env.example changes the setting, and no other."""
-    monkeypatch.setenv("EXPERIMENT_FEATURES_WATCH", "/drops")  # which follows the roots otherwise
+    """Its example value changes this setting and no other."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_WATCH", "/drops")  # by default, it follows the roots
     before = Settings.from_environment()
     monkeypatch.setenv(field.metadata["name"], field.metadata["example"])
     after = Settings.from_environment()

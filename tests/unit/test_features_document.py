@@ -1,4 +1,4 @@
-"""The worked examples of docs/features.md are what the sample drop gives."""
+"""The worked examples in docs/features.md match the sample drop."""
 
 import json
 import re
@@ -17,12 +17,12 @@ DOCUMENT = (ROOT / "docs" / "features.md").read_text()
 
 @pytest.fixture(scope="module")
 def expected() -> oracle.Expected:
-    """What the sample drop must give."""
+    """What the oracle computes from the sample drop."""
     return oracle.compute(SAMPLE)
 
 
 def tables(first_column: str) -> list[dict[str, Any]]:
-    """The rows of the tables that begin with a column; cells are JSON, or else text."""
+    """Return the rows of all tables whose first column is this one."""
     rows = []
     for block in re.findall(
         rf"^\| {first_column} \|.*?(?:\n\n|\Z)", DOCUMENT, re.DOTALL | re.MULTILINE
@@ -36,20 +36,20 @@ def tables(first_column: str) -> list[dict[str, Any]]:
 
 
 def to_value(cell: str) -> Any:
-    """A number, list or null; else the text as it stands."""
+    """Parse a cell as JSON (a number, list or null), or else return its text."""
     try:
         return json.loads(cell)
     except json.JSONDecodeError:
         return cell
 
 
-def test_version_is_the_one_of_the_code() -> None:
-    """The document describes what runs."""
+def test_version_matches_the_code() -> None:
+    """The document describes the current version of the features."""
     assert DOCUMENT.startswith(f"# The features, version {DEFINITION_VERSION}\n")
 
 
-def test_users_of_the_examples(expected: oracle.Expected) -> None:
-    """A clear winner, a tie, and a user without experiments."""
+def test_example_users(expected: oracle.Expected) -> None:
+    """The example users (a clear winner, a tie, no experiments) have the computed features."""
     examples = tables("user_id")
     assert len(examples) == 3
     for example in examples:
@@ -59,16 +59,16 @@ def test_users_of_the_examples(expected: oracle.Expected) -> None:
         assert example == {name: value for name, value in features.items() if name != mean}
 
 
-def test_compounds_of_the_examples(expected: oracle.Expected) -> None:
-    """The counts of two compounds."""
+def test_example_compounds(expected: oracle.Expected) -> None:
+    """The two example compounds have the computed features."""
     examples = tables("compound_id")
     assert len(examples) == 2
     for example in examples:
         assert expected.compounds[example.pop("compound_id")] == example
 
 
-def test_experiments_of_the_examples(expected: oracle.Expected) -> None:
-    """All valid experiments of the users, as the sample drop has them."""
+def test_example_experiments(expected: oracle.Expected) -> None:
+    """All valid experiments of the example users are listed, as in the sample drop."""
     rows = [
         line.split(",")
         for block in re.findall(r"```csv\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -86,8 +86,8 @@ def test_experiments_of_the_examples(expected: oracle.Expected) -> None:
     )
 
 
-def test_average_of_the_example(expected: oracle.Expected) -> None:
-    """The one figure of the run."""
+def test_example_average(expected: oracle.Expected) -> None:
+    """The average experiments per user is worked out correctly."""
     experiments = sum(user["total_experiments"] for user in expected.users.values())
     average = expected.average_experiments_per_user
     assert f"{experiments} / {len(expected.users)} = {average}." in DOCUMENT

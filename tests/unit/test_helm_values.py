@@ -1,4 +1,4 @@
-"""The values for Airflow's Helm chart, as far as they can be checked without the chart."""
+"""The values for Airflow's Helm chart, as far as can be checked without the chart."""
 
 import re
 import subprocess
@@ -19,17 +19,17 @@ CHART_KEYS = {
     "apiSecretKeySecretName": "api-secret-key",
     "jwtSecretName": "jwt-secret",
 }
-"""The key that the chart looks for in each of its own secrets."""
+"""The key that the chart looks up in each of its own secrets."""
 
 
 def header_commands() -> str:
-    """The commands that the header gives for the secrets."""
+    """Return the commands in the header that create the secrets."""
     header = TEXT.partition("\nexecutor:")[0].partition("# Once before")[2]
     return "\n".join(re.findall(r"^#   (.*)$", header, re.MULTILINE))
 
 
-def made_secrets() -> set[tuple[str, str]]:
-    """Secret and key of all that these commands make; a kubectl of ours says what it was told."""
+def created_secrets() -> set[tuple[str, str]]:
+    """Return each secret and key that these commands create, recorded by a fake kubectl."""
     script = "set -eu\nkubectl() { printf '%s\\n' \"$@\"; }\n" + header_commands()
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
     made, name = set(), ""
@@ -44,7 +44,7 @@ def made_secrets() -> set[tuple[str, str]]:
 
 
 def used_secrets(values: Any) -> Iterator[tuple[str, str | None]]:
-    """Secret and key of all that the values refer to; of a mounted one, every key."""
+    """Yield each secret and key that the values refer to; without key, for mounted secrets."""
     if isinstance(values, list):
         for each in values:
             yield from used_secrets(each)
@@ -60,26 +60,26 @@ def used_secrets(values: Any) -> Iterator[tuple[str, str | None]]:
                 yield from used_secrets(value)
 
 
-def test_every_secret_is_made_and_used() -> None:
-    """With the key that is asked for."""
-    made, used = made_secrets(), set(used_secrets(VALUES))
+def test_every_secret_is_created_and_used() -> None:
+    """The header creates exactly the secrets that the values use, with the keys they name."""
+    made, used = created_secrets(), set(used_secrets(VALUES))
     assert len(made) > len(CHART_KEYS)
     assert {name for name, _ in made} == {name for name, _ in used}
     assert {(name, key) for name, key in used if key} <= made
 
 
-def test_accounts_have_their_passwords() -> None:
-    """Under the names by which deploy/airflow/access.py looks for them."""
+def test_every_account_has_a_password() -> None:
+    """The passwords have the keys that deploy/airflow/access.py looks up."""
     users = re.search(
         r"^USERS = (\{.*\})$", (ROOT / "deploy/airflow/access.py").read_text(), re.MULTILINE
     )
     assert users
     names = {f"{name}_password" for name in yaml.safe_load(users[1])}
-    assert {key for name, key in made_secrets() if name == f"{NAME}accounts"} == names
+    assert {key for name, key in created_secrets() if name == f"{NAME}accounts"} == names
 
 
-def test_airflow_is_the_one_that_is_locked() -> None:
-    """And the chart the one that CI renders."""
+def test_versions_are_the_locked_ones() -> None:
+    """Airflow has the version in requirements.txt, and the chart the one that CI renders."""
     version = VALUES["airflowVersion"]
     assert f"apache-airflow=={version} " in (ROOT / "requirements.txt").read_text()
     (chart,) = re.findall(r"--version ([\d.]+)", TEXT)
@@ -87,7 +87,7 @@ def test_airflow_is_the_one_that_is_locked() -> None:
 
 
 def test_settings_exist() -> None:
-    """What the values set is what the project reads."""
+    """The values set only variables that .env.example describes."""
     settings = set(re.findall(r"EXPERIMENT_FEATURES_[A-Z_]+", TEXT))
     assert "EXPERIMENT_FEATURES_WORKSPACES" in settings
     described = (ROOT / ".env.example").read_text()
@@ -95,7 +95,7 @@ def test_settings_exist() -> None:
 
 
 def test_only_tasks_may_write_features() -> None:
-    """The writer's connection is in their pods alone, the owner's in the migration alone."""
+    """Only workers have the writer's connection, and only the migration has the owner's."""
     having = {
         part: {name for name, _ in used_secrets(values)} & {f"{NAME}writer", f"{NAME}owner"}
         for part, values in VALUES.items()

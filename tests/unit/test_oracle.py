@@ -1,4 +1,4 @@
-"""The oracle against answers worked out by hand, and the drops that are generated for it."""
+"""The oracle, checked against answers worked out by hand, and the drops generated for it."""
 
 from datetime import date
 from pathlib import Path
@@ -21,21 +21,21 @@ CLEAN = {
 
 
 def compute(folder: Path, **texts: str) -> oracle.Expected:
-    """Return what the oracle makes of the texts, and of clean tables where none is given."""
+    """Return what the oracle computes from the texts; a table without one is clean."""
     for table, text in (CLEAN | texts).items():
         (folder / f"{table}.csv").write_bytes(text.encode())
     return oracle.compute(folder, TODAY)
 
 
 def read_names(folder: Path, users: str | bytes) -> list[tuple[int, str]]:
-    """Return line and name of every user row."""
+    """Return the line number and name of every user row."""
     path = folder / "users.csv"
     path.write_bytes(users if isinstance(users, bytes) else users.encode())
     return [(row.line, row.cells.get("name", "?")) for row in oracle.read_part(path, "users")]
 
 
 def test_features_of_a_small_drop(tmp_path: Path) -> None:
-    """Totals, means, ties and repeats within a list are as worked out by hand."""
+    """Totals, means, ties and repeats within a list match a calculation by hand."""
     found = compute(
         tmp_path,
         users=USERS + "1,Ann,ann@example.org,2024-02-29\n2,Bob,bob@example.org,2024-01-01\n"
@@ -89,7 +89,7 @@ def test_features_of_a_small_drop(tmp_path: Path) -> None:
 
 
 def test_the_mean_run_time_is_exact(tmp_path: Path) -> None:
-    """Run times are added as they are written, and rounded once."""
+    """Run times are added as written, and only the result is rounded."""
     rows = ["0.1", "0.2", "0.3", "1e-1"]
     found = compute(
         tmp_path,
@@ -100,7 +100,7 @@ def test_the_mean_run_time_is_exact(tmp_path: Path) -> None:
 
 
 def test_no_users_have_no_average(tmp_path: Path) -> None:
-    """The average of experiments per user is unknown when there are no users."""
+    """Without users, there is no average number of experiments per user."""
     found = compute(tmp_path, users=USERS)
     assert found.average_experiments_per_user is None
     assert found.rows["users"] == 0
@@ -126,7 +126,7 @@ def test_no_users_have_no_average(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_rows_and_their_lines(tmp_path: Path, text: str, names: list[tuple[int, str]]) -> None:
-    """Line numbers are the physical lines where the rows start."""
+    """A row's line number is that of the physical line where it starts."""
     assert read_names(tmp_path, USERS + text) == names
 
 
@@ -147,7 +147,7 @@ def test_rows_and_their_lines(tmp_path: Path, text: str, names: list[tuple[int, 
     ],
 )  # fmt: skip
 def test_dialects(tmp_path: Path, content: bytes, names: list[tuple[int, str]]) -> None:
-    """The header tells the delimiter, the order and which columns are extra."""
+    """The header determines the delimiter, the order and the extra columns."""
     assert read_names(tmp_path, content) == names
 
 
@@ -163,13 +163,13 @@ def test_dialects(tmp_path: Path, content: bytes, names: list[tuple[int, str]]) 
     ],
 )  # fmt: skip
 def test_refusals(tmp_path: Path, text: str) -> None:
-    """What cannot be understood is refused rather than guessed."""
+    """The oracle refuses what it would have to guess."""
     with pytest.raises(oracle.RefusedError):
         read_names(tmp_path, text)
 
 
 def test_parts_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
-    """The id seen first counts, in the order of the files' names; even if its row is faulty."""
+    """The first row with an id counts, even if faulty; files are in the order of their names."""
     compute(tmp_path, users=USERS + "+7,Bob,a@b.org,2026-11-02")
     (tmp_path / "users_2.csv").write_text(USERS + "007,Ann,a@b.org,2024-01-01")
     (tmp_path / "users_10.csv").write_text(USERS + "7,,,\n8,,a@b.org,2024-01-01")
@@ -189,8 +189,8 @@ def test_parts_are_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     assert found.rejected == {issue[:3] for issue in found.issues if issue[1] != "users.csv"}
 
 
-def test_references_are_to_valid_rows_only(tmp_path: Path) -> None:
-    """A quarantined user or compound is unknown to the experiments."""
+def test_only_valid_rows_can_be_referenced(tmp_path: Path) -> None:
+    """Experiments cannot refer to a quarantined user or compound."""
     found = compute(
         tmp_path,
         users=USERS + "1,,a@b.org,2024-01-01\n2\n-3,C,a@b.org,2024-01-01\n",
@@ -210,7 +210,7 @@ def test_references_are_to_valid_rows_only(tmp_path: Path) -> None:
 
 
 def test_headline_figures_of_the_sample_drop() -> None:
-    """The committed sample gives the figures that the documentation quotes."""
+    """The sample drop gives the figures that the documentation quotes."""
     found = oracle.compute(SAMPLE, TODAY)
     assert found.rows == {"users": 42, "compounds": 13, "user_experiments": 300}
     assert (len(found.users), len(found.compounds)) == (40, 12)
@@ -233,7 +233,7 @@ def test_headline_figures_of_the_sample_drop() -> None:
 
 
 def test_sample_drop_is_in_the_dialect_of_the_hand_out() -> None:
-    """The sample keeps its padded delimiter, CRLF, first empty line and missing final newline."""
+    """The sample keeps its padded delimiter, CRLF, leading empty line and missing final newline."""
     for path in SAMPLE.glob("*.csv"):
         content = path.read_bytes()
         assert content.startswith(b"\r\n") == (path.name == "users.csv")
@@ -244,10 +244,8 @@ def test_sample_drop_is_in_the_dialect_of_the_hand_out() -> None:
 
 
 @pytest.mark.parametrize(("table", "rule", "value"), drops.EVERY_FAULT)
-def test_each_fault_breaks_its_rule_alone(
-    tmp_path: Path, table: str, rule: str, value: str
-) -> None:
-    """A drop with one fault gives one issue, on the last row of its table."""
+def test_each_fault_breaks_only_its_rule(tmp_path: Path, table: str, rule: str, value: str) -> None:
+    """A drop with one fault has one issue, on the last row of its table."""
     found = oracle.compute(drops.one_fault(table, rule, value).write(tmp_path), TODAY)
     expected = {rule}
     if (table, rule) == ("user_experiments", "nul_byte"):
@@ -260,7 +258,7 @@ def test_each_fault_breaks_its_rule_alone(
 
 
 def read_cells(folder: Path, part: drops.Part) -> list[tuple[str, ...] | None]:
-    """Return the cells that the oracle reads of a part, None for a row of a faulty shape."""
+    """Return the cells that the oracle reads from a part; None for a malformed row."""
     return [
         tuple(row.cells[column] for column in drops.COLUMNS[part.table]) if row.cells else None
         for row in oracle.read_part(folder / part.file_name, part.table)
@@ -268,7 +266,7 @@ def read_cells(folder: Path, part: drops.Part) -> list[tuple[str, ...] | None]:
 
 
 def expect_cells(part: drops.Part) -> list[tuple[str, ...] | None]:
-    """Return the cells that a part was made of, stripped as the contract asks for."""
+    """Return the cells that a part was made from, stripped as the contract demands."""
     return [
         None if row.fault else tuple(cell.strip(" \t") for cell in row.cells) for row in part.rows
     ]
@@ -276,8 +274,8 @@ def expect_cells(part: drops.Part) -> list[tuple[str, ...] | None]:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drop=drops.drops())
-def test_generated_drops_read_back(drop: drops.Drop) -> None:
-    """Whatever the dialect, the parts hold the cells they were made of."""
+def test_generated_drops_are_read_back(drop: drops.Drop) -> None:
+    """In any dialect, the parts contain the cells they were made from."""
     with TemporaryDirectory() as name:
         folder = drop.write(Path(name))
         for part in drop.parts:
@@ -293,7 +291,7 @@ def test_generated_drops_read_back(drop: drops.Drop) -> None:
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drop=drops.drops())
 def test_every_dialect_gives_the_same(drop: drops.Drop) -> None:
-    """Features, and issues but for their lines, do not depend on how the files are written."""
+    """Features and issues, line numbers aside, do not depend on how the files are written."""
     found = []
     for dialect in drops.ALL_DIALECTS:
         with TemporaryDirectory() as name:
@@ -304,7 +302,7 @@ def test_every_dialect_gives_the_same(drop: drops.Drop) -> None:
 
 
 def test_the_named_dialects_differ() -> None:
-    """Each named dialect has a name and a look of its own."""
+    """No two named dialects share a name or write the same text."""
     part = drops.one_fault("users", "name_missing", "").parts[0]
     assert len({dialect.name for dialect in drops.ALL_DIALECTS}) == len(drops.ALL_DIALECTS)
     looks = {drops.render("users", part.rows, dialect) for dialect in drops.ALL_DIALECTS}

@@ -1,4 +1,4 @@
-"""The page docs/performance.md is what the results of the benchmarks give."""
+"""docs/performance.md matches the results of the benchmarks."""
 
 import re
 from hashlib import sha256
@@ -13,13 +13,13 @@ IMAGES = ROOT / "docs" / "images"
 
 
 def test_page_is_not_stale() -> None:
-    """After a change: benchmarks/run.sh --only ''."""
+    """The page is up to date; if not, run: benchmarks/run.sh --only ''."""
     assert (PAGE.read_text(encoding="utf-8") if PAGE.exists() else None) == page()
 
 
 @pytest.mark.parametrize("name", ["runs", "engines"])
 def test_plots_are_not_stale(name: str) -> None:
-    """There is a plot where there are results; it tells from which it was drawn, and is small."""
+    """Wherever there are results, there is a small plot that was drawn from them."""
     plot = IMAGES / f"performance-{name}.svg"
     results = ROOT / "benchmarks" / "results" / f"{name}.json"
     assert plot.exists() == results.exists()
@@ -30,7 +30,7 @@ def test_plots_are_not_stale(name: str) -> None:
 
 
 def test_ratio_is_that_of_the_median_round() -> None:
-    """Sides are compared within a round: a slow round does not count for one of them alone."""
+    """Sides are compared within a round, so a slow round does not penalize just one of them."""
     seconds = {"ours": (1.0, 20.0, 3.0), "other": (2.0, 10.0, 2.0)}
     rows = [
         {"side": side, "round": number, "seconds": value}
@@ -55,5 +55,5 @@ def test_ratio_is_that_of_the_median_round() -> None:
     ids=lambda value: value.what if isinstance(value, Target) else "",
 )
 def test_targets(target: Target, is_met: bool) -> None:
-    """A figure that was not measured meets nothing."""
+    """A target is met at its bound, and never by a figure that was not measured."""
     assert target.is_met is is_met

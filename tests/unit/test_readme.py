@@ -1,4 +1,4 @@
-"""The documentation names nothing that does not exist, and leaves out nothing that users need."""
+"""The documentation mentions only what exists, and everything that users need."""
 
 import re
 import subprocess
@@ -18,7 +18,7 @@ FOLDERS = sorted(
     path.name for path in ROOT.iterdir() if path.is_dir() and path.name not in (".git", ".local")
 )
 SETTING = re.compile(r"\b(?:EXPERIMENT_FEATURES|AIRFLOW|DATABASE)_[A-Z_]*[A-Z]\b")
-NOT_FOR_USERS = {  # what the scripts tell each other
+NOT_FOR_USERS = {  # what the scripts pass to each other
     *("EXPERIMENT_FEATURES_CLOCK", "EXPERIMENT_FEATURES_STACK", "EXPERIMENT_FEATURES_COMPONENT"),
     *("AIRFLOW_HOME", "AIRFLOW_CONFIG", "AIRFLOW_CONN_FEATURES_DB"),
     "AIRFLOW_CONN_FEATURES_DB_READER",
@@ -54,17 +54,17 @@ by_document = pytest.mark.parametrize(
 
 @cache
 def text_of(path: Path) -> str:
-    """The text of a file."""
+    """Return the text of a file."""
     return path.read_text()
 
 
 def blocks(document: Path, language: str) -> list[str]:
-    """The code blocks of a language."""
+    """Return the code blocks of a language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", text_of(document), re.DOTALL | re.MULTILINE)
 
 
 def commands(document: Path) -> list[list[str]]:
-    """The words of every command in the shell blocks, without the variables set for it."""
+    """Return the words of every command in the shell blocks, without variable assignments."""
     text = "".join(blocks(document, "bash")).replace("\\\n", " ")
     lines = re.sub(r'"[^"]*"', lambda quoted: quoted[0].replace("\n", " "), text).splitlines()
     parts = [
@@ -75,13 +75,13 @@ def commands(document: Path) -> list[list[str]]:
 
 
 def anchor(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
+    """Return the anchor that GitHub generates for a heading."""
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 @by_document
 def test_links_resolve(document: Path) -> None:
-    """Every relative link leads to a file that is there, and to a heading in it."""
+    """Every relative link leads to an existing file and, with an anchor, to a heading in it."""
     for link in re.findall(r"\]\(([^)\s]+)\)", text_of(document)):
         if link.startswith("https://"):
             continue
@@ -96,7 +96,7 @@ def test_links_resolve(document: Path) -> None:
 
 @by_document
 def test_named_files_exist(document: Path) -> None:
-    """Whatever looks like a path of the project is one; `*` stands for any name."""
+    """Whatever looks like a path in the project exists; `*` stands for any name."""
     folders = "|".join(map(re.escape, FOLDERS))
     for path in re.findall(rf"(?<![\w/.])(?:{folders})/[\w./*-]*", text_of(document)):
         if not path.startswith(OF_USERS):
@@ -105,7 +105,7 @@ def test_named_files_exist(document: Path) -> None:
 
 @by_document
 def test_commands_exist(document: Path) -> None:
-    """Every command is a script of the project, its Python, or a tool that everybody has."""
+    """Every command is a script of the project, its Python, or a common tool."""
     for words in commands(document):
         program = words[0].removeprefix("./")
         if program not in TOOLS and program != ".venv/bin/python":
@@ -114,7 +114,7 @@ def test_commands_exist(document: Path) -> None:
 
 @by_document
 def test_command_line_options_exist(document: Path) -> None:
-    """What the documentation passes to `python -m experiment_features` is taken."""
+    """`python -m experiment_features` has every subcommand and option in the documentation."""
     for words in commands(document):
         if words[1:3] == ["-m", "experiment_features"]:
             command, *rest = words[words.index("experiment_features") + 1 :]
@@ -125,7 +125,7 @@ def test_command_line_options_exist(document: Path) -> None:
 
 @cache
 def help_of(command: str) -> str:
-    """What a command says about itself."""
+    """Return the help text of a command."""
     return subprocess.run(
         [sys.executable, "-m", "experiment_features", command, "--help"],
         env={"PYTHONPATH": str(ROOT / "include"), "COLUMNS": "100"},
@@ -136,7 +136,7 @@ def help_of(command: str) -> str:
 
 
 def test_every_setting_is_described() -> None:
-    """docs/settings.md has each variable that the code reads, and only these."""
+    """docs/settings.md lists exactly the variables that the code reads."""
     code = [*ROOT.glob("scripts/*"), *ROOT.glob("include/experiment_features/**/*.py")]
     read = {
         name
@@ -151,7 +151,7 @@ def test_every_setting_is_described() -> None:
 
 
 def test_every_setting_of_the_containers_is_described() -> None:
-    """The page about deployment, or that of settings, has each variable of the Compose files."""
+    """docs/deployment.md or docs/settings.md lists every variable in the Compose files."""
     files = [ROOT / "docker-compose.yaml", *(ROOT / "deploy").glob("*.yaml")]
     read = {name for file in files for name in re.findall(r"\$\{(\w+)", text_of(file))}
     pages = text_of(ROOT / "docs" / "deployment.md") + text_of(SETTINGS)
@@ -161,7 +161,7 @@ def test_every_setting_of_the_containers_is_described() -> None:
 
 @by_document
 def test_rules_exist(document: Path) -> None:
-    """A rule that is named in the documentation is one of the contract's."""
+    """Every rule that the documentation mentions is part of the contract."""
     endings = "missing|invalid|repeated|unknown|out_of_range|in_future|fields|quotes|nul_byte"
     names = {rule.name for rule in RULES}
     for name in re.findall(rf"`([a-z_]+_(?:{endings}))`", text_of(document)):

@@ -1,4 +1,4 @@
-"""The scripts say how they are called, and the README names them."""
+"""The scripts explain their usage, and the README mentions them."""
 
 import re
 import shutil
@@ -19,26 +19,26 @@ SCRIPTS = sorted(
     if (path.suffix == ".py" and 'if __name__ == "__main__"' in path.read_text())
     or (path.suffix != ".py" and path.read_text().startswith("#!"))
 )
-"""What users call, and not what scripts source or import."""
+"""What users run, as opposed to what scripts source or import."""
 
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with nothing but the scripts: no .venv, and no settings that can be read."""
+    """A checkout with nothing but the scripts: no .venv, and no readable settings."""
     checkout = tmp_path_factory.mktemp("checkout")
     for script in FILES:
         copy = checkout / script.relative_to(ROOT)
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(script, copy)
-    (checkout / ".env").mkdir()  # reading the settings would show an error
+    (checkout / ".env").mkdir()  # reading the settings would fail
     return checkout
 
 
 @pytest.mark.parametrize("option", ["--help", "-h"])
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_is_the_comment_at_the_top(script: str, option: str, bare: Path) -> None:
-    """It has a usage line that names the script; asking for it needs and changes nothing."""
-    python = [sys.executable, "-SB"] if script.endswith(".py") else []  # without any package
+    """Help shows the top comment, with a usage line; it needs no setup and changes nothing."""
+    python = [sys.executable, "-SB"] if script.endswith(".py") else []  # without packages
     before = sorted(bare.rglob("*"))
     done = subprocess.run(
         [*python, bare / script, option],
@@ -57,13 +57,13 @@ def test_help_is_the_comment_at_the_top(script: str, option: str, bare: Path) ->
 
 
 def test_the_readme_names_every_script() -> None:
-    """All that users call in scripts/, and none that is not there."""
+    """The README mentions exactly the shell scripts that users run."""
     named = set(re.findall(r"scripts/\w+\.sh", README))
     assert named == {script for script in SCRIPTS if re.fullmatch(r"scripts/\w+\.sh", script)}
 
 
-def test_scripts_can_be_called() -> None:
-    """A shell script is executable; what others source is not."""
+def test_scripts_are_executable() -> None:
+    """Shell scripts are executable, but not the files that they source."""
     for path in FILES:
         if path.suffix != ".py":
             called = str(path.relative_to(ROOT)) in SCRIPTS
@@ -71,7 +71,7 @@ def test_scripts_can_be_called() -> None:
 
 
 def test_wrong_usage_shows_the_usage_line() -> None:
-    """With exit status 1."""
+    """A wrong option prints the usage line and exits with status 1."""
     done = subprocess.run(
         [ROOT / "scripts" / "stop.sh", "--now"], capture_output=True, text=True, check=False
     )

@@ -1,6 +1,6 @@
-"""The stages up to the features, on pandas and DuckDB, against the oracle.
+"""The stages up to the features, on pandas and DuckDB, compared with the oracle.
 
-A longer search for drops that go wrong, here some hours of one processor:
+A longer search for drops that go wrong, which takes one processor some hours:
 RANDOM_DROPS=10000 .venv/bin/python -m pytest tests/unit/test_stages.py -k any_drop
 """
 
@@ -33,7 +33,7 @@ RANDOM_DROPS = int(os.environ.get("RANDOM_DROPS", "300"))
 def test_any_drop_gives_what_the_oracle_says(
     engine: str, drop: Drop, in_sql: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Every row is in the features, exactly, or among the issues with file, line and rule."""
+    """Features and issues, with file, line and rule, are exactly those of the oracle."""
     folder = tmp_path_factory.mktemp("drop")
     workspace = Workspace(folder / "workspace")
     source = drop.write(folder / "source")
@@ -52,7 +52,7 @@ def test_any_drop_gives_what_the_oracle_says(
     ("table", "rule"), dict.fromkeys((table, rule) for table, rule, _ in EVERY_FAULT)
 )
 def test_every_fault_is_named(table: str, rule: str, engine: str, tmp_path: Path) -> None:
-    """Each faulty row has an issue of its rule, and the rows around it have none."""
+    """Each faulty row has an issue with its rule; the rows around it have none."""
     source = every_fault(table, rule).write(tmp_path / "source")
     workspace = Workspace(tmp_path / "workspace")
     run_stages(source, workspace, engine)
@@ -66,7 +66,7 @@ def test_every_fault_is_named(table: str, rule: str, engine: str, tmp_path: Path
 def test_a_drop_is_the_same_in_every_dialect(
     dialect: Dialect, engine: str, sample_drop: Drop, tmp_path: Path
 ) -> None:
-    """How a drop is written changes nothing in its features."""
+    """The features do not depend on how the drop is written."""
     plain = sample_drop.write(tmp_path / "plain")
     written = sample_drop.in_dialect(dialect).write(tmp_path / "written")
     workspace = Workspace(tmp_path / "workspace")

@@ -1,4 +1,4 @@
-"""The files of a run, where there is no room for them."""
+"""The files of a run, on a disk without room for them."""
 
 import resource
 import subprocess
@@ -14,23 +14,23 @@ INCLUDE = Path(__file__).parents[2] / "include"
 
 @pytest.mark.parametrize("engine", ["pandas", "duckdb"])
 @pytest.mark.parametrize("limit", [0, 100, 2_000, 3_500])
-def test_no_room_is_told_in_one_line(
+def test_a_full_disk_is_reported_in_one_line(
     limit: int, engine: str, sample_drop: Drop, tmp_path: Path
 ) -> None:
-    """Whichever file it is that cannot be written: no stack trace, and what to do."""
+    """Whichever file does not fit, the error is one line that asks to free disk space."""
     source = sample_drop.write(tmp_path / "drop")
     done = subprocess.run(
         [
             *(sys.executable, "-m", "experiment_features", "run", source),
             *("--engine", engine, "--dry-run"),
         ],
-        # Byte code must not be cut short: Python would trip over it later.
+        # Python would later fail on bytecode files that were cut short.
         env={
             "PYTHONPATH": str(INCLUDE),
             "TMPDIR": str(tmp_path),
             "PYTHONDONTWRITEBYTECODE": "1",
         },
-        # No file may grow beyond the limit: the same errors as from a full disk.
+        # Files that exceed this limit cause the same errors as a full disk.
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         capture_output=True,
         text=True,
