@@ -1,7 +1,7 @@
 """Settings, from the environment; .env.example describes each."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,7 +15,7 @@ def is_stored(source: str) -> bool:
     return "://" in source and urlsplit(source).scheme.lower() != "file"
 
 
-def _memory_limit() -> str:
+def _half_of_memory() -> str:
     """Half of the machine's memory, as DuckDB reads it."""
     half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return f"{half // 2**20}MiB"
@@ -34,7 +34,7 @@ class Settings:
     watched_folders: tuple[str, ...] = ()
     """Where new drops are looked for; none when that is switched off."""
 
-    memory_limit: str = field(default_factory=_memory_limit)
+    memory_limit: str = _half_of_memory()
     """What DuckDB may use before it spills to the workspace, e.g. ``4GiB``."""
 
     spark_master: str = "local[*]"
@@ -66,7 +66,7 @@ class Settings:
             workspaces=str(workspaces),
             source_roots=_folders(roots),
             watched_folders=_watched(watch) if watch else local_roots,
-            memory_limit=environment.get("EXPERIMENT_FEATURES_MEMORY_LIMIT") or _memory_limit(),
+            memory_limit=environment.get("EXPERIMENT_FEATURES_MEMORY_LIMIT") or cls.memory_limit,
             spark_master=environment.get("EXPERIMENT_FEATURES_SPARK_MASTER") or cls.spark_master,
             keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", 90, "days"),
             keep_workspace_days=_whole_number("EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", 7, "days"),

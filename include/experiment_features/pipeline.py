@@ -74,6 +74,7 @@ class Pipeline:
             self.workspace,
             allow_empty=self.run.allow_empty,
             known_files=known_files,
+            memory_limit=self.settings.memory_limit,
             progress=progress,
         )
         return self._hand_on(facts, "rows", "is_unchanged")
@@ -92,6 +93,7 @@ class Pipeline:
                 self._engine,
                 max_rejected_percent=self.run.max_rejected_percent,
                 today=datetime.now(UTC).date(),
+                memory_limit=self.settings.memory_limit,
             )
         except DropRejected:
             if self.connect:
@@ -148,4 +150,7 @@ class Pipeline:
     def _engine(self) -> Engine:
         experiments = self.workspace.facts("extract")["rows"]["user_experiments"]
         spill = self.workspace.scratch / "spill"
-        return choose_engine(self.engine, experiments, spill, self.settings.spark_master)
+        settings = self.settings
+        return choose_engine(
+            self.engine, experiments, spill, settings.spark_master, settings.memory_limit
+        )

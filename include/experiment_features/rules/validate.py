@@ -1,32 +1,35 @@
 """Validate: the rules of rules.py on every row; faulty rows are named, and errors rejected."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
-from importlib.resources import files
 from pathlib import Path
 
 import narwhals as nw
-import pyarrow.parquet as pq
 
+from experiment_features.config import Settings
 from experiment_features.contract import TABLES, Column, Kind, Table
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.errors import DropRejected
-from experiment_features.rules.issues import Counts, describe_issues
-from experiment_features.rules.rules import Repeated, Rule, Unknown, rules_of
+from experiment_features.rules.footers import can_skip
+from experiment_features.rules.issues import BrokenRule, describe_issues
+from experiment_features.rules.rules import Rule, Unknown, rules_of
 from experiment_features.store.valid_rows import count_rows, valid_rows
 from experiment_features.workspace import Facts, Workspace
 
 log = logging.getLogger(__name__)
-
-_SQL = files("experiment_features.rules") / "sql"
 
 Checked = dict[Table, Frame]
 """The valid rows of the tables so far, to which rows of later ones refer: position and key."""
 
 
 def validate(
-    workspace: Workspace, engine: Engine, *, max_rejected_percent: float, today: date
+    workspace: Workspace,
+    engine: Engine,
+    *,
+    max_rejected_percent: float,
+    today: date,
+    memory_limit: str = Settings.memory_limit,
 ) -> Facts:
     """Checks every typed row, and writes which are rejected and all that is wrong.
 
@@ -39,6 +42,7 @@ def validate(
         engine: what to compute on.
         max_rejected_percent: of each table's rows, from 0 to 100.
         today: the day of the run, UTC.
+        memory_limit: what DuckDB may use to describe the issues.
 
     Returns:
         ``rejected``: rows per table; ``rejected_rows``: their sum; ``warnings``: issues that
@@ -59,7 +63,7 @@ def validate(
             rules = [
                 rule
                 for rule in rules_of(table)
-                if not _cannot_be_broken(rule, extracted, rejected, workspace)
+                if not can_skip(rule, extracted, rejected, workspace)
             ]
             errors = _find_faults(table, rules, rows, checked, engine, faults)
             target = workspace.rejected(table.name)
@@ -68,47 +72,10 @@ def validate(
             rejected[table.name] = count_rows(target)
             checked[table] = valid_rows(rows.select("position", table.key), target, engine)
             log.info("checked %s", table)
-        facts |= _count(rejected, describe_issues(workspace, faults, extracted["files"]))
+        issues = describe_issues(workspace, faults, extracted["files"], memory_limit)
+        facts |= _count(rejected, issues)
     _refuse_excess(extracted["rows"], facts["rejected"], max_rejected_percent)
     return facts
-
-
-def _cannot_be_broken(
-    rule: Rule, extracted: Facts, rejected: Mapping[str, int], workspace: Workspace
-) -> bool:
-    """Whether no row can break a rule, as far as is known without reading the rows.
-
-    ``rejected`` has the number of rejected rows of the tables that are checked.
-    """
-    if isinstance(rule.condition, Repeated):
-        # A run may have begun before an upgrade.
-        return rule.table.name in extracted.get("rising_keys", [])
-    if not isinstance(rule.condition, Unknown) or rejected[rule.condition.table.name]:
-        return False
-    table = rule.condition.table
-    known = _span(workspace.rows(table.name), table.key)
-    named = _span(workspace.rows(rule.table.name), rule.column)
-    if known is None or named is None:
-        return False
-    has_gaps = known.stop - known.start > extracted["rows"][table.name]
-    return not has_gaps and known.start <= named.start and named.stop <= known.stop
-
-
-def _span(rows: Path, column: str | None) -> range | None:
-    """From the lowest to the highest of a column's integers, or of its lists' items.
-
-    It stands in the footers of Parquet files; None if one does not tell.
-    """
-    statistics = [
-        chunk.statistics
-        for metadata in map(pq.read_metadata, rows.glob("*.parquet"))
-        for group in map(metadata.row_group, range(metadata.num_row_groups))
-        for chunk in map(group.column, range(group.num_columns))
-        if chunk.path_in_schema.partition(".")[0] == column
-    ]
-    if not statistics or not all(known and known.has_min_max for known in statistics):
-        return None
-    return range(min(known.min for known in statistics), max(known.max for known in statistics) + 1)
 
 
 def _find_faults(
@@ -183,12 +150,12 @@ def _references(rows: Frame, column: Column, key: str) -> Frame:
     return references
 
 
-def _count(rejected: dict[str, int], issues: Counts) -> Facts:
+def _count(rejected: dict[str, int], issues: list[BrokenRule]) -> Facts:
     return {
         "rejected": rejected,
         "rejected_rows": sum(rejected.values()),
-        "warnings": sum(number for *_, severity, number in issues if severity == "warning"),
-        "rules": {f"{table}.{rule}": number for table, rule, _, number in issues},
+        "warnings": sum(broken.issues for broken in issues if broken.severity == "warning"),
+        "rules": {f"{broken.table}.{broken.rule}": broken.issues for broken in issues},
     }
 
 

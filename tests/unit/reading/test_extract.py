@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from drops import CLEAN, Drop, Part, Row
+from experiment_features.config import Settings
 from experiment_features.engines.duckdb_engine import open_duckdb
 from experiment_features.errors import DropRefused, WorkspaceUnavailable
 from experiment_features.reading.extract import extract
@@ -224,7 +225,7 @@ def test_memory_does_not_grow_with_the_file(clean: Path, tmp_path: Path) -> None
     """Reading streams: eight times the rows take hardly more memory, and DuckDB prints nothing."""
 
     def peak(rows: int) -> int:
-        with open_duckdb() as database:
+        with open_duckdb(Settings.memory_limit) as database:
             database.execute(
                 "copy (select i as experiment_id, 1 + i % 3 as user_id, '1;2;3' as "
                 "experiment_compound_ids, '0.5' as experiment_run_time, repeat('x', 50) as note "

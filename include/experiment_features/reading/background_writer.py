@@ -1,4 +1,7 @@
-"""The Parquet file of the rows that plain_lines.py typed."""
+"""A Parquet file that is written in a thread of its own, beside the reading of the next rows.
+
+Plainly: ``pq.ParquetWriter``.
+"""
 
 from collections import deque
 from collections.abc import Iterator
@@ -15,20 +18,20 @@ _BATCHES_BEHIND = 2
 """So many may wait to be written; memory does not grow with the file."""
 
 
-class PlainFile:
-    """The Parquet file of the rows that numerals.py typed; it is made with the first of them.
+class BackgroundWriter:
+    """Writes batches to a Parquet file, which is made with the first of them.
 
-    It is written in a thread of its own, beside the reading of the next rows.
+    Raises:
+        WorkspaceUnavailable: the file cannot be written, as a later call or the end finds out.
     """
 
     def __init__(self, path: Path) -> None:
-        self.count = 0
         self._path = path
         self._file: pq.ParquetWriter | None = None
         self._thread = ThreadPoolExecutor(1)
         self._pending: deque[Future[None]] = deque()
 
-    def __enter__(self) -> "PlainFile":
+    def __enter__(self) -> "BackgroundWriter":
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -41,7 +44,7 @@ class PlainFile:
                     self._file.close()
 
     def write(self, rows: pa.RecordBatch) -> None:
-        """Appends rows: position, and the contract's columns."""
+        """Appends rows; they have a position."""
         with _writing(self._path):
             if self._file is None:
                 # Rising whole numbers pack well; dictionaries cost more time than they save.
@@ -54,7 +57,6 @@ class PlainFile:
                 )
             self._pending.append(self._thread.submit(self._file.write_batch, rows))
             self._wait(_BATCHES_BEHIND)
-        self.count += rows.num_rows
 
     def _wait(self, behind: int) -> None:
         """Until at most so many batches are not written yet."""
