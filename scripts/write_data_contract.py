@@ -17,7 +17,10 @@ BEGIN, END = "<!-- written by scripts/write_data_contract.py -->", "<!-- end -->
 def columns_of(table: Table) -> str:
     """The table's columns as Markdown."""
     lines = [f"### {table}", "", "| column | holds | meaning |", "|---|---|---|"]
-    lines += [f"| `{c.name}` | {c.kind.value} | {c.description} |" for c in table.columns]
+    lines += [
+        f"| `{c.name}` | {c.kind.value}{'; optional' * c.is_optional} | {c.description} |"
+        for c in table.columns
+    ]
     return "\n".join(lines)
 
 

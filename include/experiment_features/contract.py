@@ -31,12 +31,12 @@ class Column:
     is_optional: bool = False
 
     @property
-    def text_name(self) -> str | None:
+    def text_name(self) -> str:
         """The column of typed rows that keeps the text of a cell where its value alone does not.
 
-        Where the value is NULL, this is the text that could not be typed. Text is its own value.
+        Beside a value that is NULL, it is the text that could not be typed. Text is its own text.
         """
-        return None if self.kind is Kind.TEXT else f"{self.name}_text"
+        return self.name if self.kind is Kind.TEXT else f"{self.name}_text"
 
 
 @dataclass(frozen=True)

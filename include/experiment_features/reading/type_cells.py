@@ -96,7 +96,7 @@ def _step(column: Column, step: str, *steps_before: str) -> Expression:
 
 def _value_and_text(column: Column) -> Iterator[Expression]:
     yield _step(column, "value", "cast", "check").alias(column.name)
-    if column.text_name:
+    if column.text_name != column.name:
         yield _step(column, "text", "cast", "check").alias(column.text_name)
 
 

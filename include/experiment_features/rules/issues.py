@@ -171,5 +171,5 @@ def _raw_rows(database: DuckDBPyConnection, workspace: Workspace, table: Table) 
 
 def _written(column: Column) -> Expression:
     """A cell as it was spelled: see sql/kinds.sql."""
-    text = ColumnExpression(column.text_name) if column.text_name else ConstantExpression(None)
-    return call_macro(column.kind, "written", ColumnExpression(column.name), text)
+    value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
+    return call_macro(column.kind, "written", value, text)

@@ -12,7 +12,7 @@
 
 create or replace temporary macro cell_at(cells, index) as nullif(cells[index], '');
 
--- Text: its own value, and no column keeps its text.
+-- Text: its own value and text.
 
 create or replace temporary macro text_cast(cell) as null;
 create or replace temporary macro text_check(cell, as_cast) as null;

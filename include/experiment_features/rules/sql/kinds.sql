@@ -2,7 +2,7 @@
 -- NUL, which PostgreSQL's text cannot hold, is shown as U+FFFD.
 
 create temporary macro shown(text) as replace(text, chr(0), '�');
-create temporary macro text_written(value, text) as shown(value);
+create temporary macro text_written(value, text) as shown(text);
 create temporary macro integer_written(value, text) as coalesce(shown(text), value::varchar);
 create temporary macro date_written(value, text) as coalesce(shown(text), value::varchar);
 create temporary macro integers_written(value, text) as
