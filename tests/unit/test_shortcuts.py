@@ -12,7 +12,7 @@ import pytest
 
 from drops import CLEAN, Drop, Part, Row, every_fault
 from experiment_features.contract import TABLES
-from experiment_features.reading import extract, run_ahead, text_stream, typed_file
+from experiment_features.reading import extract, text_stream, threads, typed_file
 from experiment_features.rules import validate
 from experiment_features.workspace import Workspace
 from stages import rows_of, run_stages
@@ -42,7 +42,7 @@ PLAIN_WAYS: dict[str, tuple[ModuleType, str, Any]] = {
     "run_ahead": (typed_file, "run_ahead", map),
     "background_writer": (typed_file, "BackgroundWriter", WriteAtEnd),
     "freed_memory": (extract, "keep_freed_memory", lambda: None),
-    "rising_ids": (extract, "rise_throughout", lambda _spans: False),
+    "rising_ids": (extract, "join_spans", lambda _spans: None),
     "footers": (validate, "can_skip", lambda *_: False),
 }
 
@@ -93,16 +93,16 @@ def test_calls_that_run_ahead_return_in_order(count: int) -> None:
             yield number
 
     results = []
-    for result in run_ahead.run_ahead(str, arguments()):
+    for result in threads.run_ahead(str, arguments()):
         results.append(result)
-        assert len(begun) <= len(results) + run_ahead.THREADS
+        assert len(begun) <= len(results) + threads.TYPING_THREADS
     assert results == list(map(str, range(count)))
 
 
 def test_an_error_of_a_call_arrives_in_its_place() -> None:
     """What was before it is yielded; then it is raised."""
     call: Callable[[int], float] = lambda number: 1 / (3 - number)  # noqa: E731
-    results = run_ahead.run_ahead(call, range(10))
+    results = threads.run_ahead(call, range(10))
     assert [next(results) for _ in range(3)] == [1 / 3, 1 / 2, 1]
     with pytest.raises(ZeroDivisionError):
         next(results)

@@ -24,13 +24,6 @@ def choose_engine(
 ) -> Engine:
     """The engine of that name; ``auto`` goes by the number of experiments.
 
-    Args:
-        name: one of ENGINES.
-        experiments: how many rows the drop has of them.
-        spill: the folder that takes what exceeds DuckDB's memory.
-        spark_master: see Settings.
-        memory_limit: see Settings.
-
     Raises:
         ConfigurationError: there is no such engine, or what it needs is not installed.
         EngineUnavailable: Spark cannot be reached.

@@ -16,7 +16,7 @@ from experiment_features.drop.files import Parts, are_known, find_parts
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import DropRefused
 from experiment_features.reading.freed_memory import keep_freed_memory
-from experiment_features.reading.rising_ids import rise_throughout
+from experiment_features.reading.rising_ids import join_spans
 from experiment_features.reading.type_cells import open_typing_database
 from experiment_features.reading.typed_file import Progress, type_file
 from experiment_features.workspace import Facts, Workspace
@@ -105,7 +105,7 @@ def _extract_files(
                 files.append(asdict(typed.file))
                 spans.append(typed.ids)
                 log.info("read %s: %s rows of %s", path.name, f"{typed.file.rows:,}", table.name)
-            if rise_throughout(spans):
+            if join_spans(spans):
                 rising.append(table.name)
     return files, rising
 

@@ -7,11 +7,15 @@ here, field by field. Cells are typed later (digit_arrays.py, type_cells.py).
 """
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from dataclasses import dataclass
+from typing import BinaryIO, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from experiment_features.contract import Table, position_of
+from experiment_features.engines import arrow
 from experiment_features.errors import DropRefused
 from experiment_features.reading.dialect import (
     Flags,
@@ -21,8 +25,51 @@ from experiment_features.reading.dialect import (
     find_line_ends,
 )
 from experiment_features.reading.header import read_header
-from experiment_features.reading.rows import Block, PlainLines, parsed_rows
 from experiment_features.reading.text_stream import TextStream
+
+ROWS = pa.schema(
+    [
+        ("position", pa.int64()),  # contract.position_of the line on which the row starts
+        ("line", pa.string()),  # the row's text; only that of a plain line can be split
+        ("fields", pa.list_(pa.string())),  # the cells, where the reader parsed them; else NULL
+        ("fault", pa.string()),  # malformed_quotes; else NULL
+        ("has_nul", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class PlainLines:
+    """Lines that the delimiter alone takes apart: without quotes and padding, ending in LF."""
+
+    text: bytes
+    ends: Offsets
+    """The offset behind each line's end."""
+
+    positions: Offsets
+
+    def rows(self, is_selected: Flags | None = None) -> pa.RecordBatch:
+        """The selected lines, or all, as rows (ROWS); empty lines are none."""
+        offsets = np.concatenate(([0], self.ends)).astype(np.int32)
+        is_row = np.diff(offsets) > 1
+        if is_selected is not None:
+            is_row &= is_selected
+        buffers = pa.py_buffer(offsets), pa.py_buffer(self.text)
+        lines = pa.StringArray.from_buffers(len(self.ends), *buffers).filter(arrow.array(is_row))
+        positions = self.positions[is_row]
+        count = len(positions)
+        arrays = [
+            arrow.array(positions),
+            pc.ascii_rtrim(lines, "\n"),
+            pa.nulls(count, ROWS.field("fields").type),
+            pa.nulls(count, pa.string()),
+            arrow.array(np.zeros(count, np.bool_)),
+        ]
+        return pa.record_batch(arrays, schema=ROWS)
+
+
+Block: TypeAlias = PlainLines | pa.RecordBatch
+"""Some rows of a file: plain lines, or a batch of ROWS that the reader parsed field by field."""
 
 
 class FileReader:
@@ -76,7 +123,7 @@ class FileReader:
             if records:
                 texts = [text[int(starts[i]) : record.end] for i, record in records.items()]
                 positions = [self._position + i for i in records]
-                yield parsed_rows(positions, texts, list(records.values()))
+                yield _parsed_rows(positions, texts, list(records.values()))
         is_plain[read:] = False
         if is_plain.any():
             yield self._plain_lines(text, starts, ends, is_plain)
@@ -139,3 +186,16 @@ class FileReader:
         plain = self._dialect.strip_padding(plain)
         plain_ends = ends if plain is text else find_line_ends(plain)
         return PlainLines(plain, plain_ends, positions)
+
+
+def _parsed_rows(positions: list[int], texts: list[bytes], records: list[Record]) -> pa.RecordBatch:
+    """Rows that were parsed field by field, with their text, as ROWS."""
+    columns = [
+        positions,
+        [text.rstrip(b"\r\n").decode() for text in texts],
+        [[field.decode() for field in record.fields] for record in records],
+        ["malformed_quotes" if record.is_malformed else None for record in records],
+        [b"\0" in text for text in texts],
+    ]
+    arrays = [pa.array(c, field.type) for c, field in zip(columns, ROWS, strict=True)]
+    return pa.record_batch(arrays, schema=ROWS)

@@ -35,7 +35,7 @@ class TextStream:
         self.line = 1
         self.is_last = False
         """Whether the file ends with what is fetched."""
-        self._stored = _HashingStream(stream)
+        self.stored = HashingStream(stream)
         self._chunks = self._decompressed()
         self._pending = b""
         self._offset = 0  # where that begins, in bytes
@@ -43,16 +43,6 @@ class TextStream:
             self.fetch()
         if self._pending.startswith(BOM):
             self.consume(len(BOM), 0)
-
-    @property
-    def size(self) -> int:
-        """The bytes of the file as stored; true once the file is read to its end."""
-        return self._stored.size
-
-    @property
-    def sha256(self) -> str:
-        """The hash of the file as stored; true once the file is read to its end."""
-        return self._stored.sha256.hexdigest()
 
     def fetch(self) -> None:
         """Appends the next block to what is pending, or ends the last line.
@@ -119,9 +109,9 @@ class TextStream:
 
     def _decompressed(self) -> Iterator[bytes]:
         codec = next((c for end, c in COMPRESSIONS.items() if self.name.endswith(end)), None)
-        stream = self._stored
+        stream = self.stored
         if codec:
-            stream = pa.CompressedInputStream(pa.PythonFile(self._stored, mode="r"), codec)
+            stream = pa.CompressedInputStream(pa.PythonFile(self.stored, mode="r"), codec)
         try:
             while chunk := stream.read(BLOCK_BYTES):
                 yield chunk
@@ -130,12 +120,15 @@ class TextStream:
                 raise
             raise DropRefused(
                 f"{self.name} is a broken {codec} archive ({error}), noticed within its first "
-                f"{self.size} bytes: drop the file again"
+                f"{self.stored.size} bytes: drop the file again"
             ) from error
 
 
-class _HashingStream:
-    """Counts and hashes what is read through it; as much of a file as pyarrow asks for."""
+class HashingStream:
+    """Counts and hashes what is read through it; as much of a file as pyarrow asks for.
+
+    Read to its end, ``size`` and ``sha256`` are those of the file as it is stored.
+    """
 
     closed = False
 

@@ -11,10 +11,10 @@ from duckdb import ColumnExpression, ConstantExpression, Expression, FunctionExp
 
 from experiment_features.contract import Column, Table
 from experiment_features.engines.duckdb_engine import call_macro, open_duckdb
-from experiment_features.reading.rows import ROWS
+from experiment_features.reading.file_reader import ROWS
 
 Rows = Iterator[pa.RecordBatch]
-"""Batches of rows.ROWS."""
+"""Batches of file_reader.ROWS."""
 
 _SQL = files("experiment_features.reading") / "sql"
 

@@ -8,25 +8,22 @@ Both Parquet files are read as one; a column that ``0001_plain.parquet`` lacks i
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import duckdb
-import numpy.typing as npt
 import pyarrow as pa
 
 from experiment_features.contract import Table
 from experiment_features.drop.files import DropFile, opened
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.engines import arrow
-from experiment_features.reading.background_writer import BackgroundWriter
 from experiment_features.reading.digit_arrays import TYPED_HERE, TypedLines, type_lines
-from experiment_features.reading.file_reader import FileReader
-from experiment_features.reading.rising_ids import RisingIds, Span
-from experiment_features.reading.rows import Block, PlainLines
-from experiment_features.reading.run_ahead import run_ahead
+from experiment_features.reading.file_reader import Block, FileReader, PlainLines
+from experiment_features.reading.rising_ids import Span, join_spans, span_of
+from experiment_features.reading.threads import BackgroundWriter, run_ahead
 from experiment_features.reading.type_cells import Rows, type_cells
 
 log = logging.getLogger(__name__)
@@ -47,14 +44,19 @@ class TypedFile(NamedTuple):
 
 
 class SplitBlock(NamedTuple):
-    """The rows of a block, by who types them."""
+    """The rows of a block, by what types them."""
 
     typed: pa.RecordBatch | None
     """Those that digit_arrays.py has typed: position, and columns of the contract."""
     others: pa.RecordBatch
-    """Those that SQL must type (rows.ROWS)."""
-    ids: npt.NDArray[Any] | None
-    """The ids of both, in order, if they can be known now."""
+    """Those that SQL must type (file_reader.ROWS)."""
+    ids: Span | None
+    """The ids of both, if they can be known now, and rise."""
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return int((self.typed.num_rows if self.typed else 0) + self.others.num_rows)
 
 
 def type_file(
@@ -81,53 +83,43 @@ def type_file(
     """
     target = folder / f"{number:04}.parquet"
     writer = BackgroundWriter(target.with_stem(f"{number:04}_plain"))
+    spans: list[Span | None] = []
+    count = 0
+
+    def noted(blocks: Iterable[SplitBlock]) -> Iterator[SplitBlock]:
+        nonlocal count
+        for block in blocks:
+            count += block.rows
+            spans.append(block.ids)
+            progress(path.name, block.rows)
+            yield block
+
     with opened(path) as stream, writer as plain_rows:
         reader = FileReader(stream, path.name, number, table)
         ignored = [name for name in reader.columns if name not in table.column_names]
         if ignored:
             log.warning("%s: ignored the extra columns %s", path.name, ", ".join(ignored))
-        split = _SplitFile(reader, table, plain_rows, progress)
-        type_cells(database, table, reader.columns, reader.delimiter, split.others(), target)
-    text = reader.text
-    file = DropFile(table.name, path.name, text.size, text.sha256, split.count)
-    return TypedFile(file, split.ids.span)
+        blocks = noted(run_ahead(_block_splitter(reader, table), reader.blocks()))
+        others = _write_typed(blocks, plain_rows)
+        type_cells(database, table, reader.columns, reader.delimiter, others, target)
+    stored = reader.text.stored
+    file = DropFile(table.name, path.name, stored.size, stored.sha256.hexdigest(), count)
+    return TypedFile(file, join_spans(spans))
 
 
-class _SplitFile:
-    """The rows of a file, split into those that are typed and written here, and the others."""
-
-    def __init__(
-        self, reader: FileReader, table: Table, plain_rows: BackgroundWriter, progress: Progress
-    ) -> None:
-        self.count = 0
-        self.ids = RisingIds()
-        self._reader = reader
-        self._table = table
-        self._plain_rows = plain_rows
-        self._progress = progress
-
-    def others(self) -> Rows:
-        """Yields the rows that SQL must type, and writes the typed ones on the way."""
-        kept: list[pa.RecordBatch] = []
-        kept_bytes = 0
-        for block in run_ahead(_block_splitter(self._reader, self._table), self._reader.blocks()):
-            self._note(block)
-            if block.typed:
-                self._plain_rows.write(block.typed)
-            if block.others.num_rows:
-                kept.append(block.others)
-                kept_bytes += block.others.nbytes
-            if kept_bytes >= _SQL_BYTES:
-                yield pa.concat_batches(kept)
-                kept, kept_bytes = [], 0
-        if kept:
+def _write_typed(blocks: Iterable[SplitBlock], plain_rows: BackgroundWriter) -> Rows:
+    """Writes the rows that are typed, and yields the others."""
+    kept: list[pa.RecordBatch] = []
+    for block in blocks:
+        if block.typed:
+            plain_rows.write(block.typed)
+        if block.others.num_rows:
+            kept.append(block.others)
+        if sum(batch.nbytes for batch in kept) >= _SQL_BYTES:
             yield pa.concat_batches(kept)
-
-    def _note(self, block: SplitBlock) -> None:
-        rows = (block.typed.num_rows if block.typed else 0) + block.others.num_rows
-        self.count += rows
-        self.ids.note(block.ids)
-        self._progress(self._reader.text.name, rows)
+            kept = []
+    if kept:
+        yield pa.concat_batches(kept)
 
 
 def _block_splitter(reader: FileReader, table: Table) -> Callable[[Block], SplitBlock]:
@@ -154,4 +146,5 @@ def _split(
         return SplitBlock(None, block.rows(), None)
     is_typed, values, ids = type_here(block.text)
     typed = pa.record_batch([arrow.array(block.positions[is_typed]), *values], names)
-    return SplitBlock(typed, block.rows(~is_typed), ids)
+    span = None if ids is None else span_of(ids)
+    return SplitBlock(typed, block.rows(~is_typed), span)

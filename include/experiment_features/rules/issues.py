@@ -8,14 +8,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import NamedTuple
 
-from duckdb import (
-    ColumnExpression,
-    ConstantExpression,
-    DuckDBPyConnection,
-    DuckDBPyRelation,
-    Expression,
-    FunctionExpression,
-)
+import duckdb
+from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation
 
 from experiment_features.config import Settings
 from experiment_features.contract import TABLES, Column, Table
@@ -161,15 +155,15 @@ def _raw_rows(database: DuckDBPyConnection, workspace: Workspace, table: Table) 
     return rows.join(faulty, "position", how="semi").project(
         ConstantExpression(table.name).alias("table_name"),
         ColumnExpression("position"),
-        FunctionExpression(
+        duckdb.FunctionExpression(
             "raw_row",
             ColumnExpression("line"),
-            FunctionExpression("json_object", *chain.from_iterable(cells)),
+            duckdb.FunctionExpression("json_object", *chain.from_iterable(cells)),
         ).alias("raw_row"),
     )
 
 
-def _written(column: Column) -> Expression:
+def _written(column: Column) -> duckdb.Expression:
     """A cell as it was spelled: see sql/kinds.sql."""
     value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
     return call_macro(column.kind, "written", value, text)

@@ -141,4 +141,6 @@ def test_a_file_is_hashed_as_it_is_stored() -> None:
     archive = gzip.compress(HEADER + b"1,a,b\n")
     file = FileReader(io.BytesIO(archive), "compounds.csv.gz", 1, COMPOUNDS)
     assert len(rows_of_file(file)) == 1
-    assert (file.text.size, file.text.sha256) == (len(archive), hashlib.sha256(archive).hexdigest())
+    stored = file.text.stored
+    assert stored.size == len(archive)
+    assert stored.sha256.hexdigest() == hashlib.sha256(archive).hexdigest()

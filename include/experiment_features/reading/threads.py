@@ -1,29 +1,47 @@
-"""A Parquet file that is written in a thread of its own, beside the reading of the next rows.
+"""What runs in threads beside the one that reads: typing and writing.
 
-Plainly: ``pq.ParquetWriter``.
+Plainly: ``map`` in place of run_ahead, ``pq.ParquetWriter`` in place of BackgroundWriter.
 """
 
+import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiment_features.errors import WorkspaceUnavailable
 
+TYPING_THREADS = min(4, os.cpu_count() or 1)
+"""One thread reads and one writes beside them, so more would only wait."""
+
 _BATCHES_BEHIND = 2
 """So many may wait to be written; memory does not grow with the file."""
 
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
+
+
+def run_ahead(
+    call: Callable[[Argument], Result], arguments: Iterable[Argument]
+) -> Iterator[Result]:
+    """Yields what the call returns for each argument, in their order; some calls run ahead."""
+    with ThreadPoolExecutor(TYPING_THREADS) as threads:
+        running: deque[Future[Result]] = deque()
+        for argument in arguments:
+            running.append(threads.submit(call, argument))
+            if len(running) > TYPING_THREADS:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
 
 class BackgroundWriter:
-    """Writes batches to a Parquet file, which is made with the first of them.
-
-    Raises:
-        WorkspaceUnavailable: the file cannot be written, as a later call or the end finds out.
-    """
+    """Writes batches to a Parquet file, which is made with the first of them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
