@@ -129,7 +129,10 @@ def input_and_rules() -> str:
 
 def columns_of(of: Table) -> str:
     """The columns of a table."""
-    rows = ((code(c.name), c.kind.value, c.description) for c in of.columns)
+    rows = (
+        (code(c.name), c.kind.value + "; optional" * c.is_optional, c.description)
+        for c in of.columns
+    )
     return table(("column", "holds", "meaning"), rows)
 
 

@@ -37,7 +37,7 @@ def assert_features(
 
 
 def rows_of_file(file: FileReader) -> list[dict[str, Any]]:
-    """Every row that the reader yields, as a dictionary of reader.ROWS."""
+    """Every row that the reader yields, as a dictionary of file_reader.ROWS."""
     return [
         row
         for block in file.blocks()

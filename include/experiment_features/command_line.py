@@ -153,7 +153,9 @@ def _check(options: argparse.Namespace) -> int:
             pipeline.validate()
         except DropRejected as error:
             refusal = error
-        terminal.print_quality(*summarise(pipeline.workspace), refusal)
+        terminal.print_quality(
+            *summarise(pipeline.workspace, pipeline.settings.memory_limit), refusal
+        )
     return 1 if refusal else 0
 
 

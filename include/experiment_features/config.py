@@ -15,7 +15,7 @@ def is_stored(source: str) -> bool:
     return "://" in source and urlsplit(source).scheme.lower() != "file"
 
 
-def _memory_limit() -> str:
+def _half_of_memory() -> str:
     """Half of the machine's memory, in DuckDB's notation."""
     half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return f"{half // 2**20}MiB"
@@ -62,7 +62,7 @@ class Settings:
         ),
     )
     memory_limit: str = field(
-        default_factory=_memory_limit,
+        default=_half_of_memory(),
         metadata=_described(
             "EXPERIMENT_FEATURES_MEMORY_LIMIT",
             "How much memory DuckDB may use before it spills to disk.",
@@ -129,7 +129,7 @@ class Settings:
             workspaces=str(workspaces),
             source_roots=_folders(roots),
             watched_folders=_watched(watch) if watch else local_roots,
-            memory_limit=environment.get("EXPERIMENT_FEATURES_MEMORY_LIMIT") or _memory_limit(),
+            memory_limit=environment.get("EXPERIMENT_FEATURES_MEMORY_LIMIT") or cls.memory_limit,
             spark_master=environment.get("EXPERIMENT_FEATURES_SPARK_MASTER") or cls.spark_master,
             keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", cls.keep_days, "days"),
             keep_workspace_days=_whole_number(

@@ -1,7 +1,7 @@
 """The input contract: tables, columns and the kind of value each column holds.
 
 The one definition of what a drop is; rules.py says which values are faults. A column's *kind*
-decides how a cell is typed (reading/sql/); what cannot be typed stays beside it as text.
+decides how its cells are typed (reading/sql/kinds.sql) and written back (rules/sql/kinds.sql).
 """
 
 from dataclasses import dataclass
@@ -20,11 +20,20 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Column:
-    """A column that a table must have."""
+    """A column of a table. A file may lack one that is optional: its cells are then empty."""
 
     name: str
     kind: Kind
     description: str
+    is_optional: bool = False
+
+    @property
+    def text_name(self) -> str:
+        """The column of typed rows that keeps the text of a cell where its value alone does not.
+
+        Beside a value that is NULL, it is the text that could not be typed. Text is its own text.
+        """
+        return self.name if self.kind is Kind.TEXT else f"{self.name}_text"
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,11 @@ class Table:
     def column_names(self) -> tuple[str, ...]:
         """The names of the columns, in the contract's order."""
         return tuple(column.name for column in self.columns)
+
+    @property
+    def required_names(self) -> tuple[str, ...]:
+        """The names of the columns that every file must have."""
+        return tuple(column.name for column in self.columns if not column.is_optional)
 
     def column(self, name: str | None) -> Column:
         """The column of that name."""
@@ -85,6 +99,17 @@ USER_EXPERIMENTS = Table(
 TABLES = (USERS, COMPOUNDS, USER_EXPERIMENTS)
 """In the order in which they are checked: experiments refer to users and compounds."""
 
-LINES_PER_FILE = 10**12
-"""A row's *position* is its file's number times this, plus the line on which the row starts:
-one integer that sorts rows in file order and gives back both."""
+_LINES_PER_FILE = 10**12
+
+
+def position_of(file_number: int, line: int) -> int:
+    """A row's *position*: one integer for its file's number and the line on which it starts.
+
+    Positions sort the rows of a table in file order. In SQL: rules/sql/positions.sql.
+    """
+    return file_number * _LINES_PER_FILE + line
+
+
+def line_of(position: int) -> int:
+    """The line on which the row at a position starts."""
+    return position % _LINES_PER_FILE

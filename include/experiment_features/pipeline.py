@@ -90,6 +90,7 @@ class Pipeline:
                 self._engine,
                 max_rejected_percent=self.run.max_rejected_percent,
                 today=self.run.today,
+                memory_limit=self.settings.memory_limit,
             )
         except DropRejected:
             if self.connect:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from typing import TypedDict
@@ -13,23 +13,28 @@ from experiment_features.errors import DropRefused
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
+_ENDINGS = (".csv", *(f".csv{ending}" for ending in COMPRESSIONS))
+
+Parts = Mapping[Table, Sequence[AnyPath]]
+"""The files of every table."""
+
 
 class DropFile(TypedDict):
-    """A file as it was read, as the run ledger has it."""
+    """A file of a drop as it was read; the ledger keeps it as JSON with these keys."""
 
     table: str
     name: str
     bytes: int
-    """As stored, maybe compressed."""
+    """As stored, perhaps compressed."""
     sha256: str
     rows: int
 
 
-def find_parts(source: AnyPath, table: Table) -> Sequence[AnyPath]:
-    """The files of a table in the order of their names.
+def find_parts(source: AnyPath) -> Parts:
+    """The files of every table in the order of their names.
 
     Raises:
-        DropRefused: the source is no folder, or has none, or the name of one is not UTF-8.
+        DropRefused: the source is not a folder, a table has no file, or a name is not UTF-8.
     """
     try:
         present = sorted(
@@ -38,10 +43,13 @@ def find_parts(source: AnyPath, table: Table) -> Sequence[AnyPath]:
     except OSError as error:
         raise DropRefused(
             f"the source {source} cannot be read as a folder ({error.strerror or error}): expected "
-            f"a folder with the files of {', '.join(t.name for t in TABLES)}"
+            f"a folder with the files of {', '.join(table.name for table in TABLES)}"
         ) from error
-    endings = (".csv", *(f".csv{ending}" for ending in COMPRESSIONS))
-    parts = [p for p in present if p.name.startswith(table.name) and p.name.endswith(endings)]
+    return {table: _parts_of(table, present, source) for table in TABLES}
+
+
+def _parts_of(table: Table, present: Sequence[AnyPath], source: AnyPath) -> Sequence[AnyPath]:
+    parts = [p for p in present if p.name.startswith(table.name) and p.name.endswith(_ENDINGS)]
     if not parts:
         found = ", ".join(path.name for path in present[:20]) or "no files"
         raise DropRefused(
@@ -63,12 +71,12 @@ def holds_files(source: AnyPath, files: Sequence[DropFile]) -> bool:
     """Whether a source holds just these files: table, name, bytes and sha256 of each.
 
     Raises:
-        DropRefused: the source is no folder, or lacks a table.
+        DropRefused: see find_parts.
     """
-    return are_known({table: find_parts(source, table) for table in TABLES}, files)
+    return are_known(find_parts(source), files)
 
 
-def are_known(parts: dict[Table, Sequence[AnyPath]], known_files: Sequence[DropFile]) -> bool:
+def are_known(parts: Parts, known_files: Sequence[DropFile]) -> bool:
     """Whether the files are the known ones: names and sizes first, and hashes if those agree."""
     paths = [(table.name, path) for table, of_table in parts.items() for path in of_table]
     known = [(file["table"], file["name"], file["bytes"]) for file in known_files]

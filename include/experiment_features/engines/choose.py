@@ -11,12 +11,16 @@ from experiment_features.errors import ConfigurationError
 ENGINES = ("auto", "pandas", "duckdb", "spark")
 
 LARGE_DROP_ROWS = 10_000
-"""`auto` takes DuckDB for drops with more experiments. Spark is taken by name only: where its
-cluster is, and whether it is worth the way, nobody can guess."""
+"""`auto` takes DuckDB for drops with more experiments. Spark is only taken by name: nobody can
+guess where its cluster is, nor whether a drop is worth the way there."""
 
 
 def choose_engine(
-    name: str, experiments: int, spill: Path, spark_master: str = Settings.spark_master
+    name: str,
+    experiments: int,
+    spill: Path,
+    spark_master: str = Settings.spark_master,
+    memory_limit: str = Settings.memory_limit,
 ) -> Engine:
     """The engine of that name; ``auto`` goes by the number of experiments.
 
@@ -32,4 +36,4 @@ def choose_engine(
         from experiment_features.engines.spark_engine import SparkEngine
 
         return SparkEngine(spark_master)
-    return PandasEngine() if name == "pandas" else DuckDBEngine(spill)
+    return PandasEngine() if name == "pandas" else DuckDBEngine(memory_limit, spill)

@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import narwhals as nw
 
-from experiment_features.config import Settings
+from experiment_features.contract import Kind
 from experiment_features.engines.engine import Engine, Frame
 
 
@@ -14,9 +14,9 @@ class DuckDBEngine(Engine):
 
     name = "duckdb"
 
-    def __init__(self, spill: Path) -> None:
+    def __init__(self, memory_limit: str, spill: Path) -> None:
         """Opens a database in memory that spills to a folder."""
-        self._database = open_duckdb(spill)
+        self._database = open_duckdb(memory_limit, spill)
 
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all Parquet files in a folder."""
@@ -41,17 +41,21 @@ class DuckDBEngine(Engine):
         return gathered
 
 
-def open_duckdb(spill: Path | None = None) -> duckdb.DuckDBPyConnection:
+def open_duckdb(memory_limit: str, spill: Path | None = None) -> duckdb.DuckDBPyConnection:
     """Opens a database in memory; the caller closes it.
 
     Args:
-        spill: the folder that takes what exceeds the limit of memory
-            (EXPERIMENT_FEATURES_MEMORY_LIMIT); without one, exceeding it is an error.
+        memory_limit: such as ``4GiB``.
+        spill: the folder that takes what exceeds the limit; without one, exceeding it is an error.
     """
     database = duckdb.connect()
     database.execute("set enable_progress_bar = false")  # it would go to standard output
     database.execute("set preserve_insertion_order = false")
-    limit = Settings.from_environment().memory_limit
-    database.execute("set memory_limit = $limit", {"limit": limit})
+    database.execute("set memory_limit = $limit", {"limit": memory_limit})
     database.execute("set temp_directory = $folder", {"folder": str(spill or "")})
     return database
+
+
+def call_macro(kind: Kind, step: str, *arguments: duckdb.Expression) -> duckdb.Expression:
+    """What the macro ``<kind>_<step>`` (reading/sql/kinds.sql, rules/sql/kinds.sql) returns."""
+    return duckdb.FunctionExpression(f"{kind.name.lower()}_{step}", *arguments)

@@ -1,31 +1,30 @@
 """Extract: the files of a drop, each read once, become typed Parquet.
 
-All dialects and spellings end here; so do drops that cannot be read as the contract
-asks, before anything is changed.
+All dialects and spellings end here; so do drops that cannot be read as the contract asks, before
+anything is changed.
 """
 
 import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 
-from experiment_features.contract import TABLES, Table
-from experiment_features.drop.files import DropFile, are_known, find_parts
+from experiment_features.config import Settings
+from experiment_features.contract import TABLES
+from experiment_features.drop.files import DropFile, Parts, are_known, find_parts
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import DropRefused
-from experiment_features.reading.typed_file import (
-    Progress,
-    convert_file,
-    open_converter,
-)
+from experiment_features.reading.freed_memory import keep_freed_memory
+from experiment_features.reading.rising_ids import join_spans
+from experiment_features.reading.type_cells import open_typing_database
+from experiment_features.reading.typed_file import Progress, type_file
 from experiment_features.run import Extracted
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 LOG_SECONDS = 10.0
-"""So often a log hears how far a long file is read."""
+"""How often the log says how far a long file is read."""
 
 
 def log_progress() -> Progress:
@@ -49,57 +48,67 @@ def extract(
     *,
     allow_empty: bool = False,
     known_files: Sequence[DropFile] = (),
+    memory_limit: str = Settings.memory_limit,
     progress: Progress | None = None,
 ) -> Extracted:
     """Reads every file of a drop and writes its rows, typed, to the workspace.
 
     Args:
         source: the drop's folder.
-        workspace: where ``rows(table)`` gets the typed rows: see convert.convert_file.
+        workspace: where ``rows(table)`` gets the typed rows: see type_cells.type_cells.
         allow_empty: whether a table may have no rows.
         known_files: the files of the last load; when the drop's are the same, they are only hashed.
+        memory_limit: what DuckDB may use.
         progress: told of the rows as they are read; by default the log is.
 
     Raises:
-        DropRefused: a file or column is missing or double, a file is no UTF-8 text, an archive is
-            broken, a quote is never closed, or a table has no rows.
+        DropRefused: a file or column is missing or there twice, a file is not UTF-8 text, an
+            archive is broken, a quote is never closed, or a table has no rows.
     """
     workspace.clear()
     with workspace.stage(Extracted) as stage:
-        parts = {table: find_parts(source, table) for table in TABLES}
+        parts = find_parts(source)
         files, rising_keys = list(known_files), list[str]()
         is_unchanged = are_known(parts, known_files)
         if not is_unchanged:
-            files, rising_keys = _extract_files(parts, workspace, progress or log_progress())
+            files, rising_keys = _extract_files(
+                parts, workspace, memory_limit, progress or log_progress()
+            )
         rows = {
             table.name: sum(file["rows"] for file in files if file["table"] == table.name)
             for table in TABLES
         }
-        for table in TABLES:
-            if not rows[table.name] and not allow_empty:
-                names = ", ".join(path.name for path in parts[table])
-                raise DropRefused(
-                    f"{table.name} has no rows in {names}: drop the full table, or allow empty "
-                    "tables (allow_empty) if that is meant"
-                )
+        if not allow_empty:
+            _refuse_empty_tables(rows, parts)
         return stage.finish(Extracted(str(source), files, rows, is_unchanged, rising_keys))
 
 
 def _extract_files(
-    parts: dict[Table, Sequence[AnyPath]], workspace: Workspace, progress: Progress
+    parts: Parts, workspace: Workspace, memory_limit: str, progress: Progress
 ) -> tuple[list[DropFile], list[str]]:
-    """Extracts all files; returns what they are, and the tables with rising keys."""
+    """Extracts all files; returns what they are, and the tables whose ids rise."""
+    keep_freed_memory()
     files: list[DropFile] = []
-    rising_keys: list[str] = []
-    with open_converter() as database:
+    rising: list[str] = []
+    with open_typing_database(memory_limit) as database:
         for table, paths in parts.items():
             folder = workspace.fresh_folder(workspace.rows(table.name))
-            keys: list[tuple[int, int] | None] = []
+            spans = []
             for number, path in enumerate(paths, start=1):
-                converted = convert_file(database, table, path, number, folder, progress)
-                files.append(converted.file)
-                keys.append(converted.keys)
-                log.info("read %s: %s rows of %s", path.name, f"{files[-1]['rows']:,}", table.name)
-            if all(keys) and all(a[1] < b[0] for a, b in pairwise(keys) if a and b):
-                rising_keys.append(table.name)
-    return files, rising_keys
+                typed = type_file(database, table, path, number, folder, progress)
+                files.append(typed.file)
+                spans.append(typed.ids)
+                log.info("read %s: %s rows of %s", path.name, f"{typed.file['rows']:,}", table.name)
+            if join_spans(spans):
+                rising.append(table.name)
+    return files, rising
+
+
+def _refuse_empty_tables(rows: dict[str, int], parts: Parts) -> None:
+    for table, paths in parts.items():
+        if not rows[table.name]:
+            names = ", ".join(path.name for path in paths)
+            raise DropRefused(
+                f"{table.name} has no rows in {names}: drop the full table, or allow empty "
+                "tables (allow_empty) if that is meant"
+            )

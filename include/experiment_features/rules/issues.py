@@ -1,14 +1,20 @@
 """The issues of a drop: described row by row for the database, and summed up for a person."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from importlib.resources import files
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
+from typing import NamedTuple
 
-from experiment_features.contract import TABLES
+import duckdb
+from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation
+
+from experiment_features.config import Settings
+from experiment_features.contract import TABLES, Column, Table
 from experiment_features.drop.files import DropFile
-from experiment_features.engines.duckdb_engine import open_duckdb
+from experiment_features.engines.duckdb_engine import call_macro, open_duckdb
 from experiment_features.rules.rules import RULES
 from experiment_features.run import Extracted, Validated
 from experiment_features.store.valid_rows import count_rows
@@ -16,8 +22,14 @@ from experiment_features.workspace import Workspace
 
 _SQL = files("experiment_features.rules") / "sql"
 
-Counts = list[tuple[str, str, str, int]]
-"""Table, rule, severity and number of issues, of each rule that was broken."""
+
+class BrokenRule(NamedTuple):
+    """A rule that rows of a table broke."""
+
+    table: str
+    rule: str
+    severity: str
+    issues: int
 
 
 @dataclass(frozen=True)
@@ -43,11 +55,14 @@ class RuleQuality:
     """``file:line value``; the file and line alone where the whole row is at fault."""
 
 
-def summarise(workspace: Workspace) -> tuple[list[TableQuality], list[RuleQuality]]:
+def summarise(
+    workspace: Workspace, memory_limit: str = Settings.memory_limit
+) -> tuple[list[TableQuality], list[RuleQuality]]:
     """The tables of a checked drop, and the rules that were broken: errors first, then by number.
 
     Args:
         workspace: of a run whose validate stage is done.
+        memory_limit: what DuckDB may use.
     """
     extracted, validated = workspace.found(Extracted), workspace.found(Validated)
     tables = [
@@ -61,16 +76,41 @@ def summarise(workspace: Workspace) -> tuple[list[TableQuality], list[RuleQualit
     ]
     if not workspace.issues.exists():
         return tables, []
-    with open_duckdb() as database:
+    with open_duckdb(memory_limit) as database:
         query = (_SQL / "summarise_issues.sql").read_text()
         broken = database.execute(query, {"issues": str(workspace.issues)}).fetchall()
     return tables, [RuleQuality(*rule) for rule in broken]
 
 
-def describe_issues(workspace: Workspace, faults: Path, drop_files: Sequence[DropFile]) -> Counts:
-    """Joins the faults, if there are any, with their rules, files and rows: workspace.issues."""
+def describe_issues(
+    workspace: Workspace, faults: Path, drop_files: Sequence[DropFile], memory_limit: str
+) -> list[BrokenRule]:
+    """Writes workspace.issues, if there are faults: each with its rule, file and row.
+
+    Args:
+        workspace: has the typed rows.
+        faults: the folder with the faults: see validate._find_faults.
+        drop_files: table and name of every file, in their order.
+        memory_limit: what DuckDB may use.
+    """
     if not any(map(count_rows, faults.rglob("*.parquet"))):
         return []
+    with open_duckdb(memory_limit) as database:
+        for script in ("kinds.sql", "positions.sql"):
+            database.execute((_SQL / script).read_text())
+        _list_rules_and_files(database, drop_files)
+        reduce(DuckDBPyRelation.union, _faults(database, faults)).create("faults")
+        raw_rows = (_raw_rows(database, workspace, table) for table in TABLES)
+        reduce(DuckDBPyRelation.union, raw_rows).create_view("raw_rows")
+        target = str(workspace.issues)
+        database.execute((_SQL / "describe_issues.sql").read_text(), {"target": target})
+        by_rule = database.read_parquet(target).aggregate(
+            "table_name, rule, severity, count(*) as issues"
+        )
+        return [BrokenRule(*rule) for rule in by_rule.order("table_name, rule").fetchall()]
+
+
+def _list_rules_and_files(database: DuckDBPyConnection, drop_files: Sequence[DropFile]) -> None:
     rules = {
         "tables": [rule.table.name for rule in RULES],
         "rules": [rule.name for rule in RULES],
@@ -84,13 +124,48 @@ def describe_issues(workspace: Workspace, faults: Path, drop_files: Sequence[Dro
         "numbers": [next(numbers[file["table"]]) for file in drop_files],
         "names": [file["name"] for file in drop_files],
     }
-    target = str(workspace.issues)
-    places = {"faults": str(faults), "rows": str(workspace.folder), "target": target}
-    with open_duckdb() as database:
-        database.execute((_SQL / "list_rules.sql").read_text(), rules)
-        database.execute((_SQL / "list_files.sql").read_text(), files_of_drop)
-        database.execute((_SQL / "describe_issues.sql").read_text(), places)
-        by_rule = database.read_parquet(target).aggregate(
-            "table_name, rule, severity, count(*) as issues"
+    database.execute((_SQL / "list_rules.sql").read_text(), rules)
+    database.execute((_SQL / "list_files.sql").read_text(), files_of_drop)
+
+
+def _faults(database: DuckDBPyConnection, folder: Path) -> Iterator[DuckDBPyRelation]:
+    """Grain: fault of a row; columns: table_name, position, rule. A relation per rule."""
+
+    def of_rule(rows: DuckDBPyRelation, table: Table, rule: str) -> DuckDBPyRelation:
+        return rows.project(
+            ConstantExpression(table.name).alias("table_name"),
+            ColumnExpression("position"),
+            ConstantExpression(rule).alias("rule"),
         )
-        return by_rule.order("table_name, rule").fetchall()
+
+    for table in TABLES:
+        rows = database.read_parquet(str(folder / f"{table}.parquet"))
+        for rule in rows.columns:
+            if rule != "position":
+                yield of_rule(rows.filter(ColumnExpression(rule)), table, rule)
+        for file in (folder / table.name).glob("*.parquet"):
+            yield of_rule(database.read_parquet(str(file)), table, file.stem)
+
+
+def _raw_rows(database: DuckDBPyConnection, workspace: Workspace, table: Table) -> DuckDBPyRelation:
+    """Grain: row of a table that has a fault; columns: table_name, position, raw_row (JSON)."""
+    is_of_table = ColumnExpression("table_name") == ConstantExpression(table.name)
+    faulty = database.table("faults").filter(is_of_table).project("position")
+    files_of_table = str(workspace.rows(table.name) / "*.parquet")
+    rows = database.read_parquet(files_of_table, union_by_name=True)
+    cells = ((ConstantExpression(column.name), _written(column)) for column in table.columns)
+    return rows.join(faulty, "position", how="semi").project(
+        ConstantExpression(table.name).alias("table_name"),
+        ColumnExpression("position"),
+        duckdb.FunctionExpression(
+            "raw_row",
+            ColumnExpression("line"),
+            duckdb.FunctionExpression("json_object", *chain.from_iterable(cells)),
+        ).alias("raw_row"),
+    )
+
+
+def _written(column: Column) -> duckdb.Expression:
+    """A cell as it was spelled: see sql/kinds.sql."""
+    value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
+    return call_macro(column.kind, "written", value, text)

@@ -1,9 +1,9 @@
 """The data rules: what makes a row of the drop faulty, and whether the row is then kept.
 
-A rule is a condition on the typed rows of a table (extract.extract), written once for every engine:
-an expression on the row itself, or what it must be among other rows (Repeated, Unknown). Conditions
-that are NULL do not hold. Messages are shown to people who may not see the data, so they never
-repeat a value.
+A rule is a condition on the typed rows of a table (type_cells.type_cells), written once for every
+engine: an expression on the row itself, or what it is among other rows (Repeated, Unknown). A
+condition that is NULL does not hold. Messages are shown to people who may not see the data, so they
+never repeat a value.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,7 @@ from typing import Literal
 
 import narwhals as nw
 
-from experiment_features.contract import (
-    COMPOUNDS,
-    TABLES,
-    USER_EXPERIMENTS,
-    USERS,
-    Kind,
-    Table,
-)
+from experiment_features.contract import COMPOUNDS, TABLES, USER_EXPERIMENTS, USERS, Kind, Table
 
 Severity = Literal["error", "warning"]
 """An error rejects the row; a warning keeps it."""
@@ -28,8 +21,8 @@ RUN_TIME_LIMIT = 10**12
 
 EMAIL_PATTERN = r"^[^@ \t\r\n]+@[^@ \t\r\n]+[.][^@ \t\r\n]+\z"
 """One @, and a dot behind it: enough to tell an address from a slip, and all that can be known
-without sending mail (RFC 5321 leaves the rest to the receiving host). It ends in \\z, since to
-Java, and so to Spark, a line end may follow $."""
+without sending mail (RFC 5321 leaves the rest to the receiving host). It ends in \\z, because in
+Java, and so in Spark, a line end may follow $."""
 
 
 @dataclass(frozen=True)
@@ -56,18 +49,17 @@ class Rule:
     condition: nw.Expr | Repeated | Unknown
 
 
-def _is_missing(table: Table, column: str) -> nw.Expr:
-    kinds = {c.name: c.kind for c in table.columns}
-    is_empty = nw.col("fault").is_null() & nw.col(column).is_null()
-    return is_empty if kinds[column] is Kind.TEXT else is_empty & nw.col(f"{column}_text").is_null()
+def _is_missing(table: Table, name: str) -> nw.Expr:
+    is_empty = nw.col(name).is_null() & nw.col(table.column(name).text_name).is_null()
+    return is_empty & nw.col("fault").is_null()
 
 
-def _is_untyped(column: str) -> nw.Expr:
-    return nw.col(column).is_null() & ~nw.col(f"{column}_text").is_null()
+def _is_untyped(table: Table, name: str) -> nw.Expr:
+    return nw.col(name).is_null() & ~nw.col(table.column(name).text_name).is_null()
 
 
 def _row_rules(table: Table) -> list[Rule]:
-    """Rules of the row as a whole. One that could not be taken apart breaks no other rule."""
+    """Rules of the row as a whole. One that could not be split breaks no other rule."""
 
     def fault(name: str, message: str) -> Rule:
         return Rule(name, table, None, "error", message, nw.col("fault") == name)
@@ -84,28 +76,40 @@ def _row_rules(table: Table) -> list[Rule]:
 def _key_rules(table: Table) -> list[Rule]:
     """Rules of the column that identifies a row."""
     key = table.key
-    whole = "is no whole number from 1 to 9223372036854775807"
-    is_invalid = _is_untyped(key) | (nw.col(key) <= 0)
+    whole = "is not a whole number from 1 to 9223372036854775807"
+    is_invalid = _is_untyped(table, key) | (nw.col(key) <= 0)
     return [
-        Rule(f"{key}_missing", table, key, "error", f"{key} is missing", _is_missing(table, key)),
+        _missing(table, key, "error"),
         Rule(f"{key}_invalid", table, key, "error", f"{key} {whole}", is_invalid),
         Rule(f"{key}_repeated", table, key, "error", f"an earlier row has this {key}", Repeated()),
     ]
 
 
-def _missing_rule(table: Table, column: str, severity: Severity) -> Rule:
+def _missing(table: Table, column: str, severity: Severity) -> Rule:
     message = f"{column} is missing"
     return Rule(f"{column}_missing", table, column, severity, message, _is_missing(table, column))
 
 
+def _invalid(table: Table, column: str) -> Rule:
+    message = f"{column} is not {table.column(column).kind.value}"
+    return Rule(f"{column}_invalid", table, column, "error", message, _is_untyped(table, column))
+
+
+def _unknown(table: Table, column: str, others: Table) -> Rule:
+    is_list = table.column(column).kind is Kind.INTEGERS
+    ids = f"one of these {others.key}s" if is_list else f"this {others.key}"
+    message = f"no valid row of {others} has {ids}"
+    return Rule(f"{column}_unknown", table, column, "error", message, Unknown(others))
+
+
 _USER_RULES = [
-    _missing_rule(USERS, "name", "error"),
+    _missing(USERS, "name", "error"),
     Rule(
         "email_invalid",
         USERS,
         "email",
         "warning",
-        "email is no e-mail address",
+        "email is not an e-mail address",
         _is_missing(USERS, "email") | ~nw.col("email").str.contains(EMAIL_PATTERN),
     ),
     Rule(
@@ -114,7 +118,7 @@ _USER_RULES = [
         "signup_date",
         "warning",
         f"signup_date is not {Kind.DATE.value}",
-        _is_missing(USERS, "signup_date") | _is_untyped("signup_date"),
+        _is_missing(USERS, "signup_date") | _is_untyped(USERS, "signup_date"),
     ),
     Rule(
         "signup_date_in_future",
@@ -127,28 +131,14 @@ _USER_RULES = [
 ]
 
 _COMPOUND_RULES = [
-    _missing_rule(COMPOUNDS, "compound_name", "error"),
-    _missing_rule(COMPOUNDS, "compound_structure", "warning"),
+    _missing(COMPOUNDS, "compound_name", "error"),
+    _missing(COMPOUNDS, "compound_structure", "warning"),
 ]
 
 _EXPERIMENT_RULES = [
-    _missing_rule(USER_EXPERIMENTS, "user_id", "error"),
-    Rule(
-        "user_id_invalid",
-        USER_EXPERIMENTS,
-        "user_id",
-        "error",
-        f"user_id is not {Kind.INTEGER.value}",
-        _is_untyped("user_id"),
-    ),
-    Rule(
-        "user_id_unknown",
-        USER_EXPERIMENTS,
-        "user_id",
-        "error",
-        "no valid row of users has this user_id",
-        Unknown(USERS),
-    ),
+    _missing(USER_EXPERIMENTS, "user_id", "error"),
+    _invalid(USER_EXPERIMENTS, "user_id"),
+    _unknown(USER_EXPERIMENTS, "user_id", USERS),
     Rule(
         "experiment_compound_ids_missing",
         USER_EXPERIMENTS,
@@ -158,30 +148,9 @@ _EXPERIMENT_RULES = [
         _is_missing(USER_EXPERIMENTS, "experiment_compound_ids")
         | (nw.col("experiment_compound_ids").list.len() == 0),
     ),
-    Rule(
-        "experiment_compound_ids_invalid",
-        USER_EXPERIMENTS,
-        "experiment_compound_ids",
-        "error",
-        f"experiment_compound_ids is not {Kind.INTEGERS.value}",
-        _is_untyped("experiment_compound_ids"),
-    ),
-    Rule(
-        "experiment_compound_ids_unknown",
-        USER_EXPERIMENTS,
-        "experiment_compound_ids",
-        "error",
-        "no valid row of compounds has one of these compound_ids",
-        Unknown(COMPOUNDS),
-    ),
-    Rule(
-        "experiment_run_time_invalid",
-        USER_EXPERIMENTS,
-        "experiment_run_time",
-        "error",
-        f"experiment_run_time is not {Kind.NUMBER.value}",
-        _is_untyped("experiment_run_time"),
-    ),
+    _invalid(USER_EXPERIMENTS, "experiment_compound_ids"),
+    _unknown(USER_EXPERIMENTS, "experiment_compound_ids", COMPOUNDS),
+    _invalid(USER_EXPERIMENTS, "experiment_run_time"),
     Rule(
         "experiment_run_time_out_of_range",
         USER_EXPERIMENTS,

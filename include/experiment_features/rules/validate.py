@@ -3,31 +3,34 @@
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import date
-from importlib.resources import files
 from pathlib import Path
 
 import narwhals as nw
-import pyarrow.parquet as pq
 
+from experiment_features.config import Settings
 from experiment_features.contract import TABLES, Column, Kind, Table
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.errors import DropRejected
-from experiment_features.rules.issues import Counts, describe_issues
-from experiment_features.rules.rules import Repeated, Rule, Unknown, rules_of
+from experiment_features.rules.footers import can_skip
+from experiment_features.rules.issues import BrokenRule, describe_issues
+from experiment_features.rules.rules import Rule, Unknown, rules_of
 from experiment_features.run import Extracted, Validated
 from experiment_features.store.valid_rows import count_rows, valid_rows
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-_SQL = files("experiment_features.rules") / "sql"
-
 Checked = dict[Table, Frame]
 """The valid rows of the tables so far, to which rows of later ones refer: position and key."""
 
 
 def validate(
-    workspace: Workspace, engine: Engine, *, max_rejected_percent: float, today: date
+    workspace: Workspace,
+    engine: Engine,
+    *,
+    max_rejected_percent: float,
+    today: date,
+    memory_limit: str = Settings.memory_limit,
 ) -> Validated:
     """Checks every typed row, and writes which are rejected and all that is wrong.
 
@@ -40,6 +43,7 @@ def validate(
         engine: what to compute on.
         max_rejected_percent: of each table's rows, from 0 to 100.
         today: the day of the run, UTC.
+        memory_limit: what DuckDB may use to describe the issues.
 
     Raises:
         DropRejected: too many rows of a table are faulty; the issues are written all the same.
@@ -56,7 +60,7 @@ def validate(
             rules = [
                 rule
                 for rule in rules_of(table)
-                if not _cannot_be_broken(rule, extracted, rejected, workspace)
+                if not can_skip(rule, extracted, rejected, workspace)
             ]
             errors = _find_faults(table, rules, rows, checked, engine, faults)
             target = workspace.rejected(table.name)
@@ -65,47 +69,10 @@ def validate(
             rejected[table.name] = count_rows(target)
             checked[table] = valid_rows(rows.select("position", table.key), target, engine)
             log.info("checked %s", table)
-        issues = describe_issues(workspace, faults, extracted.files)
+        issues = describe_issues(workspace, faults, extracted.files, memory_limit)
         validated = stage.finish(_count(rejected, issues))
     _refuse_excess(extracted.rows, rejected, max_rejected_percent)
     return validated
-
-
-def _cannot_be_broken(
-    rule: Rule, extracted: Extracted, rejected: Mapping[str, int], workspace: Workspace
-) -> bool:
-    """Whether no row can break a rule, as far as is known without reading the rows.
-
-    ``rejected`` has the number of rejected rows of the tables that are checked.
-    """
-    if isinstance(rule.condition, Repeated):
-        return rule.table.name in extracted.rising_keys
-    if not isinstance(rule.condition, Unknown) or rejected[rule.condition.table.name]:
-        return False
-    table = rule.condition.table
-    known = _span(workspace.rows(table.name), table.key)
-    named = _span(workspace.rows(rule.table.name), rule.column)
-    if known is None or named is None:
-        return False
-    has_gaps = known.stop - known.start > extracted.rows[table.name]
-    return not has_gaps and known.start <= named.start and named.stop <= known.stop
-
-
-def _span(rows: Path, column: str | None) -> range | None:
-    """From the lowest to the highest of a column's integers, or of its lists' items.
-
-    It stands in the footers of Parquet files; None if one does not tell.
-    """
-    statistics = [
-        chunk.statistics
-        for metadata in map(pq.read_metadata, rows.glob("*.parquet"))
-        for group in map(metadata.row_group, range(metadata.num_row_groups))
-        for chunk in map(group.column, range(group.num_columns))
-        if chunk.path_in_schema.partition(".")[0] == column
-    ]
-    if not statistics or not all(known and known.has_min_max for known in statistics):
-        return None
-    return range(min(known.min for known in statistics), max(known.max for known in statistics) + 1)
 
 
 def _find_faults(
@@ -180,23 +147,23 @@ def _references(rows: Frame, column: Column, key: str) -> Frame:
     return references
 
 
-def _count(rejected: dict[str, int], issues: Counts) -> Validated:
+def _count(rejected: dict[str, int], issues: list[BrokenRule]) -> Validated:
     return Validated(
         rejected=rejected,
         rejected_rows=sum(rejected.values()),
-        warnings=sum(number for *_, severity, number in issues if severity == "warning"),
-        rules={f"{table}.{rule}": number for table, rule, _, number in issues},
+        warnings=sum(broken.issues for broken in issues if broken.severity == "warning"),
+        rules={f"{broken.table}.{broken.rule}": broken.issues for broken in issues},
     )
 
 
 def _refuse_excess(rows: Mapping[str, int], rejected: Mapping[str, int], limit: float) -> None:
     shares = {t: 100 * rejected[t] / rows[t] if rows[t] else 0.0 for t in rows}
     if any(share > limit for share in shares.values()):
-        told = ", ".join(
+        shown = ", ".join(
             f"{table} {share:.1f}% ({rejected[table]} of {rows[table]} rows)"
             for table, share in shares.items()
         )
         raise DropRejected(
-            f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {told}. Mend the "
+            f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {shown}. Mend the "
             "rows that features.data_issues names for this run, or allow more"
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from drops import CLEAN, Drop, Part, Row
+from experiment_features.config import Settings
 from experiment_features.engines.duckdb_engine import open_duckdb
 from experiment_features.errors import DropRefused, WorkspaceUnavailable
 from experiment_features.reading.extract import extract
@@ -34,15 +35,15 @@ def workspace(tmp_path: Path) -> Workspace:
 def test_files_are_named_counted_and_hashed(clean: Path, workspace: Workspace) -> None:
     """The facts tell what was read."""
     facts = extract(clean, workspace)
-    assert [(f["table"], f["name"], f["rows"]) for f in facts["files"]] == [
+    assert [(f["table"], f["name"], f["rows"]) for f in facts.files] == [
         ("users", "users.csv", 3),
         ("compounds", "compounds.csv", 3),
         ("user_experiments", "user_experiments.csv", 3),
     ]
-    assert [f["bytes"] for f in facts["files"]] == [
-        (clean / f["name"]).stat().st_size for f in facts["files"]
+    assert [f["bytes"] for f in facts.files] == [
+        (clean / f["name"]).stat().st_size for f in facts.files
     ]
-    assert facts["rows"] == {"users": 3, "compounds": 3, "user_experiments": 3}
+    assert facts.rows == {"users": 3, "compounds": 3, "user_experiments": 3}
 
 
 def test_parts_are_read_in_the_order_of_their_names(clean: Path, workspace: Workspace) -> None:
@@ -53,9 +54,9 @@ def test_parts_are_read_in_the_order_of_their_names(clean: Path, workspace: Work
     (clean / "notes_users.csv").write_bytes(b"not ours")
     (clean / "users.csv.bak").write_bytes(b"not ours")
     facts = extract(clean, workspace)
-    names = [file["name"] for file in facts["files"] if file["table"] == "users"]
+    names = [file["name"] for file in facts.files if file["table"] == "users"]
     assert names == ["users.csv", "users_10.csv", "users_2.csv.gz"]
-    assert facts["rows"]["users"] == 5
+    assert facts.rows["users"] == 5
 
 
 @pytest.mark.parametrize(
@@ -202,8 +203,8 @@ def test_known_files_are_only_hashed(clean: Path, workspace: Workspace) -> None:
     """A drop that the database holds is told by size and hash, and not read again."""
     known = extract(clean, workspace)["files"]
     facts = extract(clean, workspace, known_files=known)
-    assert facts["is_unchanged"]
-    assert facts["files"] == known
+    assert facts.is_unchanged
+    assert facts.files == known
     assert not workspace.rows("users").exists()
     path = clean / "users.csv"
     path.write_bytes(path.read_bytes().replace(b"Ann", b"Anne"[:3].swapcase()))
@@ -224,7 +225,7 @@ def test_memory_does_not_grow_with_the_file(clean: Path, tmp_path: Path) -> None
     """Reading streams: eight times the rows take hardly more memory, and DuckDB prints nothing."""
 
     def peak(rows: int) -> int:
-        with open_duckdb() as database:
+        with open_duckdb(Settings.memory_limit) as database:
             database.execute(
                 "copy (select i as experiment_id, 1 + i % 3 as user_id, '1;2;3' as "
                 "experiment_compound_ids, '0.5' as experiment_run_time, repeat('x', 50) as note "

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from comparison import rows_of_file
-from experiment_features.contract import COMPOUNDS, LINES_PER_FILE
+from experiment_features.contract import COMPOUNDS, line_of
 from experiment_features.errors import DropRefused
-from experiment_features.reading import file_reader
+from experiment_features.reading import text_stream
 from experiment_features.reading.file_reader import FileReader
 
 HEADER = b"compound_id,compound_name,compound_structure\n"
@@ -22,7 +22,7 @@ def read(content: bytes, name: str = "compounds.csv") -> list[tuple[int, list[st
     rows = rows_of_file(file)
     return sorted(
         (
-            row["position"] - LINES_PER_FILE,
+            line_of(row["position"]),
             row["line"].split(file.delimiter) if row["fields"] is None else row["fields"],
             row["fault"],
         )
@@ -59,7 +59,7 @@ def test_blocks_may_end_anywhere(size: int, monkeypatch: pytest.MonkeyPatch) -> 
         'ü1,"é\r\n, ""ß""",x\r\n\r\n2,b,"c"\r3,"d"z,e\r\n4,\0,"f"'
     ).encode()
     whole = read(content)
-    monkeypatch.setattr(file_reader, "BLOCK_BYTES", size)
+    monkeypatch.setattr(text_stream, "BLOCK_BYTES", size)
     assert read(content) == whole
     assert [line for line, *_ in whole] == [2, 5, 6, 7]
 
@@ -67,7 +67,7 @@ def test_blocks_may_end_anywhere(size: int, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("size", [1, 10, 30])
 def test_a_header_may_span_lines_and_blocks(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A header that is not yet whole is not judged."""
-    monkeypatch.setattr(file_reader, "BLOCK_BYTES", size)
+    monkeypatch.setattr(text_stream, "BLOCK_BYTES", size)
     content = b'"notes,\n etc.",compound_id,compound_name,compound_structure\nx,1,a,b\n'
     assert read(content) == [(3, ["x", "1", "a", "b"], None)]
 
@@ -128,8 +128,8 @@ def test_broken_archives_are_refused(ending: str, fault: str) -> None:
 
 def test_a_row_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory does not grow with a file that has no lines, or whose quote stays open."""
-    monkeypatch.setattr(file_reader, "RECORD_BYTES", 1000)
-    monkeypatch.setattr(file_reader, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(text_stream, "RECORD_BYTES", 1000)
+    monkeypatch.setattr(text_stream, "BLOCK_BYTES", 100)
     with pytest.raises(DropRefused, match="line 2 has no end within 1000 bytes"):
         read(HEADER + b"x" * 5000)
     with pytest.raises(DropRefused, match="line 2: a quoted field begins"):
@@ -141,4 +141,6 @@ def test_a_file_is_hashed_as_it_is_stored() -> None:
     archive = gzip.compress(HEADER + b"1,a,b\n")
     file = FileReader(io.BytesIO(archive), "compounds.csv.gz", 1, COMPOUNDS)
     assert len(rows_of_file(file)) == 1
-    assert (file.size, file.sha256) == (len(archive), hashlib.sha256(archive).hexdigest())
+    stored = file.text.stored
+    assert stored.size == len(archive)
+    assert stored.sha256.hexdigest() == hashlib.sha256(archive).hexdigest()

@@ -13,9 +13,9 @@ import pytest
 import oracle
 from comparison import rows_of_file
 from drops import ALL_DIALECTS, CLEAN, NASTY_TEXTS, Row, render
-from experiment_features.contract import LINES_PER_FILE, USERS
+from experiment_features.contract import USERS, line_of
 from experiment_features.errors import DropRefused
-from experiment_features.reading import file_reader
+from experiment_features.reading import text_stream
 from experiment_features.reading.file_reader import FileReader
 
 FILES = int(os.environ.get("FUZZ_FILES", "3000"))
@@ -80,7 +80,7 @@ def read(content: bytes) -> Found | None:
             faults.append("too_few_fields" if is_short else "too_many_fields")
         is_whole = not faults or faults == ["nul_byte"]
         cells = dict(zip(file.columns, fields, strict=True)) if is_whole else {}
-        found.append((row["position"] - LINES_PER_FILE, faults, cells))
+        found.append((line_of(row["position"]), faults, cells))
     return found
 
 
@@ -104,7 +104,7 @@ def test_mutated_files_are_read_right_or_refused(
     rng = random.Random(round_)  # noqa: S311
     for _ in range(FILES // ROUNDS):
         content = mutated(original(rng), rng)
-        monkeypatch.setattr(file_reader, "BLOCK_BYTES", rng.choice([1, 7, 64, 8 * 2**20]))
+        monkeypatch.setattr(text_stream, "BLOCK_BYTES", rng.choice([1, 7, 64, 8 * 2**20]))
         found, expected = read(content), expect(content, tmp_path)
         if found is None and expected is not None:
             # The reader refuses any column that is there twice, the oracle only a needed one.

@@ -1,13 +1,13 @@
-"""Types lines of which every cell is spelled as its value prints: ``17,4,12;907,39.39``.
+"""Types lines in which every cell is spelled as its value prints: ``17,4,12;907,39.39``.
 
-Nearly all lines of an experiments file are such, and they are most of the work of reading a drop,
-so they are typed a block at a time by NumPy, without a string for any cell. All other lines, and
-the other tables, are typed in ``sql/``, to the same values: which lines are typed here is only a
-matter of speed.
+Nearly all lines of an experiments file are like that, and they are most of the work of reading a
+drop, so they are typed a block at a time by NumPy, without a string for any cell. All other lines,
+and files with columns of text, are typed in SQL (type_cells.py), to the same values: which lines
+are typed here is only a matter of speed. Plainly: TYPED_HERE is empty.
 
-A *token* is a run of digits, maybe empty, with the character behind it, its *sign*: ``17,`` ``4,``
-``12;`` ``907,`` ``39.`` and ``39`` with the line's end. Eight digits are read as one 64-bit word,
-whose bytes are added up in pairs, then in fours, then all.
+A *token* is a run of digits, possibly empty, with the character behind it, its *sign*: ``17,``
+``4,`` ``12;`` ``907,`` ``39.`` and ``39`` with the line's end. Eight digits are read as one 64-bit
+word, whose bytes are added up in pairs, then in fours, then all.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ Words = npt.NDArray[np.uint64]
 _MAX_DIGITS = 18  # any such number is a bigint
 _MAX_WHOLE_DIGITS = 11
 _MAX_DECIMALS = 3  # doubles of so few digits print as they were written
-_SHORT_LIST = 4  # the items of longer ones are sorted to find those that are there twice
+_SHORT_LIST = 4  # the items of longer ones are sorted to find repeats
 
 _ZERO, _POINT, _SEMICOLON, _NEWLINE = b"0.;\n"
 _WORD = 8
@@ -51,14 +51,14 @@ class _Tokens:
 
 
 class TypedLines(NamedTuple):
-    """Some lines, of which those that can be are typed."""
+    """Some lines, typed where that could be done."""
 
     is_typed: Flags
-    """Which of the lines are."""
+    """Which of the lines are typed."""
     columns: list[pa.Array]
-    """The values of these, for every kind that is not None."""
+    """The values of the typed lines, for every kind that is not None."""
     keys: npt.NDArray[Any] | None
-    """The key of every line, also of those that are not; None if one of them cannot be read."""
+    """The key of every line, typed or not; None if one of them cannot be read here."""
 
 
 def type_lines(text: bytes, delimiter: str, kinds: Sequence[Kind | None], key: int) -> TypedLines:
@@ -67,7 +67,7 @@ def type_lines(text: bytes, delimiter: str, kinds: Sequence[Kind | None], key: i
     Args:
         text: lines without quotes and padding that end in LF.
         delimiter: the character between two cells.
-        kinds: what each cell of a line holds: INTEGER, NUMBER, INTEGERS, or None where nobody asks.
+        kinds: what each cell of a line holds, of TYPED_HERE; None for a cell that is not read.
         key: which of the cells is the key, an INTEGER.
     """
     tokens = _read_tokens(text)
@@ -140,7 +140,7 @@ def _read_numbers(tokens: _Tokens, starts: Offsets, ends: Offsets) -> "_Column":
 
 
 def _read_lists(tokens: _Tokens, starts: Offsets, ends: Offsets) -> "_ListColumn":
-    """Cells of tokens between single semicolons, none of them twice."""
+    """Cells of tokens between single semicolons, without repeats."""
     counts = ends - starts + 1
     offsets = _offsets(counts)
     items = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
@@ -149,19 +149,25 @@ def _read_lists(tokens: _Tokens, starts: Offsets, ends: Offsets) -> "_ListColumn
     is_item = tokens.is_plain[items] & (is_last | (tokens.signs[items] == _SEMICOLON))
     values = tokens.values[items]
     lists = np.repeat(np.arange(len(counts)), counts)
-    is_good = np.ones(len(counts), np.bool_)
+    is_good = ~_has_repeats(values, lists, counts)
     is_good[lists[~is_item]] = False
+    return _ListColumn(is_good, values, counts)
+
+
+def _has_repeats(values: Offsets, lists: Offsets, counts: Offsets) -> Flags:
+    """Which lists, of so many items each, hold a value twice."""
+    has_repeats = np.zeros(len(counts), np.bool_)
     for distance in range(1, _SHORT_LIST):
         is_again = values[distance:] == values[:-distance]
         is_again &= lists[distance:] == lists[:-distance]
-        is_good[lists[distance:][is_again]] = False
+        has_repeats[lists[distance:][is_again]] = True
     is_long = np.repeat(counts > _SHORT_LIST, counts)
     if is_long.any():
         order = np.lexsort((values[is_long], lists[is_long]))
         values_sorted, lists_sorted = values[is_long][order], lists[is_long][order]
         is_again = (np.diff(values_sorted) == 0) & (np.diff(lists_sorted) == 0)
-        is_good[lists_sorted[1:][is_again]] = False
-    return _ListColumn(is_good, values, counts)
+        has_repeats[lists_sorted[1:][is_again]] = True
+    return has_repeats
 
 
 def _offsets(counts: Offsets) -> Offsets:
@@ -206,4 +212,4 @@ _READERS: dict[Kind, Callable[[_Tokens, Offsets, Offsets], _Column | _ListColumn
 }
 
 TYPED_HERE = frozenset(_READERS)
-"""The kinds that are; a table is typed here when it has no others."""
+"""The kinds that are; a file is typed here when its columns are of no others."""

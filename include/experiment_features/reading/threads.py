@@ -1,34 +1,55 @@
-"""The Parquet file of the rows that plain_lines.py typed."""
+"""What runs in threads beside the one that reads: typing and writing.
 
+Plainly: ``map`` in place of run_ahead, ``pq.ParquetWriter`` in place of BackgroundWriter.
+"""
+
+import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiment_features.errors import WorkspaceUnavailable
 
+TYPING_THREADS = min(4, os.cpu_count() or 1)
+"""One thread reads and one writes beside them, so more would only wait."""
+
 _BATCHES_BEHIND = 2
 """So many may wait to be written; memory does not grow with the file."""
 
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
-class PlainFile:
-    """The Parquet file of the rows that numerals.py typed; it is made with the first of them.
 
-    It is written in a thread of its own, beside the reading of the next rows.
-    """
+def run_ahead(
+    call: Callable[[Argument], Result], arguments: Iterable[Argument]
+) -> Iterator[Result]:
+    """Yields what the call returns for each argument, in their order; some calls run ahead."""
+    with ThreadPoolExecutor(TYPING_THREADS) as threads:
+        running: deque[Future[Result]] = deque()
+        for argument in arguments:
+            running.append(threads.submit(call, argument))
+            if len(running) > TYPING_THREADS:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
+class BackgroundWriter:
+    """Writes batches to a Parquet file, which is made with the first of them."""
 
     def __init__(self, path: Path) -> None:
-        self.count = 0
         self._path = path
         self._file: pq.ParquetWriter | None = None
         self._thread = ThreadPoolExecutor(1)
         self._pending: deque[Future[None]] = deque()
 
-    def __enter__(self) -> "PlainFile":
+    def __enter__(self) -> "BackgroundWriter":
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -41,7 +62,7 @@ class PlainFile:
                     self._file.close()
 
     def write(self, rows: pa.RecordBatch) -> None:
-        """Appends rows: position, and the contract's columns."""
+        """Appends rows; they have a position."""
         with _writing(self._path):
             if self._file is None:
                 # Rising whole numbers pack well; dictionaries cost more time than they save.
@@ -54,7 +75,6 @@ class PlainFile:
                 )
             self._pending.append(self._thread.submit(self._file.write_batch, rows))
             self._wait(_BATCHES_BEHIND)
-        self.count += rows.num_rows
 
     def _wait(self, behind: int) -> None:
         """Until at most so many batches are not written yet."""

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from experiment_features.config import Settings
 from experiment_features.contract import USER_EXPERIMENTS
 from experiment_features.reading import typed_file
+from experiment_features.reading.type_cells import open_typing_database
 
 IDS = ["1", "0", "007", "-1", "+1", "1.0", "1e3", "", "x", "1_0", "0x10", "9" * 18, str(2**63 - 1),
        str(2**63), "\u0661", "12345678", "123456789", "1" * 16, "1" * 17, "1:",
@@ -22,8 +24,8 @@ NUMBERS = ["", "0", "0.5", "5.", ".5", "5.0", "12.50", "39.39", "0.001", "0.0001
 def rows_of(path: Path, folder: Path) -> list[dict[str, Any]]:
     """The typed rows of an experiments file."""
     folder.mkdir()
-    with typed_file.open_converter() as database:
-        typed_file.convert_file(database, USER_EXPERIMENTS, path, 1, folder, lambda *_: None)
+    with open_typing_database(Settings.memory_limit) as database:
+        typed_file.type_file(database, USER_EXPERIMENTS, path, 1, folder, lambda *_: None)
         rows = database.read_parquet(f"{folder}/*.parquet", union_by_name=True).order("position")
         table: list[dict[str, Any]] = rows.to_arrow_table().to_pylist()
     return [row | {"has_nul": bool(row["has_nul"])} for row in table]

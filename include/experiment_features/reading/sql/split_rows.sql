@@ -1,0 +1,27 @@
+-- Rows as the reader hands them on (rows.ROWS), split into cells. Grain: row; key: position.
+-- fault, line: why a row could not be split, and its text; its cells are then NULL.
+create or replace temporary macro split_rows(delimiter, width) as table
+    with split as (
+        select position, line, fault, has_nul, coalesce(fields, string_split(line, delimiter)) as cells
+        from rows
+    ),
+    judged as (
+        select
+            position,
+            line,
+            has_nul,
+            case
+                when fault is not null then fault
+                when len(cells) < width then 'too_few_fields'
+                when len(cells) > width then 'too_many_fields'
+            end as fault,
+            cells
+        from split
+    )
+    select
+        position,
+        fault,
+        case when fault is not null then line end as line,
+        has_nul,
+        case when fault is null then cells end as cells
+    from judged

@@ -1,0 +1,109 @@
+"""What is clever for speed, each against its plain way: nothing that is written tells which it was."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from drops import CLEAN, Drop, Part, Row, every_fault
+from experiment_features.contract import TABLES
+from experiment_features.reading import extract, text_stream, threads, typed_file
+from experiment_features.rules import validate
+from experiment_features.run import Extracted, Transformed, Validated
+from experiment_features.workspace import Workspace
+from stages import rows_of, run_stages
+
+
+class WriteAtEnd:
+    """The plain way of a BackgroundWriter."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._batches: list[pa.RecordBatch] = []
+
+    def __enter__(self) -> "WriteAtEnd":
+        return self
+
+    def write(self, rows: pa.RecordBatch) -> None:
+        """Keeps the rows."""
+        self._batches.append(rows)
+
+    def __exit__(self, *_error: object) -> None:
+        if self._batches:
+            pq.write_table(pa.Table.from_batches(self._batches), self._path)
+
+
+PLAIN_WAYS: dict[str, tuple[ModuleType, str, Any]] = {
+    "digit_arrays": (typed_file, "TYPED_HERE", frozenset()),
+    "run_ahead": (typed_file, "run_ahead", map),
+    "background_writer": (typed_file, "BackgroundWriter", WriteAtEnd),
+    "freed_memory": (extract, "keep_freed_memory", lambda: None),
+    "rising_ids": (extract, "join_spans", lambda _spans: None),
+    "footers": (validate, "can_skip", lambda *_: False),
+}
+
+DROPS = {
+    "every_fault": every_fault(),
+    "no_fault": Drop(tuple(Part(t, "", tuple(map(Row, rows))) for t, rows in CLEAN.items())),
+}
+
+
+def written(drop: Drop, folder: Path) -> dict[str, Any]:
+    """All that the stages write about a drop."""
+    folder.mkdir()
+    workspace = Workspace(folder / "workspace")
+    run_stages(drop.write(folder / "drop"), workspace, "duckdb")
+    found = (workspace.found(kind) for kind in (Extracted, Validated, Transformed))
+    facts: dict[str, Any] = {of_stage.stage: asdict(of_stage) for of_stage in found}
+    del facts["extract"]["source"], facts["extract"]["rising_keys"]
+    for table in TABLES:
+        files = str(workspace.rows(table.name) / "*.parquet")
+        rows = duckdb.read_parquet(files, union_by_name=True).order("position").to_arrow_table()
+        facts[table.name] = [row | {"has_nul": bool(row["has_nul"])} for row in rows.to_pylist()]
+    facts["issues"] = rows_of(workspace.issues) if workspace.issues.exists() else []
+    facts["users"] = sorted(rows_of(workspace.features("user_features")), key=str)
+    return facts
+
+
+@pytest.mark.parametrize("way", PLAIN_WAYS)
+@pytest.mark.parametrize("drop", DROPS)
+def test_the_plain_way_writes_the_same(
+    drop: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is switched off, over files of several blocks."""
+    monkeypatch.setattr(text_stream, "BLOCK_BYTES", 100)
+    quick = written(DROPS[drop], tmp_path / "quick")
+    monkeypatch.setattr(*PLAIN_WAYS[way])
+    assert written(DROPS[drop], tmp_path / "plain") == quick
+
+
+@pytest.mark.parametrize("count", [0, 1, 50])
+def test_calls_that_run_ahead_return_in_order(count: int) -> None:
+    """As map would, and no more of them are begun than may wait."""
+    begun: list[int] = []
+
+    def arguments() -> Iterable[int]:
+        for number in range(count):
+            begun.append(number)
+            yield number
+
+    results = []
+    for result in threads.run_ahead(str, arguments()):
+        results.append(result)
+        assert len(begun) <= len(results) + threads.TYPING_THREADS
+    assert results == list(map(str, range(count)))
+
+
+def test_an_error_of_a_call_arrives_in_its_place() -> None:
+    """What was before it is yielded; then it is raised."""
+    call: Callable[[int], float] = lambda number: 1 / (3 - number)  # noqa: E731
+    results = threads.run_ahead(call, range(10))
+    assert [next(results) for _ in range(3)] == [1 / 3, 1 / 2, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
