@@ -73,6 +73,7 @@ class Pipeline:
             self.workspace,
             allow_empty=self.run.allow_empty,
             known_files=known_files,
+            memory_limit=self.settings.memory_limit,
             progress=progress,
         )
 
@@ -140,4 +141,7 @@ class Pipeline:
     def _engine(self) -> Engine:
         experiments = self.workspace.found(Extracted).rows["user_experiments"]
         spill = self.workspace.scratch / "spill"
-        return choose_engine(self.engine, experiments, spill, self.settings.spark_master)
+        settings = self.settings
+        return choose_engine(
+            self.engine, experiments, spill, settings.spark_master, settings.memory_limit
+        )

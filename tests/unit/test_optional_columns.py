@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import write_data_contract as contract_page
+import write_docs
 
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.contract import USER_EXPERIMENTS, Column, Kind
@@ -75,7 +75,7 @@ def test_files_with_and_without_it_are_read(
 
 def test_the_documentation_says_so(kind: Kind) -> None:
     """In the table of columns; the others have to be there."""
-    table = contract_page.columns_of(USER_EXPERIMENTS)
+    table = write_docs.columns_of(USER_EXPERIMENTS)
     assert f"| `extra` | {kind.value}; optional | an addition |" in table
     assert table.count("optional") == 1
 

@@ -84,7 +84,7 @@ def test_ids_are_known_to_rise(
     for number, ids in enumerate(parts):
         lines = [header, *(f"{i},1,2;1,3.5" for i in ids)]
         (clean / f"user_experiments_{number}.csv").write_text("\n".join(lines) + "\n")
-    assert extract(clean, workspace)["rising_keys"] == ["user_experiments"] * rise
+    assert extract(clean, workspace).rising_keys == ["user_experiments"] * rise
     if sum(map(len, parts)) < 100:
         run_stages(clean, workspace, "duckdb")
         assert_as_expected(clean, workspace)
@@ -110,7 +110,7 @@ def test_ids_rise_also_in_lines_that_sql_types(
     path = clean / "user_experiments.csv"
     header = path.read_text().splitlines()[0]
     path.write_text("\n".join([header, "3,1,2,3.5", line, "7,1,1,3.5"]) + "\n")
-    assert extract(clean, workspace)["rising_keys"] == ["user_experiments"] * rise
+    assert extract(clean, workspace).rising_keys == ["user_experiments"] * rise
     run_stages(clean, workspace, "duckdb")
     assert_as_expected(clean, workspace)
 
@@ -175,7 +175,7 @@ def test_a_table_without_rows_is_refused_unless_allowed(
     path.write_bytes(path.read_bytes().split(b"\n")[0])
     with pytest.raises(DropRefused, match=f"{table} has no rows in {table}.csv"):
         extract(clean, workspace)
-    assert extract(clean, workspace, allow_empty=True)["rows"][table] == 0
+    assert extract(clean, workspace, allow_empty=True).rows[table] == 0
 
 
 def test_a_refusal_in_the_middle_of_a_file_is_told_as_it_is(
@@ -201,14 +201,14 @@ def test_a_workspace_that_cannot_be_written_is_transient(
 
 def test_known_files_are_only_hashed(clean: Path, workspace: Workspace) -> None:
     """A drop that the database holds is told by size and hash, and not read again."""
-    known = extract(clean, workspace)["files"]
+    known = extract(clean, workspace).files
     facts = extract(clean, workspace, known_files=known)
     assert facts.is_unchanged
     assert facts.files == known
     assert not workspace.rows("users").exists()
     path = clean / "users.csv"
     path.write_bytes(path.read_bytes().replace(b"Ann", b"Anne"[:3].swapcase()))
-    assert not extract(clean, workspace, known_files=known)["is_unchanged"]
+    assert not extract(clean, workspace, known_files=known).is_unchanged
 
 
 _PEAK = """
