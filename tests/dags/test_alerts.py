@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pkgutil import resolve_name
 from types import SimpleNamespace
 from typing import Any
 
@@ -169,3 +170,8 @@ def test_a_setting_that_cannot_be_read_is_said(
     monkeypatch.setenv(SETTING, setting)
     with pytest.raises(ConfigurationError, match=SETTING):
         alerts.deadline()
+
+
+def test_a_deadline_stored_by_an_earlier_version_finds_its_callback() -> None:
+    """By the path of then: a run that was due before an upgrade may be overdue after it."""
+    assert resolve_name("alerts.alert_overdue") is alerts.alert_overdue

@@ -1,4 +1,4 @@
--- Rows as the reader hands them on (rows.ROWS), split into cells. Grain: row; key: position.
+-- Rows as the reader hands them on (file_reader.ROWS), split into cells. Grain: row; key: position.
 -- fault, line: why a row could not be split, and its text; its cells are then NULL.
 create or replace temporary macro split_rows(delimiter, width) as table
     with split as (
