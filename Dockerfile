@@ -17,7 +17,7 @@ ENV AIRFLOW_CONFIG=/opt/airflow/deploy/airflow/airflow.cfg \
 COPY requirements.txt /opt/airflow/
 COPY requirements/docker.txt /opt/airflow/requirements/
 RUN uv pip sync --no-cache --compile-bytecode --require-hashes \
-        /opt/airflow/requirements.txt /opt/airflow/docker.txt \
+        /opt/airflow/requirements.txt /opt/airflow/requirements/docker.txt \
     && mkdir /opt/airflow/workspaces
 
 # What changes most comes last. .dockerignore leaves out what the image does not need.

@@ -80,6 +80,7 @@ class ContainerStack:
             "LANG": "C.UTF-8",
             "AIRFLOW_PORT": str(self.port),
             "AIRFLOW_URL": "",  # hides what a developer's .env may say
+            "COMPOSE_FILE": "docker-compose.yaml:tests/docker/quick_scheduler.yaml",
             "COMPOSE_PROJECT_NAME": self.project,
             "EXPERIMENT_FEATURES_DROPS": str(self.drops),
             "EXPERIMENT_FEATURES_LOCAL": str(self.folder / "local"),

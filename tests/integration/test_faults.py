@@ -1,6 +1,6 @@
 """Loads that are killed, cut off, or let loose at once leave a whole state, and nothing else.
 
-EXPERIMENT_FEATURES_KILLS=200 kills as often, with larger drops (20 is the default).
+EXPERIMENT_FEATURES_KILLS=200 kills as often, with larger drops (8 is the default).
 """
 
 import multiprocessing
@@ -27,7 +27,7 @@ from integration.servers import Database, Server
 if TYPE_CHECKING:
     from experiment_features.pipeline import Pipeline
 
-KILLS = int(os.environ.get("EXPERIMENT_FEATURES_KILLS", "20"))
+KILLS = int(os.environ.get("EXPERIMENT_FEATURES_KILLS", "8"))
 USERS = 4_000 if KILLS <= 20 else 10_000
 LOADS = 20
 
