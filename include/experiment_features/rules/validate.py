@@ -167,6 +167,6 @@ def _refuse_excess(rows: dict[str, int], rejected: dict[str, int], limit: float)
             for table, share in shares.items()
         )
         raise DropRejected(
-            f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {told}. Mend the "
-            "rows that features.data_issues names for this run, or allow more"
+            f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {told}. Correct "
+            "the rows that features.data_issues names for this run, or allow more"
         )
