@@ -29,7 +29,7 @@ class ReadyDrop:
 
 
 def state_key(source: str) -> str:
-    """The name under which Airflow's state store, which takes 512 characters, knows a drop's folder."""
+    """The name under which Airflow's state store, which takes 512 characters, keeps a folder."""
     return source if len(source) <= 512 else hashlib.sha256(source.encode()).hexdigest()
 
 
