@@ -1,4 +1,4 @@
-"""Which folder a run may read: whoever may trigger a run may name one, so roots limit it."""
+"""Which folders a run may read: anyone who may trigger a run may name one, so roots limit it."""
 
 import os
 from collections.abc import Sequence
@@ -56,9 +56,9 @@ def _lies_outside(source: str, roots: Sequence[str]) -> ConfigurationError:
 
 
 def _is_in_stored_root(source: str, roots: Sequence[str]) -> bool:
-    """Whether a URI is a root or below one, to the letter: connection and bucket included.
+    """Whether a URI is exactly a root or below one, connection and bucket included.
 
-    Nothing in it may mean another place to the one who opens it: fsspec chains URIs with ``::``.
+    Nothing in it may lead its opener to another place: fsspec chains URIs with ``::``.
     """
     below = [root.rstrip("/") for root in roots if is_stored(root)]
     if "::" in source or {"", ".", ".."}.intersection(urlsplit(source).path.strip("/").split("/")):
@@ -76,7 +76,7 @@ def _refuse_links_out(folder: Path, roots: Sequence[Path]) -> None:
 def _confined(folder: Path, roots: Sequence[Path]) -> Path:
     """The folder, with the check repeated on what is open when a file of it is opened.
 
-    Whoever may write into a drop could put a link in the place of a file behind the first check.
+    Anyone who may write into a drop could replace a file with a link after the first check.
     """
 
     class Confined(PosixPath):

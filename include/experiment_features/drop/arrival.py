@@ -14,7 +14,7 @@ from pathlib import Path
 MARKER = "_READY"
 
 DEPTH = 3
-"""How far below a watched folder a drop may lie; a look into everything would take too long."""
+"""How far below a watched folder a drop may lie; searching everything would take too long."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ReadyDrop:
 
 
 def state_key(source: str) -> str:
-    """The name under which Airflow's state store, which takes 512 signs, knows a drop's folder."""
+    """The name under which Airflow's state store, which takes 512 characters, keeps a folder."""
     return source if len(source) <= 512 else hashlib.sha256(source.encode()).hexdigest()
 
 
@@ -47,7 +47,7 @@ def find_ready_drops(folders: Sequence[str], keep_days: float) -> list[ReadyDrop
         for marker in _find_markers(Path(folder), DEPTH):
             try:
                 written = marker.stat()
-            except OSError:  # gone since, or not ours to see
+            except OSError:  # gone since, or not readable
                 continue
             if written.st_mtime >= oldest:
                 source = str(marker.parent.resolve())
@@ -70,5 +70,5 @@ def _find_markers(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def _is_text(name: str) -> bool:
-    """Whether a name can be told: Airflow's events are JSON."""
+    """Whether a name can be written as JSON, as Airflow's events are."""
     return name.isprintable() and not any("\ud800" <= sign <= "\udfff" for sign in name)

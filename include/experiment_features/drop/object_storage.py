@@ -46,7 +46,7 @@ def storage_errors(uri: str) -> Iterator[None]:
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         if isinstance(error, PermissionError) or "Credential" in type(error).__name__:
             raise ConfigurationError(
-                f"the store of {uri} does not let us in ({reason}): mend the credentials of its "
+                f"the store of {uri} refuses access ({reason}): correct the credentials of its "
                 "connection, or what they may do there"
             ) from error
         raise StorageUnavailable(

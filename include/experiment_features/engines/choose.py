@@ -11,8 +11,8 @@ from experiment_features.errors import ConfigurationError
 ENGINES = ("auto", "pandas", "duckdb", "spark")
 
 LARGE_DROP_ROWS = 10_000
-"""`auto` takes DuckDB for drops with more experiments. Spark is only taken by name: nobody can
-guess where its cluster is, nor whether a drop is worth the way there."""
+"""`auto` takes DuckDB for drops with more experiments. Spark is used only when it is
+named: there is no guessing where its cluster is, or whether a drop is worth sending there."""
 
 
 def choose_engine(

@@ -13,7 +13,7 @@ Frame = nw.LazyFrame[Any]
 
 
 class Engine(Protocol):
-    """Reads and writes frames, and does what Narwhals has no word for."""
+    """Reads and writes frames, and does what Narwhals cannot express."""
 
     name: str
 

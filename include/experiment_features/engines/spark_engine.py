@@ -116,7 +116,7 @@ def _open_session(master: str) -> Any:
     java_home = os.environ.get("JAVA_HOME")
     if not shutil.which(f"{java_home}/bin/java" if java_home else "java"):
         raise ConfigurationError(
-            "the engine spark needs Java 17 or newer, and finds none: install it "
+            "the engine spark needs Java 17 or newer, which was not found: install it "
             "(Debian, Ubuntu: apt install default-jre-headless), or name its folder in JAVA_HOME"
         )
     for name, value in _SETTINGS.items():
@@ -125,10 +125,10 @@ def _open_session(master: str) -> Any:
 
 
 def _knock(master: str) -> None:
-    """Sees that somebody answers there: Spark itself waits for minutes, Spark Connect for ten.
+    """Checks that something answers: Spark itself waits for minutes, Spark Connect for ten.
 
     Raises:
-        OSError: nobody does.
+        OSError: nothing does.
     """
     scheme, _, rest = master.partition("://")
     if scheme not in _PORTS:

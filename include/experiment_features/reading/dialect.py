@@ -1,4 +1,4 @@
-"""How text is told apart into rows and fields: the part of reading that has no state.
+"""How text is split into rows and fields: the part of reading that keeps no state.
 
 LF, CRLF and CR each end a line. A delimiter may have padding around it: blanks and tabs, or blanks
 only where the tab is the delimiter. A field may be quoted, within its padding; a quote inside of it
@@ -35,7 +35,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How fields are told apart once the delimiter is known."""
+    """How fields are separated once the delimiter is known."""
 
     delimiter: bytes
 
@@ -52,7 +52,7 @@ class Dialect:
             start: an offset in ``text``.
 
         Raises:
-            UnclosedQuote: the row goes on behind ``text``, or its quote is never closed.
+            UnclosedQuote: the row goes on after ``text``, or its quote is never closed.
         """
         fields: list[bytes] = []
         is_malformed = False
@@ -93,7 +93,7 @@ class Dialect:
     def find_odd_lines(self, text: bytes, starts: Offsets, ends: Offsets) -> Flags:
         """Which lines are not plain: they hold a NUL, or a quote that does more than enclose.
 
-        Quotes only enclose in pairs on one line: the first right behind the line's start or a
+        Quotes only enclose in pairs on one line: the first right after the line's start or a
         delimiter (one character of padding between them), the second right before a delimiter or
         the line's end, no delimiter in between. Without its quotes such a line reads the same, but
         for a lone field: an empty one would leave an empty line, which is no row.
@@ -138,7 +138,7 @@ class Dialect:
 
 
 def find_line_ends(text: bytes) -> Offsets:
-    """The offsets behind every line end of a text that closes with one."""
+    """The offsets after every line end of a text that ends with one."""
     characters = np.frombuffer(text, np.uint8)
     is_end = characters == ord("\n")
     if b"\r" in text:

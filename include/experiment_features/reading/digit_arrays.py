@@ -5,7 +5,7 @@ drop, so they are typed a block at a time by NumPy, without a string for any cel
 and files with columns of text, are typed in SQL (type_cells.py), to the same values: which lines
 are typed here is only a matter of speed. Plainly: TYPED_HERE is empty.
 
-A *token* is a run of digits, possibly empty, with the character behind it, its *sign*: ``17,``
+A *token* is a run of digits, possibly empty, with the character after it, its *sign*: ``17,``
 ``4,`` ``12;`` ``907,`` ``39.`` and ``39`` with the line's end. Eight digits are read as one 64-bit
 word, whose bytes are added up in pairs, then in fours, then all.
 """
@@ -171,7 +171,7 @@ def _has_repeats(values: Offsets, lists: Offsets, counts: Offsets) -> Flags:
 
 
 def _offsets(counts: Offsets) -> Offsets:
-    """Where lists of so many items begin, one behind the other, and where the last one ends."""
+    """Where lists of so many items begin, one after the other, and where the last one ends."""
     return np.concatenate(([0], np.cumsum(counts)))
 
 
@@ -195,7 +195,7 @@ class _ListColumn:
 
     is_good: Flags
     values: Offsets
-    """The items of all lists, one behind the other."""
+    """The items of all lists, one after the other."""
     counts: Offsets
 
     def array(self, is_selected: Flags) -> pa.Array:

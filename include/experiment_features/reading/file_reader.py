@@ -44,12 +44,12 @@ class PlainLines:
 
     text: bytes
     ends: Offsets
-    """The offset behind each line's end."""
+    """The offset after each line's end."""
 
     positions: Offsets
 
     def rows(self, is_selected: Flags | None = None) -> pa.RecordBatch:
-        """The selected lines, or all, as rows (ROWS); empty lines are none."""
+        """The selected lines, or all, as rows (ROWS); empty lines are not rows."""
         offsets = np.concatenate(([0], self.ends)).astype(np.int32)
         is_row = np.diff(offsets) > 1
         if is_selected is not None:
@@ -99,7 +99,7 @@ class FileReader:
         return self._dialect.delimiter.decode()
 
     def blocks(self) -> Iterator[Block]:
-        """Yields every row behind the header once.
+        """Yields every row after the header once.
 
         Raises:
             DropRefused: the bytes are not UTF-8, the archive is broken, or a quote stays open.
@@ -113,7 +113,7 @@ class FileReader:
             self.text.fetch()
 
     def _split(self, text: bytes) -> Iterator[Block]:
-        """Yields the rows of ``text`` and consumes it, all but a last row that goes on behind."""
+        """Yields the rows of ``text`` and consumes it, all but a last row that goes on after it."""
         ends = find_line_ends(text)
         starts = np.concatenate(([0], ends[:-1]))
         is_plain = np.ones(len(ends), dtype=np.bool_)
@@ -141,7 +141,7 @@ class FileReader:
 
         Returns:
             The rows by the index of their first line, and how many lines could be read: all, or
-            those before a row that goes on behind ``text``.
+            those before a row that goes on after ``text``.
         """
         records: dict[int, Record] = {}
         end = 0
@@ -155,16 +155,16 @@ class FileReader:
                 self.text.refuse_endless_row(start)
                 return records, index
             end = record.end
-            behind = int(np.searchsorted(ends, end)) + 1
-            self._refuse_doubtful_end(record, index, behind)
-            is_plain[index:behind] = False
+            after = int(np.searchsorted(ends, end)) + 1
+            self._refuse_doubtful_end(record, index, after)
+            is_plain[index:after] = False
             records[index] = record
         return records, len(ends)
 
-    def _refuse_doubtful_end(self, record: Record, index: int, behind: int) -> None:
+    def _refuse_doubtful_end(self, record: Record, index: int, after: int) -> None:
         """Refuses a malformed row that spans lines: which of them belong to it is a guess."""
-        if record.is_malformed and behind - index > 1:
-            first, last = self.text.line + index, self.text.line + behind - 1
+        if record.is_malformed and after - index > 1:
+            first, last = self.text.line + index, self.text.line + after - 1
             raise DropRefused(
                 f"{self.text.name} line {first}: a quoted field that begins in this row ends in "
                 f"line {last}, where text follows its closing quote. Close the quote where the "

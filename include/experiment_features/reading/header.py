@@ -87,7 +87,7 @@ def _check(header: Header, table: Table, line: bytes, place: str) -> None:
         )
     if header.record.is_malformed:
         raise DropRefused(
-            f"{place} has text behind a closing quote: double the quotes inside of a name"
+            f"{place} has text after a closing quote: double the quotes inside of a name"
         )
     columns = header.columns
     missing = [name for name in table.required_names if name not in columns]

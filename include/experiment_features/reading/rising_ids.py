@@ -1,4 +1,4 @@
-"""Ids that rise from row to row: then none is there twice, and nobody has to look for it.
+"""Ids that rise from row to row: then no id is repeated, and no check is needed.
 
 Plainly: nothing is known of any ids.
 """

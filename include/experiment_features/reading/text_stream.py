@@ -145,7 +145,7 @@ class HashingStream:
         return chunk
 
     def close(self) -> None:
-        """Leaves the file open: whoever opened it closes it."""
+        """Leaves the file open: its opener closes it."""
 
 
 def _encoding_hint(text: bytes, offset: int) -> str:

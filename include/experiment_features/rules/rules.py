@@ -20,7 +20,7 @@ RUN_TIME_LIMIT = 10**12
 """Sums of run times stay exact below it: 31,000 years in seconds."""
 
 EMAIL_PATTERN = r"^[^@ \t\r\n]+@[^@ \t\r\n]+[.][^@ \t\r\n]+\z"
-"""One @, and a dot behind it: enough to tell an address from a slip, and all that can be known
+"""One @, and a dot after it: enough to tell an address from a slip, and all that can be known
 without sending mail (RFC 5321 leaves the rest to the receiving host). It ends in \\z, because in
 Java, and so in Spark, a line end may follow $."""
 

@@ -180,8 +180,8 @@ def test_connection_that_is_cut_in_a_file_is_tried_again(
     [
         ("s3://lab@laboratory/drops/none", DropRefused, "cannot be read as a folder .*none"),
         ("s3://lab@nowhere/drops", DropRefused, "The specified bucket does not exist"),
-        ("s3://lab_old_key@laboratory/drops", ConfigurationError, "does not let us in .*Key Id"),
-        ("s3://lab_old_secret@laboratory/drops", ConfigurationError, "does not let us in .*signat"),
+        ("s3://lab_old_key@laboratory/drops", ConfigurationError, "refuses access .*Key Id"),
+        ("s3://lab_old_secret@laboratory/drops", ConfigurationError, "refuses access .*signat"),
         ("s3://lab_away@laboratory/drops", StorageUnavailable, "cannot be reached.*127.0.0.1:1"),
         ("s3://lab_none@laboratory/drops", ConfigurationError, "set AIRFLOW_CONN_LAB_NONE"),
         ("gs://lab@laboratory/drops", ConfigurationError, "scheme of an installed provider"),
@@ -202,7 +202,7 @@ def test_what_is_wrong_with_a_source_is_said(
     ("place", "kind", "message"),
     [
         ("s3://lab@nowhere/run", ConfigurationError, "create its bucket"),
-        ("s3://lab_old_secret@laboratory/run", ConfigurationError, "does not let us in"),
+        ("s3://lab_old_secret@laboratory/run", ConfigurationError, "refuses access"),
         ("s3://lab_away@laboratory/run", StorageUnavailable, "cannot be reached"),
     ],
 )

@@ -92,7 +92,7 @@ def test_a_header_may_span_lines_and_blocks(size: int, monkeypatch: pytest.Monke
         pytest.param(HEADER + b'1,"a\n2,"b,c\n',
                      "line 2: a quoted field that begins in this row ends in line 3", id="doubtful"),
         pytest.param(b'"compound_id"x,compound_name,compound_structure\n',
-                     "the header has text behind a closing quote", id="malformed_header"),
+                     "the header has text after a closing quote", id="malformed_header"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused(content: bytes, message: str) -> None:
