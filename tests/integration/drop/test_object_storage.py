@@ -31,7 +31,7 @@ from experiment_features.workspace import Workspace
 from features_airflow.object_storage import open_store, open_workspace
 from integration.running import features_of, make_pipeline, run_drop
 from integration.servers import Database
-from s3_server import BUCKET, S3Server, Way, way_to
+from s3_server import BUCKET, Proxy, S3Server, proxy_to
 from stages import TODAY, assert_as_expected
 
 QUICK = {"retries": {"max_attempts": 1}}
@@ -114,27 +114,27 @@ def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path
 
 
 @pytest.fixture
-def by_way(
+def by_proxy(
     s3: S3Server, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[tuple[Way, str]]:
-    """A way to the server, and the bucket by a connection that takes it."""
-    name = f"way_{request.node.name}"  # of this test alone: Airflow keeps stores
-    with way_to(s3.port) as way:
-        connection = s3.connection(endpoint_url=way.url)
+) -> Iterator[tuple[Proxy, str]]:
+    """A proxy to the server, and the bucket by a connection through it."""
+    name = f"proxy_{request.node.name}"  # of this test alone: Airflow keeps stores
+    with proxy_to(s3.port) as proxy:
+        connection = s3.connection(endpoint_url=proxy.url)
         monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", connection)
-        yield way, f"s3://{name}@{BUCKET}"
+        yield proxy, f"s3://{name}@{BUCKET}"
 
 
 def test_large_files_are_read_a_block_at_a_time(
-    s3: S3Server, tmp_path: Path, by_way: tuple[Way, str]
+    s3: S3Server, tmp_path: Path, by_proxy: tuple[Proxy, str]
 ) -> None:
     """Whoever has read a little has fetched little."""
     (tmp_path / "users.csv").write_bytes(bytes(64 * 2**20))
     s3.put(tmp_path, "drops/large")
-    way, bucket = by_way
+    proxy, bucket = by_proxy
     with at(f"{bucket}/drops/large/users.csv").open("rb") as stream:
         assert len(stream.read(2**20)) == 2**20
-        assert 2**20 < sum(way.answers) < 3 * BLOCK_BYTES
+        assert 2**20 < sum(proxy.answers) < 3 * BLOCK_BYTES
         assert sum(map(len, iter(lambda: stream.read(2**20), b""))) == 63 * 2**20
 
 
@@ -152,26 +152,26 @@ def test_file_that_is_replaced_while_it_is_read(s3: S3Server, tmp_path: Path) ->
 
 
 def test_connection_that_is_cut_in_a_file_is_tried_again(
-    s3: S3Server, tmp_path: Path, by_way: tuple[Way, str]
+    s3: S3Server, tmp_path: Path, by_proxy: tuple[Proxy, str]
 ) -> None:
     """Once is no failure; for ever is one that a later try may not have, and leaves no result."""
     folder, _ = bring(s3, tmp_path)
-    way, bucket = by_way
+    proxy, bucket = by_proxy
     source = at(f"{bucket}/drops/{tmp_path.name}")
     workspace = Workspace(tmp_path / "workspace")
     list(source.iterdir())
-    way.cut_after, way.cuts = 2_000, 1
+    proxy.cut_after, proxy.cuts = 2_000, 1
     extract(source, workspace)
-    assert way.cuts == 0
+    assert proxy.cuts == 0
     choose = choose_engine("pandas", 1, workspace.scratch)
     validate(workspace, choose, max_rejected_percent=100, today=TODAY)
     transform(workspace, choose)
     assert_as_expected(folder, workspace)
 
-    way.cuts = 1_000
+    proxy.cuts = 1_000
     with pytest.raises(StorageUnavailable, match=rf"the store of {bucket}.* broke off"):
         extract(source, workspace)
-    assert way.cuts < 1_000
+    assert proxy.cuts < 1_000
     assert not (workspace.folder / "extract.json").exists()
 
 
