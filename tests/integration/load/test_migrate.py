@@ -1,0 +1,307 @@
+"""The schema is made and upgraded, and the roles may do what they need and no more."""
+
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from experiment_features.definitions import USER_FEATURES, Feature
+from experiment_features.errors import DatabaseRefused
+from experiment_features.load import migrate as migrate_module
+from experiment_features.load import migrations
+from experiment_features.load.migrate import migrate
+from integration.running import features_of, make_drop, run_drop
+from integration.servers import VERSIONS, Database, Server
+
+every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
+
+VERSIONS_FOLDER = Path(migrations.__file__).parent / "versions"
+
+RELATIONS = {
+    "user_features": "r",
+    "compound_features": "r",
+    "user_features_past": "r",
+    "user_features_history": "v",
+    "user_feature_report": "v",
+    "pipeline_runs": "r",
+    "data_issues": "r",
+    "users_by_total_experiments": "r",
+    "schema_version": "r",
+}
+DROP = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")])
+
+
+REVISIONS = sorted(path.stem[:4] for path in VERSIONS_FOLDER.glob("[0-9]*.py"))
+DATA = """
+insert into features.user_features (user_id, user_name, total_experiments, run_id, updated_at)
+values (1, 'Ann', 0, 'old', '2026-01-02');
+insert into features.user_features_past
+    (user_id, user_name, total_experiments, run_id, valid_from, valid_to)
+values (1, 'An', 0, 'old', '2026-01-01', '2026-01-02');
+insert into features.pipeline_runs
+    (run_id, trigger, source, source_files, parameters, definition_version, status, started_at,
+    finished_at)
+values ('old', 'cli', 'x', '[]', '{}', 1, 'loaded', '2026-01-01', '2026-01-02');
+insert into features.data_issues
+values ('old', 'error', 'users', 'users.csv', 2, 'name_missing', 'name', null, 'x', '{}')
+"""
+"""Rows of the first revision, which all later ones must take over."""
+
+
+@pytest.fixture
+def empty(server: Server, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database without the schema, owned by keeper."""
+    with server.database(f"empty_{id(request)}", template="template1") as database:
+        yield database
+
+
+def processes() -> ProcessPoolExecutor:
+    """Two processes: Alembic knows one migration a process."""
+    return ProcessPoolExecutor(2, get_context("spawn"))
+
+
+def relations_of(database: Database) -> dict[str, str]:
+    """The relations of the schema, with their kind."""
+    rows = database.query(
+        "select relname, relkind::text from pg_class where relnamespace = 'features'::regnamespace "
+        "and relkind in ('r', 'v') order by 1"
+    )
+    return {row["relname"]: row["relkind"] for row in rows}
+
+
+class TestMigrate:
+    """From nothing, from any revision, by whom, and at whose side."""
+
+    @every_version
+    def test_makes_the_schema_once(self, empty: Database) -> None:
+        """The owner of the database may; a second time changes nothing."""
+        revision = migrate(empty.url("keeper"))
+        made = empty.query("select oid, relname from pg_class where relname = 'user_features'")
+        assert relations_of(empty) == dict(sorted(RELATIONS.items()))
+        assert migrate(empty.url("keeper")) == revision
+        again = empty.query("select oid, relname from pg_class where relname = 'user_features'")
+        assert again == made
+
+    def test_keeps_the_data(self, database: Database, tmp_path: Path) -> None:
+        """Migrating a database in use loses nothing."""
+        run_drop(database, DROP.write(tmp_path / "drop"), max_rejected_percent=50)
+        migrate(database.url("keeper"))
+        assert database.value("select count(*) from features.user_features") == 1
+        assert database.value("select count(*) from features.data_issues") == 1
+
+    @pytest.mark.parametrize("revision", REVISIONS)
+    def test_upgrades_every_revision_with_its_data(
+        self, revision: str, empty: Database, tmp_path: Path
+    ) -> None:
+        """A database of any version becomes this one's; rows and roles are as they were."""
+        migrate(empty.url("keeper"), revision)
+        empty.query(DATA)
+        migrate(empty.url("keeper"))
+        assert [row["user_name"] for row in features_of(empty)] == ["Ann"]
+        assert [row["user_name"] for row in features_of(empty, "user_features_history")] == [
+            "An",
+            "Ann",
+        ]
+        counts = features_of(empty, "users_by_total_experiments")
+        assert counts == ([{"total_experiments": 0, "users": 1}] if revision < "0002" else [])
+        source = DROP.write(tmp_path / "drop")
+        assert run_drop(empty, source, max_rejected_percent=50)["updated"] == 1
+        assert len(features_of(empty, "user_features_history")) == 3
+        counts = features_of(empty, "users_by_total_experiments")
+        assert counts == [{"total_experiments": 1, "users": 1}]
+
+    def test_several_at_once(self, server: Server) -> None:
+        """In one database they wait for each other; in two they share the roles."""
+        with (
+            server.database("at_once_1", "template1") as one,
+            server.database("at_once_2", "template1") as two,
+            processes() as pool,
+        ):
+            urls = [database.url("keeper") for database in (one, two) * 2]
+            assert len(set(pool.map(migrate, urls))) == 1
+            assert relations_of(one) == relations_of(two) != {}
+
+    def test_makes_the_roles_where_there_are_none(self) -> None:
+        """On a fresh server, two databases at once; whoever may create roles and owns them."""
+        server = Server("18", template=False)
+        try:
+            with (
+                server.database("one", "template1") as one,
+                server.database("two", "template1") as two,
+                processes() as pool,
+            ):
+                list(pool.map(migrate, [one.url("keeper"), two.url("keeper")]))
+                assert (
+                    one.value("select count(*) from pg_roles where rolname like 'features%er'") == 2
+                )
+        finally:
+            server.close()
+
+    def test_works_without_the_right_to_create_roles_that_exist(self, empty: Database) -> None:
+        """An administrator made the roles; who migrates needs only the database."""
+        empty.query(f"alter database {empty.name} owner to stranger")
+        migrate(empty.url("stranger"))
+        assert relations_of(empty) == dict(sorted(RELATIONS.items()))
+
+    def test_tells_who_should_migrate(self, empty: Database) -> None:
+        """The user may not create the schema: nothing is made."""
+        with pytest.raises(DatabaseRefused, match=r"permission denied.*Migrate as the owner of"):
+            migrate(empty.url("etl"))
+        assert empty.value("select count(*) from pg_namespace where nspname = 'features'") == 0
+
+    def test_waits_for_a_load(self, database: Database) -> None:
+        """Schema and features never change at the same time."""
+        with database.connect("etl") as loading, ThreadPoolExecutor() as threads:
+            loading.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
+            migrating = threads.submit(migrate, database.url("keeper"))
+            with pytest.raises(TimeoutError):
+                migrating.result(timeout=1)
+            loading.rollback()
+            assert migrating.result(timeout=30)
+
+    def test_refuses_a_schema_of_a_newer_version(self, database: Database) -> None:
+        """It would not know what it does to it."""
+        database.query("update features.schema_version set version_num = '9999'")
+        with pytest.raises(
+            DatabaseRefused, match=r"9999.*A newer version of this program created it"
+        ):
+            migrate(database.url("keeper"))
+
+
+READER_MAY = [
+    "select * from features.user_features",
+    "select * from features.compound_features",
+    "select * from features.user_features_history",
+    "select * from features.user_features_as_of(now())",
+    "select * from features.user_feature_report",
+    "select * from features.pipeline_runs",
+    "select * from features.users_by_total_experiments",
+    "select run_id, severity, table_name, file_name, line_number, rule, column_name, message from features.data_issues",
+]
+READER_MAY_NOT = [
+    "select raw_row from features.data_issues",
+    "select value from features.data_issues",
+    "select * from features.data_issues",
+    "insert into features.compound_features values (9, 'x', 0, 0, 'x', now())",
+    "update features.user_features set user_name = 'x'",
+    "delete from features.user_features",
+    "delete from features.pipeline_runs",
+    "truncate features.user_features",
+    "create table features.mine (id int)",
+    "drop view features.user_feature_report",
+]
+WRITER_MAY_NOT = [
+    "update features.user_features_past set user_name = 'x'",
+    "delete from features.user_features_past",
+    "update features.pipeline_runs set status = 'loaded'",
+    "update features.schema_version set version_num = 'x'",
+    "truncate features.user_features",
+    "create table features.mine (id int)",
+    "alter table features.user_features add column mine int",
+    "drop table features.data_issues",
+    "drop schema features cascade",
+]
+
+
+class TestRoles:
+    """What the reader and the writer may do."""
+
+    @pytest.mark.parametrize("statement", READER_MAY)
+    def test_the_reader_reads(self, statement: str, database: Database) -> None:
+        """Features, history, runs, and issues without what a person wrote."""
+        database.query(statement, user="analyst")
+
+    @pytest.mark.parametrize("statement", READER_MAY_NOT)
+    def test_the_reader_does_no_more(self, statement: str, database: Database) -> None:
+        """No raw rows, no writing."""
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            database.query(statement, user="analyst")
+
+    @pytest.mark.parametrize("statement", WRITER_MAY_NOT)
+    def test_the_writer_only_loads(self, statement: str, database: Database) -> None:
+        """It makes and drops nothing, and history is only added to."""
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            database.query(statement, user="etl")
+
+    @pytest.mark.parametrize("statement", [*READER_MAY, *READER_MAY_NOT])
+    def test_others_see_nothing(self, statement: str, database: Database) -> None:
+        """Not even that there is something."""
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            database.query(statement, user="stranger")
+
+    @every_version
+    def test_the_writer_loads_where_public_may_nothing(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """Administrators take temporary tables and the schema public from everyone."""
+        database.query(f"revoke all on database {database.name} from public")
+        database.query(f"grant connect on database {database.name} to etl")
+        database.query("revoke all on schema public from public")
+        # Copies of a database do not inherit its grants, which the migration makes.
+        database.query(f"grant temporary on database {database.name} to features_writer")
+        source = DROP.write(tmp_path / "drop")
+        assert run_drop(database, source, max_rejected_percent=50)["inserted"] == 1
+
+
+class TestViews:
+    """Views and functions follow definitions.py; what users built on them stays."""
+
+    def test_a_new_feature_comes_last(
+        self, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An upgrade that adds a feature leaves the columns that are there in their places."""
+        run_drop(database, DROP.write(tmp_path / "drop"), max_rejected_percent=50)
+        database.query("create view public.mine as select * from features.user_feature_report")
+        feature = Feature("last_experiment_id", "bigint", "The highest id of an experiment.")
+        more = replace(USER_FEATURES, features=(*USER_FEATURES.features, feature))
+        monkeypatch.setattr(migrate_module, "USER_FEATURES", more)
+        monkeypatch.setattr(migrate_module, "RELATIONS", (more,))
+        migrate(database.url("keeper"))
+        for view in ("user_features_history", "user_feature_report"):
+            (row,) = features_of(database, view)
+            assert list(row)[-1] == "last_experiment_id"
+        (row,) = database.query("select * from features.user_features_as_of(now())")
+        assert list(row)[-1] == "last_experiment_id"
+        assert len(database.query("select * from public.mine")) == 1
+
+    def test_are_left_alone_while_they_are_as_defined(self, database: Database) -> None:
+        """A session that reads a view need not end before a migration that changes none."""
+        with database.connect("analyst") as reader:
+            reader.execute("select * from features.user_feature_report")
+            migrate(database.url("keeper"))
+
+    def test_grants_are_repeated(self, database: Database) -> None:
+        """Those that somebody took away are there again."""
+        database.query("revoke select on features.user_features from features_reader")
+        migrate(database.url("keeper"))
+        database.query("select * from features.user_features", user="analyst")
+
+
+def test_the_schema_survives_a_dump(database: Database, tmp_path: Path) -> None:
+    """pg_dump and its restore keep constraints, the function and the data."""
+    run_drop(database, DROP.write(tmp_path / "drop"), max_rejected_percent=50)
+    programs = database.server.programs
+    dump = subprocess.run(
+        [programs / "pg_dump", "--dbname", database.url("postgres")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    with database.server.database("restored", "template1") as restored:
+        subprocess.run(
+            [programs / "psql", "-qXv", "ON_ERROR_STOP=1", "--dbname", restored.url("postgres")],
+            input=dump.stdout,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        query = "select * from features.user_features_as_of(now())"
+        assert restored.query(query) == database.query(query) != []
+        assert (
+            run_drop(restored, tmp_path / "drop", max_rejected_percent=50)["status"] == "unchanged"
+        )
