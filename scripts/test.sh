@@ -1,15 +1,35 @@
 #!/usr/bin/env bash
-# Sets up what the tests need, and runs them.
+# Sets up what the tests need, and runs them: all, or the suites that are named first.
 #
-# usage: scripts/test.sh [ARGUMENTS OF pytest]
-#   scripts/test.sh tests/unit   run those of one folder
+# usage: scripts/test.sh [SUITE ...] [ARGUMENTS OF pytest]
+#   SUITE                         unit, dags, integration, e2e, browser or docker
+#   scripts/test.sh unit -k csv   the unit tests with csv in their names
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 
-# Spark needs Java. Without it, its tests are skipped.
+suites=()
+while [[ ${1:-} =~ ^[a-z0-9]+$ && -d $root/tests/$1 ]]; do
+    suites+=("tests/$1")
+    shift
+done
+
+# What cannot be installed here is skipped, and said.
 extras=(--s3)
-if command -v java >/dev/null; then extras+=(--spark); fi
+if command -v java >/dev/null; then extras+=(--spark); else say 'Skipping Spark: there is no Java'; fi
+docker info >/dev/null 2>&1 || say 'Skipping the stack in containers: no Docker engine answers'
+command -v chromium google-chrome >/dev/null || say 'Skipping the browser: there is no Chromium'
+
+last_times=$root/.pytest_cache/seconds # of each set of arguments, the latest at the end
+arguments="${suites[*]:-all suites}${*:+ $*}"
+last=$(grep -sF "$arguments: " "$last_times" | tail -n 1) || true
+say "Running $arguments${last:+ (last time: ${last##*: } s)}"
+
 "$root/scripts/setup.sh" "${extras[@]}"
 cd "$root"
+status=0
 # Tests that share a stack, local or in containers, run in one process: they are an xdist_group.
-exec "$python" -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup "$@"
+"$python" -m pytest --numprocesses logical --maxprocesses 4 --dist loadgroup \
+    ${suites[@]+"${suites[@]}"} "$@" || status=$?
+mkdir -p "${last_times%/*}"
+echo "$arguments: $SECONDS" >>"$last_times"
+exit "$status"
