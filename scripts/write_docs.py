@@ -23,6 +23,7 @@ from experiment_features.config import Settings
 from experiment_features.contract import TABLES, Table
 from experiment_features.definitions import RELATIONS, Relation
 from experiment_features.rules.rules import RULES, rules_of
+from experiment_features.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTION = re.compile(
@@ -163,11 +164,19 @@ def parameters() -> str:
     rows = []
     for name, param in zip(found.keys, found.values, strict=True):
         options = {option.arg: option.value for option in param.keywords}
-        first = param.args[0]
-        is_literal = isinstance(first, ast.Constant)
-        default = code(str(first.value).lower()) if is_literal else "the sample drop"
-        rows.append((code(name.value), default, options["description"].value))
+        rows.append((code(name.value), _default(param.args[0]), options["description"].value))
     return table(("parameter", "default", "meaning"), rows)
+
+
+def _default(node: ast.expr) -> str:
+    """The default of a parameter: a constant, or that of a field of Run."""
+    match node:
+        case ast.Constant(value):
+            return code(str(value).lower())
+        case ast.Attribute(ast.Name("Run"), field):
+            return code(str(getattr(Run, field)).lower())
+        case _:
+            return "the sample drop"
 
 
 def settings_of_pipeline() -> Iterator[Setting]:

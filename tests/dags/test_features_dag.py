@@ -126,6 +126,14 @@ def test_parameters(dag: DAG) -> None:
     }
 
 
+def test_documented_defaults(dag: DAG) -> None:
+    """The page of parameters has the defaults that Airflow shows in its form."""
+    page = (ROOT / "docs" / "running.md").read_text()
+    for name, default in dag.params.dump().items():
+        shown = "the sample drop" if name == "source" else f"`{str(default).lower()}`"
+        assert f"| `{name}` | {shown} |" in page
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
