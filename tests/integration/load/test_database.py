@@ -1,4 +1,4 @@
-"""The schema is made and upgraded, the roles may do what they need and no more, errors are sorted."""
+"""Migrating the schema, the privileges of the roles, and kinds of connection errors."""
 
 import subprocess
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ values ('old', 'cli', 'x', '[]', '{}', 1, 'loaded', '2026-01-01', '2026-01-02');
 insert into features.data_issues
 values ('old', 'error', 'users', 'users.csv', 2, 'name_missing', 'name', null, 'x', '{}')
 """
-"""Rows of the first revision, which all later ones must take over."""
+"""Rows for the first revision, which all later ones must keep."""
 
 
 @pytest.fixture
@@ -62,12 +62,12 @@ def empty(server: Server, request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 def processes() -> ProcessPoolExecutor:
-    """Two processes: Alembic knows one migration a process."""
+    """Returns a pool of two processes, since Alembic can only run one migration per process."""
     return ProcessPoolExecutor(2, get_context("spawn"))
 
 
 def relations_of(database: Database) -> dict[str, str]:
-    """The relations of the schema, with their kind."""
+    """Returns the relations of the schema and their kinds."""
     rows = database.query(
         "select relname, relkind::text from pg_class where relnamespace = 'features'::regnamespace "
         "and relkind in ('r', 'v') order by 1"
@@ -76,11 +76,11 @@ def relations_of(database: Database) -> dict[str, str]:
 
 
 class TestMigrate:
-    """From nothing, from any revision, by whom, and at whose side."""
+    """Migration from any state, by various users, alone or concurrently."""
 
     @every_version
-    def test_makes_the_schema_once(self, empty: Database) -> None:
-        """The owner of the database may; a second time changes nothing."""
+    def test_creates_the_schema_once(self, empty: Database) -> None:
+        """The owner of the database can migrate; a second time changes nothing."""
         revision = migrate(empty.url("keeper"))
         made = empty.query("select oid, relname from pg_class where relname = 'user_features'")
         assert relations_of(empty) == dict(sorted(RELATIONS.items()))
@@ -99,7 +99,7 @@ class TestMigrate:
     def test_upgrades_every_revision_with_its_data(
         self, revision: str, empty: Database, tmp_path: Path
     ) -> None:
-        """A database of any version becomes this one's; rows and roles are as they were."""
+        """A database of any revision is upgraded with its rows and can then be loaded."""
         migrate(empty.url("keeper"), revision)
         empty.query(DATA)
         migrate(empty.url("keeper"))
@@ -117,7 +117,7 @@ class TestMigrate:
         assert counts == [{"total_experiments": 1, "users": 1}]
 
     def test_several_at_once(self, server: Server) -> None:
-        """In one database they wait for each other; in two they share the roles."""
+        """Concurrent migrations work, both of the same database and of two."""
         with (
             server.database("at_once_1", "template1") as one,
             server.database("at_once_2", "template1") as two,
@@ -127,8 +127,8 @@ class TestMigrate:
             assert len(set(pool.map(migrate, urls))) == 1
             assert relations_of(one) == relations_of(two) != {}
 
-    def test_makes_the_roles_where_there_are_none(self) -> None:
-        """On a fresh server, two databases at once; whoever may create roles and owns them."""
+    def test_creates_missing_roles(self) -> None:
+        """On a fresh server, migrating two databases at once creates the roles once."""
         server = Server("18", template=False)
         try:
             with (
@@ -143,14 +143,14 @@ class TestMigrate:
         finally:
             server.close()
 
-    def test_works_without_the_right_to_create_roles_that_exist(self, empty: Database) -> None:
-        """An administrator made the roles; who migrates needs only the database."""
+    def test_needs_no_right_to_create_existing_roles(self, empty: Database) -> None:
+        """If the roles exist, only ownership of the database is needed to migrate."""
         empty.query(f"alter database {empty.name} owner to stranger")
         migrate(empty.url("stranger"))
         assert relations_of(empty) == dict(sorted(RELATIONS.items()))
 
-    def test_tells_who_should_migrate(self, empty: Database) -> None:
-        """The user may not create the schema: nothing is made."""
+    def test_says_who_should_migrate(self, empty: Database) -> None:
+        """A user who may not create the schema gets an error that says who may."""
         with pytest.raises(DatabaseRefused, match=r"permission denied.*Migrate as the owner of"):
             migrate(empty.url("etl"))
         assert empty.value("select count(*) from pg_namespace where nspname = 'features'") == 0
@@ -166,7 +166,7 @@ class TestMigrate:
             assert migrating.result(timeout=30)
 
     def test_refuses_a_schema_of_a_newer_version(self, database: Database) -> None:
-        """It would not know what it does to it."""
+        """A schema of an unknown, newer revision is left alone."""
         database.query("update features.schema_version set version_num = '9999'")
         with pytest.raises(DatabaseRefused, match=r"9999.*A newer version of this program made it"):
             migrate(database.url("keeper"))
@@ -212,43 +212,41 @@ class TestRoles:
 
     @pytest.mark.parametrize("statement", READER_MAY)
     def test_the_reader_reads(self, statement: str, database: Database) -> None:
-        """Features, history, runs, and issues without what a person wrote."""
+        """The reader can read features, history, runs and issues, but not raw values."""
         database.query(statement, user="analyst")
 
     @pytest.mark.parametrize("statement", READER_MAY_NOT)
     def test_the_reader_does_no_more(self, statement: str, database: Database) -> None:
-        """No raw rows, no writing."""
+        """The reader can neither see raw rows nor write."""
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.query(statement, user="analyst")
 
     @pytest.mark.parametrize("statement", WRITER_MAY_NOT)
     def test_the_writer_only_loads(self, statement: str, database: Database) -> None:
-        """It makes and drops nothing, and history is only added to."""
+        """The writer can create and drop nothing, and cannot change the history."""
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.query(statement, user="etl")
 
     @pytest.mark.parametrize("statement", [*READER_MAY, *READER_MAY_NOT])
     def test_others_see_nothing(self, statement: str, database: Database) -> None:
-        """Not even that there is something."""
+        """Without a role, nothing can be read or written."""
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.query(statement, user="stranger")
 
     @every_version
-    def test_the_writer_loads_where_public_may_nothing(
-        self, database: Database, tmp_path: Path
-    ) -> None:
-        """Administrators take temporary tables and the schema public from everyone."""
+    def test_the_writer_needs_nothing_from_public(self, database: Database, tmp_path: Path) -> None:
+        """Loads work even if administrators revoke everything from public."""
         database.query(f"revoke all on database {database.name} from public")
         database.query(f"grant connect on database {database.name} to etl")
         database.query("revoke all on schema public from public")
-        # Copies of a database do not inherit its grants, which the migration makes.
+        # Copies of a database do not inherit this grant of the migration.
         database.query(f"grant temporary on database {database.name} to features_writer")
         source = DROP.write(tmp_path / "drop")
         assert run_drop(database, source, max_rejected_percent=50)["inserted"] == 1
 
 
 class TestConnect:
-    """Errors of connecting, sorted by what helps."""
+    """Connection errors are terminal or transient."""
 
     @pytest.mark.parametrize(
         ("user", "password", "message"),
@@ -263,31 +261,31 @@ class TestConnect:
     def test_a_wrong_login_is_refused(
         self, user: str, password: str, message: str, database: Database
     ) -> None:
-        """Trying again cannot help; the password is not repeated."""
+        """A failed login is terminal, and the message does not repeat the password."""
         with pytest.raises(DatabaseRefused, match=message) as caught:
             connect(database.url(user, password))
         assert "Check host, database, user and password" in str(caught.value)
         assert "wrong" not in str(caught.value)
 
-    def test_the_right_password_is_let_in(self, database: Database) -> None:
-        """The login that the wrong ones are compared with."""
+    def test_the_right_password_works(self, database: Database) -> None:
+        """The right password works, so the failures above are due to the wrong one."""
         connect(database.url("locked", "right")).close()
 
     @every_version
     def test_a_missing_database_is_refused(self, server: Server) -> None:
-        """Trying again cannot make it."""
+        """A missing database is terminal."""
         with pytest.raises(DatabaseRefused, match='database "nothing_there" does not exist'):
             connect(server.url("nothing_there", "etl"))
 
     def test_a_forbidden_database_is_refused(self, database: Database) -> None:
-        """No right to connect."""
+        """Missing the right to connect is terminal."""
         database.query(f"revoke connect on database {database.name} from public")
         with pytest.raises(DatabaseRefused, match=r"permission denied for database"):
             connect(database.url("stranger"))
 
     @pytest.mark.parametrize("url", ["postgres//etl:secret@host/x", "etl:secret@host"])
     def test_a_broken_url_is_refused_without_repeating_it(self, url: str) -> None:
-        """Libpq's own message would show the password."""
+        """The message does not show the password, as that of libpq would."""
         with pytest.raises(DatabaseRefused, match="the database URL cannot be read") as caught:
             connect(url)
         assert "secret" not in str(caught.value)
@@ -295,13 +293,13 @@ class TestConnect:
 
     @pytest.mark.parametrize("host", ["/nowhere", "127.0.0.1:9"])
     def test_an_absent_server_is_transient(self, host: str) -> None:
-        """It may be back in a moment."""
+        """A server that cannot be reached may come back."""
         url = f"postgresql://etl@{host}/x" if ":" in host else f"postgresql://etl@/x?host={host}"
         with pytest.raises(DatabaseUnavailable, match="cannot connect to the database"):
             connect(url)
 
     def test_a_full_server_is_transient(self, database: Database) -> None:
-        """Others will leave."""
+        """Too many connections is transient, because others will end."""
         database.query("alter role stranger connection limit 0")
         try:
             with pytest.raises(DatabaseUnavailable, match="too many connections"):
@@ -309,8 +307,8 @@ class TestConnect:
         finally:
             database.query("alter role stranger connection limit -1")
 
-    def test_a_server_that_starts_is_transient(self) -> None:
-        """Stopped, starting, recovering: up in a moment."""
+    def test_a_restarting_server_is_transient(self) -> None:
+        """A server that crashed is transient, and can be used once restarted."""
         server = Server("18")
         try:
             with server.database("x") as database:
@@ -325,7 +323,7 @@ class TestConnect:
 
 
 def test_the_schema_survives_a_dump(database: Database, tmp_path: Path) -> None:
-    """pg_dump and its restore keep constraints, the function and the data."""
+    """A restored dump has the same data and functions and can be loaded."""
     run_drop(database, DROP.write(tmp_path / "drop"), max_rejected_percent=50)
     programs = database.server.programs
     dump = subprocess.run(
@@ -350,12 +348,12 @@ def test_the_schema_survives_a_dump(database: Database, tmp_path: Path) -> None:
 
 
 class TestViews:
-    """Views and functions follow definitions.py; what users built on them stays."""
+    """Views and functions follow definitions.py, and users' own views on them survive."""
 
     def test_a_new_feature_comes_last(
         self, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """An upgrade that adds a feature leaves the columns that are there in their places."""
+        """An upgrade adds a new feature after the existing columns."""
         run_drop(database, DROP.write(tmp_path / "drop"), max_rejected_percent=50)
         database.query("create view public.mine as select * from features.user_feature_report")
         for table in ("user_features", "user_features_past"):
@@ -372,13 +370,13 @@ class TestViews:
         assert len(database.query("select * from public.mine")) == 1
 
     def test_are_left_alone_while_they_are_as_defined(self, database: Database) -> None:
-        """A session that reads a view need not end before a migration that changes none."""
+        """A migration that changes no view need not wait for sessions that read one."""
         with database.connect("analyst") as reader:
             reader.execute("select * from features.user_feature_report")
             migrate(database.url("keeper"))
 
     def test_grants_are_repeated(self, database: Database) -> None:
-        """Those that somebody took away are there again."""
+        """Migrating restores grants that were revoked."""
         database.query("revoke select on features.user_features from features_reader")
         migrate(database.url("keeper"))
         database.query("select * from features.user_features", user="analyst")
