@@ -26,6 +26,7 @@ from integration.servers import Database, Server
 
 if TYPE_CHECKING:
     from experiment_features.pipeline import Pipeline
+    from experiment_features.run import Result
 
 KILLS = int(os.environ.get("EXPERIMENT_FEATURES_KILLS", "20"))
 USERS = 4_000 if KILLS <= 20 else 10_000
@@ -96,7 +97,7 @@ class Arena:
             self.states[name] = self.state()
         assert self.states["A"] != self.states["B"]
 
-    def load(self, name: str) -> dict[str, Any]:
+    def load(self, name: str) -> "Result":
         """Loads a drop in this process, as a new run."""
         pipeline = self.prepared[name]
         return replace(pipeline, run=replace(pipeline.run, run_id=new_run_id())).load()
@@ -197,7 +198,7 @@ def test_a_load_that_is_cut_short_has_not_happened(
         arena.assert_history_fits(changed=held != before)
         outcomes["before" if held == before else "after"] += 1
         result = arena.load(target)
-        assert (result["status"], arena.held()) == ("loaded", target)
+        assert (result.status, arena.held()) == ("loaded", target)
     with capsys.disabled():
         print(f"\n{fault}: {times} times, {USERS:,} users; found the state {outcomes}")
 
