@@ -1,4 +1,4 @@
-"""The one stack of the tests in containers."""
+"""The stack that all tests in containers share."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from docker.container_stack import ContainerStack, FirstRun, make_stack
 
 @pytest.fixture(scope="session")
 def engine() -> None:
-    """A Docker engine with Compose; without one the tests are skipped, but never in CI."""
+    """Skips the tests without a Docker engine with Compose; in CI, fails them."""
     for command in (["docker", "info"], ["docker", "compose", "version"]):
         try:
             subprocess.run(command, check=True, capture_output=True, timeout=60)
@@ -25,7 +25,7 @@ def engine() -> None:
 
 @pytest.fixture(scope="session")
 def stack(engine: None) -> Iterator[ContainerStack]:  # noqa: ARG001
-    """The running stack; its start is what takes the time."""
+    """The running stack, shared because it is slow to start."""
     stack = make_stack()
     try:
         stack.start()
@@ -36,7 +36,7 @@ def stack(engine: None) -> Iterator[ContainerStack]:  # noqa: ARG001
 
 @pytest.fixture(scope="session")
 def first_run(stack: ContainerStack) -> FirstRun:
-    """The first run, over the sample drop."""
+    """The first run, on the sample drop."""
     result = stack.trigger()
     users = stack.query("select * from features.user_features")
     return FirstRun(result, users, stack.query("select * from features.compound_features"))

@@ -1,4 +1,4 @@
-"""A real stack in containers, through the scripts that users run."""
+"""A real stack in containers, controlled by the scripts that users run."""
 
 import json
 import os
@@ -25,12 +25,12 @@ from receivers import free_port
 SERVICES = ("postgres", "api-server", "scheduler", "dag-processor", "triggerer")
 ONE_SHOTS = ("init-postgres", "init")
 
-# What the Docker client itself may need of the environment.
+# Environment variables that the Docker client itself may need.
 CLIENT = ("HOME", "PATH", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG")
 
 
 def docker(*arguments: str | Path, timeout: int = 280) -> str:
-    """Run the Docker client, which must succeed, and return what it prints."""
+    """Run the Docker client, assert success and return its output."""
     done = subprocess.run(
         ["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -38,11 +38,11 @@ def docker(*arguments: str | Path, timeout: int = 280) -> str:
     return done.stdout
 
 
-wait_until = partial(waiting.wait_until, seconds=300, every=0.5)  # containers take their time
+wait_until = partial(waiting.wait_until, seconds=300, every=0.5)  # containers are slow
 
 
 def finish(trigger: subprocess.Popen[str]) -> dict[str, Any]:
-    """Wait for a run, which must load; return its result."""
+    """Wait for a run, assert that it loaded and return its result."""
     output, log = trigger.communicate(timeout=600)
     assert trigger.returncode == 0, log
     result: dict[str, Any] = json.loads(output.splitlines()[-1])
@@ -52,7 +52,7 @@ def finish(trigger: subprocess.Popen[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ContainerStack:
-    """A stack with a project name, a port, secrets and drops of its own."""
+    """A stack with its own project name, port, secrets and drops."""
 
     folder: Path
     port: int
@@ -60,7 +60,7 @@ class ContainerStack:
 
     @property
     def secrets(self) -> Path:
-        """The folder of the secrets."""
+        """The folder with the secrets."""
         return self.folder / "secrets"
 
     @property
@@ -70,7 +70,7 @@ class ContainerStack:
 
     @property
     def url(self) -> str:
-        """Where Airflow answers."""
+        """Airflow's address."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -79,7 +79,7 @@ class ContainerStack:
         return {name: os.environ[name] for name in CLIENT if name in os.environ} | {
             "LANG": "C.UTF-8",
             "AIRFLOW_PORT": str(self.port),
-            "AIRFLOW_URL": "",  # hides what a developer's .env may say
+            "AIRFLOW_URL": "",  # overrides a developer's .env
             "COMPOSE_FILE": "docker-compose.yaml:tests/docker/quick_scheduler.yaml",
             "COMPOSE_PROJECT_NAME": self.project,
             "EXPERIMENT_FEATURES_DROPS": str(self.drops),
@@ -88,17 +88,17 @@ class ContainerStack:
         }
 
     def secret(self, name: str) -> str:
-        """A secret's value."""
+        """Return the value of a secret."""
         return (self.secrets / name).read_text()
 
     def container(self, service: str) -> str:
-        """The name of a service's container."""
+        """Return the name of a service's container."""
         return f"{self.project}-{service}-1"
 
     def run(
         self, *command: str | Path, timeout: int = 900, text: str | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in the project's folder, with no more than a bare environment."""
+        """Run a command in the project's folder, in a bare environment."""
         return subprocess.run(
             command,
             env=self.environment | environment,
@@ -111,7 +111,7 @@ class ContainerStack:
         )
 
     def compose(self, *arguments: str, text: str | None = None, **environment: str) -> str:
-        """Run docker compose, which must succeed, and return what it prints."""
+        """Run docker compose, assert success and return its output."""
         done = self.run("docker", "compose", *arguments, text=text, **environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -123,12 +123,12 @@ class ContainerStack:
         return done.stdout
 
     def bring_up(self, *services: str, **environment: str) -> None:
-        """Start these services as they are to be now, and wait until they are healthy."""
+        """Start or update these services and wait until they are healthy."""
         options = ("--detach", "--no-deps", "--wait", "--wait-timeout", "300")
         self.compose("up", *options, *services, **environment)
 
     def remove(self) -> None:
-        """End and remove everything of the stack, its volumes too."""
+        """Stop the stack and remove it with its volumes."""
         self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5")
         shutil.rmtree(self.folder)
 
@@ -140,7 +140,7 @@ class ContainerStack:
         return result
 
     def start_trigger(self, *arguments: str) -> subprocess.Popen[str]:
-        """Run the DAG without waiting for it."""
+        """Trigger a run of the DAG without waiting for it."""
         return subprocess.Popen(
             [ROOT / "scripts" / "trigger_etl.sh", *arguments],
             env=self.environment,
@@ -152,9 +152,9 @@ class ContainerStack:
     def query(
         self, query: str, database: str = "experiment_features", **values: str | sql.Identifier
     ) -> list[dict[str, Any]]:
-        """Ask a database as its superuser, on the socket that only the container has.
+        """Query a database as superuser, through the socket inside the container.
 
-        Names in braces in the query stand for the values.
+        Names in braces in the query are replaced by the values.
         """
         as_json = sql.SQL("select coalesce(json_agg(found), '[]') from ({}) as found")
         composed = as_json.format(sql.SQL(query).format(**values)).as_string()
@@ -166,7 +166,7 @@ class ContainerStack:
         return rows
 
     def log_in(self, role: str, password: str, query: str) -> subprocess.CompletedProcess[str]:
-        """Run a query as a role that has to give its password: over the network."""
+        """Run a query as a role over the network, where a password is required."""
         address = f"postgresql://{role}@postgres/experiment_features"
         login = ("exec", "-T", "-e", f"PGPASSWORD={password}", "postgres", "psql", "--no-psqlrc")
         return self.run("docker", "compose", *login, "-qtA", address, "-c", query)
@@ -176,7 +176,7 @@ class ContainerStack:
         return [row for query in FEATURES for row in self.query(query)]
 
     def task_states(self, run_id: str) -> dict[str, str]:
-        """The state of each task of a run."""
+        """Return the state of each task of a run."""
         query = "select task_id, state from task_instance where run_id = {run_id}"
         tasks = self.query(query, "airflow", run_id=run_id)
         return {task["task_id"]: task["state"] for task in tasks}
@@ -188,7 +188,7 @@ class ContainerStack:
 
     @contextmanager
     def load_lock(self) -> Iterator[None]:
-        """Hold the lock that lets one load at a time go on."""
+        """Hold the lock that lets only one load proceed at a time."""
         psql = ("psql", "--no-psqlrc", "-qtA", "-U", "postgres", "-d", "experiment_features")
         session = subprocess.Popen(
             ["docker", "compose", "exec", "-T", "postgres", *psql],
@@ -202,23 +202,23 @@ class ContainerStack:
         assert session.stdout
         session.stdin.write("select pg_advisory_lock(hashtext('experiment_features.load'));\n")
         session.stdin.flush()
-        assert session.stdout.readline() == "\n"  # what a void answer looks like
+        assert session.stdout.readline() == "\n"  # how psql prints void
         try:
             yield
         finally:
-            session.communicate(timeout=60)  # the end of its input ends the session
+            session.communicate(timeout=60)  # closing its input ends the session
 
     @contextmanager
     def waiting_load(self) -> Iterator[subprocess.Popen[str]]:
-        """A run's trigger, from when its load waits for the lock until the end, when it gets it."""
+        """Trigger a run whose load is waiting for the lock; at the end, the load gets it."""
         waiting = "select from pg_stat_activity where wait_event = 'advisory'"
         with self.load_lock():
             trigger = self.start_trigger("--conf", '{"force": true}')
-            wait_until("a load waits", lambda: self.query(waiting))
+            wait_until("a load waits for the lock", lambda: self.query(waiting))
             yield trigger
 
     def token(self, user: str, password: str | None = None) -> str:
-        """Log in; the accounts of the stack have their passwords in the secrets."""
+        """Log in and return the token; the stack's accounts have their passwords in the secrets."""
         login = {"username": user, "password": password or self.secret(f"{user}_password")}
         status, answer = self.call("POST", "/auth/token", body=login)
         assert status == 201, answer
@@ -228,7 +228,7 @@ class ContainerStack:
     def call(
         self, method: str, path: str, token: str | None = None, body: Any = None
     ) -> tuple[int, Any]:
-        """Ask Airflow's API; return the status and the answer."""
+        """Call Airflow's API; return the status and the answer."""
         headers = {"Content-Type": "application/json"}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
         data = None if body is None else json.dumps(body).encode()
@@ -244,7 +244,7 @@ class ContainerStack:
             return status, content.decode(errors="replace")
 
     def outcome(self, run_id: str, token: str) -> str:
-        """Wait for the end of a run; return the last error in the log of the task that failed."""
+        """Wait for a run to end; return `success`, or the failed task's last logged error."""
 
         def state() -> str | None:
             status, run = self.call("GET", f"{RUNS}/{run_id}", token)
@@ -260,14 +260,14 @@ class ContainerStack:
         return json.dumps(errors[-1])
 
     def kill_process(self, pid: int) -> None:
-        """End a process of a container at once, as a lack of memory would: Docker is not told."""
+        """Kill a container's process behind Docker's back, as the out-of-memory killer would."""
         docker(
             *("run", "--rm", "--pid=host", "--network=none", "--user=0", "--entrypoint=kill"),
             *("experiment-features", "-9", str(pid)),
         )
 
     def state(self, service: str) -> dict[str, Any]:
-        """What the engine says about a service's container."""
+        """Return what `docker inspect` says about a service's container."""
         (found,) = json.loads(docker("inspect", self.container(service)))
         answer: dict[str, Any] = found
         return answer
@@ -277,14 +277,14 @@ class ContainerStack:
         self.kill_process(self.state(service)["State"]["Pid"])
 
     def kill_task(self) -> None:
-        """Kill the process that runs the present task."""
+        """Kill the process of the running task."""
         of_task = re.compile(r"(\d+)\s+airflow worker -- [0-9a-f]{8}-[0-9a-f-]+$", re.MULTILINE)
         top = ("top", self.container("scheduler"), "-eo", "pid,args")
         found = wait_until("a task has a process", lambda: of_task.search(docker(*top)))
         self.kill_process(int(found[1]))
 
     def wait_for_restart(self, service: str, restarts: int) -> None:
-        """Wait until a service was started again and is healthy."""
+        """Wait until a service has restarted and is healthy."""
 
         def is_back() -> bool:
             found = self.state(service)
@@ -296,7 +296,7 @@ class ContainerStack:
 
 @dataclass(frozen=True)
 class FirstRun:
-    """What the first run gave, before any other."""
+    """The result and features of the first run, before any other."""
 
     result: dict[str, Any]
     users: list[dict[str, Any]]
@@ -304,9 +304,9 @@ class FirstRun:
 
 
 def make_stack() -> ContainerStack:
-    """A stack that is not started yet."""
+    """Return a stack that has not been started."""
     folder = Path(tempfile.mkdtemp(prefix="features-docker-")).resolve()
-    folder.chmod(0o755)  # the drops are read by the container's user
+    folder.chmod(0o755)  # the container's user reads the drops
     stack = ContainerStack(folder, free_port(), f"features-test-{uuid.uuid4().hex[:8]}")
     stack.drops.mkdir()
     return stack

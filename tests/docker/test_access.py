@@ -1,4 +1,4 @@
-"""Who may do what, and what strangers are told: nothing."""
+"""Who may do what; strangers learn nothing."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ PEOPLE = {"olga": "Operator", "vera": "Viewer"}
 
 @pytest.fixture(scope="session")
 def tokens(stack: ContainerStack) -> dict[str, str]:
-    """A token of each account, and of one person in each role."""
+    """A token for each account, and for one person in each role."""
     for name, role in PEOPLE.items():
         stack.compose(
             *("exec", "-T", "api-server", "airflow", "users", "create", "--username", name),
@@ -38,7 +38,7 @@ def tokens(stack: ContainerStack) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def run_path(loaded: dict[str, Any]) -> str:
-    """The path of the first run."""
+    """The API path of the first run."""
     return f"{RUNS}/{loaded['run_id']}"
 
 
@@ -50,7 +50,7 @@ LOOK = [
     ("GET", "{run}/taskInstances/load/logs/1", None),
     ("GET", "{run}/taskInstances/load/xcomEntries/return_value", None),
 ]
-# With a parameter that no run accepts: who may trigger is told so, and nothing runs.
+# Has an invalid value, so that those who may trigger get an error, and nothing runs.
 TRIGGER = ("POST", RUNS, {"logical_date": None, "conf": {"engine": "abacus"}})
 CHANGE = [
     ("PATCH", "{run}", {"state": "failed"}),
@@ -75,7 +75,7 @@ EVERYTHING = [*LOOK, TRIGGER, *CHANGE, *ADMINISTER]
 def test_everyone_may_look(
     stack: ContainerStack, tokens: dict[str, str], run_path: str, user: str
 ) -> None:
-    """All roles see the DAG, its runs, their logs and their results."""
+    """All roles can see the DAG, its runs, logs and results."""
     asked = {path: stack.call(m, path.format(run=run_path), tokens[user])[0] for m, path, _ in LOOK}
     assert set(asked.values()) == {200}, asked
 
@@ -86,7 +86,7 @@ def test_everyone_may_look(
 def test_who_may_trigger(
     stack: ContainerStack, tokens: dict[str, str], user: str, status: int
 ) -> None:
-    """A viewer may not; the others are told what is wrong with the parameters."""
+    """Everyone but a viewer may trigger; here, they get an error about the parameter."""
     method, path, body = TRIGGER
     assert stack.call(method, path, tokens[user], body)[0] == status
 
@@ -95,7 +95,7 @@ def test_who_may_trigger(
 def test_only_the_administrator_changes_and_administers(
     stack: ContainerStack, tokens: dict[str, str], run_path: str, user: str
 ) -> None:
-    """Runs cannot be rewritten, and connections, variables and accounts not even be seen."""
+    """Others cannot change runs, or even see connections, variables and accounts."""
     asked = {
         (method, path): stack.call(method, path.format(run=run_path), tokens[user], body)[0]
         for method, path, body in [*CHANGE, *ADMINISTER]
@@ -104,7 +104,7 @@ def test_only_the_administrator_changes_and_administers(
 
 
 def test_the_api_account_sees_nothing_else(stack: ContainerStack, tokens: dict[str, str]) -> None:
-    """What lists more than this DAG is closed to it."""
+    """The API account is denied whatever lists more than this DAG."""
     paths = ("assets", "importErrors", "jobs", "pools", "plugins", "providers")
     asked = {path: stack.call("GET", f"/api/v2/{path}", tokens["api"])[0] for path in paths}
     assert set(asked.values()) == {403}, asked
@@ -116,7 +116,7 @@ def test_the_api_account_sees_nothing_else(stack: ContainerStack, tokens: dict[s
 def test_who_sees_the_features_page(
     stack: ContainerStack, tokens: dict[str, str], user: str | None, status: int
 ) -> None:
-    """People do, by the role that only reads; the API account has no use for it."""
+    """People see the page; the API account, which has no use for it, does not."""
     token = tokens[user] if user else None
     answered, page = stack.call("GET", "/experiment-features/users", token)
     assert answered == status
@@ -124,7 +124,7 @@ def test_who_sees_the_features_page(
 
 
 def sign(claims: dict[str, Any], secret: str) -> str:
-    """A JSON web token as Airflow makes them."""
+    """Return a JSON web token like those of Airflow."""
     parts = [json.dumps(part).encode() for part in ({"alg": "HS512", "typ": "JWT"}, claims)]
     text = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
     digest = hmac.digest(secret.encode(), text.encode(), hashlib.sha512)
@@ -132,15 +132,15 @@ def sign(claims: dict[str, Any], secret: str) -> str:
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """What a token says."""
+    """Return the claims of a token."""
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     return claims
 
 
-def test_a_token_signed_by_the_secret_is_taken(
+def test_a_token_signed_with_the_secret_is_accepted(
     stack: ContainerStack, tokens: dict[str, str]
 ) -> None:
-    """So that the forged ones below are refused for their fault alone."""
+    """A token from `sign` is accepted, so those below are refused only for their faults."""
     token = sign(claims_of(tokens["admin"]), stack.secret("jwt_secret"))
     assert stack.call("GET", "/api/v2/connections", token)[0] == 200
 
@@ -173,7 +173,7 @@ def test_strangers_are_told_nothing(
     forge: Callable[[dict[str, Any], str], str | None],
     status: int,
 ) -> None:
-    """Without a token, and with one that is forged, expired, or made for another place."""
+    """Every call is refused without a token, or with a forged, expired or foreign one."""
     token = forge(claims_of(tokens["admin"]), stack.secret("jwt_secret"))
     asked = {
         (method, path): stack.call(method, path.format(run=run_path), token, body)[0]
@@ -185,7 +185,7 @@ def test_strangers_are_told_nothing(
 
 
 def test_a_wrong_password_is_refused(stack: ContainerStack) -> None:
-    """There is no default one."""
+    """There is no default password."""
     for password in ("admin", "airflow", ""):
         login = {"username": "admin", "password": password}
         assert stack.call("POST", "/auth/token", body=login)[0] in (400, 401, 422)
@@ -207,7 +207,7 @@ def test_a_wrong_password_is_refused(stack: ContainerStack) -> None:
     ],
 )
 def test_the_reader_only_reads(stack: ContainerStack, statement: str) -> None:
-    """Nothing is written, and neither people's rows nor the server's files are read."""
+    """The reader can neither write nor read raw rows and the server's files."""
     password = stack.secret("features_reader_password")
     done = stack.log_in("features_reader", password, statement)
     assert done.returncode != 0
@@ -215,7 +215,7 @@ def test_the_reader_only_reads(stack: ContainerStack, statement: str) -> None:
 
 
 def test_each_role_has_its_own_database(stack: ContainerStack) -> None:
-    """Whoever gets at the features cannot get at Airflow's accounts, nor the other way round."""
+    """Access to the features gives no access to Airflow's database, or vice versa."""
     assert stack.log_in("features_reader", "wrong", "select").returncode != 0
     for role, database in (
         ("airflow", "experiment_features"),

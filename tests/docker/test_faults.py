@@ -1,4 +1,4 @@
-"""What happens when parts of the stack die during a run: it ends in a whole state, without hands."""
+"""If parts of the stack die during a run, it recovers without intervention."""
 
 import pytest
 
@@ -14,7 +14,7 @@ pytestmark = [
 
 @pytest.mark.parametrize("service", ["scheduler", "api-server", "postgres"])
 def test_service_that_dies_during_a_run(stack: ContainerStack, service: str) -> None:
-    """It is started again, the run goes on, and the features are as they were."""
+    """The service restarts, the run succeeds, and the features stay the same."""
     before, restarts = stack.features(), stack.state(service)["RestartCount"]
     trigger = stack.start_trigger("--conf", '{"force": true}')
     stack.wait_for_task("running")
@@ -25,7 +25,7 @@ def test_service_that_dies_during_a_run(stack: ContainerStack, service: str) -> 
 
 
 def test_process_of_a_task_that_dies(stack: ContainerStack) -> None:
-    """In the midst of the load: the task is tried again."""
+    """A load that is killed is retried."""
     before = stack.features()
     with stack.waiting_load() as trigger:
         stack.kill_task()
@@ -37,7 +37,7 @@ def test_process_of_a_task_that_dies(stack: ContainerStack) -> None:
 
 
 def test_disk_that_is_full_for_a_while(stack: ContainerStack) -> None:
-    """The task fails with what is the matter, and is tried again until there is room."""
+    """A full disk is reported in the log, and the task is retried once there is room."""
     files = f"{ROOT}/docker-compose.yaml:{ROOT}/tests/docker/small_workspaces.yaml"
     small = {"COMPOSE_FILE": files}
     fill = "head -c 100M /dev/zero >/opt/airflow/workspaces/filler; rm -f {}"
@@ -55,11 +55,11 @@ def test_disk_that_is_full_for_a_while(stack: ContainerStack) -> None:
         assert stack.features() == before
     finally:
         stack.bring_up("scheduler")
-        docker("volume", "rm", f"{stack.project}_small-workspaces")  # `down` does not know it
+        docker("volume", "rm", f"{stack.project}_small-workspaces")  # `down` does not remove it
 
 
-def test_later_run_needs_no_hands(stack: ContainerStack) -> None:
-    """After all of it, every service is healthy and a run succeeds."""
+def test_later_run_needs_no_intervention(stack: ContainerStack) -> None:
+    """After all these faults, every service is healthy and a run succeeds."""
     for service in ("postgres", "api-server", "scheduler", "dag-processor", "triggerer"):
         wait_until(
             f"{service} is healthy",

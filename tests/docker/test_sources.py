@@ -1,4 +1,4 @@
-"""What whoever may trigger a run can make it read, or make PostgreSQL do: nothing but drops."""
+"""Those who may trigger runs can load drops, but read no other files and run no SQL."""
 
 import shutil
 from typing import Any
@@ -16,13 +16,13 @@ SQL = "'; drop table features.user_features; --"
 
 
 def post(stack: ContainerStack, token: str, **body: Any) -> tuple[int, Any]:
-    """Ask for a run as the account that may do no more."""
+    """Trigger a run with the token of an account that may do nothing more."""
     return stack.call("POST", RUNS, token, {"logical_date": None, **body})
 
 
 @pytest.mark.usefixtures("loaded")
 def test_disallowed_sources_are_refused(stack: ContainerStack) -> None:
-    """Paths, links, URIs and connections that lead elsewhere; no secret gets into a message."""
+    """Paths, links and URIs that lead elsewhere are refused, without secrets in the message."""
     (stack.drops / "door").symlink_to("/run/secrets")
     shutil.copytree(SAMPLE, stack.drops / "linked")
     (stack.drops / "linked" / "users.csv").unlink()
@@ -47,7 +47,7 @@ def test_disallowed_sources_are_refused(stack: ContainerStack) -> None:
 
 @pytest.mark.usefixtures("loaded")
 def test_sql_in_parameters_does_nothing(stack: ContainerStack) -> None:
-    """Each parameter, a name of one, and the run's id: refused before or by the first task."""
+    """SQL in a parameter, its name or the run id is refused, at the latest by the first task."""
     before, token = stack.features(), stack.token("api")
     for name in ("engine", "max_rejected_percent", "allow_empty", "force"):
         status, answer = post(stack, token, conf={name: SQL})
@@ -63,7 +63,7 @@ def test_sql_in_parameters_does_nothing(stack: ContainerStack) -> None:
 
 @pytest.mark.usefixtures("loaded")
 def test_sql_in_a_drop_is_text(stack: ContainerStack) -> None:
-    """In the name of the folder, of a file and in the cells: it is loaded as what it is."""
+    """SQL in the name of the folder, of a file or of a user is treated as text."""
     drop = stack.drops / SQL
     shutil.copytree(SAMPLE, drop)
     users = drop / "users.csv"

@@ -1,4 +1,4 @@
-"""The stack in containers: from nothing to the features, and what its containers may do."""
+"""The stack in containers: its first run, its scripts, and what its containers may do."""
 
 import json
 import os
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(1200)]
 
 
 def test_first_run_gives_what_the_oracle_computes(first_run: FirstRun) -> None:
-    """A stack that was made from nothing loads the sample drop, triggered over REST."""
+    """A brand-new stack loads the sample drop, triggered over REST."""
     expected = oracle.compute(SAMPLE)
     assert first_run.result["rejected_rows"] == len(expected.rejected)
     assert_features(expected, first_run.users, first_run.compounds)
@@ -25,7 +25,7 @@ def test_first_run_gives_what_the_oracle_computes(first_run: FirstRun) -> None:
 
 @pytest.mark.usefixtures("loaded")
 def test_readme_lines_run_as_written(stack: ContainerStack) -> None:
-    """But for the stop at their end. The start is the second one: it changes no secret."""
+    """The README's commands work (all but the final stop); a second start keeps the secrets."""
     before = {path.name: path.read_text() for path in stack.secrets.iterdir()}
     *lines, stop = commands("With Docker").splitlines()
     assert stop.startswith("docker compose down ")
@@ -41,8 +41,8 @@ def test_readme_lines_run_as_written(stack: ContainerStack) -> None:
 
 
 @pytest.mark.usefixtures("loaded")
-def test_scripts_take_a_drop_by_its_path_here(stack: ContainerStack) -> None:
-    """A folder of this machine that the containers do not see is not sent."""
+def test_scripts_accept_a_drop_by_its_host_path(stack: ContainerStack) -> None:
+    """A path on the host is translated, or refused if the containers do not see it."""
     shutil.copytree(SAMPLE, stack.drops / "by_path", dirs_exist_ok=True)
     assert stack.trigger(stack.drops / "by_path")["source"] == "/drops/by_path"
     refused = stack.run("scripts/trigger_etl.sh", "/usr")
@@ -54,19 +54,19 @@ def test_scripts_take_a_drop_by_its_path_here(stack: ContainerStack) -> None:
 
 @pytest.mark.usefixtures("loaded")
 def test_a_drop_that_arrives_is_loaded(stack: ContainerStack) -> None:
-    """Its marker is all that it takes, though the containers may only read the folder."""
+    """A marker is enough to load a drop, even though the containers cannot write there."""
     arrived = Path(shutil.copytree(SAMPLE, stack.drops / "arrived"))
     (arrived / "_READY").touch()
     query = (
         "select status from features.pipeline_runs "
         "where trigger = 'asset' and source = '/drops/arrived'"
     )
-    (run,) = wait_until("the drop that arrived is on record", lambda: stack.query(query))
+    (run,) = wait_until("the drop that arrived is in the ledger", lambda: stack.query(query))
     assert run["status"] in ("loaded", "unchanged")
 
 
 def test_scripts_do_not_guess_between_two_stacks(stack: ContainerStack) -> None:
-    """When both run, or none, the scripts say so; a choice is taken."""
+    """If both stacks or none are running, the scripts say so; a setting chooses one."""
     record = stack.folder / "local" / "port"
     record.parent.mkdir()
     record.write_text("1")
@@ -88,7 +88,7 @@ def test_scripts_do_not_guess_between_two_stacks(stack: ContainerStack) -> None:
 
 
 def test_containers_may_do_no_more_than_they_need(stack: ContainerStack) -> None:
-    """No capability, no way to become root, nothing to write but volumes, bounds on all they use."""
+    """Containers have no capabilities, no root, no writable root file system, and limits."""
     for service in (*SERVICES, *ONE_SHOTS):
         container = stack.state(service)
         host, config = container["HostConfig"], container["Config"]
@@ -105,7 +105,7 @@ def test_containers_may_do_no_more_than_they_need(stack: ContainerStack) -> None
 
 
 def test_only_this_machine_reaches_only_airflow(stack: ContainerStack) -> None:
-    """One port, on the loopback address; the database is in a network without a way out."""
+    """Only Airflow has a port, on loopback; the database is in an internal network."""
     published = {
         service: [
             (bound["HostIp"], bound["HostPort"])
@@ -123,14 +123,14 @@ def test_only_this_machine_reaches_only_airflow(stack: ContainerStack) -> None:
 
 @pytest.mark.parametrize("service", ["api-server", "scheduler", "dag-processor", "triggerer"])
 def test_code_cannot_be_changed_from_within(stack: ContainerStack, service: str) -> None:
-    """Not even where the file system were writable: the files are root's."""
+    """The containers' users cannot change the code or its permissions."""
     script = "touch /opt/airflow/dags/x || chmod u+w /opt/airflow/dags || echo neither"
     assert stack.compose("exec", "-T", service, "bash", "-c", script) == "neither\n"
 
 
 @pytest.mark.usefixtures("stack")
 def test_image_has_exactly_the_locked_packages() -> None:
-    """Nothing of the base image beyond them, and no build tools."""
+    """The image has the locked packages, no others from its base image, and no build tools."""
     script = "cd /opt/airflow && uv pip sync --dry-run --offline requirements.txt requirements/docker.txt"
     script += " && ! command -v gcc cc make"
     arguments = ("run", "--rm", "--network=none", "--entrypoint=bash", "experiment-features")
@@ -139,7 +139,7 @@ def test_image_has_exactly_the_locked_packages() -> None:
 
 
 def test_no_secrets_no_start(stack: ContainerStack) -> None:
-    """Who starts the containers without the script gets no default password, but an error."""
+    """Starting the containers without secrets is an error; there are no default passwords."""
     assert not stack.run("docker", "compose", "config", "--quiet").stderr
     without = {
         "EXPERIMENT_FEATURES_SECRETS": str(stack.folder / "none"),

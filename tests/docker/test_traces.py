@@ -1,4 +1,4 @@
-"""Every generated secret is looked for in all that others may see; none is found."""
+"""No generated secret appears in anything that others may see."""
 
 import gzip
 import io
@@ -23,7 +23,7 @@ BLOCK = 2**22
 
 
 def blocks_of_image() -> Iterator[bytes]:
-    """The image as it would be sent to others: its history, its settings, and all its layers."""
+    """Yield the image as it would be shared: history, settings and all layers."""
     with subprocess.Popen(["docker", "save", IMAGE], stdout=subprocess.PIPE) as save:
         with tarfile.open(fileobj=save.stdout, mode="r|") as archive:
             for member in archive:
@@ -33,7 +33,7 @@ def blocks_of_image() -> Iterator[bytes]:
 
 
 def blocks_of(file: IO[bytes]) -> Iterator[bytes]:
-    """The content in blocks, decompressed if it is an archive."""
+    """Yield the content in blocks, decompressed if necessary."""
     reader = io.BufferedReader(cast("Any", file), BLOCK)
     with gzip.open(reader) if reader.peek(2)[:2] == b"\x1f\x8b" else reader as stream:
         while block := stream.read(BLOCK):
@@ -41,7 +41,7 @@ def blocks_of(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def find(needles: dict[str, bytes], blocks: Iterator[bytes]) -> set[str]:
-    """The names of the needles that are in there, even where two blocks meet."""
+    """Return the names of the needles found, even across two blocks."""
     longest = max(map(len, needles.values()))
     found, tail = set(), b""
     for block in blocks:
@@ -60,7 +60,7 @@ def secrets(stack: ContainerStack) -> dict[str, bytes]:
 
 
 def test_image_holds_no_secret(secrets: dict[str, bytes]) -> None:
-    """All layers are searched: a text of the DAG and a command of the history are found there."""
+    """The image contains no secret; known texts show that layers and history are searched."""
     known = {"layer": b"### Features per user from a laboratory's drop", "history": b"uv pip sync"}
     assert find(secrets | known, blocks_of_image()) == set(known)
     told = docker("history", "--no-trunc", IMAGE) + docker("inspect", IMAGE)
@@ -68,7 +68,7 @@ def test_image_holds_no_secret(secrets: dict[str, bytes]) -> None:
 
 
 def test_containers_show_no_secret(stack: ContainerStack, secrets: dict[str, bytes]) -> None:
-    """Neither their settings, as `docker inspect` tells them, nor their logs."""
+    """Neither `docker inspect` nor the containers' logs show a secret."""
     told = docker("inspect", *(stack.container(service) for service in (*SERVICES, *ONE_SHOTS)))
     assert stack.project in told
     logs = stack.compose("logs", "--no-color")
@@ -77,7 +77,7 @@ def test_containers_show_no_secret(stack: ContainerStack, secrets: dict[str, byt
 
 
 def test_task_logs_show_no_secret(stack: ContainerStack, secrets: dict[str, bytes]) -> None:
-    """Nor do the files that runs leave."""
+    """Neither the logs of tasks nor the workspaces of runs contain a secret."""
     script = "find /opt/airflow/logs /opt/airflow/workspaces -type f -exec cat {} +"
     done = subprocess.run(
         ["docker", "compose", "exec", "-T", "scheduler", "bash", "-c", script],
@@ -91,7 +91,7 @@ def test_task_logs_show_no_secret(stack: ContainerStack, secrets: dict[str, byte
 
 
 def test_secrets_are_the_owners_alone(stack: ContainerStack) -> None:
-    """Others cannot enter their folder; git does not take them by default."""
+    """Only the owner can open the folder with the secrets, and git ignores it."""
     assert stack.secrets.stat().st_mode & 0o777 == 0o700
     ignored = subprocess.run(
         ["git", "check-ignore", ".secrets/admin_password", "drops/any"],
@@ -104,7 +104,7 @@ def test_secrets_are_the_owners_alone(stack: ContainerStack) -> None:
 
 
 def test_each_service_has_only_the_secrets_that_it_needs(stack: ContainerStack) -> None:
-    """The scheduler may write features, the API server read them, the others neither."""
+    """Only the scheduler can write features, and only the API server can read them."""
     airflow = {"airflow_password", "fernet_key", "jwt_secret", "session_key"}
     expected: dict[str, set[str]] = {
         "postgres": set(),

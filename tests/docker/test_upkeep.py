@@ -1,4 +1,4 @@
-"""What docs/deployment.md tells administrators to do, done."""
+"""The instructions for administrators in docs/deployment.md work."""
 
 import re
 from typing import Any
@@ -19,13 +19,13 @@ PAGE = (ROOT / "docs" / "deployment.md").read_text()
 
 
 def lines_of(heading: str) -> str:
-    """The shell blocks below a heading of the page."""
+    """Return the shell blocks below a heading of the page."""
     section = PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
     return "\n".join(re.findall(r"^```bash\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
 
 
 def type_in(stack: ContainerStack, script: str) -> str:
-    """Run lines of the page in the project's folder; return what they print."""
+    """Run commands from the page in the project's folder; return what they print."""
     script = script.replace(".secrets/", f"{stack.secrets}/").replace(
         "backup/", f"{stack.folder}/backup/"
     )
@@ -34,8 +34,8 @@ def type_in(stack: ContainerStack, script: str) -> str:
     return done.stdout
 
 
-def what_is_there(stack: ContainerStack) -> dict[str, Any]:
-    """The features, their history and the runs, in both databases."""
+def all_data(stack: ContainerStack) -> dict[str, Any]:
+    """Return features, history, issues and runs from both databases."""
     query = "select * from {relation} order by 1, 2"
     relations = ("user_features", "compound_features", "user_features_history", "pipeline_runs")
     found = {
@@ -48,9 +48,9 @@ def what_is_there(stack: ContainerStack) -> dict[str, Any]:
 
 
 def test_every_secret_can_be_changed_and_the_data_stay(stack: ContainerStack) -> None:
-    """Down, new secrets, up: the old ones open nothing any more, and all data are there."""
+    """After the secrets change, the old ones no longer work, and all data is kept."""
     stack.compose("exec", "-T", "scheduler", "airflow", "variables", "set", "kept", "encrypted")
-    before, old_token = what_is_there(stack), stack.token("admin")
+    before, old_token = all_data(stack), stack.token("admin")
     old = {path.name: path.read_text() for path in stack.secrets.iterdir()}
     type_in(stack, lines_of("Changing the secrets"))
     new = {path.name: path.read_text() for path in stack.secrets.iterdir()}
@@ -64,19 +64,19 @@ def test_every_secret_can_be_changed_and_the_data_stay(stack: ContainerStack) ->
         for passwords, status in ((old, 2), (new, 0)):
             done = stack.log_in(role, passwords[f"{role}_password"], "select 1")
             assert done.returncode == status, done.stderr
-    assert what_is_there(stack) == before
+    assert all_data(stack) == before
     token = stack.token("admin")
     assert stack.call("GET", "/api/v2/variables/kept", token)[1]["value"] == "encrypted"
     assert stack.trigger("--conf", '{"force": true}')["status"] == "loaded"
 
 
 def test_backup_brings_everything_back(stack: ContainerStack) -> None:
-    """Dump, remove all volumes, restore: the same features, history, runs and accounts; loads go on."""
-    before = what_is_there(stack)
+    """A restore into empty volumes recovers features, history, runs and logins."""
+    before = all_data(stack)
     type_in(stack, lines_of("Backup"))
     stack.compose("down", "--volumes")
     type_in(stack, lines_of("Restore"))
-    assert what_is_there(stack) == before
+    assert all_data(stack) == before
     token = stack.token("admin")
     assert stack.call("GET", "/api/v2/variables/kept", token)[1]["value"] == "encrypted"
     assert stack.trigger("--conf", '{"force": true}')["status"] == "loaded"

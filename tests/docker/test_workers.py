@@ -1,6 +1,6 @@
-"""The profile celery: tasks on workers of their own, of which one may die.
+"""The profile celery: tasks run on separate workers, one of which may die.
 
-The last tests of the stack, which therefore need not go back to what it was.
+These tests are the last to use the stack, so they do not restore it.
 """
 
 import json
@@ -20,12 +20,12 @@ PROFILE = {"COMPOSE_PROFILES": "celery"}
 
 @pytest.fixture(scope="module")
 def workers(stack: ContainerStack) -> None:
-    """The stack with a queue and two workers."""
+    """Adds a queue and two workers to the stack."""
     stack.bring_up("redis", "worker", "scheduler", **PROFILE)
 
 
 def hosts(stack: ContainerStack, run_id: str) -> dict[str, str]:
-    """Where each task of a run was tried last."""
+    """Return the host of each task's last try in a run."""
     query = "select task_id, hostname from task_instance where run_id = {run_id}"
     return {
         task["task_id"]: task["hostname"] for task in stack.query(query, "airflow", run_id=run_id)
@@ -33,16 +33,16 @@ def hosts(stack: ContainerStack, run_id: str) -> dict[str, str]:
 
 
 def names(stack: ContainerStack) -> dict[str, str]:
-    """The containers of the workers, by host name."""
+    """Return the workers' containers by host name."""
     containers = [f"{stack.project}-worker-{number}" for number in (1, 2)]
     found = json.loads(docker("inspect", *containers))
     return {container["Config"]["Hostname"]: container["Name"][1:] for container in found}
 
 
 def test_tasks_of_a_run_on_two_workers(stack: ContainerStack) -> None:
-    """Whichever is free takes the next one, and finds what the other has left."""
+    """A run's tasks are spread over both workers, which share its files."""
     before, seen = stack.features(), set[str]()
-    for _ in range(4):  # one worker may be the faster one, but not four times in turn
+    for _ in range(4):  # one worker may be faster, but not in four runs
         result = stack.trigger("--conf", '{"force": true}')
         assert (result["status"], result["updated"]) == ("loaded", 0)
         found = set(hosts(stack, result["run_id"]).values())
@@ -55,7 +55,7 @@ def test_tasks_of_a_run_on_two_workers(stack: ContainerStack) -> None:
 
 
 def test_worker_that_dies_in_a_task(stack: ContainerStack) -> None:
-    """The other one does it again: the task's try is over a minute after its last sign of life."""
+    """A minute after the last heartbeat of a dead worker's task, another worker retries it."""
     before = stack.features()
     with stack.waiting_load() as trigger:
         running = "select run_id, hostname from task_instance where state = 'running'"
@@ -68,13 +68,13 @@ def test_worker_that_dies_in_a_task(stack: ContainerStack) -> None:
 
 
 def test_worker_has_no_key_to_airflow(stack: ContainerStack) -> None:
-    """It has what the tasks need: the role that writes features, and the queue."""
+    """A worker has only the passwords of the queue and of the role that writes features."""
     secrets = stack.compose("exec", "-T", "worker", "ls", "/run/secrets", **PROFILE)
     assert secrets.split() == ["features_writer_password", "redis_password"]
 
 
 def test_workers_and_queue_show_no_secret(stack: ContainerStack) -> None:
-    """Neither to those who look at the containers, nor in what they say."""
+    """Neither `docker inspect` nor the logs of workers and queue show a secret."""
     told = docker("inspect", *names(stack).values(), stack.container("redis"))
     told += stack.compose("logs", "--no-color", "worker", "redis", **PROFILE)
     assert "celery@" in told
@@ -83,6 +83,6 @@ def test_workers_and_queue_show_no_secret(stack: ContainerStack) -> None:
 
 
 def test_queue_asks_for_a_password(stack: ContainerStack) -> None:
-    """Whoever could write to it could have the workers do anything."""
+    """The queue, which controls what the workers run, requires a password."""
     ask = ("exec", "-T", "redis", "redis-cli", "keys", "*")
     assert "NOAUTH" in stack.compose(*ask, **PROFILE)

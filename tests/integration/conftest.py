@@ -1,4 +1,4 @@
-"""Real PostgreSQL: a server a session and version, a database a test."""
+"""Real PostgreSQL: one server per session and version, one database per test."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -10,7 +10,7 @@ from integration.servers import PROGRAMS, Database, Server
 
 @pytest.fixture(scope="session")
 def server_of() -> Iterator[Callable[[str], Server]]:
-    """The server of a version, started when first asked for."""
+    """Gives the server of a version, started on first use."""
     servers: dict[str, Server] = {}
 
     def find(version: str) -> Server:
@@ -27,7 +27,7 @@ def server_of() -> Iterator[Callable[[str], Server]]:
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest, server_of: Callable[[str], Server]) -> Server:
-    """The server of the version that the test asks for, or of the newest."""
+    """A server of the version that the test requests, or else the newest."""
     return server_of(getattr(request, "param", "18"))
 
 

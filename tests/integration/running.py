@@ -1,4 +1,4 @@
-"""Runs of the pipeline in this process, and what they leave in a database."""
+"""Runs the pipeline in this process, and reads what it leaves in a database."""
 
 import itertools
 import os
@@ -31,7 +31,7 @@ def make_drop(
     experiments: Iterable[tuple[int, str, str]] = (),
     compounds: Mapping[int, str] = COMPOUNDS,
 ) -> Drop:
-    """A drop of users by id, experiments (user_id, compound ids, run time), compounds by id."""
+    """A drop with user names and compound names by id; experiments are (user, compounds, time)."""
     rows = {
         "users": [(str(i), name, "a@example.org", "2024-01-01") for i, name in users.items()],
         "compounds": [(str(i), name, "C") for i, name in compounds.items()],
@@ -44,14 +44,14 @@ def make_drop(
 
 
 def new_run_id() -> str:
-    """The id of a run that has not been."""
+    """Returns a run id that has not been used."""
     return f"run_{os.getpid()}_{next(_numbers)}"
 
 
 def make_pipeline(database: Database | None, folder: Path, **options: Any) -> Pipeline:
-    """A pipeline with a workspace of its own in the folder, unless a run_id is given twice.
+    """Returns a pipeline whose workspace, in the folder, is named after the run id.
 
-    Options: those of Run, those of Pipeline, and those of Settings, all by their names.
+    Options may be fields of Run, Pipeline or Settings.
     """
     run_id = options.pop("run_id", new_run_id())
     settings = {
@@ -72,7 +72,7 @@ def make_pipeline(database: Database | None, folder: Path, **options: Any) -> Pi
 
 
 def compute_drop(pipeline: Pipeline, source: Path) -> Pipeline:
-    """Runs all stages but the load."""
+    """Runs all stages except the load."""
     pipeline.extract(source)
     pipeline.validate()
     pipeline.transform()
@@ -80,13 +80,13 @@ def compute_drop(pipeline: Pipeline, source: Path) -> Pipeline:
 
 
 def run_drop(database: Database, source: Path, **options: Any) -> dict[str, Any]:
-    """Runs all stages, as etl; the workspaces are beside the source. Returns the run's result."""
+    """Runs all stages as etl, with workspaces next to the source; returns the result."""
     pipeline = make_pipeline(database, source.parent / "workspaces", **options)
     return asdict(compute_drop(pipeline, source).load())
 
 
 def load_workspace(url: str, folder: Path) -> str:
-    """Loads a workspace that is prepared as a new run; returns the run's status."""
+    """Loads a prepared workspace as a new run; returns the run's status."""
     now = datetime.now(UTC)
     run = Run(new_run_id(), "manual", started_at=now, today=now.date())
     with connect(url) as connection:
@@ -94,9 +94,9 @@ def load_workspace(url: str, folder: Path) -> str:
 
 
 def load_experiments(database: Database, folder: Path, experiments: Mapping[int, int]) -> str:
-    """Loads users with so many experiments of one compound each, without reading a drop.
+    """Loads users by id and number of experiments, without reading a drop; returns the run id.
 
-    For tests of what loads leave behind: ten times faster than a run. Returns the run's id.
+    Every experiment uses one compound. Ten times faster than a whole run.
     """
     pipeline = make_pipeline(database, folder)
     workspace = pipeline.workspace
@@ -133,12 +133,12 @@ def load_experiments(database: Database, folder: Path, experiments: Mapping[int,
 
 
 def features_of(database: Database, relation: str = "user_features") -> list[dict[str, Any]]:
-    """All rows of a relation, in the order of their first column."""
+    """Returns all rows of a relation, ordered by their first column."""
     query = sql.SQL("select * from features.{} order by 1")
     return database.query(query.format(sql.Identifier(relation)))
 
 
 def run_of(database: Database, run_id: str) -> dict[str, Any]:
-    """The ledger's entry of a run."""
+    """Returns the ledger's entry for a run."""
     (row,) = database.query("select * from features.pipeline_runs where run_id = %s", run_id)
     return row

@@ -1,4 +1,4 @@
-"""PostgreSQL servers of several versions, and databases in them that hold the schema."""
+"""PostgreSQL servers of several versions, and databases on them with the schema."""
 
 import shutil
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ password."""
 
 HBA = "local all locked scram-sha-256\nlocal all all trust\n"
 
-# No test needs its data after the machine crashes.
+# Test data need not survive a crash of the machine.
 OPTIONS = (
     "-c fsync=off -c full_page_writes=off -c max_connections=60 "
     "-c timezone=Asia/Kolkata -c lc_messages=C"
@@ -38,10 +38,10 @@ OPTIONS = (
 
 
 class Server:
-    """A server of its own, on a Unix socket in a short folder."""
+    """A PostgreSQL server on a Unix socket, in a folder with a short path."""
 
     def __init__(self, version: str, *, template: bool = True) -> None:
-        """Makes the cluster and starts it, with the template database unless told not to."""
+        """Initialises and starts the server, by default with the template database."""
         self.folder = embedded_postgres.private_folder("pg-")
         self.programs = PROGRAMS[version]
         self._cluster = embedded_postgres.Cluster(self.folder / "data", self.programs)
@@ -63,32 +63,32 @@ class Server:
             connection.execute("grant features_reader to analyst")
 
     def start(self) -> None:
-        """Starts the server and waits until it takes connections."""
+        """Starts the server and waits until it accepts connections."""
         self._cluster.start(self.folder, OPTIONS)
 
     def stop(self, mode: str = "fast") -> None:
-        """Ends the server: ``fast`` rolls back, ``immediate`` is a crash."""
+        """Stops the server: ``fast`` rolls back, ``immediate`` is a crash."""
         self._cluster.stop(mode)
 
     def close(self) -> None:
-        """Ends the server and removes it."""
+        """Stops the server and removes it."""
         self.stop("immediate")
         shutil.rmtree(self.folder)
 
     def url(self, database: str, user: str = "postgres", password: str = "") -> str:
-        """The URL of a database."""
+        """Returns the URL of a database."""
         login = f"{user}:{quote(password)}" if password else user
         return f"postgresql://{login}@/{database}?host={quote(str(self.folder), safe='')}"
 
     def connect(
         self, database: str, user: str = "postgres", **options: Any
     ) -> psycopg.Connection[Any]:
-        """A connection to a database."""
+        """Connects to a database."""
         return psycopg.connect(self.url(database, user), **options)
 
     @contextmanager
     def database(self, name: str, template: str = "template_features") -> Iterator["Database"]:
-        """A database, a copy of the template, that is dropped in the end."""
+        """Creates a database as a copy of the template, and drops it at the end."""
         identifiers = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
         with self.connect("postgres", autocommit=True) as connection:
             connection.execute(
@@ -105,30 +105,30 @@ class Server:
 
 @dataclass(frozen=True)
 class Database:
-    """A database of a test."""
+    """A database for one test."""
 
     server: Server
     name: str
 
     def url(self, user: str = "etl", password: str = "") -> str:
-        """Its URL, for one of the users in ROLES."""
+        """Returns the URL for one of the users in ROLES."""
         return self.server.url(self.name, user, password)
 
     def connect(self, user: str = "postgres", **options: Any) -> psycopg.Connection[Any]:
-        """A connection of one of the users in ROLES."""
+        """Connects as one of the users in ROLES."""
         return self.server.connect(self.name, user, **options)
 
     def query(
         self, query: str | sql.Composed, *values: Any, user: str = "postgres"
     ) -> list[dict[str, Any]]:
-        """The rows of a query, or none of a statement that has no rows."""
+        """Returns the rows of a query; none for a statement that returns no rows."""
         statement = sql.SQL(query) if isinstance(query, str) else query
         with psycopg.connect(self.url(user), row_factory=dict_row) as connection:
             cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
     def value(self, query: str, *values: Any, user: str = "postgres") -> Any:
-        """The one value of a query."""
+        """Returns the single value of a query."""
         (row,) = self.query(query, *values, user=user)
         (value,) = row.values()
         return value

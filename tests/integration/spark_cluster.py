@@ -1,4 +1,4 @@
-"""A standalone Spark cluster of processes on this machine, and a Spark Connect server."""
+"""A standalone Spark cluster on this machine, and a Spark Connect server."""
 
 import importlib.util
 import json
@@ -23,8 +23,8 @@ from receivers import free_port
 
 CONNECT_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
-# Programs of a minute: the JVM's best compiler, and its collector for many cores, cost more time
-# than they save. Every application gets an executor on each of the two workers.
+# For programs that run a minute, the JVM's optimizing compiler and its parallel garbage collector
+# cost more time than they save. Every application gets an executor on each of the two workers.
 JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 DEFAULTS = f"""
 spark.cores.max 2
@@ -38,13 +38,13 @@ spark.sql.shuffle.partitions 2
 
 
 def write_settings(folder: Path) -> None:
-    """Makes a folder that SPARK_CONF_DIR may name."""
+    """Creates a folder for SPARK_CONF_DIR."""
     folder.mkdir()
     (folder / "spark-defaults.conf").write_text(DEFAULTS)
 
 
 def require_spark() -> Path:
-    """PySpark's folder; without it or Java the tests are skipped, but never in CI."""
+    """Returns PySpark's folder; without it or Java, skips the test, or fails it in CI."""
     pyspark = importlib.util.find_spec("pyspark")
     if pyspark and pyspark.origin and shutil.which("java"):
         return Path(pyspark.origin).parent
@@ -59,11 +59,11 @@ class Cluster:
     """A master and its workers."""
 
     folder: Path
-    """Its logs, its workers' files, and the temporary files of its drivers."""
+    """Holds logs, the workers' files, and the drivers' temporary files."""
     port: int
     status_port: int
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    """Of the master, the workers, and what else was started with it."""
+    """The master, then the workers, then anything started later."""
 
     @property
     def master(self) -> str:
@@ -72,7 +72,7 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What drivers and daemons have in their environment, beside what they need of ours."""
+        """The environment of drivers and daemons."""
         return {
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
@@ -84,14 +84,14 @@ class Cluster:
         }
 
     def status(self) -> dict[str, Any]:
-        """What the master says of the cluster."""
+        """Returns what the master reports about the cluster."""
         url = f"http://127.0.0.1:{self.status_port}/json/"
         with urllib.request.urlopen(url, timeout=10) as answer:
             found: dict[str, Any] = json.load(answer)
         return found
 
     def start(self, *command: str | Path) -> None:
-        """Starts a program of the cluster."""
+        """Starts a program as part of the cluster."""
         with (self.folder / "log").open("a") as log:
             self.processes.append(
                 subprocess.Popen(
@@ -100,13 +100,13 @@ class Cluster:
             )
 
     def kill_worker(self) -> None:
-        """Kills a worker with its executor, as the loss of its host would."""
+        """Kills a worker and its executors, as if its host were lost."""
         worker = psutil.Process(self.processes[1].pid)
         for process in (*worker.children(recursive=True), worker):
             process.kill()
 
     def stop(self, number: int) -> None:
-        """Ends the last programs but so many, the latest first."""
+        """Stops all but the first ``number`` programs, the latest first."""
         while len(self.processes) > number:
             process = self.processes.pop()
             process.terminate()
@@ -123,12 +123,12 @@ class Cluster:
 WORKERS = 2
 
 
-wait_until = partial(waiting.wait_until, every=0.5)  # JVMs start slowly beside other tests
+wait_until = partial(waiting.wait_until, every=0.5)  # JVMs start slowly while other tests run
 
 
 @contextmanager
 def running_cluster(folder: Path) -> Iterator[Cluster]:
-    """A master and two workers, who can take two applications at once."""
+    """Runs a master and two workers, with room for two applications at once."""
     program = require_spark() / "bin" / "spark-class"
     cluster = Cluster(folder, free_port(), free_port())
     write_settings(folder / "conf")
@@ -149,7 +149,7 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
 
 @contextmanager
 def running_connect_server(cluster: Cluster) -> Iterator[str]:
-    """A Spark Connect server whose work the cluster does; gives its URL."""
+    """Runs a Spark Connect server on the cluster; gives its URL."""
     port = free_port()
     submit = require_spark() / "bin" / "spark-submit"
     settings = ("--conf", f"spark.connect.grpc.binding.port={port}")
@@ -164,6 +164,6 @@ def running_connect_server(cluster: Cluster) -> Iterator[str]:
 
 
 def is_listening(port: int) -> bool:
-    """Whether somebody takes connections on a port of this machine."""
+    """Whether a port of this machine accepts connections."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0

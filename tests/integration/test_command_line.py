@@ -1,4 +1,4 @@
-"""The command line: results on standard output, messages on standard error, exit status."""
+"""The command line: results on standard output, messages on standard error, exit codes."""
 
 import json
 import os
@@ -45,7 +45,7 @@ RESULT = [
 
 
 def run_command(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of a command, run in this process."""
+    """Runs a command in this process; returns exit status, standard output and error."""
     try:
         status = main([str(argument) for argument in arguments])
     except SystemExit as end:  # argparse
@@ -56,12 +56,12 @@ def run_command(capsys: pytest.CaptureFixture[str], *arguments: Any) -> tuple[in
 
 
 class TestRun:
-    """`run`, from good to bad."""
+    """The command `run`."""
 
     def test_prints_the_result_as_json(
         self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """One object on standard output, nothing else; twice is unchanged."""
+        """Standard output is exactly one object; a second run is `unchanged`, unless forced."""
         command = ["run", GOOD.write(tmp_path), "--database-url", database.url(), "--json"]
         status, output, errors = run_command(capsys, *command)
         result = json.loads(output)
@@ -77,7 +77,7 @@ class TestRun:
     def test_prints_the_result_for_people(
         self, database: Database, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """A line a figure; a path is no markup."""
+        """Every figure has its own line; paths are not taken for markup."""
         folder = Path(tempfile.mkdtemp())  # short enough for one line
         source = GOOD.write(folder / "[" / "bold]")
         status, output, errors = run_command(
@@ -91,7 +91,7 @@ class TestRun:
     def test_dry_run_needs_no_database(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Everything is computed, nothing is loaded."""
+        """A dry run computes everything and loads nothing."""
         status, output, _ = run_command(capsys, "run", GOOD.write(tmp_path), "--dry-run", "--json")
         result = json.loads(output)
         assert (status, list(result)) == (0, RESULT)
@@ -104,7 +104,7 @@ class TestRun:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """So that a password is not in the list of processes."""
+        """DATABASE_URL keeps passwords out of the process list."""
         monkeypatch.setenv("DATABASE_URL", database.url())
         status, _, _ = run_command(capsys, "run", GOOD.write(tmp_path))
         assert status == 0
@@ -122,7 +122,7 @@ class TestRun:
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
-        """Status 1, the shares of the tables, and where the issues are."""
+        """The error has status 1, and names the tables' shares and the location of the issues."""
         command = ["run", FAULTY.write(tmp_path), "--database-url", database.url(), *options]
         found, output, errors = run_command(capsys, *command)
         assert found == status
@@ -136,7 +136,7 @@ class TestRun:
     def test_refuses_what_it_cannot_read(
         self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """Status 1 and one line; brackets in a path do no harm."""
+        """An unreadable source gives status 1 and one line, even with brackets in its path."""
         source = tmp_path / "[/red]"
         command = ["run", source, "--database-url", database.url()]
         status, output, errors = run_command(capsys, *command)
@@ -169,7 +169,7 @@ class TestRun:
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """With a line of usage."""
+        """Wrong usage prints a usage line and exits with status 2."""
         monkeypatch.delenv("DATABASE_URL", raising=False)
         status, output, errors = run_command(capsys, *arguments)
         assert (status, output) == (2, "")
@@ -178,7 +178,7 @@ class TestRun:
     def test_a_wrong_setting_is_status_1(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The message names the variable."""
+        """An invalid setting gives status 1 and a message that names the variable."""
         monkeypatch.setenv("EXPERIMENT_FEATURES_KEEP_DAYS", "ever")
         status, _, errors = run_command(capsys, "run", GOOD.write(tmp_path), "--dry-run")
         assert status == 1
@@ -186,7 +186,7 @@ class TestRun:
 
 
 class TestDatabaseTrouble:
-    """Status 3, whatever is wrong with the database."""
+    """Any problem with the database gives status 3."""
 
     @pytest.mark.parametrize(
         ("url", "message"),
@@ -199,7 +199,7 @@ class TestDatabaseTrouble:
     def test_no_server(
         self, url: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """One line; for `migrate` too."""
+        """Without a server, `run` and `migrate` print one line."""
         for command in (["run", GOOD.write(tmp_path)], ["migrate"]):
             status, output, errors = run_command(capsys, *command, "--database-url", url)
             assert (status, output, len(errors.splitlines())) == (3, "", 1)
@@ -208,7 +208,7 @@ class TestDatabaseTrouble:
     def test_wrong_password(
         self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """It is not repeated."""
+        """The message does not repeat a wrong password."""
         url = database.url("locked", "wr0ng")
         status, _, errors = run_command(capsys, "run", GOOD.write(tmp_path), "--database-url", url)
         assert status == 3
@@ -218,7 +218,7 @@ class TestDatabaseTrouble:
     def test_no_schema(
         self, server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """The message is the way out."""
+        """Without the schema, the message gives the command that creates it."""
         with server.database("bare", "template1") as bare:
             source = GOOD.write(tmp_path)
             status, _, errors = run_command(capsys, "run", source, "--database-url", bare.url())
@@ -227,13 +227,13 @@ class TestDatabaseTrouble:
             assert (status, "the schema features is at revision" in errors) == (0, True)
             assert run_command(capsys, "run", source, "--database-url", bare.url())[0] == 0
 
-    def test_a_server_that_crashes_meanwhile(
+    def test_a_server_that_crashes_during_the_load(
         self,
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """In the middle of the load: status 3, one line, and the next run succeeds."""
+        """A server crash during the load gives one line, and the next run succeeds."""
         server = Server("18")
         try:
             with server.database("crashing") as database:
@@ -258,7 +258,7 @@ class TestDatabaseTrouble:
 
 
 def test_as_a_process(database: Database, tmp_path: Path) -> None:
-    """The command as the documentation gives it."""
+    """The command works in a process of its own, as documented."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "experiment_features", "run", GOOD.write(tmp_path)),
@@ -275,14 +275,14 @@ def test_as_a_process(database: Database, tmp_path: Path) -> None:
 
 @contextmanager
 def started(folder: Path, *arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
-    """A running command, whose temporary files are in the folder."""
+    """Starts a command that keeps its temporary files in the folder; kills it at the end."""
     with subprocess.Popen(
         [sys.executable, "-m", "experiment_features", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT / "include"), "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Where the tests run in the background, SIGINT is ignored, and children inherit that.
+        # Tests that run in the background ignore SIGINT, and their children would inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
@@ -292,10 +292,10 @@ def started(folder: Path, *arguments: str | Path) -> Iterator[subprocess.Popen[s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_it_in_one_line(
+def test_an_interrupt_ends_it_with_one_line(
     number: signal.Signals, database: Database, tmp_path: Path
 ) -> None:
-    """Control-C, or what `kill` sends, while it waits for another load; nothing stays behind."""
+    """SIGINT or SIGTERM while waiting for another load gives one line and leaves nothing behind."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     source = GOOD.write(tmp_path / "source")
@@ -315,10 +315,8 @@ def test_an_interrupt_ends_it_in_one_line(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_while_it_starts_ends_it_in_silence(
-    number: signal.Signals, tmp_path: Path
-) -> None:
-    """There is nothing to tell yet: no stack trace of an import."""
+def test_an_interrupt_at_startup_ends_it_silently(number: signal.Signals, tmp_path: Path) -> None:
+    """SIGINT or SIGTERM during the imports prints no stack trace."""
     with started(tmp_path, "check", tmp_path) as process:
         while not any("numpy" in m.path for m in psutil.Process(process.pid).memory_maps()):
             assert process.poll() is None
@@ -330,8 +328,8 @@ def test_an_interrupt_while_it_starts_ends_it_in_silence(
 @pytest.mark.parametrize(
     "begun", ["user_experiments/0001_plain.parquet", "scratch/compound_uses.parquet"]
 )
-def test_an_interrupt_within_a_query_ends_it_in_one_line(begun: str, tmp_path: Path) -> None:
-    """DuckDB wraps what it raises while rows are read, and replaces it while it computes."""
+def test_an_interrupt_in_a_query_ends_it_with_one_line(begun: str, tmp_path: Path) -> None:
+    """Interrupts end the run even though DuckDB wraps or replaces the exceptions they raise."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     source = make_drop({i: f"user {i}" for i in range(1, 5_001)}).write(tmp_path / "source")
@@ -348,8 +346,8 @@ def test_an_interrupt_within_a_query_ends_it_in_one_line(begun: str, tmp_path: P
 
 
 @pytest.mark.parametrize("command", [["check"], ["run", "--dry-run", "--json"]], ids=" ".join)
-def test_a_reader_that_has_seen_enough_is_no_error(command: list[str], tmp_path: Path) -> None:
-    """As `| head` is one."""
+def test_a_closed_pipe_is_no_error(command: list[str], tmp_path: Path) -> None:
+    """A reader that stops early, such as `| head`, is not an error."""
     with subprocess.Popen(
         [sys.executable, "-m", "experiment_features", *command, GOOD.write(tmp_path / "drop")],
         env={

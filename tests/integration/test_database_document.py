@@ -1,4 +1,4 @@
-"""docs/database.md and docs/features.md describe the schema that there is."""
+"""docs/database.md and docs/features.md describe the actual schema."""
 
 import re
 from pathlib import Path
@@ -7,11 +7,11 @@ from integration.servers import Database
 
 DOCS = Path(__file__).parents[2] / "docs"
 HISTORY = {"user_features_past": "user_features_history"}
-"""What is described with another relation."""
+"""Relations that are described along with another one."""
 
 
 def section_of(relation: str) -> str:
-    """What the page says below the relation's heading."""
+    """Returns the section below the relation's heading."""
     page = (DOCS / "database.md").read_text()
     found = re.findall(rf"^### `{relation}`.*?(?=^##)", page, flags=re.DOTALL | re.MULTILINE)
     assert len(found) == 1, relation
@@ -19,7 +19,7 @@ def section_of(relation: str) -> str:
 
 
 def test_every_relation_and_column_is_described(database: Database) -> None:
-    """Each column is named below its relation's heading, or is one of the features."""
+    """Each column is described below its relation's heading, or is one of the features."""
     columns = database.query(
         "select table_name, column_name from information_schema.columns "
         "where table_schema = 'features' and table_name <> 'schema_version'"

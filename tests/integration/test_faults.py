@@ -1,6 +1,6 @@
-"""Loads that are killed, cut off, or let loose at once leave a whole state, and nothing else.
+"""Loads that are killed, cut off or run concurrently always leave a consistent state.
 
-EXPERIMENT_FEATURES_KILLS=200 kills as often, with larger drops (8 is the default).
+EXPERIMENT_FEATURES_KILLS sets the number of kills (default: 8); above 20, the drops are larger.
 """
 
 import multiprocessing
@@ -26,12 +26,13 @@ from integration.servers import Database, Server
 
 if TYPE_CHECKING:
     from experiment_features.pipeline import Pipeline
+    from experiment_features.run import Result
 
 KILLS = int(os.environ.get("EXPERIMENT_FEATURES_KILLS", "8"))
 USERS = 4_000 if KILLS <= 20 else 10_000
 LOADS = 20
 
-# Processes in which everything is imported already, and no thread is running.
+# These processes have everything imported and run no threads.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["experiment_features.command_line", "integration.running"])
 
@@ -52,14 +53,14 @@ select
     (select right(source, 1) from features.pipeline_runs
         where status = 'loaded' order by finished_at desc limit 1) as source
 """
-"""All that must fit together, in one statement."""
+"""Everything that must be consistent, in one statement."""
 
 
 def write_drop(folder: Path, name: str) -> Path:
-    """A drop, `A` or `B`: half of the users differ, some are only in one, so are compounds."""
+    """Writes drop `A` or `B`: half of the users and all compounds differ; some users are in one."""
     source = folder / name
     source.mkdir()
-    # Users that do not differ between the two drops are called U.
+    # Users that are the same in both drops have names starting with U.
     first = 1 if name == "A" else 1 + USERS // 20
     users = range(first, first + USERS)
     rows = {
@@ -78,10 +79,10 @@ def write_drop(folder: Path, name: str) -> Path:
 
 
 class Arena:
-    """A database, two drops, and what the database holds after each."""
+    """A database, two drops, and the state of the database after loading each."""
 
     def __init__(self, database: Database, folder: Path) -> None:
-        """Loads both drops, and B last."""
+        """Loads A, then B."""
         self.database = database
         self.folder = folder
         self.sources = {name: write_drop(folder, name) for name in "AB"}
@@ -96,31 +97,31 @@ class Arena:
             self.states[name] = self.state()
         assert self.states["A"] != self.states["B"]
 
-    def load(self, name: str) -> dict[str, Any]:
+    def load(self, name: str) -> "Result":
         """Loads a drop in this process, as a new run."""
         pipeline = self.prepared[name]
         return replace(pipeline, run=replace(pipeline.run, run_id=new_run_id())).load()
 
     def state(self) -> dict[str, Any]:
-        """What the database holds."""
+        """Returns the state of the database."""
         return self.database.query(STATE)[0]
 
     def held(self) -> str:
-        """Which drop the database holds, wholly."""
+        """Asserts that the database holds exactly one of the drops; returns its name."""
         state = self.state()
         assert state in self.states.values(), f"{state} is neither of {self.states}"
         return next(name for name, known in self.states.items() if known == state)
 
     def other(self) -> str:
-        """The drop that the database does not hold."""
+        """Returns the name of the drop that the database does not hold."""
         return "A" if self.held() == "B" else "B"
 
     def forget_history(self) -> None:
-        """Removes all periods that are over."""
+        """Removes all closed periods."""
         self.database.query("truncate features.user_features_past")
 
     def assert_history_fits(self, *, changed: bool) -> None:
-        """Asserts that the periods closed since forget_history are those of one load, or none."""
+        """Asserts that one load, or none, has closed periods since forget_history."""
         past = self.database.query(
             "select count(*) as rows, count(distinct valid_to) as moments, "
             "count(*) filter (where valid_to <> updated_at) as gaps "
@@ -130,14 +131,14 @@ class Arena:
         assert (past["rows"] > USERS // 2) == changed
 
     def start_load(self, name: str) -> BaseProcess:
-        """The command line, in a process of its own."""
+        """Starts the command line in a separate process."""
         command = ["run", str(self.sources[name]), "--database-url", self.database.url()]
         process = PROCESSES.Process(target=main, args=(command,), daemon=True)
         process.start()
         return process
 
     def await_load(self, process: BaseProcess) -> int:
-        """The server's process of the load, once it has begun."""
+        """Waits for the load to begin; returns the PID of its server process."""
         query = (
             "select pid from pg_stat_activity "
             "where application_name like 'experiment_features cli!_!_%' escape '!'"
@@ -151,8 +152,8 @@ class Arena:
                 assert process.is_alive(), "the load ended before it was seen"
                 assert time.monotonic() < deadline, "no load began within 60 s"
 
-    def await_silence(self) -> None:
-        """Returns when no load is left in the server, which may first have to notice."""
+    def await_end_of_loads(self) -> None:
+        """Waits until no load is left on the server, which may take a while to notice a kill."""
         deadline = time.monotonic() + 60
         while self.database.value(
             "select count(*) from pg_stat_activity where datname = current_database() "
@@ -164,7 +165,7 @@ class Arena:
 
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    """On a server of its own, which is crashed."""
+    """An arena on a separate server, which the tests crash."""
     server = Server("18")
     try:
         with server.database("arena") as database:
@@ -181,7 +182,7 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
 def test_a_load_that_is_cut_short_has_not_happened(
     fault: str, times: int, arena: Arena, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The database holds one drop or the other, wholly; the next load succeeds."""
+    """After a load was cut short, the database holds exactly one drop; the next load succeeds."""
     rng = random.Random(fault)  # noqa: S311
     outcomes = {"before": 0, "after": 0}
     for _ in range(times):
@@ -192,18 +193,18 @@ def test_a_load_that_is_cut_short_has_not_happened(
         time.sleep(rng.uniform(0, 1.1 * arena.load_seconds))
         break_load(fault, arena, process, pid)
         process.join(60)
-        arena.await_silence()
+        arena.await_end_of_loads()
         held = arena.held()
         arena.assert_history_fits(changed=held != before)
         outcomes["before" if held == before else "after"] += 1
         result = arena.load(target)
-        assert (result["status"], arena.held()) == ("loaded", target)
+        assert (result.status, arena.held()) == ("loaded", target)
     with capsys.disabled():
         print(f"\n{fault}: {times} times, {USERS:,} users; found the state {outcomes}")
 
 
 def break_load(fault: str, arena: Arena, process: BaseProcess, pid: int) -> None:
-    """Breaks a load in one of the ways that loads are broken."""
+    """Kills the process, ends its session or crashes the server."""
     if fault == "process_killed":
         process.kill()
     elif fault == "session_terminated":
@@ -215,7 +216,7 @@ def break_load(fault: str, arena: Arena, process: BaseProcess, pid: int) -> None
 
 @pytest.mark.timeout(60 + 60 * KILLS)
 def test_a_run_that_is_killed_at_any_time_has_not_happened(arena: Arena) -> None:
-    """Not only while it loads: reading, computing, connecting, or done already."""
+    """A run can also be killed while it reads, computes or connects, or once it is done."""
     rng = random.Random(1)  # noqa: S311
     for _ in range(max(2, KILLS // 5)):
         target = arena.other()
@@ -223,7 +224,7 @@ def test_a_run_that_is_killed_at_any_time_has_not_happened(arena: Arena) -> None
         time.sleep(rng.uniform(0, 1 + arena.load_seconds))
         process.kill()
         process.join(60)
-        arena.await_silence()
+        arena.await_end_of_loads()
         arena.held()
         arena.load(target)
         assert arena.held() == target
@@ -233,7 +234,7 @@ def test_a_run_that_is_killed_at_any_time_has_not_happened(arena: Arena) -> None
 def test_many_loads_at_once_and_their_readers(
     arena: Arena, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Readers see whole states only, and never wait; in the end there is one of the two."""
+    """During many loads at once, readers never wait and see only consistent states."""
     folders = []
     for number in range(LOADS):
         workspace = arena.prepared["AB"[number % 2]].workspace.folder
@@ -252,11 +253,11 @@ def test_many_loads_at_once_and_their_readers(
             f"{1000 * max(busy):.0f} ms, without loads {1000 * max(quiet):.0f} ms of {len(quiet)} "
             f"(medians {1000 * median(busy):.0f} and {1000 * median(quiet):.0f} ms)"
         )
-    assert max(busy) < 5, "a reader waited"
+    assert max(busy) < 5, "a reader had to wait"
 
 
 def read_states(arena: Arena, is_over: Callable[[], bool]) -> list[float]:
-    """Reads until it is over; every state must be whole. Returns the seconds of each SELECT."""
+    """Reads until it is over, asserting consistency; returns the seconds of each SELECT."""
     seconds = []
     with arena.database.connect("analyst", autocommit=True, row_factory=dict_row) as connection:
         connection.execute("set lock_timeout = '100ms'")

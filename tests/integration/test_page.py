@@ -1,4 +1,4 @@
-"""The page's answers over a real database; tests/browser has it inside Airflow, behind its login."""
+"""The page on a real database; tests/browser tests it inside Airflow, behind the login."""
 
 import csv
 import io
@@ -42,14 +42,14 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def page(database: Database, use: Any) -> Iterator[TestClient]:
-    """The app for somebody who may look and trigger, on the database of the test."""
+    """A client of the app for a user who may view and trigger, on the test's database."""
     use(database.url("analyst"))
     with make_client() as client:
         yield client
 
 
 def make_client(*, may_trigger_runs: bool = True) -> TestClient:
-    """The app as Airflow mounts it, with Airflow's answers about the user given."""
+    """Returns a client of the app as Airflow mounts it, for a user who may view it."""
     app = make_app()
     app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
     app.dependency_overrides[may_trigger] = lambda: may_trigger_runs
@@ -58,12 +58,12 @@ def make_client(*, may_trigger_runs: bool = True) -> TestClient:
 
 
 def text_of(html: str) -> str:
-    """What a person reads."""
+    """Returns the visible text of HTML."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
 def test_every_address_is_guarded() -> None:
-    """Airflow guards nothing of a plugin; Airflow's own test of it is in tests/browser."""
+    """Every route has the page's guards, because Airflow does not guard those of plugins."""
     for route in make_app().routes:
         calls = [dependency.call for dependency in route.dependant.dependencies]  # type: ignore[attr-defined]
         assert calls[: len(GUARDS)] == [guard.dependency for guard in GUARDS], route
@@ -71,7 +71,7 @@ def test_every_address_is_guarded() -> None:
 
 @pytest.mark.parametrize("address", VIEWS)
 def test_nothing_yet(address: str, page: TestClient) -> None:
-    """An empty database says what to do first, and to whom it is not given whom to ask."""
+    """With an empty database, every view says what to do, or that the user may not do it."""
     shown = page.get(address)
     assert shown.status_code == 200
     assert "Nothing has been loaded yet" in shown.text
@@ -81,8 +81,8 @@ def test_nothing_yet(address: str, page: TestClient) -> None:
     assert "/dags/experiment_features" not in looks.text
 
 
-def test_figures_are_the_databases(page: TestClient, database: Database, tmp_path: Path) -> None:
-    """The overview shows the last load; issues are named, and their values are nowhere."""
+def test_figures_match_the_database(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """The figures are those of the last load; values of faulty rows are not shown."""
     drop = shutil.copytree(SAMPLE, tmp_path / "drop")
     result = run_drop(database, drop)
     overview = text_of(page.get("/").text)
@@ -99,7 +99,7 @@ def test_figures_are_the_databases(page: TestClient, database: Database, tmp_pat
 
 
 def test_hostile_names_stay_text(page: TestClient, database: Database, tmp_path: Path) -> None:
-    """HTML, script, SQL and templates in names, files and addresses are shown as they are."""
+    """HTML, scripts, SQL and templates in names, paths and addresses are shown as text."""
     users = dict(enumerate(HOSTILE, start=1))
     compounds = {number: f"{name} c" for number, name in users.items()}
     experiments = [(user_id, str(user_id), "1") for user_id in users]
@@ -123,7 +123,7 @@ def test_hostile_names_stay_text(page: TestClient, database: Database, tmp_path:
 def test_long_values_make_no_large_page(
     page: TestClient, database: Database, tmp_path: Path
 ) -> None:
-    """100 KB at most, whatever the drop holds."""
+    """A page has at most 100 KB, whatever the drop contains."""
     users = dict.fromkeys(range(1, 61), "&" * 100000)
     ids = ";".join(map(str, range(1, 301)))
     compounds = dict.fromkeys(range(1, 301), "&" * 10000)
@@ -134,7 +134,7 @@ def test_long_values_make_no_large_page(
 
 
 def test_download(page: TestClient, database: Database, tmp_path: Path) -> None:
-    """Every user and feature; names in which a formula could begin are text."""
+    """The download has every user and feature, with possible formulas in names disarmed."""
     names = {1: "=1+1", 2: "Ann", 3: "a;=HYPERLINK(1)", 4: 'Björn "B", -x', 5: "+49", 6: "@a"}
     experiments = [(2, "1;2", "1.5")]
     run_drop(database, make_drop(names, experiments).write(tmp_path / "drop"))
@@ -167,7 +167,7 @@ def test_download(page: TestClient, database: Database, tmp_path: Path) -> None:
     ],
 )
 def test_no_formula(value: Any, written: Any) -> None:
-    """What a spreadsheet would run gets an apostrophe; other texts, and numbers, stay."""
+    """What a spreadsheet would run gets an apostrophe; other texts and numbers do not change."""
     assert _escape_formulas(value) == written
 
 
@@ -181,7 +181,7 @@ def test_no_formula(value: Any, written: Any) -> None:
     ],
 )
 def test_unreadable_address(address: str, page: TestClient) -> None:
-    """A sentence, not a stack trace; nothing of it comes back."""
+    """An invalid address is answered with 422 and a sentence."""
     answer = page.get(address)
     assert answer.status_code == 422
     assert "This address is not valid" in answer.text
@@ -191,23 +191,23 @@ def test_unreadable_address(address: str, page: TestClient) -> None:
     "address", ["/users/9", "/runs/none", "/quality?run=none", "/static/../app.py", "/openapi.json"]
 )
 def test_not_there(address: str, page: TestClient) -> None:
-    """Unknown users, runs and files."""
+    """Unknown users, runs and files are answered with 404."""
     assert page.get(address).status_code == 404
 
 
 def test_nothing_can_be_written(page: TestClient) -> None:
-    """There are no other methods than GET."""
+    """The views refuse POST."""
     assert {page.post(view).status_code for view in VIEWS} == {405}
 
 
 def test_other_dags_have_no_features(page: TestClient) -> None:
-    """Airflow shows the tab on every DAG."""
+    """On other DAGs, where Airflow also shows the tab, the page says there are no features."""
     for address in ("/?dag=other", "/runs/x?dag=other"):
         assert "this DAG has none" in page.get(address).text
 
 
 def test_headers_of_every_answer(page: TestClient) -> None:
-    """A strict policy that lets Airflow frame the page; only files that never change are kept."""
+    """A strict policy lets only Airflow frame the page; only static files may be cached."""
     for address in (*VIEWS, "/users.csv", "/users/x", "/none", "/static/page.js"):
         headers = page.get(address).headers
         policy = headers["Content-Security-Policy"]
@@ -220,15 +220,15 @@ def test_headers_of_every_answer(page: TestClient) -> None:
 
 
 def trouble(address: str = "/") -> str:
-    """The sentence of a 503."""
+    """Asserts that the answer is a 503; returns its text."""
     answer = make_client().get(address)
     assert answer.status_code == 503
     return text_of(answer.text)
 
 
 @pytest.mark.parametrize("address", [*VIEWS, "/users.csv", "/users/1", "/runs/x"])
-def test_database_that_is_away(address: str, use: Any) -> None:
-    """The sentence names no host and no user."""
+def test_unavailable_database(address: str, use: Any) -> None:
+    """If the database cannot be reached, the message names no host and no user."""
     use("postgresql://somebody:secret@127.0.0.1:1/nowhere")
     told = trouble(address)
     assert "The features database is not responding. Try again in a moment." in told
@@ -236,7 +236,7 @@ def test_database_that_is_away(address: str, use: Any) -> None:
 
 
 def test_database_that_refuses(database: Database, use: Any) -> None:
-    """Without the role, the schema or a connection, the sentence says what is missing."""
+    """If the role, the schema or the connection is missing, the message says so."""
     use(database.url("stranger"))
     assert "lacks the role features_reader" in trouble()
     with connect(database.url("keeper")) as owner:

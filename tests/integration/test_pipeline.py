@@ -1,4 +1,4 @@
-"""Whole runs: what a drop must give, by the oracle, is what the database holds afterwards."""
+"""After a whole run, the database holds what the oracle computes from the drop."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -22,7 +22,7 @@ ROWS = (*USER_COLUMNS, "user_id")
 def assert_database_is(
     expected: oracle.Expected, database: Database, result: dict[str, Any]
 ) -> None:
-    """Asserts features, figures and issues of the last load."""
+    """Asserts that features, figures and issues of the last load are as expected."""
     assert_features(expected, features_of(database), features_of(database, "compound_features"))
     assert result["average_experiments_per_user"] == expected.average_experiments_per_user
     assert result["rejected_rows"] == len(expected.rejected)
@@ -36,7 +36,7 @@ def assert_database_is(
 
 
 def count_changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> dict[str, int]:
-    """What a load must say that it did, from the rows before and after it."""
+    """Returns the counts that a load must report, given the rows before and after it."""
     old, new = (
         {row["user_id"]: [row[n] for n in ROWS] for row in rows} for rows in (before, after)
     )
@@ -55,7 +55,7 @@ def count_changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> 
 def test_the_sample_drop(
     engine: str, database: Database, sample_drop: Drop, tmp_path: Path
 ) -> None:
-    """In the dialect of the published hand-out, on every engine and version."""
+    """The sample drop, in the dialect of the published handout, loads on every engine and version."""
     source = sample_drop.in_dialect(HAND_OUT).write(tmp_path / "drop")
     result = run_drop(database, source, engine=engine)
     assert_database_is(oracle.compute(source), database, result)
@@ -66,7 +66,7 @@ def test_the_sample_drop(
 def test_every_dialect_gives_the_same_database(
     database: Database, sample_drop: Drop, tmp_path: Path
 ) -> None:
-    """Row for row: after the first one, no load has anything to write."""
+    """Every dialect leads to the same features and issues, row for row."""
     first = run_drop(database, sample_drop.write(tmp_path / "plain"))
     tables = ("user_features", "compound_features")
     before = [features_of(database, table) for table in tables]
@@ -98,10 +98,7 @@ def test_any_sequence_of_drops(
     server_of: Callable[[str], Server],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """Whatever was there before, the features become the drop's, and the counts are true.
-
-    A drop that cannot be read changes nothing.
-    """
+    """Each load replaces the features and reports correct counts; refused drops change nothing."""
     folder = tmp_path_factory.mktemp("drops")
     with server_of("18").database("sequence") as database:
         for number, drop in enumerate(sequence):
@@ -123,10 +120,10 @@ def test_any_sequence_of_drops(
 
 
 @pytest.mark.parametrize("stage", ["extract", "validate", "transform", "load"])
-def test_any_stage_can_be_run_again_with_all_behind_it(
+def test_any_stage_can_be_rerun_with_all_later_ones(
     stage: str, database: Database, sample_drop: Drop, tmp_path: Path
 ) -> None:
-    """As when a task is cleared in Airflow: the same result, and no row is touched."""
+    """Rerunning a stage and all later ones, as after clearing a task, changes nothing."""
     source = sample_drop.write(tmp_path / "drop")
     pipeline = compute_drop(make_pipeline(database, tmp_path / "workspaces"), source)
     result = asdict(pipeline.load())
@@ -146,7 +143,7 @@ def test_any_stage_can_be_run_again_with_all_behind_it(
 def test_both_engines_load_the_same_rows(
     database: Database, sample_drop: Drop, tmp_path: Path
 ) -> None:
-    """To the last bit: nothing differs, so nothing is written."""
+    """After a load with pandas, one with DuckDB finds nothing to write."""
     source = sample_drop.write(tmp_path / "drop")
     run_drop(database, source, engine="pandas")
     before = {name: features_of(database, name) for name in ("user_features", "compound_features")}

@@ -30,7 +30,7 @@ def test_plots_are_not_stale(name: str) -> None:
 
 
 def test_ratio_is_that_of_the_median_round() -> None:
-    """Sides are compared within a round, so a slow round does not penalize just one of them."""
+    """Sides are compared within a round, so a slow round does not penalise just one of them."""
     seconds = {"ours": (1.0, 20.0, 3.0), "other": (2.0, 10.0, 2.0)}
     rows = [
         {"side": side, "round": number, "seconds": value}

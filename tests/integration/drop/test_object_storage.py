@@ -1,4 +1,4 @@
-"""Drops and workspaces in object storage: a real S3 server, Airflow's connections."""
+"""Drops and workspaces in object storage, on a real S3 server with Airflow's connections."""
 
 import shutil
 import subprocess
@@ -40,7 +40,7 @@ WORKSPACE = "s3://lab@laboratory/workspaces/run"
 
 @pytest.fixture(autouse=True)
 def connections(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Airflow's connections: one that is right, and some that are not."""
+    """Airflow's connections: one that works, and some that do not."""
     away = s3.connection(endpoint_url="http://127.0.0.1:1", config_kwargs=QUICK)
     monkeypatch.setenv("AIRFLOW_CONN_LAB", s3.connection())
     monkeypatch.setenv("AIRFLOW_CONN_LAB_AWAY", away)
@@ -49,18 +49,18 @@ def connections(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def at(uri: str) -> StoredPath:
-    """A place in object storage."""
+    """Returns a path in object storage."""
     return StoredPath(uri, open_store(uri))
 
 
 def stored(s3: S3Server, folder: Path, name: str) -> StoredPath:
-    """A drop, stored."""
+    """Uploads a drop; returns its path."""
     s3.put(folder, f"drops/{name}")
     return at(f"s3://lab@laboratory/drops/{name}")
 
 
-def bring(s3: S3Server, tmp_path: Path) -> tuple[Path, StoredPath]:
-    """A drop with every fault, here and stored."""
+def upload_faulty_drop(s3: S3Server, tmp_path: Path) -> tuple[Path, StoredPath]:
+    """Writes a drop with every fault; returns its local folder and its path in the bucket."""
     folder = tmp_path / "drop"
     every_fault().write(folder)
     return folder, stored(s3, folder, tmp_path.name)
@@ -70,8 +70,8 @@ def bring(s3: S3Server, tmp_path: Path) -> tuple[Path, StoredPath]:
 def test_stages_hand_each_other_files_in_the_bucket(
     s3: S3Server, tmp_path: Path, engine: str
 ) -> None:
-    """As on hosts that share nothing: every stage begins with an empty folder of its own."""
-    folder, source = bring(s3, tmp_path)
+    """Stages on hosts that share nothing pass their files on through the bucket."""
+    folder, source = upload_faulty_drop(s3, tmp_path)
     place = f"s3://lab@laboratory/workspaces/{tmp_path.name}"
     with open_workspace(place) as workspace:
         extract(source, workspace)
@@ -91,9 +91,9 @@ def test_stages_hand_each_other_files_in_the_bucket(
 
 
 def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path: Path) -> None:
-    """The same rows, and the ledger names the place as it was named to the run."""
+    """A stored drop loads the same rows as a local one, under the source given to the run."""
     source = stored(s3, SAMPLE, "same")
-    assert source.as_uri() == "s3://laboratory/drops/same"  # as lineage tells it
+    assert source.as_uri() == "s3://laboratory/drops/same"  # as in lineage events
     with open_workspace(WORKSPACE) as workspace:
         pipeline = make_pipeline(database, tmp_path, engine="duckdb")
         pipeline = replace(pipeline, workspace=workspace)
@@ -117,8 +117,8 @@ def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path
 def by_proxy(
     s3: S3Server, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> Iterator[tuple[Proxy, str]]:
-    """A proxy to the server, and the bucket by a connection through it."""
-    name = f"proxy_{request.node.name}"  # of this test alone: Airflow keeps stores
+    """A proxy to the server, and the bucket through a connection that uses it."""
+    name = f"proxy_{request.node.name}"  # unique, because Airflow caches stores
     with proxy_to(s3.port) as proxy:
         connection = s3.connection(endpoint_url=proxy.url)
         monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", connection)
@@ -128,7 +128,7 @@ def by_proxy(
 def test_large_files_are_read_a_block_at_a_time(
     s3: S3Server, tmp_path: Path, by_proxy: tuple[Proxy, str]
 ) -> None:
-    """Whoever has read a little has fetched little."""
+    """Reading the start of a large file does not fetch all of it."""
     (tmp_path / "users.csv").write_bytes(bytes(64 * 2**20))
     s3.put(tmp_path, "drops/large")
     proxy, bucket = by_proxy
@@ -139,7 +139,7 @@ def test_large_files_are_read_a_block_at_a_time(
 
 
 def test_file_that_is_replaced_while_it_is_read(s3: S3Server, tmp_path: Path) -> None:
-    """Half of one and half of another is no file; a later try reads the new one."""
+    """If a file is replaced while it is read, the error asks for another try."""
     (tmp_path / "users.csv").write_bytes(bytes(3 * BLOCK_BYTES))
     s3.put(tmp_path, "drops/replaced")
     file = at(f"s3://lab@{BUCKET}/drops/replaced/users.csv")
@@ -151,11 +151,11 @@ def test_file_that_is_replaced_while_it_is_read(s3: S3Server, tmp_path: Path) ->
             stream.read()
 
 
-def test_connection_that_is_cut_in_a_file_is_tried_again(
+def test_reading_resumes_after_a_cut_connection(
     s3: S3Server, tmp_path: Path, by_proxy: tuple[Proxy, str]
 ) -> None:
-    """Once is no failure; for ever is one that a later try may not have, and leaves no result."""
-    folder, _ = bring(s3, tmp_path)
+    """A single cut does not matter; repeated cuts are a transient error without a result."""
+    folder, _ = upload_faulty_drop(s3, tmp_path)
     proxy, bucket = by_proxy
     source = at(f"{bucket}/drops/{tmp_path.name}")
     workspace = Workspace(tmp_path / "workspace")
@@ -188,10 +188,10 @@ def test_connection_that_is_cut_in_a_file_is_tried_again(
         ("new://lab@laboratory/drops", ConfigurationError, "scheme of an installed provider"),
     ],
 )
-def test_what_is_wrong_with_a_source_is_said(
+def test_problems_with_a_source_are_reported(
     tmp_path: Path, source: str, kind: type[PipelineError], message: str
 ) -> None:
-    """In one line; only what may pass by itself is tried again."""
+    """The error is one line that names the source; only an unreachable store is transient."""
     with pytest.raises(kind, match=message) as refusal:
         extract(at(source), Workspace(tmp_path / "workspace"))
     assert "\n" not in str(refusal.value)
@@ -206,16 +206,16 @@ def test_what_is_wrong_with_a_source_is_said(
         ("s3://lab_away@laboratory/run", StorageUnavailable, "cannot be reached"),
     ],
 )
-def test_what_is_wrong_with_a_workspace_is_said(
+def test_problems_with_a_workspace_are_reported(
     place: str, kind: type[PipelineError], message: str
 ) -> None:
-    """As of a source."""
+    """The error says what is wrong; only an unreachable store is transient."""
     with pytest.raises(kind, match=message), open_workspace(place) as workspace:
         extract(SAMPLE, workspace)
 
 
 def test_stage_that_was_cut_short_has_not_happened(s3: S3Server) -> None:
-    """What it has stored already, the next try removes: no part of an earlier drop stays."""
+    """A stage that was cut short has no result, and leaves no part of an earlier drop."""
     place = f"s3://lab@{BUCKET}/workspaces/cut"
     with open_workspace(place) as workspace:
         extract(SAMPLE, workspace)
@@ -246,7 +246,7 @@ def _fail_at(name: str, keep: Any) -> Any:
 
 
 def test_old_workspaces_are_removed(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing that is none, though it lies beside them."""
+    """Only old workspaces are removed, but nothing else next to them."""
     for name in ("old", "new"):
         with open_workspace(f"s3://lab@laboratory/kept/{name}") as workspace:
             extract(SAMPLE, workspace)
@@ -266,7 +266,7 @@ def test_old_workspaces_are_removed(s3: S3Server, monkeypatch: pytest.MonkeyPatc
 
 
 def test_command_line_takes_a_uri(s3: S3Server, tmp_path: Path) -> None:
-    """With Amazon's own variables; a source that is not there is refused in one line."""
+    """A URI works with Amazon's environment variables; a bad one is refused in one line."""
     s3.put(SAMPLE, "drops/command_line")
 
     def check(source: str) -> subprocess.CompletedProcess[str]:
@@ -290,7 +290,7 @@ def test_command_line_takes_a_uri(s3: S3Server, tmp_path: Path) -> None:
 
 
 def test_source_that_is_gone(s3: S3Server) -> None:
-    """The daily run looks whether the drop of the last load is still there."""
+    """The daily run can tell whether the drop of the last load still exists."""
     s3.put(SAMPLE, "drops/here")
     assert not is_absent("s3://lab@laboratory/drops/here", open_store)
     assert is_absent("s3://lab@laboratory/drops/gone", open_store)
@@ -313,7 +313,7 @@ ROOTS = ("/data", "s3://lab@laboratory/drops", "s3://other@bucket/")
 def test_what_lies_in_a_root_is_found(
     s3: S3Server, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also the root itself."""
+    """A root and everything below it may be read."""
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", s3.connection())
     assert str(resolve_source(source, ROOTS, open_store)) == source.rstrip("/")
 
@@ -336,6 +336,6 @@ def test_what_lies_in_a_root_is_found(
     ],
 )
 def test_what_lies_outside_is_refused(source: str) -> None:
-    """Also by another connection, and whatever would mean another place when it is opened."""
+    """Other buckets and connections, and URIs that would be resolved elsewhere, are refused."""
     with pytest.raises(ConfigurationError, match="lies outside of the folders that runs may read"):
         resolve_source(source, ROOTS, open_store)

@@ -1,4 +1,4 @@
-"""The engine `spark` on a real cluster: the same rows as on any other engine, whatever happens.
+"""The engine `spark` on a real cluster: the same rows as on any other engine.
 
 A longer search for drops that go wrong:
 SPARK_DROPS=200 .venv/bin/python -m pytest tests/integration/engines/test_spark_engine.py -k any_drop
@@ -43,8 +43,7 @@ SPARK_DROPS = int(os.environ.get("SPARK_DROPS", "2"))
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running cluster, which the JVM of this process can find.
 
-    The tests in this process share one session there: the first half minute of every other one goes
-    to its JVMs.
+    Tests in this process share one session, because starting the JVMs takes half a minute.
     """
     with (
         running_cluster(tmp_path_factory.mktemp("cluster")) as cluster,
@@ -58,12 +57,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
             if session := SparkSession.getActiveSession():
                 session.stop()
-            # It tells of its end when there is no log any more.
+            # It logs its end after the log has been closed.
             logging.getLogger("py4j").setLevel(logging.WARNING)
 
 
 def start_command(cluster: Cluster, master: str, *arguments: Any) -> subprocess.Popen[str]:
-    """Starts a command of the pipeline on Spark."""
+    """Starts a command of the pipeline with Spark as its engine."""
     return subprocess.Popen(
         [sys.executable, "-m", "experiment_features", *map(str, arguments), "--engine", "spark"],
         env=cluster.environment
@@ -75,7 +74,7 @@ def start_command(cluster: Cluster, master: str, *arguments: Any) -> subprocess.
 
 
 def test_every_fault_is_named(cluster: Cluster, tmp_path: Path) -> None:
-    """Each of the faulty values in one drop, with its file and line."""
+    """A drop with every faulty value has an issue for each, with file and line."""
     source = every_fault().write(tmp_path / "source")
     workspace = Workspace(tmp_path / "workspace")
     run_stages(source, workspace, "spark", spark=cluster.master)
@@ -91,7 +90,7 @@ def test_every_fault_is_named(cluster: Cluster, tmp_path: Path) -> None:
 def test_any_drop_gives_what_the_oracle_says(
     drop: Drop, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Every row is in the features, exactly, or among the issues with file, line and rule."""
+    """Features and issues, with file, line and rule, are exactly those of the oracle."""
     folder = tmp_path_factory.mktemp("drop")
     workspace = Workspace(folder / "workspace")
     source = drop.write(folder / "source")
@@ -102,7 +101,7 @@ def test_any_drop_gives_what_the_oracle_says(
 def test_a_load_changes_nothing_that_duckdb_has_loaded(
     cluster: Cluster, database: Database, sample_drop: Drop, tmp_path: Path
 ) -> None:
-    """Not one row is written again: here by Spark Connect, below by a cluster's master."""
+    """Spark finds nothing to write (here through Spark Connect, below through a master)."""
     source = sample_drop.write(tmp_path / "source")
     run_drop(database, source, engine="duckdb")
     before = features_of(database)
@@ -117,10 +116,10 @@ def test_a_load_changes_nothing_that_duckdb_has_loaded(
     assert features_of(database) == before
 
 
-def test_a_workspace_that_workers_do_not_share_is_told(
+def test_a_workspace_that_workers_do_not_share_is_an_error(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their own folder of that name gets the rows: here another folder stands for it."""
+    """It is an error if the workers write to another folder of the same name."""
     engine = choose_engine("spark", 1, Path(), cluster.master)
     pq.write_table(pa.table({"position": [1]}), tmp_path / "rows.parquet")
     rows = engine.read(tmp_path / "rows.parquet")
@@ -131,10 +130,10 @@ def test_a_workspace_that_workers_do_not_share_is_told(
 
 
 @pytest.mark.parametrize("master", ["spark://127.0.0.1:1", "sc://127.0.0.1:1"])
-def test_a_cluster_that_is_away_is_told_in_one_line(
+def test_an_unreachable_cluster_is_reported_in_one_line(
     master: str, cluster: Cluster, sample_drop: Drop, tmp_path: Path
 ) -> None:
-    """No stack trace, and an error that Airflow tries again after."""
+    """A cluster that cannot be reached gives an error message, not a stack trace."""
     source = sample_drop.write(tmp_path / "source")
     check = start_command(cluster, master, "check", source)
     output, errors = check.communicate(timeout=300)
@@ -144,24 +143,24 @@ def test_a_cluster_that_is_away_is_told_in_one_line(
 
 
 def test_missing_pyspark_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only this engine needs it."""
+    """Without PySpark, the error says how to install it."""
     monkeypatch.setitem(sys.modules, "py4j.protocol", None)
     with pytest.raises(ConfigurationError, match=r"scripts/setup\.sh --spark"):
         choose_engine("spark", 1, Path())
 
 
 def test_missing_java_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spark's own message is a page of shell."""
+    """Without Java, the error says how to install it."""
     require_spark()
     monkeypatch.setenv("JAVA_HOME", "/nowhere")
     with pytest.raises(ConfigurationError, match="default-jre-headless"):
         choose_engine("spark", 1, Path())
 
 
-def test_a_worker_that_dies_is_done_without(
+def test_a_worker_that_dies_is_replaced_by_the_other(
     cluster: Cluster, database: Database, tmp_path: Path
 ) -> None:
-    """Its work is done by the other one. The last test: the cluster stays without it."""
+    """The other worker takes over. This test comes last, as the cluster stays reduced."""
     experiments = [(1 + i % 500, f"{1 + i % 3};{1 + i % 2}", str(i % 7)) for i in range(50_000)]
     drop = make_drop({i: f"user {i}" for i in range(1, 501)}, experiments)
     source = drop.write(tmp_path / "source")

@@ -1,4 +1,4 @@
-"""COPY: every value arrives as it left, on every version."""
+"""COPY transfers every value unchanged, on every version."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ HOSTILE_TEXTS = (
 
 
 def copy_rows(server: Server, schema: pa.Schema, rows: list[tuple[Any, ...]]) -> list[Any]:
-    """Rows after their way through a temporary table, in batches of three."""
+    """Copies rows to a temporary table in batches of three; returns what arrived."""
     definition = [
         sql.SQL("{} {}").format(sql.Identifier(field.name), SQL_TYPES[field.type])
         for field in schema
@@ -66,8 +66,8 @@ every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
 
 
 @every_version
-def test_hostile_texts_arrive_as_they_are(server: Server) -> None:
-    """Nothing ends the data early, is taken for NULL, or is escaped once too often."""
+def test_hostile_texts_arrive_unchanged(server: Server) -> None:
+    """No text ends the data early, becomes NULL, or is escaped twice."""
     schema = pa.schema({"number": pa.int64(), "name": pa.large_string(), "other": pa.string()})
     rows = [(i, text, text) for i, text in enumerate(HOSTILE_TEXTS)]
     assert copy_rows(server, schema, rows) == rows
@@ -75,25 +75,25 @@ def test_hostile_texts_arrive_as_they_are(server: Server) -> None:
 
 @every_version
 def test_nulls_are_not_empty_texts(server: Server) -> None:
-    """NULL and the empty text stay apart, at the edges and in rows of nothing else."""
+    """NULL and empty text stay distinct, even in rows without other values."""
     rows = [(None, None, None), (1, None, ""), (None, 0.5, None), (None, None, "")]
     assert copy_rows(server, SCHEMA, rows) == rows
 
 
 def test_lists_arrive_in_order(server: Server) -> None:
-    """Of none, one, or many items; NULL is not the empty list."""
+    """Lists of any length arrive in order; NULL is not an empty list."""
     schema = pa.schema({"ids": pa.list_(pa.int64()), "number": pa.int64()})
     rows = [([3, 1, 2**63 - 1], 1), ([], 2), (None, 3), ([-5], None)]
     assert copy_rows(server, schema, rows) == rows
 
 
 def test_large_texts_arrive_whole(server: Server) -> None:
-    """A text of a megabyte is a text."""
+    """Even texts of a megabyte arrive whole."""
     rows = [(1, 0.1, "é" * 2**20), (2, 0.2, '"\\\n\t' * 2**18)]
     assert copy_rows(server, SCHEMA, rows) == rows
 
 
-def test_no_rows_are_no_rows(server: Server) -> None:
+def test_an_empty_batch(server: Server) -> None:
     """An empty batch copies nothing."""
     assert copy_rows(server, SCHEMA, []) == []
 
@@ -109,6 +109,6 @@ def test_no_rows_are_no_rows(server: Server) -> None:
     )
 )
 @settings(max_examples=60, deadline=None)
-def test_any_row_arrives_as_it_is(server_of: Any, rows: list[tuple[Any, ...]]) -> None:
-    """Integers, floats to the last bit, texts."""
+def test_any_row_arrives_unchanged(server_of: Any, rows: list[tuple[Any, ...]]) -> None:
+    """Integers, texts and floats arrive unchanged, to the last bit."""
     assert copy_rows(server_of("18"), SCHEMA, rows) == rows

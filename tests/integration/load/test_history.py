@@ -1,4 +1,4 @@
-"""History: exact periods, no gap while a user stays, no overlap, and the features as they stood."""
+"""History: exact periods without gaps or overlaps, and the features at any time."""
 
 import re
 from collections.abc import Callable
@@ -21,11 +21,11 @@ ROOT = Path(__file__).parents[3]
 every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
 
 Experiments = dict[int, int]
-"""The number of experiments of each user of a drop."""
+"""The number of experiments of each user in a drop."""
 
 
 def periods_of(database: Database) -> list[dict[str, Any]]:
-    """All periods, in the order of users and time."""
+    """Returns all periods, ordered by user and time."""
     return database.query(
         "select user_id, total_experiments, valid_from, valid_to, run_id "
         "from features.user_features_history order by user_id, valid_from"
@@ -33,10 +33,10 @@ def periods_of(database: Database) -> list[dict[str, Any]]:
 
 
 @every_version
-def test_a_user_that_leaves_and_comes_back_has_exact_periods(
+def test_a_user_who_leaves_and_returns_has_exact_periods(
     database: Database, tmp_path: Path
 ) -> None:
-    """Changed, unchanged, gone, back: each period is of the run that began it."""
+    """Each period has exact bounds and belongs to the run that began it."""
     drops: list[Experiments] = [{1: 1, 2: 5}, {1: 2, 2: 5}, {2: 5}, {1: 2, 2: 5}, {1: 2}]
     runs = [load_experiments(database, tmp_path, drop) for drop in drops]
     begun = [
@@ -59,8 +59,8 @@ def test_a_user_that_leaves_and_comes_back_has_exact_periods(
 
 
 @every_version
-def test_the_features_are_given_as_they_stood(database: Database, tmp_path: Path) -> None:
-    """A period holds from its first moment, and no longer at its last."""
+def test_the_features_at_any_time(database: Database, tmp_path: Path) -> None:
+    """A period includes its start and excludes its end."""
     for drop in ({1: 1, 2: 2}, {1: 3, 2: 2}, {2: 2}):
         load_experiments(database, tmp_path, drop)
     moment = timedelta(microseconds=1)
@@ -102,7 +102,7 @@ def test_any_sequence_of_drops_leaves_an_exact_history(
     server_of: Callable[[str], Server],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """After each load: the features then are what was loaded, now and when asked for later."""
+    """The features as of each load are those that it loaded, even after later loads."""
     folder = tmp_path_factory.mktemp("drops")
     with server_of("18").database("history") as database:
         loaded: list[tuple[Any, list[dict[str, Any]]]] = []
@@ -123,12 +123,12 @@ def test_any_sequence_of_drops_leaves_an_exact_history(
 
 
 def pick(row: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Some columns of a row."""
+    """Returns some columns of a row."""
     return {name: row[name] for name in names}
 
 
 def assert_history_is_exact(database: Database) -> None:
-    """Asserts that periods do not overlap, and that the current ones are user_features."""
+    """Asserts that periods do not overlap and that the current ones match user_features."""
     periods = periods_of(database)
     for before, after in pairwise(periods):
         if before["user_id"] == after["user_id"]:
@@ -140,7 +140,7 @@ def assert_history_is_exact(database: Database) -> None:
 
 
 def follow_periods(database: Database) -> list[tuple[int, int, bool]]:
-    """User, experiments, and whether the user's next period follows at once."""
+    """Returns user, experiments, and whether the user's next period follows immediately."""
     periods = periods_of(database)
     begins = {(row["user_id"], row["valid_from"]) for row in periods}
     return [
@@ -150,7 +150,7 @@ def follow_periods(database: Database) -> list[tuple[int, int, bool]]:
 
 
 def expected_periods(drops: list[Experiments]) -> list[tuple[int, int, bool]]:
-    """User, experiments, and whether the user's next period follows at once."""
+    """Returns user, experiments, and whether the user's next period follows immediately."""
     periods = []
     for user_id in range(1, 5):
         of_user = [drop.get(user_id) for drop in drops]
@@ -172,10 +172,10 @@ def expected_periods(drops: list[Experiments]) -> list[tuple[int, int, bool]]:
         ("2026-01-06", "2026-01-05", "period_is_not_empty"),
     ],
 )
-def test_periods_that_overlap_are_impossible(
+def test_overlapping_periods_are_impossible(
     begin: str, end: str, constraint: str, database: Database
 ) -> None:
-    """PostgreSQL itself refuses them, whoever writes; those that touch are none."""
+    """PostgreSQL refuses overlapping and empty periods, but adjacent ones are fine."""
     insert = (
         "insert into features.user_features_past "
         "(user_id, user_name, total_experiments, run_id, valid_from, valid_to) "
@@ -194,7 +194,7 @@ def test_periods_that_overlap_are_impossible(
 
 @every_version
 def test_one_users_features_are_found_by_index(database: Database, tmp_path: Path) -> None:
-    """The function is opened up by the planner: a condition on it reaches the tables."""
+    """The planner inlines the function, so that a condition on it can use the indexes."""
     load_experiments(database, tmp_path, {1: 1})
     with database.connect() as connection:
         connection.execute("set enable_seqscan = off")
@@ -207,10 +207,8 @@ def test_one_users_features_are_found_by_index(database: Database, tmp_path: Pat
     assert "user_features_past_pkey" in plan
 
 
-def test_the_documented_join_gives_the_features_as_they_stood(
-    database: Database, tmp_path: Path
-) -> None:
-    """The query of docs/database.md, as it stands there."""
+def test_the_documented_join_gives_past_features(database: Database, tmp_path: Path) -> None:
+    """The query in docs/database.md gives each event the features of its time."""
     text = (ROOT / "docs" / "database.md").read_text()
     (query,) = re.findall(r"```sql\n(with events.*?)```", text, re.DOTALL)
     for drop in ({1: 1, 2: 2}, {1: 3, 2: 2}):

@@ -1,4 +1,4 @@
-"""The ledger says what each run did, and always what the features are; old runs are forgotten."""
+"""The ledger records every run and which load the features come from; old runs expire."""
 
 import os
 import time
@@ -35,7 +35,7 @@ CHANGES = ("inserted", "updated", "deleted", "unchanged")
 
 
 def last_load(database: Database) -> str:
-    """The run that the ledger says the features are of."""
+    """Returns the run that the features come from, according to the ledger."""
     run_id: str = database.value(
         "select run_id from features.pipeline_runs where status = 'loaded' "
         "order by finished_at desc limit 1"
@@ -44,7 +44,7 @@ def last_load(database: Database) -> str:
 
 
 def age_run(database: Database, run_id: str, days: int) -> None:
-    """Makes a run long ago."""
+    """Moves a run into the past."""
     database.query(
         "update features.pipeline_runs set started_at = started_at - make_interval(days => %s), "
         "finished_at = finished_at - make_interval(days => %s) where run_id = %s",
@@ -54,8 +54,8 @@ def age_run(database: Database, run_id: str, days: int) -> None:
     )
 
 
-def test_a_load_is_entered_whole(database: Database, tmp_path: Path) -> None:
-    """Every column of the ledger, against the drop and the clock."""
+def test_a_load_is_recorded_completely(database: Database, tmp_path: Path) -> None:
+    """Every column of the ledger matches the drop, the options and the clock."""
     source = FIRST.write(tmp_path / "drop")
     started_at = datetime.now(UTC) - timedelta(seconds=5)
     options = {"started_at": started_at, "today": date(2024, 2, 29), "trigger": "api"}
@@ -96,10 +96,10 @@ def test_a_load_is_entered_whole(database: Database, tmp_path: Path) -> None:
 
 
 class TestUnchanged:
-    """A drop that the database holds already."""
+    """A drop that is already loaded."""
 
     def test_ends_early(self, database: Database, tmp_path: Path) -> None:
-        """The result has the last load's figures; nothing is computed."""
+        """Nothing is computed; the result has the figures of the last load."""
         source = FIRST.write(tmp_path / "drop")
         first = run_drop(database, source)
         result = run_drop(database, source, run_id="two")
@@ -115,19 +115,19 @@ class TestUnchanged:
         assert last_load(database) == first["run_id"]
 
     @pytest.mark.parametrize("option", ["force", "allow_empty", "max_rejected_percent"])
-    def test_is_loaded_when_asked_to_or_with_other_parameters(
+    def test_is_loaded_with_force_or_other_parameters(
         self, option: str, database: Database, tmp_path: Path
     ) -> None:
-        """Parameters that decide what a drop becomes count; force always does."""
+        """An unchanged drop is loaded with `force` or other parameters that affect the result."""
         source = FIRST.write(tmp_path / "drop")
         run_drop(database, source)
         result = run_drop(database, source, **{option: 20 if "percent" in option else True})
         assert (result["status"], result["unchanged"]) == ("loaded", 2)
 
-    def test_run_cleared_from_the_start_stays_the_one_that_loaded(
+    def test_run_cleared_from_the_start_stays_the_last_load(
         self, database: Database, tmp_path: Path
     ) -> None:
-        """Its entry must not become `unchanged`: the features would have no load."""
+        """The entry of the last load must not become `unchanged` when its run is cleared."""
         source = FIRST.write(tmp_path / "drop")
         first = run_drop(database, source, run_id="one")
         before = run_of(database, "one")
@@ -138,7 +138,7 @@ class TestUnchanged:
     def test_is_refused_when_another_drop_came_between(
         self, database: Database, tmp_path: Path
     ) -> None:
-        """The features are no longer this drop's, so it must not say so."""
+        """A run must not report `unchanged` once another drop has been loaded."""
         source = FIRST.write(tmp_path / "first")
         run_drop(database, source)
         late = make_pipeline(database, tmp_path, run_id="late")
@@ -149,7 +149,7 @@ class TestUnchanged:
         assert last_load(database) == "other"
 
     def test_can_be_run_again(self, database: Database, tmp_path: Path) -> None:
-        """A cleared load of an unchanged run gives the same result."""
+        """Clearing the load of an unchanged run gives the same result."""
         source = FIRST.write(tmp_path / "drop")
         run_drop(database, source)
         pipeline = compute_drop(make_pipeline(database, tmp_path), source)
@@ -161,8 +161,8 @@ class TestUnchanged:
 class TestRejected:
     """A drop with too many faulty rows."""
 
-    def test_is_entered_with_its_issues(self, database: Database, tmp_path: Path) -> None:
-        """The features stay; the issues say what to mend."""
+    def test_is_recorded_with_its_issues(self, database: Database, tmp_path: Path) -> None:
+        """A rejected run keeps the features and records its issues."""
         run_drop(database, FIRST.write(tmp_path / "first"))
         before = features_of(database)
         with pytest.raises(DropRejected, match=r"max_rejected_percent \(10\).*users 66.7%"):
@@ -182,7 +182,7 @@ class TestRejected:
         ]
 
     def test_is_replaced_by_its_next_try(self, database: Database, tmp_path: Path) -> None:
-        """A rejected run that is cleared when its drop was mended is a loaded one."""
+        """Once the drop is fixed, a retry replaces the entry of the rejected run."""
         source = FAULTY.write(tmp_path / "drop")
         with pytest.raises(DropRejected):
             run_drop(database, source, run_id="bad")
@@ -191,10 +191,8 @@ class TestRejected:
         assert run_of(database, "bad")["status"] == "loaded"
         assert database.value("select count(*) from features.data_issues") == 0
 
-    def test_never_replaces_the_load_that_the_features_are_of(
-        self, database: Database, tmp_path: Path
-    ) -> None:
-        """A run cleared after its source became faulty gets a second entry."""
+    def test_never_replaces_the_last_load(self, database: Database, tmp_path: Path) -> None:
+        """If the last load is cleared and now rejected, it gets a second entry."""
         source = FIRST.write(tmp_path / "drop")
         run_drop(database, source, run_id="mine")
         before = run_of(database, "mine")
@@ -207,8 +205,8 @@ class TestRejected:
         assert last_load(database) == "mine"
 
 
-def test_a_clock_that_went_back_confuses_nobody(database: Database, tmp_path: Path) -> None:
-    """Loads are in the order in which they were made, and no period ends before it begins."""
+def test_a_clock_that_goes_back_does_no_harm(database: Database, tmp_path: Path) -> None:
+    """Even then, loads stay in their order and no period ends before it begins."""
     run_drop(database, FIRST.write(tmp_path / "first"))
     database.query("update features.user_features set updated_at = updated_at + interval '1 hour'")
     database.query("update features.pipeline_runs set finished_at = now() + interval '1 hour'")
@@ -224,12 +222,12 @@ def test_a_clock_that_went_back_confuses_nobody(database: Database, tmp_path: Pa
 
 
 class TestHousekeeping:
-    """What is kept for a time, and then removed by a later run."""
+    """What later runs remove after a while."""
 
-    def test_old_runs_are_forgotten_with_their_issues(
+    def test_old_runs_are_removed_with_their_issues(
         self, database: Database, tmp_path: Path
     ) -> None:
-        """Whatever became of them; history stays."""
+        """Old runs are removed whatever their status; the history is kept."""
         with pytest.raises(DropRejected):
             run_drop(database, FAULTY.write(tmp_path / "faulty"), run_id="rejected")
         run_drop(database, FIRST.write(tmp_path / "first"), run_id="loaded")
@@ -244,8 +242,8 @@ class TestHousekeeping:
         assert database.value("select count(*) from features.data_issues") == 0
         assert len(features_of(database, "user_features_past")) == 2
 
-    def test_the_last_load_stays_however_old(self, database: Database, tmp_path: Path) -> None:
-        """A drop that never changes is known for ever."""
+    def test_the_last_load_is_kept_however_old(self, database: Database, tmp_path: Path) -> None:
+        """A drop that never changes stays known forever."""
         source = FIRST.write(tmp_path / "drop")
         run_drop(database, source, run_id="loaded")
         run_drop(database, source, run_id="unchanged")
@@ -256,7 +254,7 @@ class TestHousekeeping:
         assert [row["run_id"] for row in kept] == ["loaded", "new"]
 
     def test_old_workspaces_are_removed(self, database: Database, tmp_path: Path) -> None:
-        """Old is one in which nothing was written for long; what is no workspace is not touched."""
+        """Workspaces not written to for long are removed; anything else is left alone."""
         source = FIRST.write(tmp_path / "drop")
         folder = tmp_path / "workspaces"
         for run_id in ("old", "going_on", "young"):
@@ -273,17 +271,15 @@ class TestHousekeeping:
 
 @pytest.mark.parametrize("value", ["0", "-1", "x", "1.5", "999999", "²"])
 @pytest.mark.parametrize("name", ["KEEP_DAYS", "KEEP_WORKSPACE_DAYS"])
-def test_days_that_are_none_are_refused(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The message names the variable and what it may be."""
+def test_invalid_days_are_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message names the variable and the values it may have."""
     monkeypatch.setenv(f"EXPERIMENT_FEATURES_{name}", value)
     with pytest.raises(ConfigurationError, match=f"EXPERIMENT_FEATURES_{name} is '{value}': expec"):
         Settings.from_environment()
 
 
 def test_days_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both have defaults; an empty value is one too."""
+    """Both settings have defaults, which also replace an empty value."""
     for name in ("KEEP_DAYS", "KEEP_WORKSPACE_DAYS"):
         monkeypatch.setenv(f"EXPERIMENT_FEATURES_{name}", "")
     settings: Any = Settings.from_environment()
@@ -293,7 +289,7 @@ def test_days_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_drop_that_others_followed_is_recognised(database: Database, tmp_path: Path) -> None:
-    """By its files, as they were at its latest load; the source of the last load is not meant."""
+    """A drop is recognised by its files at its latest load, unless it is the last one loaded."""
     first, second = FIRST.write(tmp_path / "first"), SECOND.write(tmp_path / "second")
     assert make_pipeline(database, tmp_path).last_source() is None
     loaded = run_drop(database, first)
@@ -316,7 +312,7 @@ def test_a_drop_that_others_followed_is_recognised(database: Database, tmp_path:
 def test_the_last_success_is_a_load_or_an_unchanged_drop(
     database: Database, tmp_path: Path
 ) -> None:
-    """A rejected run is none: the features are as old as before it."""
+    """A rejected run is no success, because it does not renew the features."""
 
     def last_success() -> datetime | None:
         with connect(database.url()) as connection:

@@ -1,4 +1,4 @@
-"""The load: true counts, no needless writes, nobody blocked, and safe to run again."""
+"""The load: correct counts, no needless writes, no blocking, and safe to rerun."""
 
 import threading
 import time
@@ -48,14 +48,14 @@ SECOND = make_drop(
 def holding_load_lock(
     database: Database, name: str = "", user: str = "etl"
 ) -> Iterator[Connection]:
-    """Another session that holds the load lock until the end."""
+    """Holds the load lock in another session until the end."""
     with database.connect(user, application_name=name) as holder:
         holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
         yield holder
 
 
 def watch_end_of_load(monkeypatch: pytest.MonkeyPatch, query: str) -> list[list[Any]]:
-    """Has the loading session itself answer a query at the end of its transaction."""
+    """Makes the loading session run a query at the end of its transaction."""
     answers: list[list[Any]] = []
     forget = load_module.forget_old_runs
 
@@ -68,7 +68,7 @@ def watch_end_of_load(monkeypatch: pytest.MonkeyPatch, query: str) -> list[list[
 
 
 def tuples_of(database: Database) -> list[dict[str, Any]]:
-    """Where every row of the features and of their history is, and which transaction wrote it."""
+    """Returns the location of each row of features and history, and who wrote it."""
     return database.query(
         "select 1, ctid::text, xmin::text, xmax::text, user_id from features.user_features "
         "union all select 2, ctid::text, xmin::text, xmax::text, compound_id "
@@ -79,8 +79,8 @@ def tuples_of(database: Database) -> list[dict[str, Any]]:
 
 
 @every_version
-def test_what_is_new_differs_and_is_gone_is_written(database: Database, tmp_path: Path) -> None:
-    """Users and compounds become those of the drop, and the counts say what was done."""
+def test_new_changed_and_gone_rows_are_written(database: Database, tmp_path: Path) -> None:
+    """Users and compounds become those of the drop, and the counts are correct."""
     result = run_drop(database, FIRST.write(tmp_path / "first"), run_id="one")
     assert [result[name] for name in ("inserted", "updated", "deleted", "unchanged")] == [
         4,
@@ -119,7 +119,7 @@ def test_what_is_new_differs_and_is_gone_is_written(database: Database, tmp_path
 
 @every_version
 def test_an_identical_load_writes_no_tuple(database: Database, tmp_path: Path) -> None:
-    """A forced load of the same drop leaves every row where it was."""
+    """A forced load of the same drop touches no row."""
     for drop in (FIRST, SECOND):
         run_drop(database, drop.write(tmp_path / "drop"))
     before = tuples_of(database)
@@ -138,7 +138,7 @@ def test_an_identical_load_writes_no_tuple(database: Database, tmp_path: Path) -
 def test_no_lock_is_stronger_than_row_exclusive(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever reads, or writes other rows, never waits for a load."""
+    """A load never blocks readers or writers of other rows."""
     run_drop(database, FIRST.write(tmp_path / "first"))
     answers = watch_end_of_load(
         monkeypatch,
@@ -153,7 +153,7 @@ def test_no_lock_is_stronger_than_row_exclusive(
 
 
 def test_what_users_built_on_the_tables_survives(database: Database, tmp_path: Path) -> None:
-    """Views, grants, indexes, triggers and foreign keys are there after loads, and hold."""
+    """Views, grants, indexes and foreign keys survive loads and keep working."""
     run_drop(database, FIRST.write(tmp_path / "first"))
     database.query("create view busy as select user_id from features.user_features")
     database.query("grant usage on schema features to stranger")
@@ -172,7 +172,7 @@ def test_what_users_built_on_the_tables_survives(database: Database, tmp_path: P
 
 
 def test_a_foreign_key_that_forbids_a_deletion_is_named(database: Database, tmp_path: Path) -> None:
-    """A load that a user's own constraint forbids changes nothing."""
+    """A load that violates a user's own constraint changes nothing and names it."""
     run_drop(database, FIRST.write(tmp_path / "first"))
     database.query("create table notes (user_id bigint references features.user_features)")
     database.query("insert into notes values (3)")
@@ -183,7 +183,7 @@ def test_a_foreign_key_that_forbids_a_deletion_is_named(database: Database, tmp_
 
 
 def test_a_load_waits_for_the_one_before(database: Database, tmp_path: Path) -> None:
-    """Its periods begin after the lock was given, not when it was asked for."""
+    """The periods of a load begin after it got the lock, not when it asked for it."""
     source = FIRST.write(tmp_path / "first")
     results: list[dict[str, Any]] = []
     thread = threading.Thread(target=lambda: results.append(run_drop(database, source)))
@@ -197,7 +197,7 @@ def test_a_load_waits_for_the_one_before(database: Database, tmp_path: Path) -> 
 
 
 def await_waiting_load(database: Database) -> None:
-    """Returns when a load waits for the load lock."""
+    """Waits until a load is waiting for the load lock."""
     query = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
     deadline = time.monotonic() + 30
     while not database.value(query):
@@ -205,8 +205,8 @@ def await_waiting_load(database: Database) -> None:
         time.sleep(0.01)
 
 
-def test_who_holds_the_lock_for_too_long_is_named(database: Database, tmp_path: Path) -> None:
-    """The message says which run, process and user to wait for; nothing is changed."""
+def test_the_holder_of_the_lock_is_named(database: Database, tmp_path: Path) -> None:
+    """After a timeout, the message names the run, process and user that hold the lock."""
     pipeline = make_pipeline(database, tmp_path)
     compute_drop(pipeline, FIRST.write(tmp_path / "first"))
     with (
@@ -224,7 +224,7 @@ def test_who_holds_the_lock_for_too_long_is_named(database: Database, tmp_path: 
 
 
 def test_a_holder_of_another_user_is_named_too(database: Database, tmp_path: Path) -> None:
-    """PostgreSQL hides from etl since when a session of another user has been at it."""
+    """Holders of another role are named too, without the start time PostgreSQL hides."""
     source = FIRST.write(tmp_path / "first")
     with (
         holding_load_lock(database, "by hand", user="keeper"),
@@ -233,10 +233,10 @@ def test_a_holder_of_another_user_is_named_too(database: Database, tmp_path: Pat
         run_drop(database, source, timeout_seconds=0.4)
 
 
-def test_a_load_tells_who_it_is_and_has_its_limits(
+def test_a_load_sets_its_name_and_timeouts(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Name and timeouts are the transaction's, and follow the task's timeout."""
+    """The session is named after the run, and its timeouts follow the task's."""
     answers = watch_end_of_load(
         monkeypatch,
         "select current_setting('application_name'), current_setting('statement_timeout'), "
@@ -252,8 +252,8 @@ def test_a_load_tells_who_it_is_and_has_its_limits(
     ]
 
 
-def test_a_locked_table_stops_a_load_for_now(database: Database, tmp_path: Path) -> None:
-    """Whoever locks the features makes a load fail in time, to be tried again."""
+def test_a_locked_table_is_transient(database: Database, tmp_path: Path) -> None:
+    """A load that cannot lock the features fails in time, and a later try succeeds."""
     source = FIRST.write(tmp_path / "first")
     with database.connect() as other:
         other.execute("lock table features.user_features in share mode")
@@ -263,7 +263,7 @@ def test_a_locked_table_stops_a_load_for_now(database: Database, tmp_path: Path)
 
 
 def test_a_statement_that_takes_too_long_is_ended(database: Database, tmp_path: Path) -> None:
-    """A slow database cannot hold a load for ever."""
+    """A slow database cannot hold up a load forever."""
     database.query(
         "create function slow() returns trigger language plpgsql "
         "as 'begin perform pg_sleep(30); return null; end'"
@@ -280,14 +280,14 @@ def test_a_statement_that_takes_too_long_is_ended(database: Database, tmp_path: 
 def test_a_strict_default_isolation_does_no_harm(
     level: str, database: Database, tmp_path: Path
 ) -> None:
-    """A load that waited sees what the load before it did, whatever the installation's default."""
+    """A load that waited sees the result of the one before, at any default isolation level."""
     database.query(f"alter database {database.name} set default_transaction_isolation = '{level}'")
     results: list[dict[str, Any]] = []
     second = compute_drop(make_pipeline(database, tmp_path), SECOND.write(tmp_path / "second"))
     first = compute_drop(make_pipeline(database, tmp_path), FIRST.write(tmp_path / "first"))
     thread = threading.Thread(target=lambda: results.append(asdict(second.load())))
     with database.connect("etl", autocommit=True) as connection:
-        # A session may take its own lock twice: this one loads while the other waits.
+        # A session can take its own lock again, so this one can load while the other waits.
         connection.execute("select pg_advisory_lock(hashtext('experiment_features.load'))")
         thread.start()
         await_waiting_load(database)
@@ -297,10 +297,10 @@ def test_a_strict_default_isolation_does_no_harm(
 
 
 class TestRunAgain:
-    """A load that was committed, and whose task is run again."""
+    """A committed load whose task runs again."""
 
     def test_gives_the_same_result(self, database: Database, tmp_path: Path) -> None:
-        """After a lost acknowledgement, or a cleared task: not one row is touched."""
+        """Repeating a committed load, as after a lost connection or a clear, touches no row."""
         run_drop(database, FIRST.write(tmp_path / "first"))
         pipeline = make_pipeline(database, tmp_path, run_id="mine")
         compute_drop(pipeline, SECOND.write(tmp_path / "second"))
@@ -312,8 +312,8 @@ class TestRunAgain:
         assert result["inserted"] == 1
         assert (tuples_of(database), run_of(database, "mine")) == before
 
-    def test_mends_what_was_damaged(self, database: Database, tmp_path: Path) -> None:
-        """The features are the drop's afterwards, and the counts say that there was work."""
+    def test_repairs_damage(self, database: Database, tmp_path: Path) -> None:
+        """A rerun restores the features of the drop, and its counts say what it wrote."""
         pipeline = make_pipeline(database, tmp_path, run_id="mine")
         compute_drop(pipeline, FIRST.write(tmp_path / "first")).load()
         database.query("update features.user_features set user_name = 'X' where user_id = 2")
@@ -324,7 +324,7 @@ class TestRunAgain:
         assert run_of(database, "mine")["inserted"] == 1
 
     def test_counts_after_another_drop_was_loaded(self, database: Database, tmp_path: Path) -> None:
-        """The run cleared last is the one whose features are there."""
+        """Clearing an earlier run loads its features again and makes it the last load."""
         pipeline = make_pipeline(database, tmp_path, run_id="mine")
         compute_drop(pipeline, FIRST.write(tmp_path / "first")).load()
         run_drop(database, SECOND.write(tmp_path / "second"), run_id="other")
@@ -333,8 +333,8 @@ class TestRunAgain:
         last = "select run_id from features.pipeline_runs order by finished_at desc limit 1"
         assert database.value(last) == "mine"
 
-    def test_takes_a_changed_drop(self, database: Database, tmp_path: Path) -> None:
-        """A run cleared from the start reads its source again."""
+    def test_loads_a_changed_drop(self, database: Database, tmp_path: Path) -> None:
+        """A run that is cleared from the start reads its source again."""
         source = FIRST.write(tmp_path / "drop")
         run_drop(database, source, run_id="mine")
         SECOND.write(source)
@@ -344,7 +344,7 @@ class TestRunAgain:
 
 @every_version
 def test_hostile_content_arrives_unchanged(database: Database, tmp_path: Path) -> None:
-    """Names that look like markup of COPY, CSV, SQL or JSON are names, and rows of issues too."""
+    """Names that look like COPY, CSV, SQL or JSON syntax are loaded as they are."""
     names = [text for text in HOSTILE_TEXTS if text.strip(" \t")]
     names += ["\\.", "é\\" * 2**19, "\n\\.\n" * 1000]
     drop = make_drop(
@@ -361,10 +361,7 @@ def test_hostile_content_arrives_unchanged(database: Database, tmp_path: Path) -
 
 @every_version
 def test_hostile_raw_rows_arrive_readable(database: Database, tmp_path: Path) -> None:
-    """An issue's row and value are as they were written; NUL, which jsonb lacks, is shown.
-
-    An empty cell is null.
-    """
+    """An issue has row and value as written, but empty cells are null and NUL becomes U+FFFD."""
     texts = [text.strip(" \t") for text in (*HOSTILE_TEXTS, "NUL\0inside")]
     texts.remove(ESCAPE)
     drop = make_drop({1: "Ann"} | {-i: text for i, text in enumerate(texts, start=1)})
@@ -380,17 +377,17 @@ def test_hostile_raw_rows_arrive_readable(database: Database, tmp_path: Path) ->
 
 
 def test_a_raw_row_may_spell_out_the_escape_of_nul(database: Database, tmp_path: Path) -> None:
-    """The six characters of JSON's escape are text like any other."""
+    """The characters of JSON's escape for NUL are ordinary text."""
     source = make_drop({1: "Ann", -1: ESCAPE}).write(tmp_path / "drop")
     run_drop(database, source, max_rejected_percent=100, allow_empty=True)
     assert database.value("select raw_row ->> 'name' from features.data_issues") == ESCAPE
 
 
 class TestEmptyTables:
-    """What allow_empty lets through."""
+    """Drops that only allow_empty accepts."""
 
     def test_no_users(self, database: Database, tmp_path: Path) -> None:
-        """All users go, their last periods end, and there is no average."""
+        """All users are deleted, their periods end, and there is no average."""
         run_drop(database, FIRST.write(tmp_path / "first"))
         drop = make_drop({})
         result = run_drop(database, drop.write(tmp_path / "drop"), allow_empty=True)
@@ -404,7 +401,7 @@ class TestEmptyTables:
         assert len(features_of(database, "compound_features")) == 3
 
     def test_nothing_at_all(self, database: Database, tmp_path: Path) -> None:
-        """Three headers are a drop, too; a second one is unchanged."""
+        """Three headers are a drop, which is unchanged the second time."""
         source = make_drop({}, (), {}).write(tmp_path / "drop")
         result = run_drop(database, source, allow_empty=True)
         assert (result["status"], result["users"], result["compounds"]) == ("loaded", 0, 0)
@@ -428,10 +425,10 @@ class TestEmptyTables:
     ],
     ids=["privilege", "schema", "old_schema"],
 )
-def test_what_no_retry_can_help_is_said_so(
+def test_what_no_retry_can_fix_is_terminal(
     statement: str, message: str, database: Database, tmp_path: Path
 ) -> None:
-    """A missing privilege or relation is terminal, and the message tells what to do."""
+    """A missing privilege or relation is terminal, and the message says what to do."""
     pipeline = make_pipeline(database, tmp_path)
     compute_drop(pipeline, FIRST.write(tmp_path / "first"))
     database.query(statement)
@@ -445,7 +442,7 @@ def test_what_no_retry_can_help_is_said_so(
 def test_a_connection_that_was_cut_is_transient(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The session is ended in the middle of the transaction; the next try succeeds."""
+    """If the session ends in the middle of the transaction, the next try succeeds."""
     pipeline = compute_drop(make_pipeline(database, tmp_path), FIRST.write(tmp_path / "first"))
     enter = load_module.enter_run
 
@@ -474,10 +471,10 @@ def test_a_connection_that_was_cut_is_transient(
         psycopg.InterfaceError,
     ],
 )
-def test_what_a_retry_may_help_is_transient(
+def test_what_a_retry_may_fix_is_transient(
     error: type[psycopg.Error], database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PostgreSQL's passing troubles are told apart from lasting ones."""
+    """Errors of PostgreSQL that may pass are transient."""
     pipeline = compute_drop(make_pipeline(database, tmp_path), FIRST.write(tmp_path / "first"))
 
     def fail(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""Every feature of definitions.py, by itself: a column, compared, written, and kept as history."""
+"""Every feature in definitions.py is a column that is compared, written and kept in history."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,7 @@ every_relation = pytest.mark.parametrize(
 
 
 def another(value: Any) -> Any:
-    """A value that differs from one in the least."""
+    """Returns a value that differs minimally from another."""
     match value:
         case None:
             return 1
@@ -49,14 +49,14 @@ def another(value: Any) -> Any:
 
 
 def write(relation: Relation, rows: list[dict[str, Any]], path: Path) -> Path:
-    """The rows as transform hands them on."""
+    """Writes the rows as transform would."""
     schema = pa.schema([(f.name, TYPES[f.sql_type]) for f in relation.features])
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
     return path
 
 
 def without_checks(database: Database) -> None:
-    """Lets a feature have any value, whatever the others are."""
+    """Drops the checks, so that a feature can have any value."""
     checks = database.query(
         "select conrelid::regclass::text as relation, conname as name from pg_constraint "
         "where contype = 'c' and connamespace = 'features'::regnamespace"
@@ -70,10 +70,10 @@ def without_checks(database: Database) -> None:
 
 
 @pytest.mark.parametrize(("relation", "feature"), EVERY_FEATURE)
-def test_a_feature_that_alone_changes_is_written(
+def test_a_change_of_one_feature_is_written(
     relation: Relation, feature: Feature, database: Database, tmp_path: Path
 ) -> None:
-    """The new value is there, the old one is history, and no other row is touched."""
+    """The new value is stored, the old one is in the history, and no other row is touched."""
     without_checks(database)
     run_drop(database, DROP.write(tmp_path / "drop"), run_id="one")
     before = features_of(database, relation.name)
@@ -100,7 +100,7 @@ def test_a_feature_that_alone_changes_is_written(
 
 @every_relation
 def test_the_tables_have_the_features_as_defined(relation: Relation, database: Database) -> None:
-    """In PostgreSQL's own words: no column more or less, and of the same type."""
+    """The tables have exactly the defined columns, with the same types."""
     tables = [(relation.name, ["run_id", "updated_at"])]
     if relation.past:
         tables.append((relation.past, ["run_id", "valid_from", "valid_to"]))
@@ -126,7 +126,7 @@ def test_the_tables_have_the_features_as_defined(relation: Relation, database: D
     ],
 )
 def test_the_views_show_every_feature(query: str, database: Database, tmp_path: Path) -> None:
-    """As the table has them."""
+    """The views have all features of the table."""
     run_drop(database, DROP.write(tmp_path / "drop"))
     (relation,) = (relation for relation in RELATIONS if relation.name == "user_features")
     rows = database.query(f"{query} order by user_id")

@@ -1,4 +1,4 @@
-"""The schema is made and upgraded, and the roles may do what they need and no more."""
+"""Migrating the schema, and the privileges of the roles."""
 
 import subprocess
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ values ('old', 'cli', 'x', '[]', '{}', 1, 'loaded', '2026-01-01', '2026-01-02');
 insert into features.data_issues
 values ('old', 'error', 'users', 'users.csv', 2, 'name_missing', 'name', null, 'x', '{}')
 """
-"""Rows of the first revision, which all later ones must take over."""
+"""Rows for the first revision, which all later ones must keep."""
 
 
 @pytest.fixture
@@ -61,12 +61,12 @@ def empty(server: Server, request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 def processes() -> ProcessPoolExecutor:
-    """Two processes: Alembic knows one migration a process."""
+    """Returns a pool of two processes, since Alembic can only run one migration per process."""
     return ProcessPoolExecutor(2, get_context("spawn"))
 
 
 def relations_of(database: Database) -> dict[str, str]:
-    """The relations of the schema, with their kind."""
+    """Returns the relations of the schema and their kinds."""
     rows = database.query(
         "select relname, relkind::text from pg_class where relnamespace = 'features'::regnamespace "
         "and relkind in ('r', 'v') order by 1"
@@ -75,11 +75,11 @@ def relations_of(database: Database) -> dict[str, str]:
 
 
 class TestMigrate:
-    """From nothing, from any revision, by whom, and at whose side."""
+    """Migration from any state, by various users, alone or concurrently."""
 
     @every_version
-    def test_makes_the_schema_once(self, empty: Database) -> None:
-        """The owner of the database may; a second time changes nothing."""
+    def test_creates_the_schema_once(self, empty: Database) -> None:
+        """The owner of the database can migrate; a second time changes nothing."""
         revision = migrate(empty.url("keeper"))
         made = empty.query("select oid, relname from pg_class where relname = 'user_features'")
         assert relations_of(empty) == dict(sorted(RELATIONS.items()))
@@ -98,7 +98,7 @@ class TestMigrate:
     def test_upgrades_every_revision_with_its_data(
         self, revision: str, empty: Database, tmp_path: Path
     ) -> None:
-        """A database of any version becomes this one's; rows and roles are as they were."""
+        """A database of any revision is upgraded with its rows and can then be loaded."""
         migrate(empty.url("keeper"), revision)
         empty.query(DATA)
         migrate(empty.url("keeper"))
@@ -116,7 +116,7 @@ class TestMigrate:
         assert counts == [{"total_experiments": 1, "users": 1}]
 
     def test_several_at_once(self, server: Server) -> None:
-        """In one database they wait for each other; in two they share the roles."""
+        """Concurrent migrations work, both of the same database and of two."""
         with (
             server.database("at_once_1", "template1") as one,
             server.database("at_once_2", "template1") as two,
@@ -126,8 +126,8 @@ class TestMigrate:
             assert len(set(pool.map(migrate, urls))) == 1
             assert relations_of(one) == relations_of(two) != {}
 
-    def test_makes_the_roles_where_there_are_none(self) -> None:
-        """On a fresh server, two databases at once; whoever may create roles and owns them."""
+    def test_creates_missing_roles(self) -> None:
+        """On a fresh server, migrating two databases at once creates the roles once."""
         server = Server("18", template=False)
         try:
             with (
@@ -142,14 +142,14 @@ class TestMigrate:
         finally:
             server.close()
 
-    def test_works_without_the_right_to_create_roles_that_exist(self, empty: Database) -> None:
-        """An administrator made the roles; who migrates needs only the database."""
+    def test_needs_no_right_to_create_existing_roles(self, empty: Database) -> None:
+        """If the roles exist, only ownership of the database is needed to migrate."""
         empty.query(f"alter database {empty.name} owner to stranger")
         migrate(empty.url("stranger"))
         assert relations_of(empty) == dict(sorted(RELATIONS.items()))
 
-    def test_tells_who_should_migrate(self, empty: Database) -> None:
-        """The user may not create the schema: nothing is made."""
+    def test_says_who_should_migrate(self, empty: Database) -> None:
+        """A user who may not create the schema gets an error that says who may."""
         with pytest.raises(DatabaseRefused, match=r"permission denied.*Migrate as the owner of"):
             migrate(empty.url("etl"))
         assert empty.value("select count(*) from pg_namespace where nspname = 'features'") == 0
@@ -165,11 +165,9 @@ class TestMigrate:
             assert migrating.result(timeout=30)
 
     def test_refuses_a_schema_of_a_newer_version(self, database: Database) -> None:
-        """It would not know what it does to it."""
+        """A schema of an unknown, newer revision is left alone."""
         database.query("update features.schema_version set version_num = '9999'")
-        with pytest.raises(
-            DatabaseRefused, match=r"9999.*A newer version of this program created it"
-        ):
+        with pytest.raises(DatabaseRefused, match=r"9999.*A newer version of this program made it"):
             migrate(database.url("keeper"))
 
 
@@ -213,54 +211,53 @@ class TestRoles:
 
     @pytest.mark.parametrize("statement", READER_MAY)
     def test_the_reader_reads(self, statement: str, database: Database) -> None:
-        """Features, history, runs, and issues without what a person wrote."""
+        """The reader can read features, history, runs and issues, but not raw values."""
         database.query(statement, user="analyst")
 
     @pytest.mark.parametrize("statement", READER_MAY_NOT)
     def test_the_reader_does_no_more(self, statement: str, database: Database) -> None:
-        """No raw rows, no writing."""
+        """The reader can neither see raw rows nor write."""
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.query(statement, user="analyst")
 
     @pytest.mark.parametrize("statement", WRITER_MAY_NOT)
     def test_the_writer_only_loads(self, statement: str, database: Database) -> None:
-        """It makes and drops nothing, and history is only added to."""
+        """The writer can create and drop nothing, and cannot change the history."""
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.query(statement, user="etl")
 
     @pytest.mark.parametrize("statement", [*READER_MAY, *READER_MAY_NOT])
     def test_others_see_nothing(self, statement: str, database: Database) -> None:
-        """Not even that there is something."""
+        """Without a role, nothing can be read or written."""
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.query(statement, user="stranger")
 
     @every_version
-    def test_the_writer_loads_where_public_may_nothing(
-        self, database: Database, tmp_path: Path
-    ) -> None:
-        """Administrators take temporary tables and the schema public from everyone."""
+    def test_the_writer_needs_nothing_from_public(self, database: Database, tmp_path: Path) -> None:
+        """Loads work even if administrators revoke everything from public."""
         database.query(f"revoke all on database {database.name} from public")
         database.query(f"grant connect on database {database.name} to etl")
         database.query("revoke all on schema public from public")
-        # Copies of a database do not inherit its grants, which the migration makes.
+        # Copies of a database do not inherit this grant of the migration.
         database.query(f"grant temporary on database {database.name} to features_writer")
         source = DROP.write(tmp_path / "drop")
         assert run_drop(database, source, max_rejected_percent=50)["inserted"] == 1
 
 
 class TestViews:
-    """Views and functions follow definitions.py; what users built on them stays."""
+    """Views and functions follow definitions.py, and users' own views on them survive."""
 
     def test_a_new_feature_comes_last(
         self, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """An upgrade that adds a feature leaves the columns that are there in their places."""
+        """An upgrade adds a new feature after the existing columns."""
         run_drop(database, DROP.write(tmp_path / "drop"), max_rejected_percent=50)
         database.query("create view public.mine as select * from features.user_feature_report")
+        for table in ("user_features", "user_features_past"):
+            database.query(f"alter table features.{table} add column last_experiment_id bigint")
         feature = Feature("last_experiment_id", "bigint", "The highest id of an experiment.")
         more = replace(USER_FEATURES, features=(*USER_FEATURES.features, feature))
         monkeypatch.setattr(migrate_module, "USER_FEATURES", more)
-        monkeypatch.setattr(migrate_module, "RELATIONS", (more,))
         migrate(database.url("keeper"))
         for view in ("user_features_history", "user_feature_report"):
             (row,) = features_of(database, view)
@@ -270,20 +267,20 @@ class TestViews:
         assert len(database.query("select * from public.mine")) == 1
 
     def test_are_left_alone_while_they_are_as_defined(self, database: Database) -> None:
-        """A session that reads a view need not end before a migration that changes none."""
+        """A migration that changes no view need not wait for sessions that read one."""
         with database.connect("analyst") as reader:
             reader.execute("select * from features.user_feature_report")
             migrate(database.url("keeper"))
 
     def test_grants_are_repeated(self, database: Database) -> None:
-        """Those that somebody took away are there again."""
+        """Migrating restores grants that were revoked."""
         database.query("revoke select on features.user_features from features_reader")
         migrate(database.url("keeper"))
         database.query("select * from features.user_features", user="analyst")
 
 
 def test_the_schema_survives_a_dump(database: Database, tmp_path: Path) -> None:
-    """pg_dump and its restore keep constraints, the function and the data."""
+    """A restored dump has the same data and functions and can be loaded."""
     run_drop(database, DROP.write(tmp_path / "drop"), max_rejected_percent=50)
     programs = database.server.programs
     dump = subprocess.run(

@@ -1,4 +1,4 @@
-"""What the page asks the database: pages that miss nothing, searches, and figures that are right."""
+"""The page's queries: complete pages, searches, and correct figures."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,13 +19,13 @@ every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
 
 @pytest.fixture
 def reader(database: Database) -> Iterator[Connection]:
-    """A connection of the role that reads, as the page has it."""
+    """A connection as the reader role, like that of the page."""
     with connect(database.url("analyst")) as connection:
         yield connection
 
 
 def walk(ask: Callable[[Cursor | None], Page], key: Callable[[dict[str, Any]], Any]) -> list[Any]:
-    """The keys of a list, page by page to its end; then back, where the same pages must come."""
+    """Returns a list's keys, page by page; asserts that going back gives the same pages."""
     pages = [ask(None)]
     assert not pages[0].has_previous
     while pages[-1].has_next:
@@ -40,10 +40,10 @@ def walk(ask: Callable[[Cursor | None], Page], key: Callable[[dict[str, Any]], A
 
 @pytest.mark.parametrize("descending", [False, True], ids=["rising", "falling"])
 @pytest.mark.parametrize("sort", ["id", "name", "experiments"])
-def test_pages_of_users_miss_nobody(
+def test_pages_of_users_are_complete(
     sort: Sort, descending: bool, database: Database, tmp_path: Path
 ) -> None:
-    """Each user is on one page, in the order asked for; ties are in the order of their ids."""
+    """Each user is on exactly one page, in the requested order, with ties ordered by id."""
     experiments = {user_id: user_id % 7 for user_id in range(1, 131)}
     load_experiments(database, tmp_path, experiments)
     keys: dict[str, Callable[[int], Any]] = {
@@ -81,7 +81,7 @@ SEARCHES = {
 
 @every_version
 def test_search(database: Database, tmp_path: Path) -> None:
-    """Digits are an id; all else is how a name begins, in either case, and nothing is a pattern."""
+    """A search for digits finds an id; any other finds names by prefix, ignoring case."""
     run_drop(database, make_drop(NAMES).write(tmp_path / "drop"), allow_empty=True)
     with connect(database.url("analyst")) as reader, reading(reader):
         found = {
@@ -97,7 +97,7 @@ def test_search(database: Database, tmp_path: Path) -> None:
 def test_long_names_are_loaded_found_and_cut(
     database: Database, reader: Connection, tmp_path: Path
 ) -> None:
-    """An index entry has a limit, a name has none; a page shows how it begins."""
+    """Names may exceed the limit of index entries; a page shows their start."""
     name = "ß" * 10_000
     run_drop(database, make_drop({1: name}).write(tmp_path / "drop"), allow_empty=True)
     assert database.value("select user_name from features.user_features") == name
@@ -110,13 +110,13 @@ def test_long_names_are_loaded_found_and_cut(
     ("last", "width"), [(0, 1), (1, 1), (29, 1), (30, 2), (149, 5), (150, 10), (10**12, 5 * 10**10)]
 )
 def test_bar_width(last: int, width: int) -> None:
-    """The bars are few and their borders are round."""
+    """There are few bars, and their bounds are round numbers."""
     assert page_queries.bar_width(last) == width
     assert last // width < page_queries.BARS
 
 
 def test_bars_count_every_user_once(database: Database, reader: Connection, tmp_path: Path) -> None:
-    """Bars without users are there too; after another load they are that one's."""
+    """The bars, including empty ones, count each user of the last load once."""
     with reading(reader):
         assert page_queries.count_users_by_experiments(reader) == []
     load_experiments(database, tmp_path, {1: 0, 2: 0, 3: 3, 4: 61})
@@ -132,7 +132,7 @@ def test_bars_count_every_user_once(database: Database, reader: Connection, tmp_
 
 
 def test_history_of_a_user(database: Database, reader: Connection, tmp_path: Path) -> None:
-    """The latest period first; a user who has left keeps the history and has no features."""
+    """The latest period comes first; a user who has left has a history but no features."""
     runs = [load_experiments(database, tmp_path, drop) for drop in ({1: 1, 2: 1}, {1: 2}, {2: 1})]
     with reading(reader):
         history = page_queries.find_user_history(reader, 1)
@@ -145,7 +145,7 @@ def test_history_of_a_user(database: Database, reader: Connection, tmp_path: Pat
 
 
 def test_ties_are_named_in_order(database: Database, reader: Connection, tmp_path: Path) -> None:
-    """All compounds that tie, the lowest id first."""
+    """All tied compounds are named, the lowest id first."""
     run_drop(database, make_drop({1: "Ann"}, [(1, "3;1", "1")]).write(tmp_path / "drop"))
     with reading(reader):
         compounds = page_queries.find_user_compounds(reader, 1)
@@ -155,8 +155,8 @@ def test_ties_are_named_in_order(database: Database, reader: Connection, tmp_pat
     assert user["tied_compounds"] == 2
 
 
-def test_pages_of_runs_miss_none(database: Database, tmp_path: Path) -> None:
-    """The latest first, also where two ended at the same time."""
+def test_pages_of_runs_are_complete(database: Database, tmp_path: Path) -> None:
+    """Runs are listed latest first, even if some ended at the same time."""
     load_experiments(database, tmp_path, {1: 1})
     database.query(
         "insert into features.pipeline_runs (run_id, trigger, source, source_files, parameters, "
@@ -173,7 +173,7 @@ def test_pages_of_runs_miss_none(database: Database, tmp_path: Path) -> None:
 
 
 def test_run_and_its_files(database: Database, reader: Connection, tmp_path: Path) -> None:
-    """What was read and rejected of it; a run that never was is None."""
+    """A run has its counts of rows read and rejected; an unknown run is None."""
     drop = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")])
     run_id = run_drop(database, drop.write(tmp_path / "drop"), max_rejected_percent=50)["run_id"]
     with reading(reader):
@@ -191,7 +191,7 @@ def test_run_and_its_files(database: Database, reader: Connection, tmp_path: Pat
 
 
 def test_rejected_try_of_a_loaded_run(database: Database, reader: Connection) -> None:
-    """The run's own entry is shown; the one of the rejected try only where there is no other."""
+    """The entry of a rejected try is shown only if the run has no other."""
     enter = (
         "insert into features.pipeline_runs (run_id, trigger, source, source_files, parameters, "
         "definition_version, status, started_at, finished_at) "
@@ -224,7 +224,7 @@ select
     '{}'
 from generate_series(1, 700) as n
 """
-"""Of one run: two tables, three files, two rules."""
+"""Issues of one run in two tables, three files and two rules."""
 
 
 @pytest.mark.parametrize(
@@ -238,8 +238,8 @@ from generate_series(1, 700) as n
     ],
     ids=lambda filters: " ".join(filters) or "all",
 )
-def test_pages_of_issues_miss_none(filters: dict[str, str], database: Database) -> None:
-    """Every issue that the filters let through is on one page, in the order of the drop."""
+def test_pages_of_issues_are_complete(filters: dict[str, str], database: Database) -> None:
+    """Every issue that matches the filters is on exactly one page, in the order of the drop."""
     database.query(
         "insert into features.pipeline_runs (run_id, trigger, source, source_files, parameters, "
         "definition_version, status, started_at, finished_at) "
@@ -262,7 +262,7 @@ def test_pages_of_issues_miss_none(filters: dict[str, str], database: Database) 
 
 
 def test_reading_changes_nothing(database: Database) -> None:
-    """Even a user who might write reads only."""
+    """Even a role that may write gets a read-only transaction."""
     with (
         connect(database.url("postgres")) as owner,
         pytest.raises(DatabaseUnavailable, match="read-only transaction"),
