@@ -50,7 +50,7 @@ class TestConnect:
     @pytest.mark.parametrize("url", ["postgres//etl:secret@host/x", "etl:secret@host"])
     def test_a_broken_url_is_refused_without_repeating_it(self, url: str) -> None:
         """The message does not show the password, as that of libpq would."""
-        with pytest.raises(DatabaseRefused, match="the database URL cannot be read") as caught:
+        with pytest.raises(DatabaseRefused, match="the database URL is not valid") as caught:
             connect(url)
         assert "secret" not in str(caught.value)
         assert caught.value.__cause__ is None
