@@ -1,7 +1,7 @@
 """### Features per user from a laboratory's drop
 
 **What.** Turns a drop (users, the experiments they ran, the compounds they tested) into features in
-PostgreSQL: experiments per user, their average, each user's most commonly experimented compound.
+PostgreSQL: experiments per user, their average, each user's most common compound.
 `extract >> validate >> transform >> load`, daily at 02:00 UTC, when the marker `_READY` completes a
 drop in a watched folder, by the Trigger button, or over REST.
 

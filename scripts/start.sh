@@ -90,7 +90,7 @@ wait_until() { # WHAT COMMAND...
             kill -0 "${pids[index]}" 2>/dev/null ||
                 fail_with_log "Airflow's ${components[index]} ended" "$logs/${components[index]}.log"
         done
-        [[ $SECONDS -lt $deadline ]] || fail_with_log "waited $timeout_seconds s until $1" "$logs/scheduler.log"
+        [[ $SECONDS -lt $deadline ]] || fail_with_log "gave up after $timeout_seconds s of waiting until $1" "$logs/scheduler.log"
         sleep 0.5
     done
 }

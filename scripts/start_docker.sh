@@ -65,7 +65,7 @@ knows_dag() { # URL
 wait_for_dag() { # URL
     local deadline=$((SECONDS + timeout_seconds))
     until knows_dag "$1"; do
-        [[ $SECONDS -lt $deadline ]] || fail "waited $timeout_seconds s for the DAG: see docker compose logs dag-processor"
+        [[ $SECONDS -lt $deadline ]] || fail "gave up after $timeout_seconds s of waiting for the DAG: see docker compose logs dag-processor"
         sleep 1
     done
 }

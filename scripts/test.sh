@@ -13,7 +13,7 @@ while [[ ${1:-} =~ ^[a-z0-9]+$ && -d $root/tests/$1 ]]; do
     shift
 done
 
-# What cannot be installed here is skipped, and said.
+# What cannot be installed here is skipped; a line says so.
 extras=(--s3)
 if command -v java >/dev/null; then extras+=(--spark); else say 'Skipping Spark: there is no Java'; fi
 docker info >/dev/null 2>&1 || say 'Skipping the stack in containers: no Docker engine answers'

@@ -122,7 +122,7 @@ def input_and_rules() -> str:
     """Each table's columns and rules, after the rules that all tables share."""
     shared = {rule.name: rule.message for rule in RULES if rule.column is None}
     rows = ((code(name), "error", message) for name, message in shared.items())
-    parts = ["### Every table", table(("rule", "severity", "holds when"), rows)]
+    parts = ["### Every table", table(("rule", "severity", "broken when"), rows)]
     for each in TABLES:
         parts += [f"### {each}", columns_of(each), own_rules_of(each, shared)]
     return "\n\n".join(parts)
@@ -144,7 +144,7 @@ def own_rules_of(of: Table, shared: Iterable[str]) -> str:
         for rule in rules_of(of)
         if rule.name not in shared
     )
-    return table(("rule", "severity", "column", "holds when"), rows)
+    return table(("rule", "severity", "column", "broken when"), rows)
 
 
 def features_of(relation: Relation) -> str:

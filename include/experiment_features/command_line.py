@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
 
     drop = argparse.ArgumentParser(add_help=False)
     drop.add_argument("source", help="the drop's folder: a path, or a URI such as s3://bucket/key")
-    drop.add_argument("--engine", choices=ENGINES, default="auto")
+    drop.add_argument("--engine", choices=ENGINES, default="auto", help="what to compute on")
     drop.add_argument(
         "--max-rejected-percent",
         type=_percent,
@@ -122,7 +122,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _percent(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 100") from None
     if not 0 <= value <= 100:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 100")
     return value

@@ -20,7 +20,7 @@ class ReadyMarkerTrigger(BaseEventTrigger):
     neither loses nor repeats a drop. Nothing on the disk is touched.
 
     Args:
-        folders: where drops arrive, at any depth.
+        folders: where drops arrive, there or up to three levels below.
         keep_days: older markers are ignored.
         poll_seconds: how long to wait between two looks.
         remind_seconds: when to announce a drop again that no run has taken: its event may have been

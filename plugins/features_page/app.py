@@ -258,7 +258,10 @@ def _show_database_error(request: Request, error: Exception) -> Response:
     """Answers 503 with what to do; names of hosts and users appear only in the log."""
     log.error("%s", error)
     if isinstance(error, ConfigurationError):
-        sentence = f"The page needs the Airflow connection {CONNECTION_ID}: add it under Admin."
+        sentence = (
+            f"The page needs the Airflow connection {CONNECTION_ID}: add it under Admin, "
+            "Connections."
+        )
     elif isinstance(error, DatabaseRefused):
         sentence = (
             f"The connection {CONNECTION_ID} cannot read the features database: the schema is "

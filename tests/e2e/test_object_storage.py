@@ -54,4 +54,4 @@ def test_run_with_all_files_in_a_bucket(other: Stack, s3: S3Server) -> None:
 def test_missing_source_is_refused(other: Stack) -> None:
     """A missing folder and a disallowed bucket are each refused with one clear line."""
     assert "cannot be read as a folder" in other.refusal(f"s3://lab@{BUCKET}/drops/none")
-    assert "lies outside of the folders" in other.refusal("s3://lab@other/drops/sample")
+    assert "lies outside the folders" in other.refusal("s3://lab@other/drops/sample")

@@ -49,7 +49,7 @@ def is_absent(source: str, open_store: OpenStore) -> bool:
 
 def _lies_outside(source: str, roots: Sequence[str]) -> ConfigurationError:
     return ConfigurationError(
-        f"the source {source!r} lies outside of the folders that runs may read "
+        f"the source {source!r} lies outside the folders that runs may read "
         f"({', '.join(roots)}): put the drop there, or add its folder to "
         "EXPERIMENT_FEATURES_SOURCE_ROOTS"
     )
@@ -99,7 +99,7 @@ def _is_within(path: Path, roots: Sequence[Path]) -> bool:
 
 def _leads_out(file: Path) -> ConfigurationError:
     return ConfigurationError(
-        f"{file.name} in the source {file.parent} is a link that leads out of the folders that "
+        f"{file.name} in the source {file.parent} is a link that leads outside the folders that "
         "runs may read: put the file itself there"
     )
 

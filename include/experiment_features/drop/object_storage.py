@@ -47,10 +47,11 @@ def storage_errors(uri: str) -> Iterator[None]:
         if isinstance(error, PermissionError) or "Credential" in type(error).__name__:
             raise ConfigurationError(
                 f"the store of {uri} refuses access ({reason}): correct the credentials of its "
-                "connection, or what they may do there"
+                "connection, or their permissions there"
             ) from error
         raise StorageUnavailable(
-            f"the store of {uri} cannot be reached, or broke off ({reason}): try again"
+            f"the store of {uri} cannot be reached, or broke off the connection ({reason}): try "
+            "again"
         ) from error
 
 

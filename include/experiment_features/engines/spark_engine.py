@@ -101,8 +101,8 @@ class SparkEngine(Engine):
             yield
         except (PySparkException, Py4JError, OSError, ValueError) as error:
             raise EngineUnavailable(
-                f"Spark at {self._master} failed: {_reason(error)}. See that its master and "
-                "workers run, have memory, and can write the workspace"
+                f"Spark at {self._master} failed: {_reason(error)}. Check that its master "
+                "and workers are running, have memory, and can write to the workspace"
             ) from error
 
 

@@ -109,6 +109,6 @@ def _refuse_empty_tables(rows: dict[str, int], parts: Parts) -> None:
         if not rows[table.name]:
             names = ", ".join(path.name for path in paths)
             raise DropRefused(
-                f"{table.name} has no rows in {names}: drop the full table, or allow empty "
-                "tables (allow_empty) if that is meant"
+                f"{table.name} has no rows in {names}: deliver the full table, or allow "
+                "empty tables (allow_empty) if that is intended"
             )

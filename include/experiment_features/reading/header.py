@@ -87,7 +87,7 @@ def _check(header: Header, table: Table, line: bytes, place: str) -> None:
         )
     if header.record.is_malformed:
         raise DropRefused(
-            f"{place} has text after a closing quote: double the quotes inside of a name"
+            f"{place} has text after a closing quote: double the quotes inside a name"
         )
     columns = header.columns
     missing = [name for name in table.required_names if name not in columns]
@@ -95,7 +95,7 @@ def _check(header: Header, table: Table, line: bytes, place: str) -> None:
         found = ", ".join(repr(name[:60]) for name in columns[:12])
         raise DropRefused(
             f"{place} lacks the column {', '.join(missing)}; found {found}. "
-            "Add the column, or drop the right file"
+            "Add the column, or deliver the right file"
         )
     double = sorted({name for name in columns if name and columns.count(name) > 1})
     if double:

@@ -102,9 +102,10 @@ class TextStream:
         """
         if self.is_last or len(self._pending) - start > RECORD_BYTES:
             line = self.line + count_line_ends(self._pending[:start])
+            limit = "before the file's end" if self.is_last else f"within {RECORD_BYTES} bytes"
             raise DropRefused(
                 f"{self.name} line {line}: a quoted field begins in this row and is not closed "
-                "before the file's end. Close the quote, or double it if it is part of the text"
+                f"{limit}. Close the quote, or double it if it is part of the text"
             )
 
     def _decompressed(self) -> Iterator[bytes]:
@@ -120,7 +121,7 @@ class TextStream:
                 raise
             raise DropRefused(
                 f"{self.name} is a broken {codec} archive ({error}), noticed within its first "
-                f"{self.stored.size} bytes: drop the file again"
+                f"{self.stored.size} bytes: deliver the file again"
             ) from error
 
 

@@ -97,8 +97,9 @@ def _invalid(table: Table, column: str) -> Rule:
 
 def _unknown(table: Table, column: str, others: Table) -> Rule:
     is_list = table.column(column).kind is Kind.INTEGERS
-    ids = f"one of these {others.key}s" if is_list else f"this {others.key}"
-    message = f"no valid row of {others} has {ids}"
+    message = f"no valid row of {others} has this {others.key}"
+    if is_list:
+        message = f"at least one of these {others.key}s is in no valid row of {others}"
     return Rule(f"{column}_unknown", table, column, "error", message, Unknown(others))
 
 

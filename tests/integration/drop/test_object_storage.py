@@ -336,6 +336,6 @@ def test_what_lies_in_a_root_is_found(
     ],
 )
 def test_what_lies_outside_is_refused(source: str) -> None:
-    """Other buckets and connections, and URIs that would be resolved elsewhere, are refused."""
-    with pytest.raises(ConfigurationError, match="lies outside of the folders that runs may read"):
+    """Also by another connection, and whatever would mean another place when it is opened."""
+    with pytest.raises(ConfigurationError, match="lies outside the folders that runs may read"):
         resolve_source(source, ROOTS, open_store)

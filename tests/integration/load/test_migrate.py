@@ -167,7 +167,9 @@ class TestMigrate:
     def test_refuses_a_schema_of_a_newer_version(self, database: Database) -> None:
         """A schema of an unknown, newer revision is left alone."""
         database.query("update features.schema_version set version_num = '9999'")
-        with pytest.raises(DatabaseRefused, match=r"9999.*A newer version of this program created it"):
+        with pytest.raises(
+            DatabaseRefused, match=r"9999.*A newer version of this program created it"
+        ):
             migrate(database.url("keeper"))
 
 
