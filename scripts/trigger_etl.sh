@@ -131,9 +131,12 @@ explain_failure() {
 print_result() { # EXPRESSION; restores the order of the names, which Airflow's database loses
     PYTHONPATH=$root/include "$python" -c "
 import json, sys
-from experiment_features.run import Result
 body = json.load(sys.stdin)
-print(json.dumps(Result(**$1).in_order()))" 2>/dev/null
+try:
+    from experiment_features.run import in_order
+except (ImportError, SyntaxError, TypeError):  # a Python that is older than the pipeline's
+    in_order = dict
+print(json.dumps(in_order($1)))" 2>/dev/null
 }
 
 # Tasks run in another folder, where a relative path would lead elsewhere.

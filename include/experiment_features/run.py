@@ -125,13 +125,6 @@ class Result:
         """All fields."""
         return asdict(self)
 
-    def in_order(self) -> dict[str, Any]:
-        """All fields, with the seconds in the order of the stages, which storage may have lost."""
-        seconds = self.seconds or {}
-        return asdict(self) | {
-            "seconds": {name: seconds[name] for name in STAGES if name in seconds}
-        }
-
     @classmethod
     def columns(cls) -> list[str]:
         """The fields that have a column in the run ledger."""
@@ -139,3 +132,14 @@ class Result:
 
 
 StageFacts = Extracted | Validated | Transformed | Result
+
+
+def in_order(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result, and its seconds, in the order that JSON has lost; unknown names come last."""
+    names = [*(field.name for field in fields(Result)), *STAGES]
+
+    def ordered(values: Mapping[str, Any]) -> dict[str, Any]:
+        known = {name: values[name] for name in names if name in values}
+        return {**known, **values}
+
+    return ordered({**result, "seconds": ordered(result.get("seconds") or {})})

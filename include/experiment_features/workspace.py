@@ -171,7 +171,9 @@ class Workspace:
 
     def clear(self) -> None:
         """Removes everything that an earlier attempt left."""
-        self.remove(self.folder)
+        shutil.rmtree(self.folder, ignore_errors=True)  # what stays, the stage will report
+        if self._copy:
+            self._copy.remove(self.folder)
 
     def remove(self, path: Path) -> None:
         """Removes a file or folder of the workspace, if it exists."""

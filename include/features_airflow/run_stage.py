@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -52,7 +52,7 @@ def run_stage(stage: str, workspace: str | None = None) -> dict[str, Any]:
                 _extract(context, pipeline) if stage == "extract" else getattr(pipeline, stage)()
             )
         except DropRejected:
-            telemetry.report(stage, pipeline.workspace.found(Validated).counts())
+            telemetry.report(stage, asdict(pipeline.workspace.found(Validated)))
             raise
         counts: dict[str, Any] = found.counts() if found else {}
         place = str(pipeline.workspace)

@@ -13,6 +13,7 @@ import pytest
 
 from drops import CLEAN, Drop, Part, Row, every_fault
 from experiment_features.contract import TABLES
+from experiment_features.definitions import RELATIONS
 from experiment_features.reading import extract, text_stream, threads, typed_file
 from experiment_features.rules import validate
 from experiment_features.run import Extracted, Transformed, Validated
@@ -67,7 +68,8 @@ def written(drop: Drop, folder: Path) -> dict[str, Any]:
         rows = duckdb.read_parquet(files, union_by_name=True).order("position").to_arrow_table()
         facts[table.name] = [row | {"has_nul": bool(row["has_nul"])} for row in rows.to_pylist()]
     facts["issues"] = rows_of(workspace.issues) if workspace.issues.exists() else []
-    facts["users"] = sorted(rows_of(workspace.features("user_features")), key=str)
+    for relation in RELATIONS:
+        facts[relation.name] = sorted(rows_of(workspace.features(relation.name)), key=str)
     return facts
 
 

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from drops import Drop
+from experiment_features.errors import WorkspaceUnavailable
+from experiment_features.reading.extract import extract
+from experiment_features.workspace import Workspace
 
 INCLUDE = Path(__file__).parents[2] / "include"
+SAMPLE = INCLUDE / "data" / "sample"
 
 
 @pytest.mark.parametrize("engine", ["pandas", "duckdb"])
@@ -41,3 +45,12 @@ def test_a_full_disk_is_reported_in_one_line(
     assert "ree disk space" in done.stderr
     assert "exception" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
+    """What lies at the place of a workspace is left alone, and the stage says what is wrong."""
+    (tmp_path / "file").write_text("of the user")
+    for folder in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(WorkspaceUnavailable, match="extract cannot work in"):
+            extract(SAMPLE, Workspace(folder))
+    assert (tmp_path / "file").read_text() == "of the user"

@@ -83,13 +83,12 @@ def record_unchanged(
                 f"cannot {doing}: its drop was the last one loaded, but since then {change}. "
                 "Run it again from the start"
             )
-        result = last.result
+        result = replace(last.result, source=workspace.found(Extracted).source)
         if result.run_id != run.run_id:
             result = replace(
                 result,
                 run_id=run.run_id,
                 status="unchanged",
-                source=workspace.found(Extracted).source,
                 engine=None,
                 inserted=0,
                 updated=0,

@@ -92,7 +92,7 @@ def _write(connection: Connection, workspace: Workspace, run: Run, result: Resul
     last = find_last_load(connection)
     is_repeated = last and last.result.run_id == run.run_id and last.is_load_of(workspace, run)
     if last and is_repeated and not any(change.written for change in changes.values()):
-        return last.result
+        return replace(last.result, source=result.source)
     result = replace(result, **asdict(changes[USER_FEATURES]))
     enter_run(connection, workspace, run, result, loaded_at)
     return result

@@ -52,8 +52,9 @@ def migrate(url: str, revision: str = "head") -> str:
         if revision == "head":
             _add_features(connection)
             _define_views(connection)
-            database = sql.Identifier(connection.info.dbname)
-            connection.execute(read_sql("grants", _MIGRATIONS).format(database=database))
+            ((database,),) = connection.execute("select current_database()").fetchall()
+            grants = read_sql("grants", _MIGRATIONS).format(database=sql.Identifier(database))
+            connection.execute(grants)
             connection.commit()
         return reached
 
@@ -88,7 +89,7 @@ def _define_views(connection: Connection) -> None:
         ),
     )
     version = hashlib.sha256(statements.as_bytes(connection)).hexdigest()
-    ((known,),) = connection.execute(read_sql("select_schema_comment")).fetchall()
+    ((known,),) = connection.execute(read_sql("select_views_version")).fetchall()
     if known != f"views {version}":
         connection.execute(statements)
         comment = sql.SQL("comment on schema features is {}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from experiment_features.definitions import USER_FEATURES, Feature
+from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES, Feature
 from experiment_features.errors import DatabaseRefused
 from experiment_features.load import migrate as migrate_module
 from experiment_features.load import migrations
@@ -35,6 +35,8 @@ RELATIONS = {
 }
 DROP = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")])
 
+
+OLD_VIEWS = Path(__file__).with_name("views_before_0003.sql").read_text()
 
 REVISIONS = sorted(path.stem[:4] for path in VERSIONS_FOLDER.glob("[0-9]*.py"))
 DATA = """
@@ -100,6 +102,8 @@ class TestMigrate:
     ) -> None:
         """A database of any revision is upgraded with its rows and can then be loaded."""
         migrate(empty.url("keeper"), revision)
+        if revision < "0003":
+            empty.query(OLD_VIEWS, user="keeper")
         empty.query(DATA)
         migrate(empty.url("keeper"))
         assert [row["user_name"] for row in features_of(empty)] == ["Ann"]
@@ -255,11 +259,10 @@ class TestViews:
         """An upgrade adds a new feature after the existing columns."""
         run_drop(database, DROP.write(tmp_path / "drop"), max_rejected_percent=50)
         database.query("create view public.mine as select * from features.user_feature_report")
-        for table in ("user_features", "user_features_past"):
-            database.query(f"alter table features.{table} add column last_experiment_id bigint")
         feature = Feature("last_experiment_id", "bigint", "The highest id of an experiment.")
         more = replace(USER_FEATURES, features=(*USER_FEATURES.features, feature))
         monkeypatch.setattr(migrate_module, "USER_FEATURES", more)
+        monkeypatch.setattr(migrate_module, "RELATIONS", (more, COMPOUND_FEATURES))
         migrate(database.url("keeper"))
         for view in ("user_features_history", "user_feature_report"):
             (row,) = features_of(database, view)
@@ -273,6 +276,21 @@ class TestViews:
         with database.connect("analyst") as reader:
             reader.execute("select * from features.user_feature_report")
             migrate(database.url("keeper"))
+
+    @pytest.mark.parametrize(
+        "missing",
+        [
+            "function features.user_features_as_of",
+            "view features.user_feature_report",
+            "view features.user_features_history cascade",
+        ],
+    )
+    def test_what_was_dropped_is_created_again(self, missing: str, database: Database) -> None:
+        """A view or function that somebody dropped is there again after a migration."""
+        database.query(f"drop {missing}")
+        migrate(database.url("keeper"))
+        for query in READER_MAY[2:5]:
+            database.query(query, user="analyst")
 
     def test_grants_are_repeated(self, database: Database) -> None:
         """Migrating restores grants that were revoked."""
