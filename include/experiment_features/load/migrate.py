@@ -12,7 +12,13 @@ from psycopg import sql
 
 from experiment_features.definitions import RELATIONS, USER_FEATURES
 from experiment_features.errors import DatabaseRefused
-from experiment_features.load.database import Connection, connect, database_errors, read_sql
+from experiment_features.load.database import (
+    Connection,
+    comma_separated,
+    connect,
+    database_errors,
+    read_sql,
+)
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -21,8 +27,8 @@ def migrate(url: str, revision: str = "head") -> str:
     """Creates the schema `features`, or upgrades it to this version; safe to run again.
 
     The user must own the database or be allowed to create schemas in it, and must be allowed to
-    create roles unless features_writer and features_reader exist. Loads and migrations wait for
-    each other.
+    create roles unless features_writer, features_reader and features_steward exist. Loads and
+    migrations wait for each other.
 
     Returns:
         The revision that the schema is now at.
@@ -33,7 +39,8 @@ def migrate(url: str, revision: str = "head") -> str:
 
     privilege = (
         "Migrate as the owner of the database; if you may not create roles, have an administrator "
-        "run `create role features_writer nologin; create role features_reader nologin`"
+        "run `create role features_writer nologin; create role features_reader nologin; "
+        "create role features_steward nologin`"
     )
     with database_errors("migrate the schema", privilege), connect(url) as connection:
         connection.execute("set lock_timeout = '60s'")  # rather than block every reader
@@ -53,7 +60,10 @@ def migrate(url: str, revision: str = "head") -> str:
             _add_features(connection)
             _define_views(connection)
             ((database,),) = connection.execute("select current_database()").fetchall()
-            grants = read_sql("grants", _MIGRATIONS).format(database=sql.Identifier(database))
+            columns = [c for c in _columns_of(connection, "pipeline_runs") if c != "message"]
+            grants = read_sql("grants", _MIGRATIONS).format(
+                database=sql.Identifier(database), run_columns=comma_separated(columns)
+            )
             connection.execute(grants)
             connection.commit()
         return reached
@@ -82,7 +92,7 @@ def _define_views(connection: Connection) -> None:
     report.insert(report.index("total_experiments") + 1, "average_experiments_per_user")
     history = [*USER_FEATURES.columns, "valid_from", "valid_to", "run_id"]
     statements = read_sql("views", _MIGRATIONS).format(
-        features=_comma_separated(USER_FEATURES.columns),
+        features=comma_separated(USER_FEATURES.columns),
         history_columns=_view_columns(connection, "user_features_history", history),
         report_columns=_view_columns(
             connection, "user_feature_report", [*report, "run_id", "updated_at"]
@@ -99,17 +109,13 @@ def _define_views(connection: Connection) -> None:
 def _view_columns(connection: Connection, view: str, wanted: list[str]) -> sql.Composed:
     """The columns of a view: the existing ones in their order, then the new ones."""
     known = _columns_of(connection, view)
-    return _comma_separated([*known, *(name for name in wanted if name not in known)])
+    return comma_separated([*known, *(name for name in wanted if name not in known)])
 
 
 def _columns_of(connection: Connection, relation: str) -> list[str]:
     """The columns of a table or view in their order; none if it does not exist."""
     values = {"relation": f"features.{relation}"}
     return [name for (name,) in connection.execute(read_sql("select_columns"), values)]
-
-
-def _comma_separated(columns: tuple[str, ...] | list[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 
 def _upgrade(connection: Connection, revision: str) -> str:
