@@ -11,7 +11,7 @@ from psycopg import sql
 
 from experiment_features.definitions import RELATIONS, Feature, Relation
 from experiment_features.load.database import connect
-from experiment_features.load.merge import Changes, merge
+from experiment_features.load.merge import Changes, compare, merge
 from integration.running import features_of, make_drop, run_drop
 from integration.servers import Database
 
@@ -81,7 +81,8 @@ def test_a_change_of_one_feature_is_written(
     staged[0][feature.name] = another(before[0][feature.name])
     path = write(relation, staged, tmp_path / "staged.parquet")
     with connect(database.url()) as connection:
-        changes = merge(connection, relation, path, run_id="two", loaded_at=datetime.now(UTC))
+        changes = compare(connection, relation, path)
+        merge(connection, relation, run_id="two", loaded_at=datetime.now(UTC))
     assert changes == Changes(inserted=0, updated=1, deleted=0, unchanged=len(before) - 1)
     changed, *others = features_of(database, relation.name)
     assert others == before[1:]
