@@ -33,7 +33,7 @@ from features_airflow.schedule import DROPS, FEATURES, RETRY_TRANSIENT, daily_or
 MINUTE = timedelta(minutes=1)
 
 PARAMETERS = {
-    "source": Param(Run.given_source, type="string", title="Source",
+    "source": Param(Run.given_source, type=["string", "null"], title="Source",
         description="A folder in one of the allowed roots; empty: the drop of the last load."),
     "max_rejected_percent": Param(Run.max_rejected_percent, type="number", minimum=0, maximum=100,
         title="Most rejected rows (%)", section="Quality",

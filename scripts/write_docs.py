@@ -174,9 +174,9 @@ def _default(node: ast.expr) -> str:
         case ast.Constant(value):
             return code(str(value).lower())
         case ast.Attribute(ast.Name("Run"), field):
-            return code(str(getattr(Run, field)).lower())
+            return code(str(getattr(Run, field)).lower()) or "empty"
         case _:
-            return "the sample drop"
+            raise ValueError(f"no default is known for {ast.unparse(node)}")
 
 
 def settings_of_pipeline() -> Iterator[Setting]:

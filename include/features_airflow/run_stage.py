@@ -119,7 +119,7 @@ def run_of(context: Context) -> Run:
         started_at=dag_run.start_date or dag_run.run_after,
         today=dag_run.run_after.astimezone(UTC).date(),
         triggered_by=dag_run.triggering_user_name,
-        given_source=parameters["source"],
+        given_source=parameters["source"] or "",
         max_rejected_percent=parameters["max_rejected_percent"],
         max_removed_percent=parameters["max_removed_percent"],
         allow_empty=parameters["allow_empty"],
