@@ -47,7 +47,7 @@ PARAMETERS = {
         title="Engine", section="Run",
         description="auto takes pandas for small drops, DuckDB for large; spark uses a cluster."),
     "force": Param(Run.force, type="boolean", title="Load an unchanged drop", section="Run",
-        description="Load even if the files and parameters are those of the last load."),
+        description="Load even if the files are those of the last load."),
 }  # fmt: skip
 
 
