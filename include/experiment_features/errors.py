@@ -16,12 +16,32 @@ A message says what happened, where (file, line, column), what was expected and 
 """
 
 
+_MOST_CHARACTERS = 200
+
+
+def shown(text: object, most: int | None = _MOST_CHARACTERS) -> str:
+    r"""What somebody else has named or written, fit for a message, a terminal and a log line.
+
+    Characters that a terminal would obey or that nobody sees are escaped (``\n``, ``\u200b``), as
+    are bytes of a name that are no text; of what is long, the middle is left out.
+
+    Args:
+        text: a name, path, id or cell.
+        most: how many characters to keep; None keeps all.
+    """
+    text = str(text)
+    if most is not None and len(text) > most:
+        text = f"{text[: most * 2 // 3]}...{text[-(most // 3) :]}"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class PipelineError(Exception):
-    """Anything that stops a run; ``str()`` is a sentence for the user."""
+    """Anything that stops a run; ``str()`` is one line for the user."""
 
     def __init__(self, message: str) -> None:
-        # File names may contain bytes that are not valid text and cannot be printed.
-        super().__init__(message.encode(errors="backslashreplace").decode())
+        super().__init__(shown(message, most=None))
 
 
 class TerminalError(PipelineError):
