@@ -15,7 +15,6 @@
 A message says what happened, where (file, line, column), what was expected and what to do.
 """
 
-
 _MOST_CHARACTERS = 200
 
 

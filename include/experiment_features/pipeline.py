@@ -129,7 +129,10 @@ class Pipeline:
         """A connection for reading the run ledger."""
         if self.connect is None:
             raise ConfigurationError("a dry run cannot read the run ledger")
-        with self.connect() as connection, database_errors("read the run ledger"):
+        with (
+            self.connect() as connection,
+            database_errors("read the run ledger", connection=connection),
+        ):
             yield connection
             connection.rollback()
 

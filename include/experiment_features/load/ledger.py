@@ -50,7 +50,7 @@ class Entry:
 
 def find_known_files(connection: Connection, run: Run) -> list[DropFile]:
     """The files of the last load if this run would compute the same from them, else none."""
-    with database_errors("read the run ledger"):
+    with database_errors("read the run ledger", connection=connection):
         last = find_last_load(connection)
         connection.rollback()
     return last.source_files if last and last.has_rules_of(run) and not run.force else []
