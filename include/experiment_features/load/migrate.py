@@ -6,6 +6,7 @@ repeated each time. What somebody has changed by hand is found, not repaired.
 """
 
 import hashlib
+from collections import defaultdict
 from pathlib import Path
 
 from psycopg import sql
@@ -101,24 +102,22 @@ def _compare_tables(connection: Connection) -> None:
             connection.execute(script.read_text("utf-8"))
         _add_features(connection)
         wanted = _parts_of_tables(connection)
-    lacking = wanted - found
-    if not lacking:
-        return
-    tables = {table for table, _part in lacking}
-    others = {(table, part) for table, part in found - wanted if table in tables}
-    raise DatabaseRefused(
-        f"cannot {_DOING}: somebody has changed its tables. Missing: {_list_parts(lacking)}. "
-        f"Instead: {_list_parts(others)}. Change them back, and migrate again"
-    )
+    for kind in ("table", "column", "constraint", "index"):  # of what depends on it, say nothing
+        if lacking := wanted[kind] - found[kind]:
+            raise DatabaseRefused(
+                f"cannot {_DOING}: somebody has changed its tables. Missing: {kind} "
+                f"{'; '.join(sorted(lacking))}. Not known: "
+                f"{'; '.join(sorted(found[kind] - wanted[kind])) or 'nothing'}. Change them back, "
+                "and migrate again"
+            )
 
 
-def _list_parts(parts: set[tuple[str, str]]) -> str:
-    return "; ".join(f"{table} {part}" for table, part in sorted(parts)) or "nothing"
-
-
-def _parts_of_tables(connection: Connection) -> set[tuple[str, str]]:
-    """Each table of the schema with each of its columns, constraints and indexes."""
-    return set(connection.execute(read_sql("select_parts_of_tables")))
+def _parts_of_tables(connection: Connection) -> dict[str, set[str]]:
+    """By kind, the tables of the schema, and their columns, constraints and indexes."""
+    parts: dict[str, set[str]] = defaultdict(set)
+    for kind, part in connection.execute(read_sql("select_parts_of_tables")):
+        parts[kind].add(part)
+    return parts
 
 
 def _define_views(connection: Connection) -> None:
