@@ -4,23 +4,26 @@
     PYTHONPATH=include .venv/bin/python -m experiment_features check SOURCE
     PYTHONPATH=include .venv/bin/python -m experiment_features migrate --database-url URL
 
-Exit status: 0 success (loaded, unchanged, or fit to load), 1 the run was refused or failed, 2 wrong
-usage, 3 a database error, 130 interrupted.
+Exit status: 0 success (loaded, unchanged, or fit to load), 1 the drop was refused, rejected or
+held, 2 wrong usage, 3 a database error, 4 a disk, storage or cluster error (trying again may
+help), 130 interrupted.
 
 terminal.py is imported only where it is needed, because many runs have no terminal.
 """
 
 import argparse
+import getpass
 import json
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from experiment_features.config import Settings, is_stored
 from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors
@@ -30,16 +33,18 @@ from experiment_features.errors import (
     DatabaseUnavailable,
     DropRejected,
     PipelineError,
-    TerminalError,
+    TransientError,
     WorkspaceUnavailable,
 )
 from experiment_features.load.database import connect
 from experiment_features.load.migrate import migrate
-from experiment_features.pipeline import Pipeline
+from experiment_features.pipeline import Pipeline, recorded
 from experiment_features.reading.typed_file import Progress
 from experiment_features.rules.issues import summarise
-from experiment_features.run import Result, Run
+from experiment_features.run import Run
 from experiment_features.workspace import Workspace
+
+Done = TypeVar("Done")
 
 _INTERRUPTED = "Query interrupted"
 """The text of the RuntimeError that DuckDB raises when a signal interrupts a query."""
@@ -56,8 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
         _complain("database", error)
         return 3
     except PipelineError as error:
-        _complain("refused" if isinstance(error, TerminalError) else "failed", error)
-        return 1
+        _complain(error.status, error)
+        return 4 if isinstance(error, TransientError) else 1
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and str(error) != _INTERRUPTED:
             raise
@@ -99,15 +104,25 @@ def _parser() -> argparse.ArgumentParser:
     drop.add_argument(
         "--max-rejected-percent",
         type=_percent,
-        default=10,
+        default=Run.max_rejected_percent,
         metavar="N",
         help="refuse a drop if more than N percent of a table's rows are faulty (default: 10)",
+    )
+    drop.add_argument(
+        "--max-removed-percent",
+        type=_percent,
+        default=Run.max_removed_percent,
+        metavar="N",
+        help="hold a load if it would take away more than N percent of the users, compounds or "
+        "experiments (default: 20)",
     )
     drop.add_argument("--allow-empty", action="store_true", help="accept tables without rows")
 
     run = commands.add_parser("run", parents=[drop, database], help="load a drop")
     run.add_argument("--force", action="store_true", help="load an unchanged drop again")
-    run.add_argument("--dry-run", action="store_true", help="read and compute, but load nothing")
+    run.add_argument(
+        "--dry-run", action="store_true", help="say what a load would do, but do nothing"
+    )
     run.add_argument("--json", action="store_true", help="print the result as JSON")
     run.set_defaults(command=_run, fail=run.error)
 
@@ -134,16 +149,36 @@ def _percent(text: str) -> float:
 def _run(options: argparse.Namespace) -> int:
     if not options.dry_run and not options.database_url:
         options.fail("--database-url is required, except with --dry-run")
-    url = None if options.dry_run else options.database_url
-    with _pipeline(options, url) as pipeline:
-        result = _run_stages(pipeline, _open_source(options.source))
+    source = _open_source(options.source)
+    with _pipeline(options, options.database_url) as pipeline:
+        if options.dry_run:
+            return _plan(options, pipeline, source)
+        result = _run_stages(pipeline, source, pipeline.load)
     if options.json:
-        sys.stdout.write(json.dumps(asdict(result)) + "\n")
+        _print_json(asdict(result))
     else:
         from experiment_features import terminal
 
         terminal.print_result(result)
     return 0
+
+
+def _plan(options: argparse.Namespace, pipeline: Pipeline, source: AnyPath) -> int:
+    result, plan = _run_stages(pipeline, source, pipeline.plan)
+    if options.json:
+        _print_json({**asdict(result), "plan": plan.as_json() if plan else None})
+    else:
+        from experiment_features import terminal
+
+        terminal.print_result(result)
+        terminal.print_plan(plan)
+    if plan and plan.held:
+        raise plan.held
+    return 0
+
+
+def _print_json(value: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -171,7 +206,10 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
         trigger="cli",
         started_at=started_at,
         today=started_at.date(),
+        triggered_by=_user(),
+        given_source=options.source,
         max_rejected_percent=options.max_rejected_percent,
+        max_removed_percent=options.max_removed_percent,
         allow_empty=options.allow_empty,
         force=getattr(options, "force", False),
     )
@@ -188,7 +226,15 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
             engine=options.engine,
             connect=None if url is None else lambda: connect(url),
             settings=Settings.from_environment(),
+            is_dry_run=getattr(options, "dry_run", False),
         )
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container, the user may have no name
+        return None
 
 
 def _open_source(source: str) -> AnyPath:
@@ -202,17 +248,21 @@ def _open_source(source: str) -> AnyPath:
     return StoredPath(source, store)
 
 
-def _run_stages(pipeline: Pipeline, source: AnyPath) -> Result:
-    """Runs all stages, showing progress on a terminal."""
+def _run_stages(pipeline: Pipeline, source: AnyPath, last: Callable[[], Done]) -> Done:
+    """Runs all stages, the last of which may be a plan, showing progress on a terminal."""
+    connect = None if pipeline.is_dry_run else pipeline.connect
     with _shown_progress() as (show_stage, show_rows):
-        show_stage("extract")
-        pipeline.extract(source, show_rows)
-        show_stage("validate")
-        pipeline.validate()
-        show_stage("transform")
-        pipeline.transform()
-        show_stage("load")
-        return pipeline.load()
+        stages: dict[str, Callable[[], Any]] = {
+            "extract": lambda: pipeline.extract(source, show_rows),
+            "validate": pipeline.validate,
+            "transform": pipeline.transform,
+            "load": last,
+        }
+        for stage, run in stages.items():
+            show_stage(stage)
+            with recorded(connect, pipeline.run, stage):
+                done = run()
+    return cast("Done", done)
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from experiment_features.errors import ConfigurationError
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
+SAMPLE_DROP = _PROJECT / "include" / "data" / "sample"
+"""What a run without a source loads before anything else has been loaded."""
+
 
 def is_stored(source: str) -> bool:
     """Whether a source or workspace lies in object storage rather than on this machine."""

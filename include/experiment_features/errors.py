@@ -1,11 +1,13 @@
 """Everything that can go wrong, by whether trying again helps.
 
     PipelineError
+    ├── NothingToDo              the run has no drop to load: that is no fault
     ├── TerminalError            trying again cannot help
     │   ├── ConfigurationError   a parameter or setting is wrong: correct it
     │   ├── DatabaseRefused      PostgreSQL lacks the schema or a privilege, or refuses the data
-    │   └── DropRefused          the input is wrong: correct the drop
-    │       └── DropRejected     too many of its rows are faulty
+    │   ├── DropRefused          the input is wrong: correct the drop
+    │   │   └── DropRejected     too many of its rows are faulty
+    │   └── LoadHeld             too much would be removed: confirm it, or correct the drop
     └── TransientError           trying again may help
         ├── DatabaseUnavailable  PostgreSQL is down or busy, or the connection was lost
         ├── EngineUnavailable    the same, for the computing cluster
@@ -15,36 +17,38 @@
 A message says what happened, where (file, line, column), what was expected and what to do.
 """
 
-_MOST_CHARACTERS = 200
-
-
-def shown(text: object, most: int | None = _MOST_CHARACTERS) -> str:
-    r"""What somebody else has named or written, fit for a message, a terminal and a log line.
-
-    Characters that a terminal would obey or that nobody sees are escaped (``\n``, ``\u200b``), as
-    are bytes of a name that are no text; of what is long, the middle is left out.
-
-    Args:
-        text: a name, path, id or cell.
-        most: how many characters to keep; None keeps all.
-    """
-    text = str(text)
-    if most is not None and len(text) > most:
-        text = f"{text[: most * 2 // 3]}...{text[-(most // 3) :]}"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+from experiment_features.visible_text import escape
 
 
 class PipelineError(Exception):
     """Anything that stops a run; ``str()`` is one line for the user."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(shown(message, most=None))
+    status = "failed"
+    """How the ledger says that the run ended."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        """Keeps the place of the fault, if it has one, for the ledger."""
+        super().__init__(escape(message))
+        self.file, self.line, self.column = file, line, column
+
+
+class NothingToDo(PipelineError):
+    """The drop is gone, or another run has taken it."""
+
+    status = "skipped"
 
 
 class TerminalError(PipelineError):
     """Trying again gives the same error."""
+
+    status = "refused"
 
 
 class ConfigurationError(TerminalError):
@@ -61,6 +65,14 @@ class DropRefused(TerminalError):
 
 class DropRejected(DropRefused):
     """More rows of a table are faulty than the run allows; the issues are recorded."""
+
+    status = "rejected"
+
+
+class LoadHeld(TerminalError):
+    """The load would remove more than the run allows; only the ledger was changed."""
+
+    status = "held"
 
 
 class TransientError(PipelineError):

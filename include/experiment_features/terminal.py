@@ -13,6 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from experiment_features.errors import DropRejected
+from experiment_features.load.plan import FeatureChange, Plan
 from experiment_features.rules.issues import RuleQuality, TableQuality
 from experiment_features.run import Result
 
@@ -49,11 +50,36 @@ def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[str, int
 
 
 def print_result(result: Result) -> None:
-    """Prints the result of a run."""
+    """Prints what is known of the result of a run."""
     table = Table(show_header=False, box=None)
     for name, value in asdict(result).items():
-        table.add_row(name, escape(json.dumps(value) if isinstance(value, dict) else str(value)))
+        if value is not None and value != []:
+            table.add_row(name, escape(value if isinstance(value, str) else json.dumps(value)))
     Console().print(table)
+
+
+def print_plan(plan: Plan | None) -> None:
+    """Prints what a load would do to the database."""
+    console = Console(highlight=False)
+    if plan is None:
+        console.print("No database was given, so nothing was compared: add --database-url.")
+        return
+    counts = Table(box=box.SIMPLE_HEAD)
+    counts.add_column("relation")
+    for name in asdict(next(iter(plan.changes.values()))):
+        counts.add_column(name, justify="right")
+    for relation, changes in plan.changes.items():
+        counts.add_row(relation, *(f"{count:,}" for count in asdict(changes).values()))
+    console.print(counts)
+    largest = Table(box=box.SIMPLE_HEAD, title="largest changes", title_justify="left")
+    for name in FeatureChange._fields:
+        largest.add_column(name)
+    for change in plan.largest_changes:
+        user_id, feature, *values = change
+        shown = ("" if value is None else str(value) for value in values)
+        largest.add_row(str(user_id), feature, *map(escape, shown))
+    if plan.largest_changes:
+        console.print(largest)
 
 
 def print_quality(

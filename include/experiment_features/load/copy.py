@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from experiment_features.engines import arrow
-from experiment_features.load.database import Connection
+from experiment_features.load.database import Connection, comma_separated
 
 _NULL = arrow.text("\\N")
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -36,7 +36,7 @@ def copy_batches(
     Returns:
         The number of rows copied.
     """
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    names = comma_separated(columns)
     with connection.cursor() as cursor:
         with cursor.copy(sql.SQL("copy {} ({}) from stdin").format(table, names)) as copy:
             for batch in batches:

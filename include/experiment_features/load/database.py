@@ -4,7 +4,7 @@ Callers pass in a connection: the DAG's comes from PostgresHook, the command lin
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -206,16 +206,21 @@ def load_transaction(
     with database_errors(doing, connection=connection), connection.transaction():
         # With a stricter default, the snapshot would be older than the lock.
         connection.execute("set transaction isolation level read committed")
-        connection.execute(
-            read_sql("set_load_options"),
-            {
-                "application_name": f"experiment_features {name}",
-                "timeout": f"{max(1, int(timeout_seconds * 1000))}ms",
-                "lock_timeout": f"{max(1, int(wait_seconds * 1000))}ms",
-            },
-        )
+        set_options(connection, name, timeout_seconds=timeout_seconds, wait_seconds=wait_seconds)
         take_load_lock(connection, doing, wait_seconds)
         yield
+
+
+def set_options(
+    connection: Connection, name: str, *, timeout_seconds: float, wait_seconds: float
+) -> None:
+    """Names the transaction for others, and limits how long it may take, or wait for a lock."""
+    values = {
+        "application_name": f"experiment_features {name}",
+        "timeout": f"{max(1, int(timeout_seconds * 1000))}ms",
+        "lock_timeout": f"{max(1, int(wait_seconds * 1000))}ms",
+    }
+    connection.execute(read_sql("set_load_options"), values)
 
 
 def take_load_lock(
@@ -253,6 +258,11 @@ def _select_holder(connection: Connection, *, is_load_lock: bool) -> str | None:
     values = {"is_load_lock": is_load_lock}
     row = connection.execute(read_sql("select_lock_holder"), values).fetchone()
     return row[0] if row else None
+
+
+def comma_separated(names: Iterable[str]) -> sql.Composed:
+    """The names as identifiers, for a list of columns."""
+    return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
 def read_sql(name: str, folder: Path = _SQL) -> sql.SQL:

@@ -31,33 +31,50 @@ class Changes:
         """How many rows were inserted, updated or deleted."""
         return self.inserted + self.updated + self.deleted
 
+    @property
+    def known(self) -> int:
+        """How many rows there were before."""
+        return self.updated + self.deleted + self.unchanged
 
-def merge(
-    connection: Connection, relation: Relation, rows: Path, *, run_id: str, loaded_at: datetime
-) -> Changes:
-    """Makes a relation match the rows of a Parquet file; writes only the differences.
+
+def compare(connection: Connection, relation: Relation, rows: Path) -> Changes:
+    """Stages the rows of a Parquet file, and counts how a relation differs from them.
+
+    Leaves the temporary tables from which the statements of this transaction take the differences.
 
     Args:
-        connection: in the load's transaction.
-        relation: the relation to change, with its history.
+        connection: in a transaction.
+        relation: the relation to compare.
         rows: the file; grain and columns are those of the relation.
+    """
+    parts = statement_parts(relation)
+    staged = _stage(connection, relation, rows, parts)
+    connection.execute(read_sql("compare").format(**parts))
+    _analyze(connection, parts["changed"])
+    counted = connection.execute(read_sql("count_changes").format(**parts)).fetchall()
+    ((inserted, updated, deleted),) = counted
+    return Changes(inserted, updated, deleted, unchanged=staged - inserted - updated)
+
+
+def merge(connection: Connection, relation: Relation, *, run_id: str, loaded_at: datetime) -> None:
+    """Makes a relation match the rows that it was compared with; writes only the differences.
+
+    Args:
+        connection: in the load's transaction, after `compare`.
+        relation: the relation to change, with its history.
         run_id: the run that makes the changes.
         loaded_at: when the periods of the new rows begin.
     """
     values = {"run_id": run_id, "loaded_at": loaded_at}
-    parts = _parts(relation)
-    staged = _stage(connection, relation, rows, parts)
-    connection.execute(read_sql("compare").format(**parts))
-    _analyze(connection, parts["changed"])
+    parts = statement_parts(relation)
     if relation.past:
         connection.execute(read_sql("close_periods").format(**parts), values)
-    updated = connection.execute(read_sql("update").format(**parts), values).rowcount
-    deleted = connection.execute(read_sql("delete").format(**parts)).rowcount
-    inserted = connection.execute(read_sql("insert").format(**parts), values).rowcount
-    return Changes(inserted, updated, deleted, unchanged=staged - inserted - updated)
+    connection.execute(read_sql("update").format(**parts), values)
+    connection.execute(read_sql("delete").format(**parts))
+    connection.execute(read_sql("insert").format(**parts), values)
 
 
-def _parts(relation: Relation) -> dict[str, sql.Composable]:
+def statement_parts(relation: Relation) -> dict[str, sql.Composable]:
     """The parts from which the statements for a relation are composed."""
 
     def columns(*table: str) -> sql.Composed:
@@ -69,6 +86,7 @@ def _parts(relation: Relation) -> dict[str, sql.Composable]:
         "staged": sql.Identifier(f"staged_{relation.name}"),
         "changed": sql.Identifier(f"changed_{relation.name}"),
         "key": sql.Identifier(relation.key),
+        "name": sql.Identifier(relation.columns[1]),
         "columns": columns(),
         "current_columns": columns("current"),
         "staged_columns": columns("staged"),

@@ -15,6 +15,7 @@ from experiment_features.definitions import RELATIONS, USER_FEATURES
 from experiment_features.errors import DatabaseRefused
 from experiment_features.load.database import (
     Connection,
+    comma_separated,
     connect,
     database_errors,
     read_sql,
@@ -32,8 +33,8 @@ def migrate(url: str, revision: str = "head") -> str:
     """Creates the schema `features`, or upgrades it to this version; safe to run again.
 
     The user must own the database or be allowed to create schemas in it, and must be allowed to
-    create roles unless features_writer and features_reader exist. Loads and migrations wait for
-    each other.
+    create roles unless features_writer, features_reader and features_steward exist. Loads and
+    migrations wait for each other.
 
     Returns:
         The revision that the schema is now at.
@@ -48,7 +49,8 @@ def migrate(url: str, revision: str = "head") -> str:
 
     privilege = (
         "Migrate as the owner of the database; if you may not create roles, have an administrator "
-        "run `create role features_writer nologin; create role features_reader nologin`"
+        "run `create role features_writer nologin; create role features_reader nologin; "
+        "create role features_steward nologin`"
     )
     with connect(url) as connection, database_errors(_DOING, privilege, connection):
         connection.execute(sql.SQL("set lock_timeout = {}").format(f"{_LOCK_WAIT_SECONDS}s"))
@@ -65,7 +67,10 @@ def migrate(url: str, revision: str = "head") -> str:
             _compare_tables(connection)
             _define_views(connection)
             ((database,),) = connection.execute("select current_database()").fetchall()
-            grants = read_sql("grants", _MIGRATIONS).format(database=sql.Identifier(database))
+            columns = [c for c in _columns_of(connection, "pipeline_runs") if c != "message"]
+            grants = read_sql("grants", _MIGRATIONS).format(
+                database=sql.Identifier(database), run_columns=comma_separated(columns)
+            )
             connection.execute(grants)
             connection.commit()
         return reached
@@ -126,7 +131,7 @@ def _define_views(connection: Connection) -> None:
     report.insert(report.index("total_experiments") + 1, "average_experiments_per_user")
     history = [*USER_FEATURES.columns, "valid_from", "valid_to", "run_id"]
     statements = read_sql("views", _MIGRATIONS).format(
-        features=_comma_separated(USER_FEATURES.columns),
+        features=comma_separated(USER_FEATURES.columns),
         history_columns=_view_columns(connection, "user_features_history", history),
         report_columns=_view_columns(
             connection, "user_feature_report", [*report, "run_id", "updated_at"]
@@ -150,17 +155,13 @@ def _views_version(connection: Connection) -> tuple[str | None, str]:
 def _view_columns(connection: Connection, view: str, wanted: list[str]) -> sql.Composed:
     """The columns of a view: the existing ones in their order, then the new ones."""
     known = _columns_of(connection, view)
-    return _comma_separated([*known, *(name for name in wanted if name not in known)])
+    return comma_separated([*known, *(name for name in wanted if name not in known)])
 
 
 def _columns_of(connection: Connection, relation: str) -> list[str]:
     """The columns of a table or view in their order; none if it does not exist."""
     values = {"relation": f"features.{relation}"}
     return [name for (name,) in connection.execute(read_sql("select_columns"), values)]
-
-
-def _comma_separated(columns: tuple[str, ...] | list[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 
 def _upgrade(connection: Connection, revision: str) -> str:
