@@ -148,16 +148,18 @@ class Pipeline:
                 memory_limit=self.settings.memory_limit,
             )
         except DropRejected as error:
-            if self.connect and not self.is_dry_run:
-                with self.connect() as connection:
-                    record_rejected(
-                        connection,
-                        self.workspace,
-                        self.run,
-                        error,
-                        timeout_seconds=self.timeout_seconds,
-                    )
-            raise
+            if self.connect is None or self.is_dry_run:
+                raise _with_remedy(error, "`check SOURCE --csv FILE` lists") from error
+            rejection = _with_remedy(error, "features.data_issues names for this run")
+            with self.connect() as connection:
+                record_rejected(
+                    connection,
+                    self.workspace,
+                    self.run,
+                    rejection,
+                    timeout_seconds=self.timeout_seconds,
+                )
+            raise rejection from error
 
     def transform(self) -> Transformed | None:
         """Computes the features, unless the drop is unchanged."""
@@ -217,3 +219,7 @@ class Pipeline:
         return choose_engine(
             self.engine, experiments, spill, settings.spark_master, settings.memory_limit
         )
+
+
+def _with_remedy(error: DropRejected, rows: str) -> DropRejected:
+    return DropRejected(f"{error}. Correct the rows that {rows}, or allow more")

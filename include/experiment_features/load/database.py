@@ -135,7 +135,7 @@ def _is_valid(url: str) -> bool:
     """Whether PostgreSQL takes the URL, and takes no part of the password for something else."""
     try:
         parts = conninfo_to_dict(url)
-    except psycopg.Error:  # its message repeats the password
+    except (psycopg.Error, UnicodeError):  # their messages repeat the password
         return False
     hosts = [host for host in str(parts.get("host", "")).split(",") if not host.startswith("/")]
     ports = [port for port in str(parts.get("port", "")).split(",") if port]
