@@ -13,35 +13,37 @@ terminal.py is imported only where it is needed, because many runs have no termi
 
 import argparse
 import getpass
-import json
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from experiment_features.check import check
 from experiment_features.config import Settings, is_stored
 from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors
 from experiment_features.engines.choose import ENGINES
 from experiment_features.errors import (
+    ConfigurationError,
     DatabaseRefused,
     DatabaseUnavailable,
-    DropRejected,
+    DropRefused,
     PipelineError,
     TransientError,
     WorkspaceUnavailable,
 )
 from experiment_features.load.database import connect
 from experiment_features.load.migrate import migrate
+from experiment_features.output import complain, log_handler, print_json, writing_result
 from experiment_features.pipeline import Pipeline, recorded
 from experiment_features.reading.typed_file import Progress
-from experiment_features.rules.issues import summarise
 from experiment_features.run import Run
+from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
 
 Done = TypeVar("Done")
@@ -53,35 +55,21 @@ _INTERRUPTED = "Query interrupted"
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, handlers=[_log_handler()])
+    logging.basicConfig(level=logging.WARNING, handlers=[log_handler()])
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # its warnings repeat the error
     try:
         return int(options.command(options))
     except (DatabaseUnavailable, DatabaseRefused) as error:
-        _complain("database", error)
+        complain("database", error)
         return 3
     except PipelineError as error:
-        _complain(error.status, error)
+        complain(error.status, error)
         return 4 if isinstance(error, TransientError) else 1
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and str(error) != _INTERRUPTED:
             raise
-        _complain("interrupted", "the features are either unchanged or fully loaded")
+        complain("interrupted", "the features are either unchanged or fully loaded")
         return 130
-
-
-def _log_handler() -> logging.Handler:
-    if not sys.stderr.isatty():
-        return logging.StreamHandler()
-    from experiment_features import terminal
-
-    return terminal.log_handler()
-
-
-def _complain(what: str, message: object) -> None:
-    from experiment_features import terminal
-
-    terminal.complain(what, message)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,8 +114,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--json", action="store_true", help="print the result as JSON")
     run.set_defaults(command=_run, fail=run.error)
 
-    check = commands.add_parser("check", parents=[drop], help="show what loading a drop would do")
-    check.set_defaults(command=_check)
+    judge = commands.add_parser("check", parents=[drop], help="show what loading a drop would do")
+    judge.add_argument("--json", action="store_true", help="print everything as JSON")
+    judge.add_argument("--csv", type=Path, metavar="FILE", help="write all issues to a CSV file")
+    judge.set_defaults(command=_check, fail=judge.error)
 
     upgrade = commands.add_parser(
         "migrate", parents=[database], help="create or upgrade the schema"
@@ -154,47 +144,53 @@ def _run(options: argparse.Namespace) -> int:
         if options.dry_run:
             return _plan(options, pipeline, source)
         result = _run_stages(pipeline, source, pipeline.load)
-    if options.json:
-        _print_json(asdict(result))
-    else:
-        from experiment_features import terminal
+    with writing_result():
+        if options.json:
+            print_json(asdict(result))
+        else:
+            from experiment_features import terminal
 
-        terminal.print_result(result)
+            terminal.print_result(result)
     return 0
 
 
 def _plan(options: argparse.Namespace, pipeline: Pipeline, source: AnyPath) -> int:
     result, plan = _run_stages(pipeline, source, pipeline.plan)
-    if options.json:
-        _print_json({**asdict(result), "plan": plan.as_json() if plan else None})
-    else:
-        from experiment_features import terminal
+    with writing_result():
+        if options.json:
+            print_json({**asdict(result), "plan": plan.as_json() if plan else None})
+        else:
+            from experiment_features import terminal
 
-        terminal.print_result(result)
-        terminal.print_plan(plan)
+            terminal.print_result(result)
+            terminal.print_plan(plan)
     if plan and plan.held:
         raise plan.held
     return 0
 
 
-def _print_json(value: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value) + "\n")
-
-
 def _check(options: argparse.Namespace) -> int:
-    from experiment_features import terminal
-
+    source = _open_source(options.source)
+    if (
+        isinstance(source, Path)
+        and options.csv
+        and options.csv.resolve().parent == source.resolve()
+    ):
+        options.fail("--csv: FILE would become part of the drop: choose another folder")
     with _pipeline(options, None) as pipeline:
-        pipeline.extract(_open_source(options.source))
-        refusal = None
-        try:
-            pipeline.validate()
-        except DropRejected as error:
-            refusal = error
-        terminal.print_quality(
-            *summarise(pipeline.workspace, pipeline.settings.memory_limit), refusal
-        )
-    return 1 if refusal else 0
+        report = check(pipeline, source)
+        if options.csv:
+            report.write_issues(options.csv)
+        if report.is_unread and not options.json:
+            raise cast("DropRefused", report.refusal)
+        with writing_result():
+            if options.json:
+                print_json(report.as_json())
+            else:
+                from experiment_features import terminal
+
+                terminal.print_quality(report)
+    return 1 if report.refusal else 0
 
 
 @contextmanager
@@ -220,6 +216,7 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
             f"cannot create a temporary folder ({error}): free disk space, or set TMPDIR"
         ) from error
     with workspace as folder:
+        _require_utf8(f"the temporary folder {folder}", folder, "set TMPDIR to another")
         yield Pipeline(
             run=run,
             workspace=Workspace(Path(folder) / "run"),
@@ -232,20 +229,34 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
 
 def _user() -> str | None:
     try:
-        return getpass.getuser()
+        return escape(getpass.getuser())
     except (KeyError, OSError):  # in a container, the user may have no name
         return None
 
 
 def _open_source(source: str) -> AnyPath:
     """The drop's folder; object storage has its own access settings (AWS_ACCESS_KEY_ID, ...)."""
+    _require_utf8(f"the source {source}", source, "rename the folder")
     if not is_stored(source):
-        return Path(source).absolute()
+        try:
+            return Path(source).absolute()
+        except OSError as error:
+            raise ConfigurationError(
+                f"the source {source} is relative, and the current folder cannot be read "
+                f"({error.strerror}): give the source's whole path"
+            ) from error
     from fsspec.core import url_to_fs
 
     with opening_errors(source):
         store = url_to_fs(source)[0]
     return StoredPath(source, store)
+
+
+def _require_utf8(what: str, path: str, remedy: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(f"{what} is not UTF-8: {remedy}") from error
 
 
 def _run_stages(pipeline: Pipeline, source: AnyPath, last: Callable[[], Done]) -> Done:
@@ -280,5 +291,6 @@ def _migrate(options: argparse.Namespace) -> int:
     if not options.database_url:
         options.fail("--database-url is required")
     revision = migrate(options.database_url)
-    sys.stderr.write(f"the schema features is at revision {revision}\n")
+    with suppress(OSError):
+        sys.stderr.write(f"the schema features is at revision {revision}\n")
     return 0

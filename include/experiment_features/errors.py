@@ -17,9 +17,11 @@
 A message says what happened, where (file, line, column), what was expected and what to do.
 """
 
+from experiment_features.visible_text import escape
+
 
 class PipelineError(Exception):
-    """Anything that stops a run; ``str()`` is a sentence for the user."""
+    """Anything that stops a run; ``str()`` is one line for the user."""
 
     status = "failed"
     """How the ledger says that the run ended."""
@@ -33,8 +35,7 @@ class PipelineError(Exception):
         column: str | None = None,
     ) -> None:
         """Keeps the place of the fault, if it has one, for the ledger."""
-        # File names may contain bytes that are not valid text and cannot be printed.
-        super().__init__(message.encode(errors="backslashreplace").decode())
+        super().__init__(escape(message))
         self.file, self.line, self.column = file, line, column
 
 

@@ -156,16 +156,18 @@ class Pipeline:
                 memory_limit=self.settings.memory_limit,
             )
         except DropRejected as error:
-            if self.connect and not self.is_dry_run:
-                with self.connect() as connection:
-                    record_rejected(
-                        connection,
-                        self.workspace,
-                        self.run,
-                        error,
-                        timeout_seconds=self.timeout_seconds,
-                    )
-            raise
+            if self.connect is None or self.is_dry_run:
+                raise _with_remedy(error, "`check SOURCE --csv FILE` lists") from error
+            rejection = _with_remedy(error, "features.data_issues names for this run")
+            with self.connect() as connection:
+                record_rejected(
+                    connection,
+                    self.workspace,
+                    self.run,
+                    rejection,
+                    timeout_seconds=self.timeout_seconds,
+                )
+            raise rejection from error
 
     def transform(self) -> Transformed | None:
         """Computes the features, unless the drop is unchanged."""
@@ -206,7 +208,10 @@ class Pipeline:
         """A connection for reading the run ledger."""
         if self.connect is None:
             raise ConfigurationError("a dry run cannot read the run ledger")
-        with self.connect() as connection, database_errors("read the run ledger"):
+        with (
+            self.connect() as connection,
+            database_errors("read the run ledger", connection=connection),
+        ):
             yield connection
             connection.rollback()
 
@@ -222,3 +227,7 @@ class Pipeline:
         return choose_engine(
             self.engine, experiments, spill, settings.spark_master, settings.memory_limit
         )
+
+
+def _with_remedy(error: DropRejected, rows: str) -> DropRejected:
+    return DropRejected(f"{error}. Correct the rows that {rows}, or allow more")

@@ -8,16 +8,28 @@ from dataclasses import asdict
 from rich import box
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from experiment_features.errors import DropRejected
+from experiment_features.check import Report
 from experiment_features.load.plan import FeatureChange, Plan
-from experiment_features.rules.issues import RuleQuality, TableQuality
 from experiment_features.run import Result
+from experiment_features.visible_text import escape
 
-_console = Console(stderr=True)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves the exit status to the command; rich would end the program with 1."""
+        raise
+
+
+_console = _Console(stderr=True)
+
+
+def _plain(text: object) -> str:
+    """Text of others: brackets in it are no markup, and nothing in it rules the terminal."""
+    return escape_markup(escape(str(text)))
 
 
 def log_handler() -> RichHandler:
@@ -27,8 +39,7 @@ def log_handler() -> RichHandler:
 
 def complain(what: str, message: object) -> None:
     """Prints an error."""
-    # Brackets in paths and cell values are not markup.
-    _console.print(f"[red]{what}:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+    _console.print(f"[red]{what}:[/] {_plain(message)}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -44,7 +55,7 @@ def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[str, int
 
         def show_rows(name: str, more: int) -> None:
             rows[name] = rows.get(name, 0) + more
-            show_stage(f"extract {escape(name)}: {rows[name]:,} rows")
+            show_stage(f"extract {_plain(name)}: {rows[name]:,} rows")
 
         yield show_stage, show_rows
 
@@ -54,13 +65,13 @@ def print_result(result: Result) -> None:
     table = Table(show_header=False, box=None)
     for name, value in asdict(result).items():
         if value is not None and value != []:
-            table.add_row(name, escape(value if isinstance(value, str) else json.dumps(value)))
-    Console().print(table)
+            table.add_row(name, _plain(value if isinstance(value, str) else json.dumps(value)))
+    _Console().print(table)
 
 
 def print_plan(plan: Plan | None) -> None:
     """Prints what a load would do to the database."""
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     if plan is None:
         console.print("No database was given, so nothing was compared: add --database-url.")
         return
@@ -77,16 +88,15 @@ def print_plan(plan: Plan | None) -> None:
     for change in plan.largest_changes:
         user_id, feature, *values = change
         shown = ("" if value is None else str(value) for value in values)
-        largest.add_row(str(user_id), feature, *map(escape, shown))
+        largest.add_row(str(user_id), feature, *map(_plain, shown))
     if plan.largest_changes:
         console.print(largest)
 
 
-def print_quality(
-    tables: list[TableQuality], rules: list[RuleQuality], refusal: DropRejected | None
-) -> None:
+def print_quality(report: Report) -> None:
     """Prints what was read, what is wrong with it, and what a load would do."""
-    console = Console(highlight=False)
+    tables, rules = report.summary()
+    console = _Console(highlight=False)
     read = Table(box=box.SIMPLE_HEAD)
     for name in ("table", "files"):
         read.add_column(name)
@@ -94,7 +104,7 @@ def print_quality(
         read.add_column(name, justify="right")
     for t in tables:
         counts = (f"{n:,}" for n in (t.rows, t.rejected, t.rows - t.rejected))
-        read.add_row(t.name, escape(_shorten(t.files)), *counts)
+        read.add_row(t.name, _plain(_shorten(t.files)), *counts)
     console.print(read)
     for r in rules:
         colour = "red" if r.severity == "error" else "yellow"
@@ -104,12 +114,12 @@ def print_quality(
             soft_wrap=True,
         )
         for example in r.examples:
-            console.print(f"    {escape(example)}", soft_wrap=True)
+            console.print(f"    {_plain(example)}", soft_wrap=True)
     if rules:
         console.print()
     verdict = "[green]would be loaded[/], without the rejected rows."
-    if refusal:
-        verdict = f"[red]would be refused:[/] {escape(str(refusal))}"
+    if report.refusal:
+        verdict = f"[red]would be refused:[/] {_plain(report.refusal)}"
     elif not rules:
         verdict = "[green]would be loaded[/]: every row meets the data contract."
     console.print(f"This drop {verdict}", soft_wrap=True)

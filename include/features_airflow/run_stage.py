@@ -105,7 +105,10 @@ def end_run_of(context: Context, error: BaseException | None) -> None:
 
 def last_success() -> datetime | None:
     """When a run last ended as loaded or unchanged; None if none has."""
-    with open_features_db() as connection, database_errors("read the run ledger"):
+    with (
+        open_features_db() as connection,
+        database_errors("read the run ledger", connection=connection),
+    ):
         return find_last_success(connection)
 
 

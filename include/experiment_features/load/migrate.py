@@ -2,10 +2,11 @@
 
 Tables change through revisions (migrations/versions), each applied once. The columns of new
 features, the views and the functions follow from definitions.py and need no revision; grants are
-repeated each time.
+repeated each time. What somebody has changed by hand is found, not repaired.
 """
 
 import hashlib
+from collections import defaultdict
 from pathlib import Path
 
 from psycopg import sql
@@ -18,9 +19,14 @@ from experiment_features.load.database import (
     connect,
     database_errors,
     read_sql,
+    take_load_lock,
 )
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+
+_DOING = "migrate the schema"
+_LOCK_WAIT_SECONDS = 60
+"""Rather than block every reader for longer."""
 
 
 def migrate(url: str, revision: str = "head") -> str:
@@ -32,9 +38,13 @@ def migrate(url: str, revision: str = "head") -> str:
 
     Returns:
         The revision that the schema is now at.
+
+    Raises:
+        DatabaseRefused: a privilege is missing, a newer version has migrated the schema, or a table
+            is not what the revisions make of it.
+        DatabaseUnavailable: as in database_errors.
     """
-    # Alembic and SQLAlchemy take half a second to import, and only this needs them.
-    from alembic.util import CommandError
+    # SQLAlchemy and Alembic take half a second to import, and only this needs them.
     from sqlalchemy.exc import DBAPIError
 
     privilege = (
@@ -42,9 +52,9 @@ def migrate(url: str, revision: str = "head") -> str:
         "run `create role features_writer nologin; create role features_reader nologin; "
         "create role features_steward nologin`"
     )
-    with database_errors("migrate the schema", privilege), connect(url) as connection:
-        connection.execute("set lock_timeout = '60s'")  # rather than block every reader
-        connection.execute(read_sql("take_migration_lock"))
+    with connect(url) as connection, database_errors(_DOING, privilege, connection):
+        connection.execute(sql.SQL("set lock_timeout = {}").format(f"{_LOCK_WAIT_SECONDS}s"))
+        take_load_lock(connection, _DOING, _LOCK_WAIT_SECONDS, "take_migration_lock")
         connection.execute("create schema if not exists features")
         connection.execute(read_sql("roles", _MIGRATIONS))
         connection.commit()
@@ -52,12 +62,9 @@ def migrate(url: str, revision: str = "head") -> str:
             reached = _upgrade(connection, revision)
         except DBAPIError as error:
             raise error.orig or error from error
-        except CommandError as error:
-            raise DatabaseRefused(
-                f"cannot migrate the schema: {error}. A newer version of this program created it"
-            ) from error
         if revision == "head":
             _add_features(connection)
+            _compare_tables(connection)
             _define_views(connection)
             ((database,),) = connection.execute("select current_database()").fetchall()
             columns = [c for c in _columns_of(connection, "pipeline_runs") if c != "message"]
@@ -86,6 +93,38 @@ def _add_features(connection: Connection) -> None:
                     )
 
 
+def _compare_tables(connection: Connection) -> None:
+    """Compares the tables with those that the same revisions make in an empty schema.
+
+    Raises:
+        DatabaseRefused: a column, constraint or index is missing or another.
+    """
+    found = _parts_of_tables(connection)
+    with connection.transaction(force_rollback=True):  # so nobody else ever sees this
+        connection.execute("alter schema features rename to features_found")
+        connection.execute("create schema features")
+        for script in sorted((_MIGRATIONS / "versions").glob("*.sql")):
+            connection.execute(script.read_text("utf-8"))
+        _add_features(connection)
+        wanted = _parts_of_tables(connection)
+    for kind in ("table", "column", "constraint", "index"):  # of what depends on it, say nothing
+        if lacking := wanted[kind] - found[kind]:
+            raise DatabaseRefused(
+                f"cannot {_DOING}: somebody has changed its tables. Missing: {kind} "
+                f"{'; '.join(sorted(lacking))}. Not known: "
+                f"{'; '.join(sorted(found[kind] - wanted[kind])) or 'nothing'}. Change them back, "
+                "and migrate again"
+            )
+
+
+def _parts_of_tables(connection: Connection) -> dict[str, set[str]]:
+    """By kind, the tables of the schema, and their columns, constraints and indexes."""
+    parts: dict[str, set[str]] = defaultdict(set)
+    for kind, part in connection.execute(read_sql("select_parts_of_tables")):
+        parts[kind].add(part)
+    return parts
+
+
 def _define_views(connection: Connection) -> None:
     """Recreates the views and functions only if they have changed: readers have to wait."""
     report = list(USER_FEATURES.columns)
@@ -98,12 +137,19 @@ def _define_views(connection: Connection) -> None:
             connection, "user_feature_report", [*report, "run_id", "updated_at"]
         ),
     )
-    version = hashlib.sha256(statements.as_bytes(connection)).hexdigest()
-    ((known,),) = connection.execute(read_sql("select_views_version")).fetchall()
-    if known != f"views {version}":
+    version = f"views {hashlib.sha256(statements.as_bytes(connection)).hexdigest()}"
+    known, defined = _views_version(connection)
+    if known != f"{version} {defined}":
         connection.execute(statements)
+        _known, defined = _views_version(connection)
         comment = sql.SQL("comment on schema features is {}")
-        connection.execute(comment.format(sql.Literal(f"views {version}")))
+        connection.execute(comment.format(sql.Literal(f"{version} {defined}")))
+
+
+def _views_version(connection: Connection) -> tuple[str | None, str]:
+    """Which version of the views the schema has, and a hash of how they are defined in fact."""
+    ((known, defined),) = connection.execute(read_sql("select_views_version")).fetchall()
+    return known, defined
 
 
 def _view_columns(connection: Connection, view: str, wanted: list[str]) -> sql.Composed:

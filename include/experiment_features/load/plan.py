@@ -80,7 +80,7 @@ def plan_load(
     """
     doing = "compare the drop with the database"
     transformed = workspace.found(Transformed)
-    with database_errors(doing), connection.transaction(force_rollback=True):
+    with database_errors(doing, connection=connection), connection.transaction(force_rollback=True):
         connection.execute("set transaction isolation level repeatable read")
         set_options(connection, run.run_id, timeout_seconds=timeout_seconds, wait_seconds=60)
         last = find_last_load(connection)

@@ -52,7 +52,10 @@ def begin_run(connection: Connection, run: Run) -> None:
     Raises:
         DatabaseUnavailable, DatabaseRefused: see database_errors.
     """
-    with database_errors(f"enter run {run.run_id} in the ledger"), connection.transaction():
+    with (
+        database_errors(f"enter run {run.run_id} in the ledger", connection=connection),
+        connection.transaction(),
+    ):
         connection.execute(read_sql("end_lost_runs"))
         run_id = entry_id(connection, run)
         _enter(connection, run, {"run_id": run_id, "status": "running", "task": Extracted.stage})
@@ -64,7 +67,10 @@ def end_run(connection: Connection, run: Run, ending: Ending) -> None:
     Raises:
         DatabaseUnavailable, DatabaseRefused: see database_errors.
     """
-    with database_errors(f"enter the end of run {run.run_id}"), connection.transaction():
+    with (
+        database_errors(f"enter the end of run {run.run_id}", connection=connection),
+        connection.transaction(),
+    ):
         values = {"run_id": entry_id(connection, run), **asdict(ending)}
         connection.execute(read_sql("end_run"), values)
 
@@ -74,7 +80,7 @@ def find_known_files(connection: Connection, run: Run, source: str) -> list[Drop
 
     Those are the files of the last load, unless this run would compute something else from them.
     """
-    with database_errors("read the run ledger"), connection.transaction():
+    with database_errors("read the run ledger", connection=connection), connection.transaction():
         connection.execute(
             read_sql("set_source"), {"run_id": entry_id(connection, run), "source": source}
         )

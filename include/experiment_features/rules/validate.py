@@ -164,6 +164,5 @@ def _refuse_excess(rows: Mapping[str, int], rejected: Mapping[str, int], limit: 
             for table, share in shares.items()
         )
         raise DropRejected(
-            f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {shown}. Correct "
-            "the rows that features.data_issues names for this run, or allow more"
+            f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {shown}"
         )

@@ -160,6 +160,53 @@ class TestMigrate:
             migrate(empty.url("etl"))
         assert empty.value("select count(*) from pg_namespace where nspname = 'features'") == 0
 
+    @pytest.mark.parametrize(
+        ("change", "named"),
+        [
+            (
+                "alter table {}.pipeline_runs rename today to day",
+                "Missing: column pipeline_runs.today date. Not known: pipeline_runs.day date.",
+            ),
+            (
+                "alter table {}.user_features rename total_experiments to n",
+                "user_features.total_experiments bigint not null. Not known: user_features.n bigint",
+            ),
+            (
+                "alter table {}.compound_features alter compound_name drop not null",
+                "compound_name text not null. Not known: compound_features.compound_name text.",
+            ),
+            ("drop table {}.data_issues", "Missing: table data_issues. Not known: nothing"),
+            (
+                "alter table {}.user_features drop constraint user_id_is_positive",
+                "constraint user_features.user_id_is_positive CHECK ((user_id > 0)). Not known: no",
+            ),
+            (
+                "drop index {}.user_features_by_name",
+                "index user_features_by_name ON features.user_features USING btree (lower(",
+            ),
+        ],
+        ids=["column", "feature", "null", "table", "constraint", "index"],
+    )
+    def test_names_what_somebody_has_changed(
+        self, change: str, named: str, database: Database
+    ) -> None:
+        """A table that is not what the revisions make of it is named, and left as it is."""
+        database.query(change.format("features"))
+        before = relations_of(database)
+        with pytest.raises(DatabaseRefused) as caught:
+            migrate(database.url("keeper"))
+        assert named in str(caught.value)
+        assert "migrate again" in str(caught.value)
+        assert relations_of(database) == before
+
+    def test_leaves_what_others_have_added(self, database: Database) -> None:
+        """Columns, indexes and tables of the laboratory's own stay."""
+        database.query("alter table features.user_features add column note text")
+        database.query("create index by_note on features.user_features (note)")
+        database.query("create table features.mine (id bigint)")
+        migrate(database.url("keeper"))
+        assert set(relations_of(database)) == {*RELATIONS, "mine"}
+
     def test_waits_for_a_load(self, database: Database) -> None:
         """Schema and features never change at the same time."""
         with database.connect("etl") as loading, ThreadPoolExecutor() as threads:
@@ -312,6 +359,22 @@ class TestViews:
         migrate(database.url("keeper"))
         for query in READER_MAY[2:5]:
             database.query(query, user="analyst")
+
+    def test_what_was_changed_is_as_defined_again(self, database: Database) -> None:
+        """A view or function that somebody has replaced is as defined after a migration."""
+        database.query(
+            "create or replace view features.user_feature_report as select user_id, user_name, "
+            "total_experiments, 0.0::float8 as average_experiments_per_user, "
+            "average_experiment_run_time, average_compounds_per_experiment, "
+            "most_common_compound_id, most_common_compound_name, "
+            "most_common_compound_experiments, most_common_compound_ids, run_id, updated_at "
+            "from features.user_features"
+        )
+        migrate(database.url("keeper"))
+        definition = database.value(
+            "select pg_get_viewdef('features.user_feature_report'::regclass)"
+        )
+        assert "pipeline_runs" in definition
 
     def test_grants_are_repeated(self, database: Database) -> None:
         """Migrating restores grants that were revoked."""
