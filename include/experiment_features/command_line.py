@@ -23,6 +23,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from experiment_features.config import Settings, is_stored
+from experiment_features.drop.allowed_source import local_path
+from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors
 from experiment_features.engines.choose import ENGINES
 from experiment_features.errors import (
@@ -194,7 +196,7 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
 def _open_source(source: str) -> AnyPath:
     """The drop's folder; object storage has its own access settings (AWS_ACCESS_KEY_ID, ...)."""
     if not is_stored(source):
-        return Path(source).absolute()
+        return LocalPath(local_path(source).absolute())
     from fsspec.core import url_to_fs
 
     with opening_errors(source):
