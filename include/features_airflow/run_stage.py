@@ -101,7 +101,7 @@ def pipeline_of_run(workspace: str | None = None) -> Iterator[Pipeline]:
         force=parameters["force"],
     )
     place = workspace or f"{settings.workspaces.rstrip('/')}/{folder_name(run.run_id)}"
-    with open_workspace(place) as opened:
+    with open_workspace(place, run.run_id) as opened:
         yield Pipeline(
             run=run,
             workspace=opened,
