@@ -54,7 +54,7 @@ def test_any_name_of_a_folder_will_do(engine: str, tmp_path: Path) -> None:
     """Also one that an engine would take for a pattern, and beside another that the pattern fits."""
     (tmp_path / "t a").mkdir()
     folder = tmp_path / "t [a-b]" / "-s*r q?x {c,d} 'e\" %41#2\n名=v"
-    source = every_fault().write(folder / "drop=1")
+    source = every_fault("users", "email_invalid").write(folder / "drop=1")
     workspace = Workspace(folder / "workspace")
     run_stages(source, workspace, engine)
     assert_as_expected(source, workspace)
