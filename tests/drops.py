@@ -52,7 +52,15 @@ RUN_TIMES = (
     "12.3456789125", "3.33333333333333333333", "0.000000001", "1e-30",
 )
 SEPARATORS = (";", "; ", " ; ", ";\t", ";;", "; ;")
-SUFFIXES = ("", "_2024-01", "_2024-02", "_10", "_2", "-a", "_B", " copy", ".1")
+SUFFIXES = (
+    "", "_2024-01", "_2024-02", "_10", "_2", "-a", "_B", " copy", ".1", " [a-b]*?{c,d} 'e\" %41#2",
+    "\nx", "-é名", ".csv", "~", "&=;$",
+)
+BESIDE = (
+    "users.csv~", "Compounds.csv.sha256", "user_experiments.CSV.bak", "._users.csv", "notes.txt",
+    "my_users.csv", "_READY", "Thumbs.db", "-[a-b]*", "deleted_users.csv.md5",
+)  # files that make no difference
+LOST = ("users_2.csv.bz2", "USERS.xlsx", "user_experiments.csv.part", "deleted_compounds.csv")
 
 # Values that are not what their column asks for.
 BLANKS = ("", " ", "\t", " \t ")
@@ -175,11 +183,13 @@ class Part:
     rows: tuple[Row, ...]
     dialect: Dialect = field(default_factory=Dialect)
     compression: str = ""
+    shouted: bool = False
 
     @property
     def file_name(self) -> str:
         """The bare name, by which issues name the file."""
-        return f"{self.table}{self.suffix}.csv{self.compression}"
+        name = f"{self.table}{self.suffix}.csv{self.compression}"
+        return name.upper() if self.shouted else name
 
     def write(self, folder: Path) -> None:
         """Write the file."""
@@ -196,17 +206,21 @@ class Drop:
     """All files of a drop."""
 
     parts: tuple[Part, ...]
+    beside: tuple[str, ...] = ()
+    """The names of other files."""
 
     def write(self, folder: Path) -> Path:
         """Write the files into the folder, made if need be, and return it."""
         folder.mkdir(parents=True, exist_ok=True)
         for part in self.parts:
             part.write(folder)
+        for name in self.beside:
+            (folder / name).write_bytes(b"user_id,name\n9,Zoe\n")
         return folder
 
     def in_dialect(self, dialect: Dialect) -> "Drop":
         """Return the same rows in the same parts, all written in one dialect."""
-        return Drop(tuple(replace(part, dialect=dialect) for part in self.parts))
+        return replace(self, parts=tuple(replace(part, dialect=dialect) for part in self.parts))
 
 
 def render(table: str, rows: Sequence[Row], dialect: Dialect) -> bytes:
@@ -422,8 +436,10 @@ SPELLINGS = st.sampled_from(("{}", "{}", "{}", "+{}", "00{}", " {} "))
 
 
 @st.composite
-def drops(draw: st.DrawFn, *, faults: bool = True) -> Drop:
+def drops(draw: st.DrawFn, *, faults: bool = True, refused: bool = False) -> Drop:
     """Draw a whole drop with a row in every table at least, some of them faulty unless told.
+
+    If so told, some drops have a file that refuses them: a lost part, or a copy of another.
 
     The ids of a table are near each other, from 1, 2^53 or the end of bigint on: a pipeline that
     lets them pass through a float mixes them up.
@@ -441,8 +457,17 @@ def drops(draw: st.DrawFn, *, faults: bool = True) -> Drop:
         for suffix, start, end in zip(suffixes, [0, *cuts], [*cuts, len(rows)], strict=True):
             compression = draw(st.sampled_from(("", "", ".gz", ".zst")))
             written = tuple(rows[start:end])
-            parts.append(Part(table, suffix, written, draw(dialects()), compression))
-    return Drop(tuple(parts))
+            shouted = draw(st.booleans())
+            parts.append(Part(table, suffix, written, draw(dialects()), compression, shouted))
+    beside = draw(st.lists(st.sampled_from(BESIDE), max_size=2, unique=True))
+    fault = draw(st.integers(0, 19)) if refused else None
+    if fault == 0:
+        beside.append(draw(st.sampled_from(LOST)))
+    elif fault == 1:
+        parts.append(
+            replace(parts[-1], suffix=" (1)", compression=draw(st.sampled_from(("", ".gz"))))
+        )
+    return Drop(tuple(parts), tuple(beside))
 
 
 def _draw_cells(

@@ -38,6 +38,7 @@ LINE_END = re.compile(r"\r\n|\r|\n")
 INTEGER = re.compile(r"[+-]?[0-9]+")
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+BY_PRODUCT = re.compile(r"(~|\.bak|\.sha256|\.md5)\Z")
 EMAIL = re.compile(r"[^@ \t\r\n]+@[^@ \t\r\n]+\.[^@ \t\r\n]+")
 
 
@@ -67,14 +68,14 @@ class Row:
     shape_rules: list[str]
 
 
-def read_text(path: Path) -> str:
-    """Return the file's text, decompressed and without a byte order mark."""
+def unpack(path: Path) -> bytes:
+    """Return the file's bytes, decompressed."""
     content = path.read_bytes()
-    if path.name.endswith(".gz"):
+    if path.name.lower().endswith(".gz"):
         content = gzip.decompress(content)
-    elif path.name.endswith(".zst"):
-        content = pa.CompressedInputStream(pa.BufferReader(content), "zstd").read()
-    return content.decode("utf-8-sig")
+    elif path.name.lower().endswith(".zst"):
+        content = bytes(pa.CompressedInputStream(pa.BufferReader(content), "zstd").read())
+    return content
 
 
 def split_records(text: str, delimiter: str) -> Iterator[tuple[int, list[str], list[str]]]:
@@ -128,7 +129,7 @@ def find_header(text: str, columns: Iterable[str]) -> tuple[str, list[str]]:
 
 def read_part(path: Path, table: str) -> Iterator[Row]:
     """Yield the data rows of one file."""
-    text = read_text(path)
+    text = unpack(path).decode("utf-8-sig")
     delimiter, names = find_header(text, COLUMNS[table])
     for line, fields, faults in islice(split_records(text, delimiter), 1, None):
         if "malformed_quotes" in faults:
@@ -143,10 +144,21 @@ def read_part(path: Path, table: str) -> Iterator[Row]:
 def read_table(folder: Path, table: str) -> list[Row]:
     """Return the data rows of a table's files, in the order of their names."""
     pattern = re.compile(rf"{table}.*\.csv(\.gz|\.zst)?", re.DOTALL)
-    paths = [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
-    if not paths:
+    found: list[Row] = []
+    contents = []
+    for path in sorted(folder.iterdir(), key=lambda p: p.name):
+        name = path.name.lower()
+        if pattern.fullmatch(name):
+            rows = list(read_part(path, table))
+            found += rows
+            contents += [unpack(path)] * bool(rows)
+        elif name.removeprefix("deleted_").startswith(table) and not BY_PRODUCT.search(name):
+            raise RefusedError(f"{name} may be a part of {table}")
+    if len(set(contents)) < len(contents):
+        raise RefusedError(f"{table} is there twice")
+    if not any(pattern.fullmatch(path.name.lower()) for path in folder.iterdir()):
         raise RefusedError(f"no file for {table}")
-    return [row for path in sorted(paths, key=lambda p: p.name) for row in read_part(path, table)]
+    return found
 
 
 def to_integer(text: str) -> int | None:

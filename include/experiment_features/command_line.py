@@ -26,6 +26,8 @@ from typing import Any, TypeVar, cast
 
 from experiment_features.check import check
 from experiment_features.config import Settings, is_stored
+from experiment_features.drop.allowed_source import local_path
+from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors
 from experiment_features.engines.choose import ENGINES
 from experiment_features.errors import (
@@ -239,7 +241,7 @@ def _open_source(source: str) -> AnyPath:
     _require_utf8(f"the source {source}", source, "rename the folder")
     if not is_stored(source):
         try:
-            return Path(source).absolute()
+            return LocalPath(local_path(source).absolute())
         except OSError as error:
             raise ConfigurationError(
                 f"the source {source} is relative, and the current folder cannot be read "

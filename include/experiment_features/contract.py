@@ -99,6 +99,30 @@ USER_EXPERIMENTS = Table(
 TABLES = (USERS, COMPOUNDS, USER_EXPERIMENTS)
 """In the order in which they are checked: experiments refer to users and compounds."""
 
+BY_PRODUCTS = {
+    "editors": ("*~", "*.bak", "*.swp", "#*#", ".#*", "~$*", ".~lock.*", "*.lock"),
+    "checksums and signatures": (
+        "*.md5",
+        "*.sha1",
+        "*.sha256",
+        "*.sha512",
+        "*.crc",
+        "*.asc",
+        "*.sig",
+    ),
+    "lists of checksums": ("md5sums*", "sha1sums*", "sha256sums*", "sha512sums*", "manifest-*.txt"),
+    "operating systems": (
+        "._*",
+        ".ds_store",
+        "thumbs.db",
+        "desktop.ini",
+        ".nfs*",
+        "*:zone.identifier",
+    ),
+    "Spark and Hadoop": ("_success", "_committed_*", "_started_*"),
+}
+"""By-products by origin: names, in lower case, that mean nothing beside the files of a drop."""
+
 _LINES_PER_FILE = 10**12
 
 

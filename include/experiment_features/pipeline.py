@@ -81,7 +81,10 @@ def record_end(connect: Connect, run: Run, task: str, error: BaseException) -> N
         is_told = isinstance(error, DatabaseUnavailable)
         log.log(
             logging.INFO if is_told else logging.WARNING,
-            "the ledger does not say how run %s ended: %s", run.run_id, trouble)
+            "the ledger does not say how run %s ended: %s",
+            run.run_id,
+            trouble,
+        )
 
 
 @dataclass(frozen=True)

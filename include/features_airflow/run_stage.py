@@ -143,7 +143,7 @@ def pipeline_of_run(context: Context, workspace: str | None = None) -> Iterator[
     if parameters["engine"] == "spark":
         settings = replace(settings, spark_master=_spark_master(settings.spark_master))
     place = workspace or f"{settings.workspaces.rstrip('/')}/{folder_name(run.run_id)}"
-    with open_workspace(place) as opened:
+    with open_workspace(place, run.run_id) as opened:
         yield Pipeline(
             run=run,
             workspace=opened,

@@ -202,9 +202,10 @@ def test_an_event_posted_by_hand_names_its_drop(
     context["triggering_asset_events"][DROPS] = [event(extra={"source": source})]
     assert str(choose_drop(context, ledger)) == source
     assert context["asset_state_store"][DROPS] == {}
-    context["triggering_asset_events"][DROPS] = [event(extra={})]
-    with pytest.raises(ConfigurationError, match="laboratory_drops names no drop"):
-        choose_drop(context, ledger)
+    for extra in ({}, {"payload": 5}, {"payload": None}, {"source": 5}, {"source": ""}):
+        context["triggering_asset_events"][DROPS] = [event(extra=extra)]
+        with pytest.raises(ConfigurationError, match="laboratory_drops names no drop"):
+            choose_drop(context, ledger)
 
 
 def test_an_announced_drop_must_lie_in_a_source_root(

@@ -11,8 +11,11 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.utils.types import DagRunType
 
+from e2e.local_stack import SAMPLE
 from experiment_features.errors import ConfigurationError, DatabaseUnavailable
 from experiment_features.pipeline import Pipeline
+from experiment_features.reading.extract import extract
+from experiment_features.workspace import MARK
 from features_airflow import run_stage
 
 STARTED_AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
@@ -104,9 +107,25 @@ def test_workspace_in_object_storage_is_named_likewise(
     monkeypatch.setenv("EXPERIMENT_FEATURES_WORKSPACES", "s3://named@laboratory/workspaces/")
     context["dag_run"].run_id = "api__one:two"
     with run_stage.pipeline_of_run(context) as pipeline:
-        assert str(pipeline.workspace) == "s3://named@laboratory/workspaces/api__one_two"
+        assert str(pipeline.workspace) == "s3://named@laboratory/workspaces/api__one%3Atwo"
         assert pipeline.workspace.folder.is_dir()
     assert not pipeline.workspace.folder.exists()
+
+
+def test_workspace_says_whose_it_is(context: dict[str, Any], tmp_path: Path) -> None:
+    """A run that is given another's refuses it; one that an earlier version made does not say."""
+    context["dag_run"].run_id = "drop:1"
+    place = str(tmp_path / "drop_1")
+    with run_stage.pipeline_of_run(context, place) as pipeline:
+        extract(SAMPLE, pipeline.workspace)
+    context["dag_run"].run_id = "drop_1"
+    with run_stage.pipeline_of_run(context, place) as pipeline:
+        for stage in (pipeline.validate, pipeline.load, pipeline.workspace.clear):
+            with pytest.raises(ConfigurationError, match=r"files of run drop:1, not .* drop_1"):
+                stage()
+    (tmp_path / "drop_1" / MARK).write_text("")
+    with run_stage.pipeline_of_run(context, place) as pipeline:
+        assert pipeline.validate() is not None
 
 
 def test_missing_connection_says_where_to_add_it(

@@ -25,7 +25,7 @@ RANDOM_DROPS = int(os.environ.get("RANDOM_DROPS", "100"))
 
 @pytest.mark.timeout(600 + 2 * RANDOM_DROPS)
 @pytest.mark.parametrize("engine", ENGINES)
-@given(drop=drops(), in_sql=st.booleans())
+@given(drop=drops(refused=True), in_sql=st.booleans())
 @settings(
     max_examples=RANDOM_DROPS // len(ENGINES),
     deadline=None,

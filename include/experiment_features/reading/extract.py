@@ -8,10 +8,17 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from experiment_features.config import Settings
-from experiment_features.contract import TABLES
-from experiment_features.drop.files import DropFile, Parts, are_known, find_parts
+from experiment_features.contract import TABLES, Table
+from experiment_features.drop.files import (
+    DropFile,
+    Parts,
+    are_known,
+    find_parts,
+    refuse_changes,
+)
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import DropRefused
 from experiment_features.reading.freed_memory import keep_freed_memory
@@ -43,7 +50,7 @@ def log_progress() -> Progress:
 
 
 def extract(
-    source: AnyPath,
+    source: AnyPath | Path,
     workspace: Workspace,
     *,
     allow_empty: bool = False,
@@ -63,7 +70,9 @@ def extract(
 
     Raises:
         DropRefused: a file or column is missing or there twice, a file is not UTF-8 text, an
-            archive is broken, a quote is never closed, or a table has no rows.
+            archive is broken, a quote is never closed, two files of a table are the same, or a
+            table has no rows.
+        DropChanged: a file was written, replaced, added or removed meanwhile.
     """
     workspace.clear()
     with workspace.stage(Extracted) as stage:
@@ -74,6 +83,7 @@ def extract(
             files, rising_keys = _extract_files(
                 parts, workspace, memory_limit, progress or log_progress()
             )
+        refuse_changes(source, parts)
         rows = {
             table.name: sum(file["rows"] for file in files if file["table"] == table.name)
             for table in TABLES
@@ -94,14 +104,26 @@ def _extract_files(
         for table, paths in parts.items():
             folder = workspace.fresh_folder(workspace.rows(table.name))
             spans = []
+            names: dict[str, str] = {}  # of the files with rows, by their content
             for number, path in enumerate(paths, start=1):
                 typed = type_file(database, table, path, number, folder, progress)
                 files.append(typed.file)
+                if typed.file["rows"]:
+                    _refuse_copy(path.name, names.setdefault(typed.content, path.name), table)
                 spans.append(typed.ids)
                 log.info("read %s: %s rows of %s", path.name, f"{typed.file['rows']:,}", table.name)
             if join_spans(spans):
                 rising.append(table.name)
     return files, rising
+
+
+def _refuse_copy(name: str, first: str, table: Table) -> None:
+    """Refuses a drop if a file of a table is a copy of the first one with its content."""
+    if name != first:
+        raise DropRefused(
+            f"{first} and {name} hold the same rows of {table}: expected each row in one file. "
+            "Remove one of the two"
+        )
 
 
 def _refuse_empty_tables(rows: dict[str, int], parts: Parts) -> None:

@@ -36,6 +36,7 @@ class TextStream:
         self.is_last = False
         """Whether the file ends with what is fetched."""
         self.stored = HashingStream(stream)
+        self._content = self.stored.sha256
         self._chunks = self._decompressed()
         self._pending = b""
         self._offset = 0  # where that begins, in bytes
@@ -43,6 +44,11 @@ class TextStream:
             self.fetch()
         if self._pending.startswith(BOM):
             self.consume(len(BOM), 0)
+
+    @property
+    def content_sha256(self) -> str:
+        """The hash of what was read, decompressed."""
+        return self._content.hexdigest()
 
     def fetch(self) -> None:
         """Appends the next block to what is pending, or ends the last line.
@@ -109,12 +115,16 @@ class TextStream:
             )
 
     def _decompressed(self) -> Iterator[bytes]:
-        codec = next((c for end, c in COMPRESSIONS.items() if self.name.endswith(end)), None)
+        name = self.name.lower()
+        codec = next((c for end, c in COMPRESSIONS.items() if name.endswith(end)), None)
         stream = self.stored
         if codec:
             stream = pa.CompressedInputStream(pa.PythonFile(self.stored, mode="r"), codec)
+            self._content = hashlib.sha256()
         try:
             while chunk := stream.read(BLOCK_BYTES):
+                if codec:
+                    self._content.update(chunk)
                 yield chunk
         except OSError as error:
             if codec is None:

@@ -14,7 +14,7 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 from experiment_features.config import Settings
 from experiment_features.contract import TABLES, Column, Table
 from experiment_features.drop.files import DropFile
-from experiment_features.engines.duckdb_engine import call_macro, open_duckdb
+from experiment_features.engines.duckdb_engine import call_macro, open_duckdb, read_parquet
 from experiment_features.rules.rules import RULES
 from experiment_features.run import Extracted, Validated
 from experiment_features.store.valid_rows import count_rows
@@ -77,8 +77,8 @@ def summarise(
     if not workspace.issues.exists():
         return tables, []
     with open_duckdb(memory_limit) as database:
-        query = (_SQL / "summarise_issues.sql").read_text()
-        broken = database.execute(query, {"issues": str(workspace.issues)}).fetchall()
+        read_parquet(database, workspace.issues).create_view("issues")
+        broken = database.execute((_SQL / "summarise_issues.sql").read_text()).fetchall()
     return tables, [RuleQuality(*rule) for rule in broken]
 
 
@@ -104,7 +104,7 @@ def describe_issues(
         reduce(DuckDBPyRelation.union, raw_rows).create_view("raw_rows")
         target = str(workspace.issues)
         database.execute((_SQL / "describe_issues.sql").read_text(), {"target": target})
-        by_rule = database.read_parquet(target).aggregate(
+        by_rule = read_parquet(database, workspace.issues).aggregate(
             "table_name, rule, severity, count(*) as issues"
         )
         return [BrokenRule(*rule) for rule in by_rule.order("table_name, rule").fetchall()]
@@ -139,20 +139,19 @@ def _faults(database: DuckDBPyConnection, folder: Path) -> Iterator[DuckDBPyRela
         )
 
     for table in TABLES:
-        rows = database.read_parquet(str(folder / f"{table}.parquet"))
+        rows = read_parquet(database, folder / f"{table}.parquet")
         for rule in rows.columns:
             if rule != "position":
                 yield of_rule(rows.filter(ColumnExpression(rule)), table, rule)
         for file in (folder / table.name).glob("*.parquet"):
-            yield of_rule(database.read_parquet(str(file)), table, file.stem)
+            yield of_rule(read_parquet(database, file), table, file.stem)
 
 
 def _raw_rows(database: DuckDBPyConnection, workspace: Workspace, table: Table) -> DuckDBPyRelation:
     """Grain: row of a table that has a fault; columns: table_name, position, raw_row (JSON)."""
     is_of_table = ColumnExpression("table_name") == ConstantExpression(table.name)
     faulty = database.table("faults").filter(is_of_table).project("position")
-    files_of_table = str(workspace.rows(table.name) / "*.parquet")
-    rows = database.read_parquet(files_of_table, union_by_name=True)
+    rows = read_parquet(database, workspace.rows(table.name))
     cells = ((ConstantExpression(column.name), _written(column)) for column in table.columns)
     return rows.join(faulty, "position", how="semi").project(
         ConstantExpression(table.name).alias("table_name"),

@@ -11,6 +11,6 @@ select
         || coalesce(' ' || regexp_replace(left(value, 60), '[\x00-\x1f\x7f-\x9f]', '·', 'g'), '')
         order by file_name, line_number
     )[:3] as examples
-from read_parquet($issues)
+from issues
 group by severity, table_name, rule, message
 order by severity, issues desc, table_name, rule
