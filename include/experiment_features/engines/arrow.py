@@ -48,5 +48,7 @@ def text(value: str) -> pa.Scalar:
 def batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
     """The rows of a Parquet file, so many at a time that memory does not grow with their size."""
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-    row_bytes = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
+    row_bytes = max(
+        (group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0
+    )
     yield from file.iter_batches(max(1, min(BATCH_ROWS, BATCH_BYTES // (row_bytes + 1))))

@@ -9,12 +9,11 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 from experiment_features.definitions import Relation
+from experiment_features.engines import arrow
 from experiment_features.load.copy import copy_batches
-from experiment_features.load.database import Connection, read_sql
+from experiment_features.load.database import Connection, check_written, read_sql
 
 log = logging.getLogger(__name__)
-
-BATCH_ROWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -43,17 +42,27 @@ def merge(
         rows: the file; grain and columns are those of the relation.
         run_id: the run that makes the changes.
         loaded_at: when the periods of the new rows begin.
+
+    Raises:
+        DatabaseRefused: a statement wrote other rows than the comparison says.
     """
     values = {"run_id": run_id, "loaded_at": loaded_at}
     parts = _parts(relation)
     staged = _stage(connection, relation, rows, parts)
     connection.execute(read_sql("compare").format(**parts))
     _analyze(connection, parts["changed"])
+    expected = connection.execute(read_sql("count_changes").format(**parts)).fetchone()
+    updated, deleted, inserted = expected or (0, 0, 0)
+
+    def write(statement: str, table: str, rows: int) -> None:
+        written = connection.execute(read_sql(statement).format(**parts), values).rowcount
+        check_written(f"features.{table}", statement, rows, written)
+
     if relation.past:
-        connection.execute(read_sql("close_periods").format(**parts), values)
-    updated = connection.execute(read_sql("update").format(**parts), values).rowcount
-    deleted = connection.execute(read_sql("delete").format(**parts)).rowcount
-    inserted = connection.execute(read_sql("insert").format(**parts), values).rowcount
+        write("close_periods", relation.past, updated + deleted)
+    write("update", relation.name, updated)
+    write("delete", relation.name, deleted)
+    write("insert", relation.name, inserted)
     return Changes(inserted, updated, deleted, unchanged=staged - inserted - updated)
 
 
@@ -82,8 +91,7 @@ def _stage(
     connection.execute(read_sql("stage").format(**parts))
     with pq.ParquetFile(rows) as file:
         names = file.schema_arrow.names
-        batches = file.iter_batches(BATCH_ROWS)
-        count = copy_batches(connection, parts["staged"], names, batches)
+        count = copy_batches(connection, parts["staged"], names, arrow.batches(file))
     _analyze(connection, parts["staged"], parts["key"])  # joins use only the key
     log.info("staged %s: %s rows", relation.name, f"{count:,}")
     return count

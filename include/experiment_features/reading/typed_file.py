@@ -41,6 +41,8 @@ class TypedFile(NamedTuple):
     file: DropFile
     ids: Span | None
     """Its ids, if they rise from each row to the next."""
+    text_bytes: int
+    """How much text it holds, decompressed."""
 
 
 class SplitBlock(NamedTuple):
@@ -110,7 +112,7 @@ def type_file(
         sha256=stored.sha256.hexdigest(),
         rows=count,
     )
-    return TypedFile(file, join_spans(spans))
+    return TypedFile(file, join_spans(spans), reader.text.consumed)
 
 
 def _write_typed(blocks: Iterable[SplitBlock], plain_rows: BackgroundWriter) -> Rows:
