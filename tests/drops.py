@@ -50,6 +50,7 @@ RUN_TIMES = (
     "", " ", "0", "-0", "-0.0", "7", "12.5", "+2.50", "00012.5", ".5", "5.", "0.1", "0.2", "0.3",
     "1e3", "1E-3", "2.5e+2", "1e11", "999999999999.99", "0.0000000005", "0.0000000004999999",
     "12.3456789125", "3.33333333333333333333", "0.000000001", "1e-30",
+    "8388607.999999999", "8388608.123456", "1700000000.000001", "8589934592.001",
 )
 SEPARATORS = (";", "; ", " ; ", ";\t", ";;", "; ;")
 SUFFIXES = (
@@ -487,7 +488,9 @@ def _draw_cells(
     ids = draw(st.sampled_from(SEPARATORS)).join(
         refer("compounds") for _ in range(draw(st.integers(1, 4)))
     )
-    hundredths = st.integers(0, 100_000).map(lambda number: f"{number / 100:.2f}")
+    hundredths = (st.integers(0, 100_000) | st.integers(0, 10**14 - 1)).map(
+        lambda number: f"{number // 100}.{number % 100:02}"
+    )
     return own_id, refer("users"), ids, draw(st.sampled_from(RUN_TIMES) | hundredths)
 
 

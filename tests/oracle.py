@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from functools import partial
 from itertools import islice
@@ -260,7 +260,7 @@ def describe_user(
     """Return a user's features from the user's valid experiments."""
     used = [to_ids(experiment) for experiment in experiments]
     run_times = [
-        Fraction(to_run_time(text))
+        Fraction(to_run_time(text).quantize(Decimal("1e-9"), ROUND_HALF_UP))
         for text in (experiment["experiment_run_time"] for experiment in experiments)
         if text
     ]

@@ -224,11 +224,15 @@ class Pipeline:
 
     @property
     def _engine(self) -> Engine:
-        experiments = self.workspace.found(Extracted).rows["user_experiments"]
-        spill = self.workspace.scratch / "spill"
+        extracted = self.workspace.found(Extracted)
         settings = self.settings
         return choose_engine(
-            self.engine, experiments, spill, settings.spark_master, settings.memory_limit
+            self.engine,
+            extracted.rows["user_experiments"],
+            self.workspace.scratch / "spill",
+            settings.spark_master,
+            settings.memory_limit,
+            extracted.text_bytes,
         )
 
 

@@ -77,10 +77,10 @@ def extract(
     workspace.clear()
     with workspace.stage(Extracted) as stage:
         parts = find_parts(source)
-        files, rising_keys = list(known_files), list[str]()
+        files, rising_keys, text_bytes = list(known_files), list[str](), 0
         is_unchanged = are_known(parts, known_files)
         if not is_unchanged:
-            files, rising_keys = _extract_files(
+            files, rising_keys, text_bytes = _extract_files(
                 parts, workspace, memory_limit, progress or log_progress()
             )
         refuse_changes(source, parts)
@@ -90,16 +90,19 @@ def extract(
         }
         if not allow_empty:
             _refuse_empty_tables(rows, parts)
-        return stage.finish(Extracted(str(source), files, rows, is_unchanged, rising_keys))
+        return stage.finish(
+            Extracted(str(source), files, rows, is_unchanged, rising_keys, text_bytes)
+        )
 
 
 def _extract_files(
     parts: Parts, workspace: Workspace, memory_limit: str, progress: Progress
-) -> tuple[list[DropFile], list[str]]:
-    """Extracts all files; returns what they are, and the tables whose ids rise."""
+) -> tuple[list[DropFile], list[str], int]:
+    """Extracts all files; returns what they are, the tables whose ids rise, and bytes of text."""
     keep_freed_memory()
     files: list[DropFile] = []
     rising: list[str] = []
+    text_bytes = 0
     with open_typing_database(memory_limit) as database:
         for table, paths in parts.items():
             folder = workspace.fresh_folder(workspace.rows(table.name))
@@ -111,10 +114,11 @@ def _extract_files(
                 if typed.file["rows"]:
                     _refuse_copy(path.name, names.setdefault(typed.content, path.name), table)
                 spans.append(typed.ids)
+                text_bytes += typed.text_bytes
                 log.info("read %s: %s rows of %s", path.name, f"{typed.file['rows']:,}", table.name)
             if join_spans(spans):
                 rising.append(table.name)
-    return files, rising
+    return files, rising, text_bytes
 
 
 def _refuse_copy(name: str, first: str, table: Table) -> None:

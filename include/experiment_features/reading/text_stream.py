@@ -97,6 +97,11 @@ class TextStream:
         self._offset += size
         self.line += lines
 
+    @property
+    def consumed(self) -> int:
+        """How many bytes of text are consumed."""
+        return self._offset
+
     def refuse_endless_row(self, start: int) -> None:
         """Refuses the drop unless text that is yet to be fetched may close the quote.
 

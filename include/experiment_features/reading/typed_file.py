@@ -43,6 +43,8 @@ class TypedFile(NamedTuple):
     """Its ids, if they rise from each row to the next."""
     content: str
     """The sha256 of what is in it, decompressed."""
+    text_bytes: int
+    """How much text it holds, decompressed."""
 
 
 class SplitBlock(NamedTuple):
@@ -112,7 +114,7 @@ def type_file(
         sha256=stored.sha256.hexdigest(),
         rows=count,
     )
-    return TypedFile(file, join_spans(spans), reader.text.content_sha256)
+    return TypedFile(file, join_spans(spans), reader.text.content_sha256, reader.text.consumed)
 
 
 def _write_typed(blocks: Iterable[SplitBlock], plain_rows: BackgroundWriter) -> Rows:

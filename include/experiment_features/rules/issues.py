@@ -76,7 +76,7 @@ def summarise(
     ]
     if not workspace.issues.exists():
         return tables, []
-    with open_duckdb(memory_limit) as database:
+    with open_duckdb(memory_limit, workspace.scratch / "spill") as database:
         read_parquet(database, workspace.issues).create_view("issues")
         broken = database.execute((_SQL / "summarise_issues.sql").read_text()).fetchall()
     return tables, [RuleQuality(*rule) for rule in broken]
@@ -95,7 +95,7 @@ def describe_issues(
     """
     if not any(map(count_rows, faults.rglob("*.parquet"))):
         return []
-    with open_duckdb(memory_limit) as database:
+    with open_duckdb(memory_limit, workspace.scratch / "spill") as database:
         for script in ("kinds.sql", "positions.sql"):
             database.execute((_SQL / script).read_text())
         _list_rules_and_files(database, drop_files)
