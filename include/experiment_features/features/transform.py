@@ -117,14 +117,14 @@ def _parts(run_time: nw.Expr, whole: nw.Expr) -> nw.Expr:
     """
 
     def rounded(places: int) -> nw.Expr:
-        return ((run_time - whole) * 10**places + 0.5).floor() * (PARTS // 10**places)
+        parts: nw.Expr = ((run_time - whole) * 10**places + 0.5).floor() * (PARTS // 10**places)
+        return parts
 
-    parts: nw.Expr = (
+    return (
         nw.when(run_time < 2**23)
         .then(rounded(9))
         .otherwise(nw.when(run_time < 2**33).then(rounded(6)).otherwise(rounded(3)))
     )
-    return parts
 
 
 def _most_common_compounds(uses: Frame, engine: Engine) -> Frame:

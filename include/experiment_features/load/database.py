@@ -91,7 +91,8 @@ def database_errors(
     except _SCHEMA_ERRORS as error:
         raise DatabaseRefused(
             f"cannot {doing}: {_first_line(error)}. The schema is missing or outdated: run "
-            "`python -m experiment_features migrate --database-url URL`"
+            "`python -m experiment_features migrate --database-url URL`, or on the local stack "
+            "`scripts/features.sh migrate`"
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {privilege}") from error
