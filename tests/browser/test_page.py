@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 import urllib.error
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from playwright.sync_api import Page, expect
 
 from browser.visitor import PAGE, Visitor
 from e2e.local_stack import RUNS, Stack
+from failing_run import fail_on_purpose
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
 
@@ -225,3 +227,14 @@ def test_unavailable_database_is_explained(stack: Stack, visit: Visit) -> None:
     assert answer.status == 503
     assert "The features database" in answer.text()
     assert "features_reader@" not in answer.text()
+
+
+def test_a_failing_test_leaves_what_explains_it(stack: Stack, tmp_path: Path) -> None:
+    """The folder that its message names has a picture of the page, beside what the stack left."""
+    failure = fail_on_purpose(tmp_path, stack, visits="/users")
+    left = failure / "2_Visitor"
+    assert (left / "page.png").read_bytes().startswith(b"\x89PNG")
+    assert "Amara Okafor" in (left / "page.html").read_text()
+    assert "/experiment-features/users" in (left / "faults.txt").read_text()
+    assert list(failure.glob("*/*.error")) == []
+    shutil.rmtree(failure)

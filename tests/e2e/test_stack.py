@@ -2,13 +2,17 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from e2e.local_stack import Stack
+from failing_run import fail_on_purpose
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
 
@@ -70,3 +74,18 @@ def test_no_task_waits_for_its_api(stack: Stack) -> None:
     log = (stack.local / "logs" / "api-server.log").read_text()
     first, *_ = re.findall(r"path=(/execution/\S+).* status_code=(\d+)", log)
     assert first == ("/execution/health", "200")
+
+
+def test_a_failing_test_leaves_what_explains_it(
+    stack: Stack, loaded: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its message names a folder with the logs of components and tasks, and the ledger."""
+    failure = fail_on_purpose(tmp_path, stack)
+    left = failure / "1_Stack"
+    assert loaded["run_id"] in (left / "pipeline_runs.json").read_text()
+    assert loaded["run_id"] in (left / "task_instances.json").read_text()
+    assert (left / "components" / "scheduler.log").stat().st_size > 0
+    assert (left / "postgres.log").stat().st_size > 0
+    assert any("stage done" in log.read_text() for log in left.glob("tasks/**/*.log"))
+    assert list(left.glob("*.error")) == []
+    shutil.rmtree(failure)
