@@ -1,9 +1,8 @@
-"""Starting, stopping and crashing the local stack."""
+"""Starting and stopping the local stack."""
 
 import os
 import re
 import shutil
-import signal
 import socket
 import stat
 from pathlib import Path
@@ -54,19 +53,6 @@ def test_stop_and_start_keep_the_data(stack: Stack) -> None:
     stack.start()
     assert stack.features() == before
     assert stack.trigger()["status"] == "unchanged"
-
-
-def test_start_after_a_crash(stack: Stack) -> None:
-    """A start recovers from a crash, even if another process has the server's old PID."""
-    before = stack.features()
-    for process in stack.processes():
-        process.send_signal(signal.SIGKILL)
-    pid_file = stack.local / "postgres" / "data" / "postmaster.pid"
-    lines = pid_file.read_text().splitlines()
-    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:], ""]))
-
-    stack.start()
-    assert stack.features() == before
 
 
 def test_no_task_waits_for_its_api(stack: Stack) -> None:
