@@ -16,7 +16,11 @@ from browser.visitor import PAGE, Visitor
 from e2e.local_stack import RUNS, Stack
 from failing_run import fail_on_purpose
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+pytestmark = [
+    pytest.mark.xdist_group("stack"),
+    pytest.mark.usefixtures("loaded"),
+    pytest.mark.timeout(900),  # each wait has its own timeout
+]
 
 Visit = Callable[..., Visitor]
 
@@ -38,7 +42,6 @@ def hostile_user(stack: Stack) -> Iterator[int]:
         owner.execute("delete from features.user_features where user_id = 666")
 
 
-@pytest.mark.timeout(600)  # a run, and maybe the start of the stack and its first run
 def test_trigger_and_view_a_run(visit: Visit, stack: Stack) -> None:
     """A user can log in, fill in the form, trigger, open the run's tab and return to Airflow."""
     visitor = visit("")

@@ -143,7 +143,7 @@ class ContainerStack:
 
     def evidence(self) -> dict[str, Callable[[Path], object]]:
         """What tells why a test failed: the logs of all containers and tasks, and the ledger."""
-        everything = ("--profile", "*")
+        everything = ("--ansi", "never", "--profile", "*")
         task_logs = f"{self.container('api-server')}:/opt/airflow/logs"
         return {
             "containers.txt": lambda to: to.write_text(self.compose(*everything, "ps", "--all")),
@@ -181,7 +181,7 @@ class ContainerStack:
             self.make_time_pass(RETRY_NOW)
             return trigger.poll() is not None
 
-        wait_until("the run has ended", has_ended, every=1)
+        wait_until("the run has ended", has_ended, seconds=600, every=1)
         output, log = trigger.communicate()
         assert trigger.returncode == 0, log
         result: dict[str, Any] = json.loads(output.splitlines()[-1])

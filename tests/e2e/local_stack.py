@@ -233,7 +233,7 @@ class Stack:
         """Wait until a load is waiting for the load lock."""
         waiting = "select from pg_stat_activity where wait_event = 'advisory'"
         with self.connect("postgres", "postgres") as server:
-            wait_until("a load waits for the lock", lambda: server.execute(waiting).rowcount, 120)
+            wait_until("a load waits for the lock", lambda: server.execute(waiting).rowcount)
 
     def wait_for_run(self, run_id: str) -> Any:
         """Wait for a run to end and return its state and the result of its load."""
@@ -255,7 +255,7 @@ class Stack:
 
         def wait_for_retry() -> None:
             query = "select from task_instance where state = 'up_for_retry'"
-            wait_until("a task waits for a retry", lambda: self.ask_airflow(query), 60)
+            wait_until("a task waits for a retry", lambda: self.ask_airflow(query))
 
         with self.connect("postgres", "postgres") as connection:
             connection.execute(close.format("false"))

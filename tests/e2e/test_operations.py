@@ -133,7 +133,7 @@ def hanging_load(stack: Stack, source: Path) -> Iterator[subprocess.Popen[str]]:
     try:
         with stack.connect("postgres", "experiment_features") as connection:
             wait_until(
-                "the load has begun", lambda: connection.execute(LOCK_HOLDER).rowcount, 120, 0.002
+                "the load has begun", lambda: connection.execute(LOCK_HOLDER).rowcount, every=0.002
             )
             process.send_signal(signal.SIGSTOP)
             time.sleep(0.5)

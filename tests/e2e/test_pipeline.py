@@ -15,7 +15,7 @@ from e2e.local_stack import RUNS, SAMPLE, Stack
 from integration.spark_cluster import require_spark
 from receivers import free_port
 
-pytestmark = pytest.mark.xdist_group("stack")
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
 RESULT_KEYS = {
     *("run_id", "status", "source", "engine", "seconds"),

@@ -7,7 +7,7 @@ import pytest
 
 from e2e.local_stack import DAG, SAMPLE, Stack
 
-pytestmark = pytest.mark.xdist_group("stack")
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
 
 def clear(stack: Stack, run_id: str, task: str) -> dict[str, Any]:

@@ -13,7 +13,11 @@ import pytest
 from e2e.local_stack import Stack
 from failing_run import fail_on_purpose
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+pytestmark = [
+    pytest.mark.xdist_group("stack"),
+    pytest.mark.usefixtures("loaded"),
+    pytest.mark.timeout(900),  # each wait has its own timeout
+]
 
 
 def components(stack: Stack) -> set[int]:
