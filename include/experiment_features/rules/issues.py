@@ -1,8 +1,9 @@
 """The issues of a drop: described row by row for the database, and summed up for a person."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from glob import escape
 from importlib.resources import files
 from itertools import chain, count
 from pathlib import Path
@@ -89,7 +90,7 @@ def describe_issues(
 
     Args:
         workspace: has the typed rows.
-        faults: the folder with the faults: see validate._find_faults.
+        faults: has a folder per table with its faults: see validate._find_faults.
         drop_files: table and name of every file, in their order.
         memory_limit: what DuckDB may use.
     """
@@ -99,7 +100,8 @@ def describe_issues(
         for script in ("kinds.sql", "positions.sql"):
             database.execute((_SQL / script).read_text())
         _list_rules_and_files(database, drop_files)
-        reduce(DuckDBPyRelation.union, _faults(database, faults)).create("faults")
+        names = [escape(str(file)) for file in sorted(faults.rglob("*.parquet"))]
+        database.execute((_SQL / "list_faults.sql").read_text(), {"files": names})
         raw_rows = (_raw_rows(database, workspace, table) for table in TABLES)
         reduce(DuckDBPyRelation.union, raw_rows).create_view("raw_rows")
         target = str(workspace.issues)
@@ -126,25 +128,6 @@ def _list_rules_and_files(database: DuckDBPyConnection, drop_files: Sequence[Dro
     }
     database.execute((_SQL / "list_rules.sql").read_text(), rules)
     database.execute((_SQL / "list_files.sql").read_text(), files_of_drop)
-
-
-def _faults(database: DuckDBPyConnection, folder: Path) -> Iterator[DuckDBPyRelation]:
-    """Grain: fault of a row; columns: table_name, position, rule. A relation per rule."""
-
-    def of_rule(rows: DuckDBPyRelation, table: Table, rule: str) -> DuckDBPyRelation:
-        return rows.project(
-            ConstantExpression(table.name).alias("table_name"),
-            ColumnExpression("position"),
-            ConstantExpression(rule).alias("rule"),
-        )
-
-    for table in TABLES:
-        rows = read_parquet(database, folder / f"{table}.parquet")
-        for rule in rows.columns:
-            if rule != "position":
-                yield of_rule(rows.filter(ColumnExpression(rule)), table, rule)
-        for file in (folder / table.name).glob("*.parquet"):
-            yield of_rule(read_parquet(database, file), table, file.stem)
 
 
 def _raw_rows(database: DuckDBPyConnection, workspace: Workspace, table: Table) -> DuckDBPyRelation:
