@@ -15,13 +15,15 @@
 A message says what happened, where (file, line, column), what was expected and what to do.
 """
 
+from experiment_features.visible_text import escape
+
 
 class PipelineError(Exception):
     """Anything that stops a run; ``str()`` is a sentence for the user."""
 
     def __init__(self, message: str) -> None:
-        # File names may contain bytes that are not valid text and cannot be printed.
-        super().__init__(message.encode(errors="backslashreplace").decode())
+        # Names of files may hold what no terminal should obey, and bytes that are no text.
+        super().__init__("\n".join(map(escape, message.split("\n"))))
 
 
 class TerminalError(PipelineError):
