@@ -26,6 +26,7 @@ from experiment_features.reading.rising_ids import join_spans
 from experiment_features.reading.type_cells import open_typing_database
 from experiment_features.reading.typed_file import Progress, type_file
 from experiment_features.run import Extracted
+from experiment_features.visible_text import shown
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def log_progress() -> Progress:
         rows[name] += more
         if time.monotonic() - logged_at >= LOG_SECONDS:
             logged_at = time.monotonic()
-            log.info("reading %s: %s rows so far", name, f"{rows[name]:,}")
+            log.info("reading %s: %s rows so far", shown(name), f"{rows[name]:,}")
 
     return log_rows
 
@@ -115,7 +116,8 @@ def _extract_files(
                     _refuse_copy(path.name, names.setdefault(typed.content, path.name), table)
                 spans.append(typed.ids)
                 text_bytes += typed.text_bytes
-                log.info("read %s: %s rows of %s", path.name, f"{typed.file['rows']:,}", table.name)
+                rows = f"{typed.file['rows']:,}"
+                log.info("read %s: %s rows of %s", shown(path.name), rows, table.name)
             if join_spans(spans):
                 rising.append(table.name)
     return files, rising, text_bytes

@@ -7,7 +7,7 @@ from glob import escape
 from importlib.resources import files
 from itertools import chain, count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation
@@ -19,6 +19,7 @@ from experiment_features.engines.duckdb_engine import call_macro, open_duckdb, r
 from experiment_features.rules.rules import RULES
 from experiment_features.run import Extracted, Validated
 from experiment_features.store.valid_rows import count_rows
+from experiment_features.visible_text import shown
 from experiment_features.workspace import Workspace
 
 _SQL = files("experiment_features.rules") / "sql"
@@ -80,7 +81,15 @@ def summarise(
     with open_duckdb(memory_limit, workspace.scratch / "spill") as database:
         read_parquet(database, workspace.issues).create_view("issues")
         broken = database.execute((_SQL / "summarise_issues.sql").read_text()).fetchall()
-    return tables, [RuleQuality(*rule) for rule in broken]
+    return tables, [
+        RuleQuality(severity, table, rule, message, issues, list(map(_shown_place, places)))
+        for severity, table, rule, message, issues, places in broken
+    ]
+
+
+def _shown_place(place: dict[str, Any]) -> str:
+    value = "" if place["value"] is None else f" {shown(place['value'])}"
+    return f"{shown(place['file'])}:{place['line']}{value}"
 
 
 def describe_issues(
