@@ -4,7 +4,7 @@ Every query but the download uses an index and returns a limited number of rows,
 tables are. Names are truncated on the page, but never in the download.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -202,7 +202,7 @@ def find_issues(
     return read_page(connection, "page_issues", keys, values, cursor, is_beyond=is_beyond)
 
 
-def read_users(connection: Connection) -> Iterator[list[tuple[Any, ...]]]:
+def read_users(connection: Connection) -> Generator[list[tuple[Any, ...]], None, None]:
     """All users with their features, in batches; the first batch is the column names."""
     with connection.cursor("export_users") as cursor:
         cursor.execute(read_sql("export_users").format(features=_exported_features()))
