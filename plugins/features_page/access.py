@@ -1,5 +1,7 @@
 """Who may see the page, and who may trigger the DAG: Airflow's auth manager decides."""
 
+from typing import Annotated
+
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import (
     AccessView,
@@ -8,15 +10,35 @@ from airflow.api_fastapi.auth.managers.models.resource_details import (
 )
 from airflow.api_fastapi.core_api.security import (
     GetUserDep,
+    bearer_scheme,
+    get_user,
     requires_access_dag,
     requires_access_view,
 )
 from airflow.models.dag import DagModel
-from fastapi import Depends
+from fastapi import Depends, HTTPException, Request
+from fastapi.security import HTTPAuthorizationCredentials
 
 from features_airflow import DAG_ID as DAG_ID
 
+
+async def requires_login(
+    request: Request,
+    token: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)],
+) -> None:
+    """Answers 401 whatever is wrong with the token.
+
+    Airflow answers 403 to one that is not valid, for example because the secret has been changed.
+    It would look as if the user were not allowed to see the page.
+    """
+    try:
+        await get_user(request, bearer_credentials=token)
+    except HTTPException as error:
+        raise HTTPException(401) from error
+
+
 GUARDS = [
+    Depends(requires_login),
     Depends(requires_access_view(AccessView.PLUGINS)),
     Depends(requires_access_dag("GET", param_dag_id=DAG_ID)),
 ]

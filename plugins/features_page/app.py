@@ -1,32 +1,22 @@
-"""The page's routes, all behind Airflow's login; an error shows one sentence and no data."""
+"""The page's routes, all behind Airflow's login."""
 
-import itertools
-import logging
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi import Path as InPath
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
-from starlette.exceptions import HTTPException
 
 from experiment_features.definitions import USER_FEATURES
-from experiment_features.errors import (
-    ConfigurationError,
-    DatabaseRefused,
-    PipelineError,
-)
 from experiment_features.report import page_queries
 from experiment_features.report.page_queries import IssuePlace, Sort
 from experiment_features.report.paging import Cursor
 from features_page.access import DAG_ID, GUARDS, may_trigger
-from features_page.connection import CONNECTION_ID, Reader
-from features_page.download import csv_of_users
-from features_page.rendering import HEADERS, render, static_file
-
-log = logging.getLogger(__name__)
+from features_page.connection import VIEWS, Reader
+from features_page.download import UsersDownload
+from features_page.problems import HANDLERS, show_sentence
+from features_page.rendering import render, static_file
 
 
 def _without_nul(text: str) -> str:
@@ -49,26 +39,16 @@ UserCursor = Annotated[int | None, Query(ge=1, lt=2**63)]
 IssueCursor = Annotated[str | None, AfterValidator(_issue_place)]
 MayTrigger = Annotated[bool, Depends(may_trigger)]
 
-SENTENCES = {
-    401: "Log in to Airflow to see this page.",
-    403: "You do not have permission to see this page: you need access to plugins and to the DAG.",
-    404: "There is no such page.",
-    405: "This page is read-only.",
-    422: "This address is not valid. Start again from one of the tabs.",
-    500: "Something went wrong. See the log of Airflow's API server.",
-}
-
 
 def make_app() -> FastAPI:
     """The app that Airflow mounts."""
     # FastAPI's documentation pages would be served without a login.
     app = FastAPI(dependencies=GUARDS, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.turns = asyncio.Semaphore(VIEWS)
     for path, view in _VIEWS.items():
-        app.add_api_route(path, view, methods=["GET"], response_class=Response)
-    app.add_exception_handler(HTTPException, _show_status)
-    app.add_exception_handler(RequestValidationError, _show_invalid_address)
-    app.add_exception_handler(PipelineError, _show_database_error)
-    app.add_exception_handler(Exception, _show_server_error)
+        app.add_api_route(path, view, methods=["GET", "HEAD"], response_class=Response)
+    for error, handler in HANDLERS.items():
+        app.add_exception_handler(error, handler)
     return app
 
 
@@ -125,7 +105,7 @@ def user(request: Request, reader: Reader, user_id: UserId) -> Response:
     found = page_queries.find_user(reader, user_id)
     history = page_queries.find_user_history(reader, user_id)
     if not found and not history:
-        return _show(request, 404, f"There has never been a user {user_id}.")
+        return show_sentence(request, 404, f"There has never been a user {user_id}.")
     return render(
         request,
         "user.html",
@@ -138,15 +118,9 @@ def user(request: Request, reader: Reader, user_id: UserId) -> Response:
     )
 
 
-def download() -> Response:
+def download(request: Request) -> Response:
     """All users as a CSV file."""
-    parts = csv_of_users()
-    # Read before the response begins, so that a database error can still be shown as one.
-    first_parts = list(itertools.islice(parts, 3))
-    attachment = {"Content-Disposition": 'attachment; filename="user_features.csv"'}
-    return StreamingResponse(
-        itertools.chain(first_parts, parts), media_type="text/csv", headers=HEADERS | attachment
-    )
+    return UsersDownload(is_head=request.method == "HEAD")
 
 
 def runs(
@@ -210,7 +184,7 @@ def quality(
 
 def static(request: Request, name: str) -> Response:
     """The stylesheet, the scripts and the icons."""
-    return static_file(name) or _show(request, 404)
+    return static_file(name) or show_sentence(request, 404)
 
 
 _VIEWS: dict[str, Callable[..., Response]] = {
@@ -234,40 +208,4 @@ def _cursor(after: Any, before: Any) -> Cursor | None:
 
 def _other_dag(request: Request) -> Response:
     sentence = f"These features come from the DAG {DAG_ID}; this DAG has none."
-    return _show(request, 200, sentence)
-
-
-def _show(request: Request, status: int, sentence: str | None = None) -> Response:
-    sentence = sentence or SENTENCES.get(status, SENTENCES[500])
-    return render(request, "sentence.html", status=status, sentence=sentence)
-
-
-def _show_status(request: Request, error: Any) -> Response:
-    return _show(request, error.status_code)
-
-
-def _show_invalid_address(request: Request, _: Exception) -> Response:
-    return _show(request, 422)
-
-
-def _show_server_error(request: Request, _: Exception) -> Response:
-    return _show(request, 500)
-
-
-def _show_database_error(request: Request, error: Exception) -> Response:
-    """Answers 503 with what to do; names of hosts and users appear only in the log."""
-    log.error("%s", error)
-    if isinstance(error, ConfigurationError):
-        sentence = (
-            f"The page needs the Airflow connection {CONNECTION_ID}: add it under Admin, "
-            "Connections."
-        )
-    elif isinstance(error, DatabaseRefused):
-        sentence = (
-            f"The connection {CONNECTION_ID} cannot read the features database: the schema is "
-            "missing or outdated, or its user lacks the role features_reader. See the log of "
-            "Airflow's API server."
-        )
-    else:
-        sentence = "The features database is not responding. Try again in a moment."
-    return _show(request, 503, sentence)
+    return show_sentence(request, 200, sentence)

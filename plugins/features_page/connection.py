@@ -1,16 +1,31 @@
-"""The page's connection to the features database."""
+"""The page's connections to the features database: few, and none longer than it is needed."""
 
-from collections.abc import Iterator
+from asyncio import Semaphore, timeout
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
+from starlette.exceptions import HTTPException
 
 from experiment_features.load.database import Connection
 from experiment_features.report.paging import reading
 from features_airflow.features_db import open_features_db
 
 CONNECTION_ID = "features_db_reader"
+
+VIEWS = 8
+"""How many views may read at the same time, in each process of the API server."""
+
+TURN_SECONDS = 10.0
+"""How long a view waits for its turn."""
+
+
+class Busy(HTTPException):
+    """As many read the database as may; answered with 503."""
+
+    def __init__(self) -> None:
+        super().__init__(503, headers={"Retry-After": "30"})
 
 
 @contextmanager
@@ -24,10 +39,28 @@ def open_reader() -> Iterator[Connection]:
         yield connection
 
 
-def _open_for_request() -> Iterator[Connection]:
+async def _wait_for_turn(request: Request) -> AsyncIterator[None]:
+    """Waits without a thread: Airflow's own API needs those."""
+    turns: Semaphore = request.app.state.turns
+    try:
+        async with timeout(TURN_SECONDS):
+            await turns.acquire()
+    except TimeoutError:
+        raise Busy from None
+    try:
+        yield
+    finally:
+        turns.release()
+
+
+# By default, FastAPI would close the connection only after the client has taken the response.
+Turn = Annotated[None, Depends(_wait_for_turn, scope="function")]
+
+
+def _open_for_request(_: Turn) -> Iterator[Connection]:
     with open_reader() as connection:
         yield connection
 
 
-Reader = Annotated[Connection, Depends(_open_for_request)]
-"""A parameter of this type is an open connection; it is closed once the response is made."""
+Reader = Annotated[Connection, Depends(_open_for_request, scope="function")]
+"""A parameter of this type is an open connection; it is closed before the response is sent."""

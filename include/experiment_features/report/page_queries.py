@@ -4,7 +4,7 @@ Every query but the download uses an index and returns a limited number of rows,
 tables are. Names are truncated on the page, but never in the download.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -27,6 +27,7 @@ CHART_ROWS = 60
 """How many runs, or periods of a user, a chart shows; more could not be told apart."""
 
 BARS = 30
+NAME_LENGTH = 120
 BATCH_ROWS = 5_000
 
 Sort = Literal["id", "name", "experiments"]
@@ -113,7 +114,11 @@ def find_users(
     user_id = int(search) if search.isascii() and search.isdecimal() else None
     if user_id is not None and user_id >= 2**63:
         return Page([], has_previous=False, has_next=False)
-    values = {"user_id": user_id, "search": (search or None) if user_id is None else None}
+    values = {
+        "user_id": user_id,
+        "search": (search or None) if user_id is None else None,
+        "length": NAME_LENGTH,
+    }
     return read_page(
         connection,
         "page_users",
@@ -121,14 +126,14 @@ def find_users(
         values,
         cursor,
         descending=descending,
-        features=_shown_features(120),
+        features=_shown_features(),
     )
 
 
 def find_user(connection: Connection, user_id: int) -> Row | None:
     """A user's features."""
-    query = read_sql("select_user").format(features=_shown_features(1000))
-    found = fetch(connection, query, {"user_id": user_id})
+    query = read_sql("select_user").format(features=_shown_features())
+    found = fetch(connection, query, {"user_id": user_id, "length": 1000})
     return found[0] if found else None
 
 
@@ -140,8 +145,8 @@ def find_user_compounds(connection: Connection, user_id: int) -> list[Row]:
 
 def find_user_history(connection: Connection, user_id: int) -> list[Row]:
     """A user's features period by period, the latest first."""
-    values = {"user_id": user_id, "rows": CHART_ROWS}
-    query = read_sql("select_user_history").format(features=_shown_features(120))
+    values = {"user_id": user_id, "length": NAME_LENGTH, "rows": CHART_ROWS}
+    query = read_sql("select_user_history").format(features=_shown_features())
     return fetch(connection, query, values)
 
 
@@ -185,19 +190,19 @@ def find_issues(
     # Columns that are filtered by are left out, so that the filter's index gives the order.
     names = [name for name in _ISSUE_KEYS if filters.get(name) is None]
     keys = tuple(map(sql.Identifier, names))
-    values = {"run_id": run_id, **filters}
+    values: dict[str, Any] = {"run_id": run_id, **filters}
     is_beyond: sql.Composable = sql.SQL("true")
     if cursor:
-        place = cursor.row._asdict()
+        values |= {f"cursor_{name}": value for name, value in cursor.row._asdict().items()}
         is_beyond = sql.SQL("({}) {} ({})").format(
             sql.SQL(", ").join(keys),
             sql.SQL("<" if cursor.backwards else ">"),
-            sql.SQL(", ").join(sql.Literal(place[name]) for name in names),
+            sql.SQL(", ").join(sql.Placeholder(f"cursor_{name}") for name in names),
         )
     return read_page(connection, "page_issues", keys, values, cursor, is_beyond=is_beyond)
 
 
-def read_users(connection: Connection) -> Iterator[list[tuple[Any, ...]]]:
+def read_users(connection: Connection) -> Generator[list[tuple[Any, ...]], None, None]:
     """All users with their features, in batches; the first batch is the column names."""
     with connection.cursor("export_users") as cursor:
         cursor.execute(read_sql("export_users").format(features=_exported_features()))
@@ -206,11 +211,11 @@ def read_users(connection: Connection) -> Iterator[list[tuple[Any, ...]]]:
             yield rows
 
 
-def _shown_features(length: int) -> sql.Composed:
-    """A user's features as the page shows them: texts truncated, lists left out."""
-    cut = sql.SQL('"left"({name}, {length}) as {name}')
+def _shown_features() -> sql.Composed:
+    """A user's features as the page shows them: texts cut to the value length, lists left out."""
+    cut = sql.SQL('"left"({name}, %(length)s) as {name}')
     return sql.SQL(", ").join(
-        cut.format(name=sql.Identifier(feature.name), length=sql.Literal(length))
+        cut.format(name=sql.Identifier(feature.name))
         if feature.sql_type == "text"
         else sql.Identifier(feature.name)
         for feature in USER_FEATURES.features

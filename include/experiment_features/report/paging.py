@@ -23,6 +23,8 @@ read_sql = partial(database.read_sql, folder=Path(__file__).parent / "sql")
 
 PAGE_ROWS = 50
 TIMEOUT = "10s"
+IDLE_TIMEOUT = "60s"
+"""Should a reader forget a transaction, the database ends its session after this time."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Page:
 
 @contextmanager
 def reading(connection: Connection) -> Iterator[None]:
-    """A read-only transaction on one state of the database, with a short timeout.
+    """A read-only transaction on one state of the database, with short timeouts.
 
     Raises:
         DatabaseUnavailable, DatabaseRefused: as in database_errors.
@@ -54,7 +56,8 @@ def reading(connection: Connection) -> Iterator[None]:
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         with connection.transaction():
-            connection.execute(read_sql("set_reading_options"), {"timeout": TIMEOUT})
+            timeouts = {"timeout": TIMEOUT, "idle_timeout": IDLE_TIMEOUT}
+            connection.execute(read_sql("set_reading_options"), timeouts)
             yield
 
 

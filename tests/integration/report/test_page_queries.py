@@ -31,6 +31,7 @@ def walk(ask: Callable[[Cursor | None], Page], key: Callable[[dict[str, Any]], A
     while pages[-1].has_next:
         pages.append(ask(Cursor(key(pages[-1].rows[-1]))))
         assert pages[-1].has_previous
+        assert pages[-1].rows != pages[-2].rows
     for earlier, later in zip(reversed(pages[:-1]), reversed(pages[1:]), strict=True):
         back = ask(Cursor(key(later.rows[0]), backwards=True))
         assert (back.rows, back.has_next) == (earlier.rows, True)
@@ -215,7 +216,7 @@ select
     'run',
     case when n % 2 = 0 then 'error' else 'warning' end,
     case when n % 4 < 2 then 'users' else 'compounds' end,
-    'file ' || n % 3,
+    (array['100%s.csv', 'it''s "a_\b".csv', '%(rows)s'])[1 + n % 3],
     n,
     'rule ' || n % 2,
     'x',
@@ -233,8 +234,8 @@ from generate_series(1, 700) as n
         {},
         {"table_name": "users"},
         {"table_name": "users", "rule": "rule 0"},
-        {"table_name": "users", "file_name": "file 1"},
-        {"table_name": "users", "rule": "rule 0", "file_name": "file 1"},
+        {"table_name": "users", "file_name": 'it\'s "a_\\b".csv'},
+        {"table_name": "users", "rule": "rule 0", "file_name": "100%s.csv"},
     ],
     ids=lambda filters: " ".join(filters) or "all",
 )

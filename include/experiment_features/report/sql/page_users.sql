@@ -1,6 +1,5 @@
 -- A page of users. Grain: user. Values: search (the beginning of a name), user_id (to find one
--- user), cursor (user_id of the row next to the page), rows; all but the last may be null. Names
--- are truncated.
+-- user), cursor (user_id of the row next to the page), which may be null; length of texts; rows.
 select
     {features},
     cardinality(most_common_compound_ids) as tied_compounds

@@ -1,4 +1,4 @@
--- A user's features. Grain: at most one user. Value: user_id. Names are truncated.
+-- A user's features. Grain: at most one user. Values: user_id, length of texts.
 select
     {features},
     cardinality(most_common_compound_ids) as tied_compounds,

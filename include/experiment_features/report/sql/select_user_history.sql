@@ -1,4 +1,5 @@
--- A user's periods, the latest first. Grain: period. Values: user_id, rows. Names are truncated.
+-- A user's periods, the latest first. Grain: period. Values: user_id, length of texts,
+-- rows.
 select
     valid_from,
     valid_to,

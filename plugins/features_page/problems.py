@@ -1,0 +1,78 @@
+"""What the page says when it cannot show what was asked for: one sentence, and no data."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from experiment_features.errors import ConfigurationError, DatabaseRefused, PipelineError
+from features_page.connection import CONNECTION_ID
+from features_page.rendering import render
+
+log = logging.getLogger(__name__)
+
+SENTENCES = {
+    401: "Log in to Airflow to see this page.",
+    403: "You do not have permission to see this page: you need access to plugins and to the DAG.",
+    404: "There is no such page.",
+    405: "This page is read-only.",
+    422: "This address is not valid. Start again from one of the tabs.",
+    500: "Something went wrong. See the log of Airflow's API server.",
+    503: "Too many people are reading at the moment. Try again in a minute.",
+}
+
+
+def show_sentence(
+    request: Request,
+    status: int,
+    sentence: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A page of one sentence, by default the one for the status."""
+    sentence = sentence or SENTENCES.get(status, SENTENCES[500])
+    response = render(request, "sentence.html", status=status, sentence=sentence)
+    response.headers.update(headers or {})
+    return response
+
+
+def _show_status(request: Request, error: Any) -> Response:
+    return show_sentence(request, error.status_code, headers=error.headers)
+
+
+def _show_invalid_address(request: Request, _: Exception) -> Response:
+    return show_sentence(request, 422)
+
+
+def _show_server_error(request: Request, _: Exception) -> Response:
+    return show_sentence(request, 500)
+
+
+def _show_database_error(request: Request, error: Exception) -> Response:
+    """Answers 503 with what to do; names of hosts and users appear only in the log."""
+    log.error("%s", error)
+    if isinstance(error, ConfigurationError):
+        sentence = (
+            f"The page needs the Airflow connection {CONNECTION_ID}: add it under Admin, "
+            "Connections."
+        )
+    elif isinstance(error, DatabaseRefused):
+        sentence = (
+            f"The connection {CONNECTION_ID} cannot read the features database: the schema is "
+            "missing or outdated, or its user lacks the role features_reader. See the log of "
+            "Airflow's API server."
+        )
+    else:
+        sentence = "The features database is not responding. Try again in a moment."
+    return show_sentence(request, 503, sentence)
+
+
+HANDLERS = {
+    HTTPException: _show_status,
+    RequestValidationError: _show_invalid_address,
+    PipelineError: _show_database_error,
+    Exception: _show_server_error,
+}
+"""How the app answers each kind of error."""
