@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from threading import BoundedSemaphore
-from typing import Any
 
 from anyio import fail_after
 from starlette.responses import StreamingResponse
