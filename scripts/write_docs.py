@@ -20,14 +20,14 @@ from pathlib import Path
 from textwrap import wrap
 
 from experiment_features.config import Settings
-from experiment_features.contract import TABLES, Table
+from experiment_features.contract import BY_PRODUCTS, TABLES, Table
 from experiment_features.definitions import RELATIONS, Relation
 from experiment_features.rules.rules import RULES, rules_of
 from experiment_features.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 SECTION = re.compile(
-    r"(<!-- ([a-z_ ]+): written by scripts/write_docs\.py -->\n).*?(<!-- end -->)", re.DOTALL
+    r"(<!-- ([a-z_ -]+): written by scripts/write_docs\.py -->\n).*?(<!-- end -->)", re.DOTALL
 )
 
 
@@ -147,6 +147,12 @@ def own_rules_of(of: Table, shared: Iterable[str]) -> str:
     return table(("rule", "severity", "column", "broken when"), rows)
 
 
+def by_products() -> str:
+    """The names of files that are ignored beside those of a drop."""
+    rows = ((origin, ", ".join(map(code, patterns))) for origin, patterns in BY_PRODUCTS.items())
+    return table(("left by", "names, in upper or lower case"), rows)
+
+
 def features_of(relation: Relation) -> str:
     """The columns of a relation."""
     rows = ((code(f.name), f.sql_type, f.unit, f.meaning) for f in relation.features)
@@ -205,6 +211,7 @@ def env_example() -> str:
 
 
 SECTIONS: dict[str, Callable[[], str]] = {
+    "by-products": by_products,
     "input and rules": input_and_rules,
     "parameters": parameters,
     "settings of the pipeline": lambda: settings_table(settings_of_pipeline()),

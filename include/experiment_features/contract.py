@@ -123,7 +123,7 @@ TABLES = (USERS, COMPOUNDS, USER_EXPERIMENTS)
 
 BY_PRODUCTS = {
     "editors": ("*~", "*.bak", "*.swp", "#*#", ".#*", "~$*", ".~lock.*", "*.lock"),
-    "checksums and signatures": (
+    "checks of files": (
         "*.md5",
         "*.sha1",
         "*.sha256",
@@ -132,7 +132,7 @@ BY_PRODUCTS = {
         "*.asc",
         "*.sig",
     ),
-    "lists of checksums": ("md5sums*", "sha1sums*", "sha256sums*", "sha512sums*", "manifest-*.txt"),
+    "checks of folders": ("md5sums*", "sha1sums*", "sha256sums*", "sha512sums*", "manifest-*.txt"),
     "operating systems": (
         "._*",
         ".ds_store",
@@ -141,7 +141,7 @@ BY_PRODUCTS = {
         ".nfs*",
         "*:zone.identifier",
     ),
-    "Spark and Hadoop": ("_success", "_committed_*", "_started_*"),
+    "Spark": ("_success", "_committed_*", "_started_*"),
 }
 """By-products by origin: names, in lower case, that mean nothing beside the files of a drop."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from experiment_features.engines.duckdb_engine import open_duckdb
+from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet
 from experiment_features.rules.issues import summarise
 from integration.running import make_drop, make_pipeline
 
@@ -37,3 +37,17 @@ def test_every_stage_hands_the_limit_on(tmp_path: Path) -> None:
         replace(broken, engine="duckdb").transform()
     with no_limit():
         summarise(pipeline.workspace, "plenty")
+
+
+@pytest.mark.parametrize("name", ["back\\slash", "[a]", "**", "k=v", "{x}"])
+def test_names_are_no_patterns(name: str, tmp_path: Path) -> None:
+    """Only the files of the folder are read, with their columns alone."""
+    for folder, value in ((name, 1), ("a", 2)):
+        (tmp_path / folder).mkdir()
+        with open_duckdb("1GiB") as database:
+            rows = database.sql("select $value as i", params={"value": value})
+            rows.write_parquet(str(tmp_path / folder / "1.parquet"))
+    with open_duckdb("1GiB") as database:
+        for path in (tmp_path / name, tmp_path / name / "1.parquet"):
+            rows = read_parquet(database, path)
+            assert (rows.columns, rows.fetchall()) == (["i"], [(1,)])
