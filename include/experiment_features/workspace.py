@@ -134,7 +134,7 @@ class Workspace:
             if recorder.found:
                 seconds = {"seconds": round(time.monotonic() - started, 3)}
                 draft = record.with_suffix(".draft")
-                draft.write_text(json.dumps(asdict(recorder.found) | seconds, indent=1))
+                draft.write_text(json.dumps(asdict(recorder.found) | seconds, indent=1), "utf-8")
                 draft.replace(record)
         except _SHORTAGES as error:
             raise WorkspaceUnavailable(
@@ -151,7 +151,7 @@ class Workspace:
             ConfigurationError: it has not finished, or its workspace has been removed.
         """
         try:
-            record = json.loads(self._here(self._record(kind.stage)).read_text())
+            record = json.loads(self._here(self._record(kind.stage)).read_text("utf-8"))
         except FileNotFoundError:
             raise ConfigurationError(
                 f"the workspace {self} holds no finished {kind.stage!r} stage: run it first "
@@ -164,7 +164,7 @@ class Workspace:
         """How long each finished stage took."""
         records = {stage: self._here(self._record(stage)) for stage in STAGES}
         return {
-            stage: json.loads(record.read_text())["seconds"]
+            stage: json.loads(record.read_text("utf-8"))["seconds"]
             for stage, record in records.items()
             if record.exists()
         }

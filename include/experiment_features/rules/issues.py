@@ -77,7 +77,7 @@ def summarise(
     if not workspace.issues.exists():
         return tables, []
     with open_duckdb(memory_limit) as database:
-        query = (_SQL / "summarise_issues.sql").read_text()
+        query = (_SQL / "summarise_issues.sql").read_text("utf-8")
         broken = database.execute(query, {"issues": str(workspace.issues)}).fetchall()
     return tables, [RuleQuality(*rule) for rule in broken]
 
@@ -97,13 +97,13 @@ def describe_issues(
         return []
     with open_duckdb(memory_limit) as database:
         for script in ("kinds.sql", "positions.sql"):
-            database.execute((_SQL / script).read_text())
+            database.execute((_SQL / script).read_text("utf-8"))
         _list_rules_and_files(database, drop_files)
         reduce(DuckDBPyRelation.union, _faults(database, faults)).create("faults")
         raw_rows = (_raw_rows(database, workspace, table) for table in TABLES)
         reduce(DuckDBPyRelation.union, raw_rows).create_view("raw_rows")
         target = str(workspace.issues)
-        database.execute((_SQL / "describe_issues.sql").read_text(), {"target": target})
+        database.execute((_SQL / "describe_issues.sql").read_text("utf-8"), {"target": target})
         by_rule = database.read_parquet(target).aggregate(
             "table_name, rule, severity, count(*) as issues"
         )
@@ -124,8 +124,8 @@ def _list_rules_and_files(database: DuckDBPyConnection, drop_files: Sequence[Dro
         "numbers": [next(numbers[file["table"]]) for file in drop_files],
         "names": [file["name"] for file in drop_files],
     }
-    database.execute((_SQL / "list_rules.sql").read_text(), rules)
-    database.execute((_SQL / "list_files.sql").read_text(), files_of_drop)
+    database.execute((_SQL / "list_rules.sql").read_text("utf-8"), rules)
+    database.execute((_SQL / "list_files.sql").read_text("utf-8"), files_of_drop)
 
 
 def _faults(database: DuckDBPyConnection, folder: Path) -> Iterator[DuckDBPyRelation]:
