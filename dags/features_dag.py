@@ -33,7 +33,7 @@ from features_airflow.schedule import DROPS, FEATURES, RETRY_TRANSIENT, daily_or
 MINUTE = timedelta(minutes=1)
 
 PARAMETERS = {
-    "source": Param(Run.given_source, type="string", title="Source",
+    "source": Param(Run.given_source, type=["string", "null"], title="Source",
         description="A folder in one of the allowed roots; empty: the drop of the last load."),
     "max_rejected_percent": Param(Run.max_rejected_percent, type="number", minimum=0, maximum=100,
         title="Most rejected rows (%)", section="Quality",
@@ -47,7 +47,7 @@ PARAMETERS = {
         title="Engine", section="Run",
         description="auto takes pandas for small drops, DuckDB for large; spark uses a cluster."),
     "force": Param(Run.force, type="boolean", title="Load an unchanged drop", section="Run",
-        description="Load even if the files and parameters are those of the last load."),
+        description="Load even if the files are those of the last load."),
 }  # fmt: skip
 
 

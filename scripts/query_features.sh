@@ -1,9 +1,18 @@
 #!/usr/bin/env bash
-# Queries the features database of the running stack as a role that can only read. Prints the
-# feature report, or whatever the arguments of psql ask for.
+# Queries the features database of the running stack as a role that can only read. Prints a report
+# of the features, or what is asked for: a preset, SQL (which may also come from a pipe or a file on
+# standard input), or whatever the arguments of psql say.
 #
-# usage: scripts/query_features.sh [ARGUMENTS OF psql]
-#   scripts/query_features.sh -c 'select * from features.compound_features'
+# usage: scripts/query_features.sh [--csv] [PRESET | SQL] [ARGUMENTS OF psql]
+#   users       all features of every user
+#   compounds   all features of every compound
+#   issues      the faulty and doubtful rows of the last load
+#   changes     what the last load changed, for each user and feature: before and after
+#   runs        the last 20 runs of the ledger
+#   --csv       print CSV instead of a table
+#   scripts/query_features.sh users --csv >users.csv
+#   scripts/query_features.sh 'select * from features.user_features where total_experiments > 10'
+#   scripts/query_features.sh --tuples-only -c 'select count(*) from features.compound_features'
 #
 # Environment:
 #   EXPERIMENT_FEATURES_TARGET    local or docker, when both stacks are running
@@ -13,21 +22,42 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/docker_env.sh"
 
-choose_stack
-if [[ $# -eq 0 ]]; then
-    set -- --pset null=- --command '
-        select user_id, user_name, total_experiments, average_experiments_per_user,
-            most_common_compound_name as most_common_compound,
-            most_common_compound_experiments as used_in
-        from features.user_feature_report
-        order by user_id'
+# A table that is wider than the terminal becomes a list of values.
+options=(--pset pager=off --pset expanded=auto --set ON_ERROR_STOP=1)
+if [[ ${1:-} == --csv ]]; then
+    options+=(--csv)
+    shift
 fi
-set -- --pset pager=off "$@"
-if [[ $stack == docker ]]; then
-    terminal=(--no-TTY)
-    [[ ! -t 0 || ! -t 1 ]] || terminal=()
-    compose exec ${terminal[@]+"${terminal[@]}"} postgres \
-        psql --no-psqlrc --username features_reader --dbname experiment_features "$@"
+preset='' sql=''
+if [[ $# -eq 0 ]]; then
+    [[ ! -p /dev/stdin && ! -f /dev/stdin ]] || sql=$(cat)
+    [[ $sql =~ [^[:space:]] ]] || preset=report
+elif [[ $1 =~ ^[a-z_]*$ ]]; then
+    preset=$1
+    shift
+elif [[ $1 != -* ]]; then
+    sql=$1
+    shift
+fi
+if [[ -n $preset ]]; then
+    [[ -f $root/scripts/sql/$preset.sql ]] || wrong_usage
+    sql=$(<"$root/scripts/sql/$preset.sql")
+    [[ " ${options[*]} $* " == *' --csv '* ]] || options+=(--pset null=-)
+fi
+
+choose_stack
+# Whatever role, database and server are set to.
+session='client_encoding=UTF8&options=-c%20DateStyle%3DISO%20-c%20extra_float_digits%3D1'
+query() { # ARGUMENTS OF psql
+    if [[ $stack == docker ]]; then
+        compose_exec postgres psql --no-psqlrc --dbname "postgresql://features_reader@/experiment_features?$session" "$@"
+    else
+        psql --dbname "$(database_url features_reader experiment_features)&$session" "$@"
+    fi
+}
+
+if [[ -n $sql ]]; then
+    query "${options[@]}" --file - "$@" <<<"$sql"
 else
-    psql --dbname "$(database_url features_reader experiment_features)" "$@"
+    query "${options[@]}" "$@"
 fi

@@ -8,11 +8,10 @@
 #   AIRFLOW_PORT                  port of Airflow's UI and API (default: 8080)
 #   EXPERIMENT_FEATURES_LOCAL     folder of the stack's state, an absolute path (default: .local)
 set -euo pipefail
-wanted_port=${AIRFLOW_PORT:-}
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 [[ $# -eq 0 ]] || wrong_usage
-[[ $local == /* ]] || fail "EXPERIMENT_FEATURES_LOCAL must be an absolute path, not $local"
 
+unset "${!PG@}" # PGPORT, for example, would become the server's
 timeout_seconds=180
 logs=$local/logs
 umask 077 # only the owner may read what the stack writes
@@ -101,7 +100,6 @@ if [[ $EUID -eq 0 ]]; then chmod 711 "$local"; else chmod 700 "$local"; fi
 
 alive=$("$python" "$root/scripts/local_processes.py" list "$local")
 if [[ $(wc -w <<<"$alive") -eq ${#components[@]} ]]; then
-    running_port=$(<"$local/port")
     [[ ${wanted_port:-$running_port} == "$running_port" ]] ||
         fail "this stack is running on port $running_port already; stop it with scripts/stop.sh"
     if is_healthy 0; then
@@ -110,7 +108,6 @@ if [[ $(wc -w <<<"$alive") -eq ${#components[@]} ]]; then
     fi
 fi
 "$root/scripts/stop.sh" --quiet # whatever a crash or an interrupted start left
-AIRFLOW_PORT=${wanted_port:-8080}
 airflow_url=http://127.0.0.1:$AIRFLOW_PORT
 if (exec 3<>"/dev/tcp/127.0.0.1/$AIRFLOW_PORT") 2>/dev/null; then
     fail "port $AIRFLOW_PORT is taken; choose another one: AIRFLOW_PORT=8081 $0"

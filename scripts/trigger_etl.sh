@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Runs the DAG experiment_features over Airflow's REST API and waits until it ends. The last line on
-# standard output is the result, a JSON object. Exit status 1: the run was refused, or failed.
+# standard output is the result, a JSON object, and the run's note in Airflow names its source. Exit
+# status 1: the run was refused, or failed; 130: interrupted by Control-C, but the run goes on.
 #
 # usage: scripts/trigger_etl.sh [SOURCE] [--conf JSON]
-#   SOURCE        folder or URI of the drop (default: the sample drop)
+#   SOURCE        folder or URI of the drop (default: the drop of the last load; the sample drop if
+#                 nothing was ever loaded)
 #   --conf JSON   the run's other parameters, such as '{"engine": "duckdb", "force": true}'
 #
 # Environment:
@@ -34,6 +36,16 @@ url=${url%/}
 # In containers there is an account for this alone.
 if [[ $stack == docker ]]; then user=${AIRFLOW_USER:-api}; else user=${AIRFLOW_USER:-admin}; fi
 runs=/api/v2/dags/experiment_features/dagRuns
+run_id=''
+
+interrupted() {
+    printf '\n' >&2 # behind the ^C
+    [[ -z $run_id ]] || printf '%s: interrupted, but the run goes on: %s\n' "$(basename "$0")" "$(run_page)" >&2
+    exit 130
+}
+trap interrupted INT
+
+run_page() { printf '%s/dags/experiment_features/runs/%s' "$url" "$run_id"; }
 
 # Secrets go through curl's standard input: the list of processes shows arguments.
 secret=''
@@ -116,7 +128,7 @@ wait_for_run() { # sets state and, if Airflow sends the result, last
 
 explain_failure() {
     local page task try reason=''
-    page=$url/dags/experiment_features/runs/$run_id
+    page=$(run_page)
     request "$runs/$run_id/taskInstances?state=failed" --header @- || unreachable
     task=$(get 'body["task_instances"][0]["task_id"]' <<<"$body") || fail "the run failed; see $page"
     try=$(get 'body["task_instances"][0]["try_number"]' <<<"$body")
@@ -125,7 +137,26 @@ explain_failure() {
         reason=$(get '" ".join([(line.get("error_detail") or [{}])[0].get("exc_value") or line["event"]
             for line in body["content"] if line.get("level") in ("error", "critical")][-1].split())' <<<"$body") || true
     fi
-    fail "$task failed: ${reason:-no error in its log} ($page)"
+    fail "$task failed: ${reason:-no error in its log}$(how_to_allow "$reason") ($page)"
+}
+
+# Prints how to raise the limit that a message names: above the highest percentage in it.
+how_to_allow() { # MESSAGE
+    local limit rest=$1 highest=''
+    [[ $1 =~ max_[a-z]+_percent ]] || return 0
+    limit=${BASH_REMATCH[0]}
+    while [[ $rest =~ ([0-9]+)(\.[0-9]+)?\ ?%(.*)$ ]]; do
+        rest=${BASH_REMATCH[3]}
+        [[ ${BASH_REMATCH[1]} -lt ${highest:-0} ]] || highest=${BASH_REMATCH[1]}
+    done
+    [[ -z $highest ]] || printf ": --conf '{\"%s\": %s}'" "$limit" "$((highest < 100 ? highest + 1 : 100))"
+}
+
+# Makes the source of a run its note, unless this account may not change runs, as `api` may not.
+note_source() { # RESULT
+    local note
+    note=$(get 'json.dumps({"note": body["source"][:1000]})' <<<"$1") || return 0
+    request "$runs/$run_id?update_mask=note" --request PATCH --header @- --data "$note" || true
 }
 
 print_result() { # EXPRESSION; restores the order of the names, which Airflow's database loses
@@ -144,14 +175,16 @@ print(json.dumps(in_order($1)))" 2>/dev/null
 if [[ $stack == docker ]]; then source_uri=$(path_in_container "$source_uri"); fi
 run_request=$(make_body)
 log_in
+run_id=$(get 'body["dag_run_id"]' <<<"$run_request") # before Airflow knows it: Control-C may come at any time
 request "$runs" --header @- --data "$run_request" || unreachable
 [[ $status == 200 ]] || refused 'Airflow refuses the run'
-run_id=$(get 'body["dag_run_id"]' <<<"$body")
 say "Run $run_id" >&2
 state='' last=''
 wait_for_run
 [[ $state == success ]] || explain_failure
-if ! print_result 'body["results"]["load"]' <<<"$last"; then
+if ! result=$(print_result 'body["results"]["load"]' <<<"$last"); then
     request "$runs/$run_id/taskInstances/load/xcomEntries/return_value" --header @- || unreachable
-    print_result 'body["value"]' <<<"$body" || refused 'the run succeeded, but its result cannot be read'
+    result=$(print_result 'body["value"]' <<<"$body") || refused 'the run succeeded, but its result cannot be read'
 fi
+note_source "$result"
+printf '%s\n' "$result"

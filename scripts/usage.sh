@@ -11,7 +11,7 @@ fi
 
 fail() {
     printf '%s: %s\n' "$(basename "$0")" "$*" >&2
-    exit 1
+    exit "${failure:-1}"
 }
 
 wrong_usage() { fail "$(header | grep '^usage:')"; }

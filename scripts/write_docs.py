@@ -90,8 +90,8 @@ SETTINGS_OF_SCRIPTS = (
     Setting(
         "DATABASE_URL",
         "",
-        "The database of the command line, unless it is given as --database-url. Set it in the "
-        "environment.",
+        "The database of the command line, unless it is given as --database-url. "
+        "scripts/features.sh uses the running stack's by default.",
     ),
     Setting(
         "PYTHON",
@@ -102,8 +102,8 @@ SETTINGS_OF_SCRIPTS = (
 
 ENV_EXAMPLE_HEADER = """\
 # Settings of the scripts and the pipeline, written by scripts/write_docs.py. Copy this file to .env
-# and uncomment what you want to change. Variables of the environment take precedence. Values are
-# used exactly as they are written: without quotes, and without references to other variables.
+# and uncomment what you want to change. Variables of the environment take precedence. Put a value
+# with a $, or with a blank and a #, into single quotes: Docker Compose's rules apply.
 """
 
 
@@ -174,9 +174,9 @@ def _default(node: ast.expr) -> str:
         case ast.Constant(value):
             return code(str(value).lower())
         case ast.Attribute(ast.Name("Run"), field):
-            return code(str(getattr(Run, field)).lower())
+            return code(str(getattr(Run, field)).lower()) or "empty"
         case _:
-            return "the sample drop"
+            raise ValueError(f"no default is known for {ast.unparse(node)}")
 
 
 def settings_of_pipeline() -> Iterator[Setting]:

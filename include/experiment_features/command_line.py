@@ -24,8 +24,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from experiment_features import version
 from experiment_features.check import check
 from experiment_features.config import Settings, is_stored
+from experiment_features.drop.allowed_source import local_path
+from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors
 from experiment_features.engines.choose import ENGINES
 from experiment_features.errors import (
@@ -76,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="experiment_features", description=__doc__.splitlines()[0]
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show version and commit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     url = os.environ.get("DATABASE_URL")
     database = argparse.ArgumentParser(add_help=False)
@@ -124,6 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     upgrade.set_defaults(command=_migrate, fail=upgrade.error)
     return parser
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        sys.stdout.write(f"{parser.prog} {version.describe()}\n")
+        parser.exit()
 
 
 def _percent(text: str) -> float:
@@ -239,7 +249,7 @@ def _open_source(source: str) -> AnyPath:
     _require_utf8(f"the source {source}", source, "rename the folder")
     if not is_stored(source):
         try:
-            return Path(source).absolute()
+            return LocalPath(local_path(source).absolute())
         except OSError as error:
             raise ConfigurationError(
                 f"the source {source} is relative, and the current folder cannot be read "

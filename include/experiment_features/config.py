@@ -4,7 +4,6 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from experiment_features.errors import ConfigurationError
 
@@ -21,7 +20,13 @@ _MEMORY = re.compile(
 
 def is_stored(source: str) -> bool:
     """Whether a source or workspace lies in object storage rather than on this machine."""
-    return "://" in source and urlsplit(source).scheme.lower() != "file"
+    return scheme_of(source) not in ("", "file")
+
+
+def scheme_of(source: str) -> str:
+    """The scheme of a URI, in lower case; empty for a path."""
+    scheme, separator, _ = source.partition("://")
+    return scheme.lower() if separator and "/" not in scheme else ""
 
 
 def _half_of_memory() -> str:

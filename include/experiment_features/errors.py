@@ -10,6 +10,7 @@
     │   └── LoadHeld             too much would be removed: confirm it, or correct the drop
     └── TransientError           trying again may help
         ├── DatabaseUnavailable  PostgreSQL is down or busy, or the connection was lost
+        ├── DropChanged          a file of the drop was written or replaced while it was read
         ├── EngineUnavailable    the same, for the computing cluster
         ├── StorageUnavailable   the same, for the object storage
         └── WorkspaceUnavailable the workspace cannot be written: disk full or out of memory
@@ -81,6 +82,10 @@ class TransientError(PipelineError):
 
 class DatabaseUnavailable(TransientError):
     """PostgreSQL could not be reached, or ended the connection or the transaction."""
+
+
+class DropChanged(TransientError):
+    """A file of the drop was written, replaced, added or removed while the drop was read."""
 
 
 class EngineUnavailable(TransientError):

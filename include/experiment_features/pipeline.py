@@ -10,7 +10,12 @@ from experiment_features.drop.files import DropFile, holds_files
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.engine import Engine
-from experiment_features.errors import ConfigurationError, DropRejected, PipelineError
+from experiment_features.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    DropRejected,
+    PipelineError,
+)
 from experiment_features.features.transform import transform
 from experiment_features.load import ledger
 from experiment_features.load.database import (
@@ -68,12 +73,18 @@ def recorded(
 
 
 def record_end(connect: Connect, run: Run, task: str, error: BaseException) -> None:
-    """Enters how a run ended, unless its entry says so; the log tells if the ledger is away."""
+    """Enters how a run ended, unless its entry says so; the log tells if that was not possible."""
     try:
         with connect() as connection:
             end_run(connection, run, Ending.of(task, error))
     except PipelineError as trouble:
-        log.warning("the ledger does not say how run %s ended: %s", run.run_id, trouble)
+        is_told = isinstance(error, DatabaseUnavailable)
+        log.log(
+            logging.INFO if is_told else logging.WARNING,
+            "the ledger does not say how run %s ended: %s",
+            run.run_id,
+            trouble,
+        )
 
 
 @dataclass(frozen=True)
@@ -213,11 +224,15 @@ class Pipeline:
 
     @property
     def _engine(self) -> Engine:
-        experiments = self.workspace.found(Extracted).rows["user_experiments"]
-        spill = self.workspace.scratch / "spill"
+        extracted = self.workspace.found(Extracted)
         settings = self.settings
         return choose_engine(
-            self.engine, experiments, spill, settings.spark_master, settings.memory_limit
+            self.engine,
+            extracted.rows["user_experiments"],
+            self.workspace.scratch / "spill",
+            settings.spark_master,
+            settings.memory_limit,
+            extracted.text_bytes,
         )
 
 

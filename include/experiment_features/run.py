@@ -74,6 +74,8 @@ class Extracted:
     """Whether the files are those of the last load; if so, no rows were written."""
     rising_keys: Sequence[str] = ()
     """Tables whose ids are known to be unique, because they rise from row to row."""
+    text_bytes: int = 0
+    """Of all files, decompressed."""
 
     def counts(self) -> dict[str, Any]:
         """The figures for the log, the metrics and the next task."""

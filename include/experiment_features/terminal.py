@@ -63,6 +63,8 @@ def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[str, int
 def print_result(result: Result) -> None:
     """Prints what is known of the result of a run."""
     table = Table(show_header=False, box=None)
+    for column in ("name", "value"):
+        table.add_column(column, overflow="fold")  # never cut: a result is also for copying
     for name, value in asdict(result).items():
         if value is not None and value != []:
             table.add_row(name, _plain(value if isinstance(value, str) else json.dumps(value)))
@@ -99,9 +101,9 @@ def print_quality(report: Report) -> None:
     console = _Console(highlight=False)
     read = Table(box=box.SIMPLE_HEAD)
     for name in ("table", "files"):
-        read.add_column(name)
+        read.add_column(name, overflow="fold")
     for name in ("rows", "rejected", "loaded"):
-        read.add_column(name, justify="right")
+        read.add_column(name, justify="right", overflow="fold")
     for t in tables:
         counts = (f"{n:,}" for n in (t.rows, t.rejected, t.rows - t.rejected))
         read.add_row(t.name, _plain(_shorten(t.files)), *counts)

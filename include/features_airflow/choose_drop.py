@@ -9,6 +9,7 @@
 """
 
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import Context
 
@@ -55,7 +56,7 @@ def _announced_drop(context: Context, _pipeline: Pipeline) -> str:
     events = context["triggering_asset_events"].get(DROPS, [])
     events = sorted(events, key=lambda event: event.timestamp)  # Airflow keeps no order
     announced = [event.extra.get("payload", event.extra) for event in events]
-    if not announced or any("source" not in drop for drop in announced):
+    if not announced or not all(_names_source(drop) for drop in announced):
         raise ConfigurationError(
             f"an event of the asset {DROPS.name} names no drop: expected "
             '{"source": "/path/of/the/drop"} as its extra'
@@ -75,6 +76,10 @@ def _announced_drop(context: Context, _pipeline: Pipeline) -> str:
         f"the drop {announced[0]['source']} was announced twice, and another run has taken it: "
         "nothing to do"
     )
+
+
+def _names_source(drop: Any) -> bool:
+    return isinstance(drop, dict) and isinstance(drop.get("source"), str) and drop["source"] != ""
 
 
 def _last_drop(_context: Context, pipeline: Pipeline) -> str:

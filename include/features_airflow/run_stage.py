@@ -122,7 +122,7 @@ def run_of(context: Context) -> Run:
         started_at=dag_run.start_date or dag_run.run_after,
         today=dag_run.run_after.astimezone(UTC).date(),
         triggered_by=dag_run.triggering_user_name,
-        given_source=parameters["source"],
+        given_source=parameters["source"] or "",
         max_rejected_percent=parameters["max_rejected_percent"],
         max_removed_percent=parameters["max_removed_percent"],
         allow_empty=parameters["allow_empty"],
@@ -143,7 +143,7 @@ def pipeline_of_run(context: Context, workspace: str | None = None) -> Iterator[
     if parameters["engine"] == "spark":
         settings = replace(settings, spark_master=_spark_master(settings.spark_master))
     place = workspace or f"{settings.workspaces.rstrip('/')}/{folder_name(run.run_id)}"
-    with open_workspace(place) as opened:
+    with open_workspace(place, run.run_id) as opened:
         yield Pipeline(
             run=run,
             workspace=opened,

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,78 @@ def test_wrong_usage_shows_the_usage_line() -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "stop.sh: usage: scripts/stop.sh [--quiet]\n"
+
+
+def test_no_script_reads_a_setting_before_the_file() -> None:
+    """Every script that has settings reads .env first, so that all agree on them."""
+    setting = re.compile(r"\$\{?(?:AIRFLOW_(?:PORT|U)|EXPERIMENT_FEATURES_|DATABASE_URL|PYTHON\b)")
+    for script in ROOT.glob("scripts/*.sh"):
+        text = re.sub(r"^#.*", "", script.read_text(), flags=re.MULTILINE)
+        before, source, _ = text.partition('/local_env.sh"')
+        assert not (source and setting.search(before)), script
+
+
+def test_the_port_may_stand_in_the_file(tmp_path: Path) -> None:
+    """start.sh listens where .env says, and the other scripts look for it there."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        (tmp_path / ".env").write_text(f'AIRFLOW_PORT="{port}" # for the laboratory\n')
+
+        def run(*command: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                command,
+                env={"PATH": "/usr/bin:/bin"},
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+
+        started = run("scripts/start.sh")
+        url = run("bash", "-c", "source scripts/local_env.sh; echo $airflow_url")
+    assert started.stderr.startswith(f"start.sh: port {port} is taken")
+    assert url.stdout == f"http://127.0.0.1:{port}\n"
+
+
+def test_the_port_of_a_running_stack_is_the_one_on_record(tmp_path: Path) -> None:
+    """A stack that was started with another setting is found; a new one takes the setting."""
+    (tmp_path / "port").write_text("18111\n")
+    show = f"source {ROOT}/scripts/local_env.sh; echo $airflow_url $AIRFLOW_PORT"
+    environment = {"PATH": "/usr/bin:/bin", "AIRFLOW_PORT": "18110"}
+    environment["EXPERIMENT_FEATURES_LOCAL"] = str(tmp_path)
+    shown = subprocess.run(
+        ["bash", "-c", show], env=environment, capture_output=True, text=True, check=False
+    )
+    assert shown.stdout == "http://127.0.0.1:18111 18110\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ("run any", 2, "no stack is running: start one with scripts/start.sh"),
+        ("migrate", 2, "or give --database-url"),
+        ("check /nowhere", 1, "/nowhere"),
+        ("run /nowhere --dry-run", 1, "/nowhere"),
+        ("run --help", 0, ""),
+        ("--version", 0, ""),
+        ("migrate --database-url=postgresql:///any?host=/nowhere", 3, "/nowhere"),
+    ],
+)
+def test_the_command_line_without_a_stack(
+    arguments: str, status: int, message: str, tmp_path: Path
+) -> None:
+    """features.sh says how to start a stack, unless the command does without one."""
+    environment = {"PATH": "/usr/bin:/bin", "EXPERIMENT_FEATURES_TARGET": "local"}
+    environment["EXPERIMENT_FEATURES_LOCAL"] = str(tmp_path)
+    done = subprocess.run(
+        [ROOT / "scripts" / "features.sh", *arguments.split()],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == bool(message)

@@ -91,7 +91,8 @@ def database_errors(
     except _SCHEMA_ERRORS as error:
         raise DatabaseRefused(
             f"cannot {doing}: {_first_line(error)}. The schema is missing or outdated: run "
-            "`python -m experiment_features migrate --database-url URL`"
+            "`python -m experiment_features migrate --database-url URL`, or on the local stack "
+            "`scripts/features.sh migrate`"
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {privilege}") from error
@@ -268,3 +269,17 @@ def comma_separated(names: Iterable[str]) -> sql.Composed:
 def read_sql(name: str, folder: Path = _SQL) -> sql.SQL:
     """The statement in ``<folder>/<name>.sql``; its values are named parameters."""
     return sql.SQL((folder / f"{name}.sql").read_text("utf-8"))
+
+
+def check_written(table: str, statement: str, expected: int, written: int) -> None:
+    """Checks that a statement wrote as many rows as it had to: a trigger can discard them unseen.
+
+    Raises:
+        DatabaseRefused: it did not; the caller's transaction is rolled back.
+    """
+    if written != expected:
+        raise DatabaseRefused(
+            f"{table}: {statement} had to write {expected} rows and wrote {written}, so nothing is "
+            "loaded. Look for what discards or adds rows, and remove it: a trigger, a rule or a "
+            f"policy of the table (psql: \\d {table}), or another session that writes to it"
+        )

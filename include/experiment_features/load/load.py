@@ -107,7 +107,7 @@ def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | Lo
         if not is_entered and not any(change.written for change in changes.values()):
             return replace(last.result, source=result.source)
     for relation in RELATIONS:
-        merge(connection, relation, run_id=result.run_id, loaded_at=loaded_at)
+        merge(connection, relation, changes[relation], run_id=result.run_id, loaded_at=loaded_at)
     connection.execute(read_sql("count_users"))
     result = replace(result, **asdict(changes[USER_FEATURES]))
     average = transformed.average_run_time

@@ -9,12 +9,11 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 from experiment_features.definitions import Relation
+from experiment_features.engines import arrow
 from experiment_features.load.copy import copy_batches
-from experiment_features.load.database import Connection, read_sql
+from experiment_features.load.database import Connection, check_written, read_sql
 
 log = logging.getLogger(__name__)
-
-BATCH_ROWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -56,22 +55,38 @@ def compare(connection: Connection, relation: Relation, rows: Path) -> Changes:
     return Changes(inserted, updated, deleted, unchanged=staged - inserted - updated)
 
 
-def merge(connection: Connection, relation: Relation, *, run_id: str, loaded_at: datetime) -> None:
+def merge(
+    connection: Connection,
+    relation: Relation,
+    changes: Changes,
+    *,
+    run_id: str,
+    loaded_at: datetime,
+) -> None:
     """Makes a relation match the rows that it was compared with; writes only the differences.
 
     Args:
         connection: in the load's transaction, after `compare`.
         relation: the relation to change, with its history.
+        changes: what the comparison counted.
         run_id: the run that makes the changes.
         loaded_at: when the periods of the new rows begin.
+
+    Raises:
+        DatabaseRefused: a statement wrote other rows than the comparison says.
     """
     values = {"run_id": run_id, "loaded_at": loaded_at}
     parts = statement_parts(relation)
+
+    def write(statement: str, table: str, rows: int) -> None:
+        written = connection.execute(read_sql(statement).format(**parts), values).rowcount
+        check_written(f"features.{table}", statement, rows, written)
+
     if relation.past:
-        connection.execute(read_sql("close_periods").format(**parts), values)
-    connection.execute(read_sql("update").format(**parts), values)
-    connection.execute(read_sql("delete").format(**parts))
-    connection.execute(read_sql("insert").format(**parts), values)
+        write("close_periods", relation.past, changes.updated + changes.deleted)
+    write("update", relation.name, changes.updated)
+    write("delete", relation.name, changes.deleted)
+    write("insert", relation.name, changes.inserted)
 
 
 def statement_parts(relation: Relation) -> dict[str, sql.Composable]:
@@ -100,8 +115,7 @@ def _stage(
     connection.execute(read_sql("stage").format(**parts))
     with pq.ParquetFile(rows) as file:
         names = file.schema_arrow.names
-        batches = file.iter_batches(BATCH_ROWS)
-        count = copy_batches(connection, parts["staged"], names, batches)
+        count = copy_batches(connection, parts["staged"], names, arrow.batches(file))
     _analyze(connection, parts["staged"], parts["key"])  # joins use only the key
     log.info("staged %s: %s rows", relation.name, f"{count:,}")
     return count

@@ -30,6 +30,7 @@ RELATIONS = {
     "user_feature_report": "v",
     "pipeline_runs": "r",
     "data_issues": "r",
+    "held_changes": "r",
     "users_by_total_experiments": "r",
     "schema_version": "r",
 }
@@ -141,7 +142,8 @@ class TestMigrate:
             ):
                 list(pool.map(migrate, [one.url("keeper"), two.url("keeper")]))
                 assert (
-                    one.value("select count(*) from pg_roles where rolname like 'features%er'") == 2
+                    one.value("select count(*) from pg_roles where rolname like 'features%er%'")
+                    == 3
                 )
         finally:
             server.close()
@@ -230,7 +232,8 @@ READER_MAY = [
     "select * from features.user_features_history",
     "select * from features.user_features_as_of(now())",
     "select * from features.user_feature_report",
-    "select * from features.pipeline_runs",
+    "select run_id, status, task, error, error_line, notices from features.pipeline_runs",
+    "select * from features.held_changes",
     "select * from features.users_by_total_experiments",
     "select run_id, severity, table_name, file_name, line_number, rule, column_name, message from features.data_issues",
 ]
@@ -238,6 +241,8 @@ READER_MAY_NOT = [
     "select raw_row from features.data_issues",
     "select value from features.data_issues",
     "select * from features.data_issues",
+    "select message from features.pipeline_runs",
+    "select * from features.pipeline_runs",
     "insert into features.compound_features values (9, 'x', 0, 0, 'x', now())",
     "update features.user_features set user_name = 'x'",
     "delete from features.user_features",
@@ -249,7 +254,8 @@ READER_MAY_NOT = [
 WRITER_MAY_NOT = [
     "update features.user_features_past set user_name = 'x'",
     "delete from features.user_features_past",
-    "update features.pipeline_runs set status = 'loaded'",
+    "update features.pipeline_runs set users = 0",
+    "update features.held_changes set name = 'x'",
     "update features.schema_version set version_num = 'x'",
     "truncate features.user_features",
     "create table features.mine (id int)",
@@ -259,8 +265,15 @@ WRITER_MAY_NOT = [
 ]
 
 
+STEWARD_MAY = [
+    *READER_MAY,
+    "select message from features.pipeline_runs",
+    "select raw_row, value from features.data_issues",
+]
+
+
 class TestRoles:
-    """What the reader and the writer may do."""
+    """What the reader, the steward and the writer may do."""
 
     @pytest.mark.parametrize("statement", READER_MAY)
     def test_the_reader_reads(self, statement: str, database: Database) -> None:
@@ -272,6 +285,14 @@ class TestRoles:
         """The reader can neither see raw rows nor write."""
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.query(statement, user="analyst")
+
+    def test_the_steward_also_sees_what_may_quote_a_row(self, database: Database) -> None:
+        """The steward reads raw rows, values and messages, but writes nothing."""
+        for statement in STEWARD_MAY:
+            database.query(statement, user="steward")
+        for statement in READER_MAY_NOT[5:]:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                database.query(statement, user="steward")
 
     @pytest.mark.parametrize("statement", WRITER_MAY_NOT)
     def test_the_writer_only_loads(self, statement: str, database: Database) -> None:

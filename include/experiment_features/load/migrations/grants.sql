@@ -12,7 +12,10 @@ to features_writer;
 grant select, insert on
     features.user_features_past, features.data_issues, features.held_changes
 to features_writer;
-grant select, insert, update, delete on features.pipeline_runs to features_writer;
+grant select, insert, delete on features.pipeline_runs to features_writer;
+grant update (
+    status, source, task, error, error_file, error_line, error_column, message, finished_at
+) on features.pipeline_runs to features_writer;
 grant select on features.schema_version, features.user_features_history, features.user_feature_report
 to features_writer;
 do $$
