@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from experiment_features.contract import TABLES
 from experiment_features.drop.object_storage import AnyPath
-from experiment_features.engines.duckdb_engine import open_duckdb
+from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet
 from experiment_features.errors import DropRefused, DropRejected, WorkspaceUnavailable
 from experiment_features.pipeline import Pipeline
 from experiment_features.rules.issues import RuleQuality, TableQuality, summarise
@@ -96,8 +96,8 @@ class Report:
         workspace, settings = self.pipeline.workspace, self.pipeline.settings
         if not workspace.issues.exists():
             return []
-        with open_duckdb(settings.memory_limit) as database:
-            issues = database.read_parquet(str(workspace.issues))
+        with open_duckdb(settings.memory_limit, workspace.scratch / "spill") as database:
+            issues = read_parquet(database, workspace.issues)
             found = issues.aggregate(_BY_FILE).order('"table", file, severity, rule')
             names = found.columns
             return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

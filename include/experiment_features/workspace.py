@@ -9,8 +9,10 @@
 <workspace>/scratch                  temporary files of a stage; removed when it ends
 """
 
+import errno
 import hashlib
 import json
+import os
 import re
 import shutil
 import time
@@ -155,12 +157,12 @@ class Workspace:
             if recorder.found:
                 seconds = {"seconds": round(time.monotonic() - started, 3)}
                 draft = record.with_suffix(".draft")
-                draft.write_text(json.dumps(asdict(recorder.found) | seconds, indent=1))
+                draft.write_text(json.dumps(asdict(recorder.found) | seconds, indent=1), "utf-8")
                 draft.replace(record)
         except _SHORTAGES as error:
+            reason = _reason(error)
             raise WorkspaceUnavailable(
-                f"{kind.stage} cannot work in {self}: {_reason(error)}. Free disk space or memory, "
-                "or change EXPERIMENT_FEATURES_MEMORY_LIMIT"
+                f"{kind.stage} cannot work in {self}: {reason}. {_remedy(reason)}"
             ) from error
         if self._copy and recorder.found:
             self._copy.store_facts(record)
@@ -174,7 +176,7 @@ class Workspace:
         """
         self._refuse_other_runs()
         try:
-            record = json.loads(self._here(self._record(kind.stage)).read_text())
+            record = json.loads(self._here(self._record(kind.stage)).read_text("utf-8"))
         except FileNotFoundError:
             raise ConfigurationError(
                 f"the workspace {self} holds no finished {kind.stage!r} stage: run it first "
@@ -187,7 +189,7 @@ class Workspace:
         """How long each finished stage took."""
         records = {stage: self._here(self._record(stage)) for stage in STAGES}
         return {
-            stage: json.loads(record.read_text())["seconds"]
+            stage: json.loads(record.read_text("utf-8"))["seconds"]
             for stage, record in records.items()
             if record.exists()
         }
@@ -255,6 +257,12 @@ def _reason(error: BaseException) -> str:
     wrapped = re.search(r'"exception_message":("(?:[^"\\]|\\.)*")', str(error))
     reason = json.loads(wrapped[1]) if wrapped else str(error)
     return reason.partition("\n")[0] or type(error).__name__
+
+
+def _remedy(reason: str) -> str:
+    if os.strerror(errno.EMFILE) in reason:
+        return "Let the process open more files (`ulimit -n`)"
+    return "Free disk space or memory, or change EXPERIMENT_FEATURES_MEMORY_LIMIT"
 
 
 def _last_written(folder: Path) -> float:

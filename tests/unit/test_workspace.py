@@ -1,5 +1,7 @@
 """The files of a run, on a disk without room for them."""
 
+import errno
+import os
 import resource
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from drops import Drop, every_fault
 from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
 from experiment_features.reading.extract import extract
 from experiment_features.rules.issues import summarise
+from experiment_features.run import Extracted
 from experiment_features.workspace import Workspace, folder_name
 from stages import assert_as_expected, run_stages
 
@@ -76,6 +79,17 @@ def test_an_id_that_is_no_name_is_refused(run_id: str) -> None:
     """It would be the folder of all workspaces, and clearing it would remove them."""
     with pytest.raises(ConfigurationError, match="cannot name a folder"):
         folder_name(run_id)
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.ENOSPC, "Free disk space or memory"), (errno.EMFILE, "open more files (`ulimit -n`)")],
+)
+def test_each_shortage_has_its_remedy(number: int, remedy: str, tmp_path: Path) -> None:
+    """A limit of open files has nothing to do with the disk."""
+    with pytest.raises(WorkspaceUnavailable) as caught, Workspace(tmp_path).stage(Extracted):
+        raise OSError(number, os.strerror(number))
+    assert remedy in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:

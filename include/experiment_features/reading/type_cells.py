@@ -25,7 +25,7 @@ def open_typing_database(memory_limit: str) -> Iterator[duckdb.DuckDBPyConnectio
     with open_duckdb(memory_limit) as database:
         _register(database, iter(()))
         for script in ("split_rows.sql", "kinds.sql", "decimal_marks.sql"):
-            database.execute((_SQL / script).read_text())
+            database.execute((_SQL / script).read_text("utf-8"))
         yield database
 
 

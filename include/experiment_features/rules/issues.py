@@ -80,7 +80,7 @@ def summarise(
         return tables, []
     with open_duckdb(memory_limit, workspace.scratch / "spill") as database:
         read_parquet(database, workspace.issues).create_view("issues")
-        broken = database.execute((_SQL / "summarise_issues.sql").read_text()).fetchall()
+        broken = database.execute((_SQL / "summarise_issues.sql").read_text("utf-8")).fetchall()
     return tables, [
         RuleQuality(severity, table, rule, message, issues, list(map(_shown_place, places)))
         for severity, table, rule, message, issues, places in broken
@@ -107,14 +107,14 @@ def describe_issues(
         return []
     with open_duckdb(memory_limit, workspace.scratch / "spill") as database:
         for script in ("kinds.sql", "positions.sql"):
-            database.execute((_SQL / script).read_text())
+            database.execute((_SQL / script).read_text("utf-8"))
         _list_rules_and_files(database, drop_files)
         names = [escape(str(file)) for file in sorted(faults.rglob("*.parquet"))]
-        database.execute((_SQL / "list_faults.sql").read_text(), {"files": names})
+        database.execute((_SQL / "list_faults.sql").read_text("utf-8"), {"files": names})
         raw_rows = (_raw_rows(database, workspace, table) for table in TABLES)
         reduce(DuckDBPyRelation.union, raw_rows).create_view("raw_rows")
         target = str(workspace.issues)
-        database.execute((_SQL / "describe_issues.sql").read_text(), {"target": target})
+        database.execute((_SQL / "describe_issues.sql").read_text("utf-8"), {"target": target})
         by_rule = read_parquet(database, workspace.issues).aggregate(
             "table_name, rule, severity, count(*) as issues"
         )
@@ -135,8 +135,8 @@ def _list_rules_and_files(database: DuckDBPyConnection, drop_files: Sequence[Dro
         "numbers": [next(numbers[file["table"]]) for file in drop_files],
         "names": [file["name"] for file in drop_files],
     }
-    database.execute((_SQL / "list_rules.sql").read_text(), rules)
-    database.execute((_SQL / "list_files.sql").read_text(), files_of_drop)
+    database.execute((_SQL / "list_rules.sql").read_text("utf-8"), rules)
+    database.execute((_SQL / "list_files.sql").read_text("utf-8"), files_of_drop)
 
 
 def _raw_rows(database: DuckDBPyConnection, workspace: Workspace, table: Table) -> DuckDBPyRelation:

@@ -1,0 +1,169 @@
+"""The command `check`: what it says of a drop, for people, programs and spreadsheets."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drops import Drop
+from experiment_features.command_line import main
+from integration.running import COMPOUNDS, make_drop
+
+GOOD = make_drop({1: "Ann", 2: "Bob"}, [(1, "1;2", "10"), (2, "3", "")])
+EXPERIMENTS = [
+    *((1, "1", "1") for _ in range(20)),
+    *((user, "1", "-x") for user in (7, 8, 9, 10)),
+    (1, '=HYPERLINK("x")', "1"),
+]
+FAULTY = make_drop({1: "Ann", 2: ""}, EXPERIMENTS, COMPOUNDS)
+
+
+@pytest.fixture
+def check(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Runs the command; returns exit status, standard output and error."""
+
+    def run(*arguments: Any) -> tuple[int, str, str]:
+        try:
+            status = main(["check", *map(str, arguments)])
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def write_parts(folder: Path) -> Path:
+    """Writes FAULTY with its experiments in two files; the first has 22 of them."""
+    FAULTY.write(folder)
+    lines = (folder / "user_experiments.csv").read_text().splitlines()
+    (folder / "user_experiments.csv").unlink()
+    for name, rows in (("a", lines[1:23]), ("b", lines[23:])):
+        text = "\n".join([lines[0], *rows])
+        (folder / f"user_experiments_{name}.csv").write_text(text)
+    return folder
+
+
+def read_rows(file: Path) -> list[list[str]]:
+    """The rows of a CSV file."""
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.reader(stream))
+
+
+def test_a_fit_drop_as_json(check: Any, tmp_path: Path) -> None:
+    """Files, rows and verdict, in one object."""
+    status, output, errors = check(GOOD.write(tmp_path), "--json")
+    report = json.loads(output)
+    assert (status, errors, len(output.splitlines())) == (0, "", 1)
+    tables = report.pop("tables")
+    assert report == {
+        "source": str(tmp_path),
+        "verdict": "fit",
+        "why": None,
+        "place": None,
+        "max_rejected_percent": 10,
+        "rejected_rows": 0,
+        "warnings": 0,
+        "issues": [],
+    }
+    (users,) = tables[0].pop("files")
+    assert tables[0] == {"table": "users", "rows": 2, "rejected": 0, "rejected_percent": 0}
+    assert (users["name"], users["rows"], len(users["sha256"])) == ("users.csv", 2, 64)
+
+
+def test_a_rejected_drop_as_json(check: Any, tmp_path: Path) -> None:
+    """Issues by file and rule, with the first three places; and why it would not be loaded."""
+    status, output, errors = check(write_parts(tmp_path), "--json")
+    report = json.loads(output)
+    assert (status, errors, report["verdict"]) == (1, "", "rejected")
+    assert "users 50.0% (1 of 2 rows)" in report["why"]
+    assert [table["rejected_percent"] for table in report["tables"]] == [50, 0, 20]
+    assert [(i["file"], i["rule"], i["count"]) for i in report["issues"]] == [
+        ("user_experiments_a.csv", "experiment_run_time_invalid", 2),
+        ("user_experiments_a.csv", "user_id_unknown", 2),
+        ("user_experiments_b.csv", "experiment_compound_ids_invalid", 1),
+        ("user_experiments_b.csv", "experiment_run_time_invalid", 2),
+        ("user_experiments_b.csv", "user_id_unknown", 2),
+        ("users.csv", "name_missing", 1),
+    ]
+    assert report["issues"][1] == {
+        "file": "user_experiments_a.csv",
+        "table": "user_experiments",
+        "rule": "user_id_unknown",
+        "severity": "error",
+        "column": "user_id",
+        "message": "no valid row of users has this user_id",
+        "count": 2,
+        "first": [{"line": 22, "value": "7"}, {"line": 23, "value": "8"}],
+    }
+
+
+def test_all_issues_as_csv(check: Any, tmp_path: Path) -> None:
+    """Of a rejected drop, too, and with formulas made harmless."""
+    target = tmp_path / "issues.csv"
+    status, output, _ = check(write_parts(tmp_path / "drop"), "--csv", target)
+    assert (status, "would be refused" in output) == (1, True)
+    header, *rows = read_rows(target)
+    assert header == ["file", "line", "column", "value", "rule", "message"]
+    assert len(rows) == 10
+    assert ["user_experiments_a.csv", "22", "user_id", "7", "user_id_unknown"] in [
+        row[:5] for row in rows
+    ]
+    formulas = {row[3] for row in rows if row[4].endswith("_invalid")}
+    assert formulas == {"'-x", """'=HYPERLINK("x")"""}
+
+
+@pytest.mark.parametrize("fault", ["no file", "no UTF-8"])
+def test_a_drop_that_cannot_be_read(fault: str, check: Any, tmp_path: Path) -> None:
+    """It has a verdict, too, with the reason; programs get it where they look for it."""
+    drop, target = GOOD.write(tmp_path / "drop"), tmp_path / "issues.csv"
+    if fault == "no file":
+        (drop / "users.csv").unlink()
+    else:
+        (drop / "users.csv").write_bytes(b"user_id,name,email,signup_date\n1,\xff,,\n")
+    status, output, errors = check(drop, "--json", "--csv", target)
+    report = json.loads(output)
+    assert (status, errors) == (1, "")
+    assert (report["verdict"], report["tables"], report["issues"]) == ("refused", [], [])
+    assert "users" in report["why"]
+    (row,) = read_rows(target)[1:]
+    assert row[5] == report["why"]
+    status, output, errors = check(drop)
+    assert (status, output, errors) == (1, "", f"refused: {report['why']}\n")
+
+
+def test_a_csv_file_within_the_drop_is_wrong_usage(check: Any, tmp_path: Path) -> None:
+    """It would replace a file of the drop, or be read as one."""
+    before = GOOD.write(tmp_path).joinpath("users.csv").read_bytes()
+    status, _, errors = check(tmp_path, "--csv", tmp_path / "users.csv")
+    assert (status, "FILE would become part of the drop" in errors) == (2, True)
+    assert (tmp_path / "users.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("target", ["/dev/full", "/no/such/folder.csv"])
+def test_a_csv_file_that_cannot_be_written(target: str, check: Any, tmp_path: Path) -> None:
+    """The message names it, and the status is that of a full disk."""
+    status, _, errors = check(write_parts(tmp_path), "--csv", target)
+    assert (status, len(errors.splitlines())) == (4, 1)
+    assert errors.startswith(f"failed: {target} cannot be written (No s")
+
+
+def test_nothing_points_to_a_database_that_is_not_there(check: Any, tmp_path: Path) -> None:
+    """Without a database, all issues are where `check --csv` writes them."""
+    _, output, _ = check(FAULTY.write(tmp_path))
+    assert "Correct the rows that `check SOURCE --csv FILE` lists, or allow more" in output
+    assert "data_issues" not in output
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\x07", "\nrefused: forged", "\u202egpj\u200b", "\udcff"])
+def test_names_do_not_rule_the_terminal(name: str, check: Any, tmp_path: Path) -> None:
+    """Neither those of files and folders nor what a file says."""
+    drop = Drop(GOOD.parts).write(tmp_path / name)
+    (drop / "users.csv").rename(drop / f"users{name}.csv")
+    texts = [check(drop)[1:]]
+    (drop / f"users{name}.csv").write_text(f"user_id,{name}", errors="surrogateescape")
+    texts += [check(drop)[1:], check(drop / name)[1:]]
+    for output, errors in texts:
+        lines = (output + errors).splitlines()
+        assert all(line.isprintable() and line != "refused: forged" for line in lines), lines
