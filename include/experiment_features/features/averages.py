@@ -46,7 +46,7 @@ def write_averages(sums: Path, target: Path) -> int:
         schema = pa.schema([(n, kinds.get(n, pa.float64())) for n in USER_FEATURES.columns])
         with pq.ParquetWriter(target, schema, compression="lz4", use_dictionary=False) as writer:
             for batch in arrow.batches(file):
-                experiments += int(_whole(batch, "total_experiments").sum())
+                experiments += int(arrow.integers(batch["total_experiments"]).sum())
                 columns = {name: batch[name] for name in batch.schema.names} | _averages(batch)
                 arrays = [columns[name] for name in schema.names]
                 writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
@@ -55,7 +55,7 @@ def write_averages(sums: Path, target: Path) -> int:
 
 def _averages(batch: pa.RecordBatch) -> dict[str, pa.Array]:
     experiments, timed, high, low, parts, compounds = (
-        _whole(batch, name)
+        arrow.integers(batch[name])
         for name in ("total_experiments", "timed_experiments", "high", "low", "parts", "compounds")
     )
     run_times = mean_run_times(high, low, parts, np.maximum(timed, 1))
@@ -74,6 +74,7 @@ def mean_run_times(high: Whole, low: Whole, parts: Whole, count: Whole) -> npt.N
     # rounding is that of the division. The estimate is off by less than a millionth.
     estimate = (high * float(HIGH) + low + parts / PARTS) * scale
     is_exact = (estimate < _EXACT) & (count * scale.astype(np.float64) < _EXACT)
+    means: npt.NDArray[np.float64]
     means = ((high * HIGH + low) * scale + parts // (PARTS // scale)) / (scale * count)
     means[~is_exact] = [  # Python's division of whole numbers of any size rounds once, too
         ((high * HIGH + low) * PARTS + parts) / (PARTS * count)
@@ -84,8 +85,3 @@ def mean_run_times(high: Whole, low: Whole, parts: Whole, count: Whole) -> npt.N
 
 def _rows(is_selected: npt.NDArray[np.bool_], *columns: Whole) -> Iterator[tuple[int, ...]]:
     return zip(*(column[is_selected].tolist() for column in columns), strict=True)
-
-
-def _whole(batch: pa.RecordBatch, name: str) -> Whole:
-    values: Whole = batch[name].to_numpy()
-    return values
