@@ -412,6 +412,24 @@ def every_fault(*table_and_rule: str) -> Drop:
     return Drop(tuple(Part(name, "", tuple(rows[name])) for name in TABLES))
 
 
+def run_times_of_all_sizes() -> Drop:
+    """Return a drop with run times of two decimals: great ones, great sums, and random ones."""
+    rng = random.Random(0)  # noqa: S311
+    run_times = [("1", "999999999999")] * 9_008 + [("2", "999999999999.99")] * 7
+    for user_id in range(3, 103):
+        size = 10 ** rng.randint(3, 14)
+        run_times += [(str(user_id), f"{rng.randrange(size) / 100:.2f}") for _ in range(9)]
+    rows = {
+        "users": [(str(i), "Ann", "ann@example.org", "2024-02-29") for i in range(1, 103)],
+        "compounds": CLEAN["compounds"],
+        "user_experiments": [
+            (str(number), user_id, "1;2", run_time)
+            for number, (user_id, run_time) in enumerate(run_times, start=1)
+        ],
+    }
+    return Drop(tuple(Part(name, "", tuple(map(Row, rows[name]))) for name in TABLES))
+
+
 def _break(row: Row, table: str, rule: str, value: str, bases: dict[str, int]) -> Row:
     """Return the row with a fault; the ids of a table are its base plus 1, 2, ..."""
     if rule in BAD_SHAPES:

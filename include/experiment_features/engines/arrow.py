@@ -34,6 +34,12 @@ def array(values: npt.NDArray[Any], is_null: npt.NDArray[np.bool_] | None = None
     return pa.Array.from_buffers(_TYPES[values.dtype], len(values), [is_valid, content])
 
 
+def integers(column: pa.Array) -> npt.NDArray[np.int64]:
+    """The values of a column of integers, none of which is NULL; the inverse of ``array``."""
+    values = np.frombuffer(column.cast(pa.int64()).buffers()[1], np.int64)
+    return values[column.offset : column.offset + len(column)]
+
+
 def _bits(flags: npt.NDArray[np.bool_]) -> pa.Buffer:
     return pa.py_buffer(np.packbits(flags, bitorder="little"))
 

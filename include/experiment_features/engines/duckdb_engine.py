@@ -9,6 +9,8 @@ import narwhals as nw
 from experiment_features.contract import Kind
 from experiment_features.engines.engine import Engine, Frame
 
+_GROUP_BYTES = 16 * 2**20
+
 
 class DuckDBEngine(Engine):
     """Out of core: for drops that are larger than memory, and faster on large ones."""
@@ -25,7 +27,7 @@ class DuckDBEngine(Engine):
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame once, however often the returned one is used."""
-        frame.sink_parquet(path)
+        write_parquet(frame.to_native(), path)
         return self.read(path)
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
@@ -64,6 +66,14 @@ def read_parquet(database: duckdb.DuckDBPyConnection, path: Path) -> duckdb.Duck
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     literal = [escape(str(file)) for file in files]
     return database.read_parquet(literal, union_by_name=True, hive_partitioning=False)
+
+
+def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
+    """Writes rows to a Parquet file, in groups of so many bytes that long texts fit into memory.
+
+    Readers take a group or less at a time, whatever the memory limit.
+    """
+    relation.write_parquet(str(path), row_group_size_bytes=_GROUP_BYTES)
 
 
 def call_macro(kind: Kind, step: str, *arguments: duckdb.Expression) -> duckdb.Expression:

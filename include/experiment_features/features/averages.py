@@ -58,7 +58,7 @@ def write_averages(sums: Path, target: Path) -> Totals:
         schema = pa.schema([(n, kinds.get(n, pa.float64())) for n in USER_FEATURES.columns])
         with pq.ParquetWriter(target, schema, compression="lz4", use_dictionary=False) as writer:
             for batch in arrow.batches(file):
-                totals.update({name: int(_whole(batch, name).sum()) for name in _SUMMED})
+                totals.update({name: int(arrow.integers(batch[name]).sum()) for name in _SUMMED})
                 columns = {name: batch[name] for name in batch.schema.names} | _averages(batch)
                 arrays = [columns[name] for name in schema.names]
                 writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
@@ -72,7 +72,7 @@ def write_averages(sums: Path, target: Path) -> Totals:
 
 def _averages(batch: pa.RecordBatch) -> dict[str, pa.Array]:
     experiments, timed, high, low, parts, compounds = (
-        _whole(batch, name)
+        arrow.integers(batch[name])
         for name in ("total_experiments", "timed_experiments", "high", "low", "parts", "compounds")
     )
     run_times = mean_run_times(high, low, parts, np.maximum(timed, 1))
@@ -102,8 +102,3 @@ def mean_run_times(high: Whole, low: Whole, parts: Whole, count: Whole) -> npt.N
 
 def _rows(is_selected: npt.NDArray[np.bool_], *columns: Whole) -> Iterator[tuple[int, ...]]:
     return zip(*(column[is_selected].tolist() for column in columns), strict=True)
-
-
-def _whole(batch: pa.RecordBatch, name: str) -> Whole:
-    values: Whole = batch[name].to_numpy()
-    return values

@@ -112,19 +112,17 @@ def _experiment_sums(experiments: Frame) -> Frame:
 def _parts(run_time: nw.Expr, whole: nw.Expr) -> nw.Expr:
     """What a run time has beyond its whole part, in parts: rounded, half up, to nine decimals.
 
-    To fewer where doubles are further apart than that: a greater number of 15 digits, such as
-    999999999999.99, counts as it is written, not as the double nearest to it.
+    To six or three of them where doubles lie further apart than that, so that 999999999999.99
+    counts as it is written, and not as the double nearest to it.
     """
 
     def rounded(places: int) -> nw.Expr:
         parts: nw.Expr = ((run_time - whole) * 10**places + 0.5).floor() * (PARTS // 10**places)
         return parts
 
-    return (
-        nw.when(run_time < 2**23)
-        .then(rounded(9))
-        .otherwise(nw.when(run_time < 2**33).then(rounded(6)).otherwise(rounded(3)))
-    )
+    of_greater = nw.when(run_time < 2**33).then(rounded(6)).otherwise(rounded(3))
+    parts: nw.Expr = nw.when(run_time < 2**23).then(rounded(9)).otherwise(of_greater)
+    return parts
 
 
 def _most_common_compounds(uses: Frame, engine: Engine) -> Frame:

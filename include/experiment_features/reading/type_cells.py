@@ -10,7 +10,7 @@ import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression, Expression, FunctionExpression
 
 from experiment_features.contract import Column, Table
-from experiment_features.engines.duckdb_engine import call_macro, open_duckdb
+from experiment_features.engines.duckdb_engine import call_macro, open_duckdb, write_parquet
 from experiment_features.reading.file_reader import ROWS
 
 Rows = Iterator[pa.RecordBatch]
@@ -53,7 +53,7 @@ def type_cells(
     errors: list[BaseException] = []
     _register(database, _remembered(rows, errors))
     try:
-        _typed(database, table, header, delimiter).write_parquet(str(target))
+        write_parquet(_typed(database, table, header, delimiter), target)
     except duckdb.Error:
         if errors:  # DuckDB wraps what the rows raised
             raise errors[0] from None

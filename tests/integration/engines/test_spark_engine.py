@@ -9,7 +9,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from drops import Drop, drops, every_fault
+from drops import Drop, drops, every_fault, run_times_of_all_sizes
 from experiment_features.engines.choose import choose_engine
 from experiment_features.errors import ConfigurationError
 from experiment_features.workspace import Workspace
@@ -73,9 +73,12 @@ def start_command(cluster: Cluster, master: str, *arguments: Any) -> subprocess.
     )
 
 
-def test_every_fault_is_named(cluster: Cluster, tmp_path: Path) -> None:
-    """A drop with every faulty value has an issue for each, also in folders of odd names."""
-    source = every_fault().write(tmp_path / "source")
+@pytest.mark.parametrize("hard_drop", [every_fault, run_times_of_all_sizes])
+def test_a_hard_drop_gives_what_the_oracle_says(
+    hard_drop: Callable[[], Drop], cluster: Cluster, tmp_path: Path
+) -> None:
+    """Every faulty value has an issue, with file and line, and every mean is exact; odd names too."""
+    source = hard_drop().write(tmp_path / "source")
     workspace = Workspace(tmp_path / "-s*r q?x {c,d} [a-b] \\ 'e\" %41#2\n名=v")
     run_stages(source, workspace, "spark", spark=cluster.master)
     assert_as_expected(source, workspace)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from e2e.local_stack import ROOT
@@ -48,10 +49,26 @@ def test_a_run_on_duckdb_does_without_pandas(tmp_path: Path) -> None:
 def test_array(values: list[int] | list[bool]) -> None:
     """Whole numbers of 64 bits, and flags."""
     kind = pa.bool_() if values and isinstance(values[0], bool) else pa.int64()
-    assert arrow.array(np.array(values, kind.to_pandas_dtype())).equals(pa.array(values, kind))
+    made = arrow.array(np.array(values, kind.to_pandas_dtype()))
+    assert made.equals(pa.array(values, kind))
+    if kind == pa.int64():
+        assert arrow.integers(made[1:]).tolist() == values[1:]
 
 
 @pytest.mark.parametrize("value", ["", "\\N", "Größe\0\n"])
 def test_text(value: str) -> None:
     """Any text."""
     assert arrow.text(value).equals(pa.scalar(value, pa.large_string()))
+
+
+@pytest.mark.parametrize("name", ["x", "x" * 2**18], ids=["short", "long"])
+def test_batches(name: str, tmp_path: Path) -> None:
+    """All rows in order, in batches that have a limit in rows and in bytes."""
+    rows = 120_000 if name == "x" else 200
+    names = [f"{name}{number}" for number in range(rows)]
+    pq.write_table(pa.table({"name": names}), tmp_path / "names.parquet")
+    with pq.ParquetFile(tmp_path / "names.parquet") as file:
+        batches = list(arrow.batches(file))
+    assert max(batch.nbytes for batch in batches) <= arrow.BATCH_BYTES
+    assert max(batch.num_rows for batch in batches) <= arrow.BATCH_ROWS
+    assert [value for batch in batches for value in batch["name"].to_pylist()] == names

@@ -5,10 +5,15 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
+import pyarrow.parquet as pq
 import pytest
 
-from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet
-from experiment_features.rules.issues import summarise
+from experiment_features.engines.duckdb_engine import (
+    DuckDBEngine,
+    open_duckdb,
+    read_parquet,
+)
+from experiment_features.rules.issues import describe_issues, summarise
 from integration.running import make_drop, make_pipeline
 
 
@@ -51,3 +56,37 @@ def test_names_are_no_patterns(name: str, tmp_path: Path) -> None:
         for path in (tmp_path / name, tmp_path / name / "1.parquet"):
             rows = read_parquet(database, path)
             assert (rows.columns, rows.fetchall()) == (["i"], [(1,)])
+
+
+def test_long_texts_are_kept_in_small_groups(tmp_path: Path) -> None:
+    """Who reads or writes a Parquet file holds a group of it in memory, spill folder or not."""
+    names = {number: f"{number:06}" * 10_000 for number in range(1, 1001)}
+    pipeline = make_pipeline(None, tmp_path)
+    pipeline.extract(make_drop(names, [(1, "1", "1.5")]).write(tmp_path / "drop"))
+    (typed,) = pipeline.workspace.rows("users").glob("*.parquet")
+    engine = DuckDBEngine("1GiB", tmp_path / "spill")
+    engine.write(engine.read(typed), tmp_path / "copy.parquet")
+    for path in (typed, tmp_path / "copy.parquet"):
+        footer = pq.read_metadata(path)
+        groups = [footer.row_group(i).total_byte_size for i in range(footer.num_row_groups)]
+        assert sum(groups) > 60_000_000
+        assert max(groups) < 40_000_000
+
+
+def test_describing_issues_spills(tmp_path: Path) -> None:
+    """300,000 users with a warning each take more memory than there is."""
+    pipeline = make_pipeline(None, tmp_path)
+    found = pipeline.extract(make_drop({1: "Ann"}, [(1, "1", "1.5")]).write(tmp_path / "drop"))
+    users = pipeline.workspace.rows("users") / "more.parquet"
+    faults = pipeline.workspace.fresh_folder(tmp_path / "faults")
+    with duckdb.connect() as database:
+        rows = database.sql(
+            "select 1_000_000_001_000 + i as position, i as user_id, 'Ann' as name, "
+            "'nobody' as email from range(300_000) as t (i)"
+        )
+        rows.write_parquet(str(users))
+        is_faulty = rows.project("position, true as email_invalid")
+        (faults / "users").mkdir()
+        is_faulty.write_parquet(str(faults / "users" / "of_rows.parquet"))
+    (broken,) = describe_issues(pipeline.workspace, faults, found.files, "160MiB")
+    assert broken == ("users", "email_invalid", "warning", 300_000)

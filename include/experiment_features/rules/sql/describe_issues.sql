@@ -19,4 +19,4 @@ copy (
         on faults.table_name = files.table_name
         and file_number_of(faults.position) = files.file_number
     order by faults.table_name, faults.position, faults.rule
-) to $target (format parquet)
+) to $target (format parquet, row_group_size_bytes 16_777_216)
