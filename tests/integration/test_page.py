@@ -5,19 +5,24 @@ import io
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import jwt
 import pytest
+from airflow.api_fastapi.app import create_auth_manager
+from airflow.api_fastapi.auth.tokens import get_signing_args
 from fastapi.testclient import TestClient
 
 from experiment_features.load.database import connect
 from experiment_features.spreadsheet import escape_formulas
 from features_page.access import GUARDS, may_trigger
 from features_page.app import make_app
+from features_page.problems import SENTENCES
 from integration.running import make_drop, new_run_id, run_drop
 from integration.servers import Database
 
@@ -32,6 +37,18 @@ HOSTILE = [
     "javascript:alert(1)",
     "&lt;b&gt; ]]> <!-- </td></table>",
 ]
+ENTER_RUN = """
+insert into features.pipeline_runs (
+    run_id, trigger, source, source_files, parameters, definition_version, status,
+    started_at, finished_at
+)
+values ('odd', 'cli', 'x', '[]', '{}', 1, 'loaded', now(), now())
+"""
+ENTER_ISSUES = """
+insert into features.data_issues
+select 'odd', 'error', 'users', name, n, 'a rule', 'x', 'secret', 'message', '{}'
+from unnest(%s::text[]) as name, generate_series(1, 60) as n
+"""
 
 
 @pytest.fixture
@@ -67,6 +84,37 @@ def test_every_address_is_guarded() -> None:
     for route in make_app().routes:
         calls = [dependency.call for dependency in route.dependant.dependencies]  # type: ignore[attr-defined]
         assert calls[: len(GUARDS)] == [guard.dependency for guard in GUARDS], route
+
+
+def token(**claims: Any) -> str:
+    """Returns a token like Airflow's, for a user who may do nothing."""
+    now = int(time.time())
+    known = {"sub": "Ann", "role": None, "aud": "apache-airflow", "iat": now, "nbf": now}
+    secret = claims.pop("secret", get_signing_args()["secret_key"])
+    return jwt.encode(known | {"exp": now + 600} | claims, secret, "HS512")
+
+
+@pytest.mark.parametrize(
+    ("claims", "status"),
+    [
+        pytest.param({}, 403, id="valid"),
+        pytest.param({"secret": "of last year" * 10}, 401, id="signed with an old secret"),
+        pytest.param({"exp": 1}, 401, id="expired"),
+        pytest.param({"aud": "elsewhere"}, 401, id="foreign"),
+    ],
+)
+def test_token(claims: dict[str, Any], status: int) -> None:
+    """Whoever has no valid token is told to log in, and only a known user that he lacks a right."""
+    create_auth_manager()
+    client = TestClient(make_app())
+    for headers in (
+        {"Authorization": f"Bearer {token(**claims)}"},
+        {"Cookie": f"_token={token(**claims)}"},
+    ):
+        for address in (*VIEWS, "/users.csv", "/static/page.js"):
+            answer = client.get(address, headers=headers)
+            assert answer.status_code == status, answer.text
+            assert SENTENCES[status] in answer.text
 
 
 @pytest.mark.parametrize("address", VIEWS)
@@ -185,6 +233,55 @@ def test_unreadable_address(address: str, page: TestClient) -> None:
     answer = page.get(address)
     assert answer.status_code == 422
     assert "This address is not valid" in answer.text
+
+
+ODD = [
+    *(
+        "%",
+        "%s",
+        "%(rows)s",
+        "100%.csv",
+        "_",
+        "'",
+        '"',
+        "\\",
+        "{0}",
+        "\x1b[2J",
+        "\u202e",
+        "\U0010ffff",
+    ),
+    *("9" * 1000, "1e5", "\uff11", "\r\n", '["a"]', '["a","b",1e400,"c"]', "[" * 900),
+    *(f'["a","b",{"9" * 900},"c"]', '["%s","\'",1,"\\\\"]', '["\\ud800","b",1,"c"]'),
+]
+"""What some part of a query could take for more than text."""
+
+ADDRESSES = [
+    *("/users?q={0}", "/users?after={0}", "/users/{0}", "/runs/{0}", "/runs?before={0}"),
+    *("/quality?run=odd&table={0}&rule={0}&file={0}", "/quality?after={0}", "/quality?run={0}"),
+]
+
+
+def test_odd_values(page: TestClient, database: Database) -> None:
+    """Whatever an address contains, it is found, not found or not valid."""
+    database.query(ENTER_RUN)
+    for odd in [*map(quote, ODD), "%00", "%ff", "%ed%a0%80", "%"]:
+        for address in ADDRESSES:
+            answer = page.get(address.format(odd))
+            assert answer.status_code in (200, 404, 422), (address, odd)
+
+
+def test_issues_of_oddly_named_files(page: TestClient, database: Database) -> None:
+    """The links between the pages of issues lead on and back, whatever files are called."""
+    names = [name for name in ODD if "\r" not in name and len(name) < 255]
+    database.query(ENTER_RUN)
+    database.query(ENTER_ISSUES, names)
+    for name in names:
+        first = page.get(f"/quality?file={quote(name)}").text
+        (following,) = re.findall(r'rel="next" href="[^"?]*([^"]*)"', first)
+        second = page.get("/quality" + unescape(following)).text
+        (previous,) = re.findall(r'rel="prev" href="[^"?]*([^"]*)"', second)
+        assert second.count("<td><code>a rule") == 10, name
+        assert page.get("/quality" + unescape(previous)).text.count("<td><code>a rule") == 50, name
 
 
 @pytest.mark.parametrize(

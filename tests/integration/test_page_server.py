@@ -30,7 +30,9 @@ from waiting import wait_until
 USERS = 2_000
 FILL = """
 insert into features.user_features (user_id, user_name, total_experiments, run_id, updated_at)
-select n, repeat(md5(n::text), 60), 0, 'run', now() from generate_series(1, %s) as n
+select n, string_agg(md5(n + m / 100.0 || ''), ''), 0, 'run', now()
+from generate_series(1, %s) as n, generate_series(1, 60) as m
+group by n
 """
 """A download of these has 4 MB, more than the buffers between database and client hold."""
 
