@@ -103,7 +103,7 @@ SETTINGS_OF_SCRIPTS = (
 ENV_EXAMPLE_HEADER = """\
 # Settings of the scripts and the pipeline, written by scripts/write_docs.py. Copy this file to .env
 # and uncomment what you want to change. Variables of the environment take precedence. The file is
-# read as Docker Compose reads it: put a value with a $, or with a blank and a #, into single quotes.
+# read as Docker Compose reads it: a value with a $, or with a blank and a #, needs single quotes.
 """
 
 

@@ -122,13 +122,10 @@ def test_an_unknown_preset_is_wrong_usage(stack: Stack) -> None:
 
 
 def test_nothing_is_cut_on_a_narrow_terminal(stack: Stack, loaded: dict[str, Any]) -> None:
-    """With 40 columns, each value has a line of its own."""
+    """With 40 columns, each value of the report has a line of its own."""
     printed = on_terminal(stack, 40, "query_features.sh").replace("\r", "")
     assert max(map(len, printed.splitlines())) <= 50  # headers are longer than the terminal is wide
     assert printed.count("\ntotal_experiments ") == loaded["users"]
-    result = on_terminal(stack, 40, "features.sh", "run", str(SAMPLE), "--dry-run")
-    assert str(SAMPLE) in re.sub(r"\s", "", result)
-    assert "…" not in result
 
 
 def test_control_c_leaves_the_run_alone(stack: Stack) -> None:
