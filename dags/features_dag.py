@@ -8,14 +8,13 @@ drop in a watched folder, by the Trigger button, or over REST.
 **In.** `source`: a folder with `users*.csv`, `user_experiments*.csv` and `compounds*.csv`.
 
 **Out.** Schema `features` behind the connection `features_db`: `user_features`,
-`compound_features`, `pipeline_runs`, `data_issues`. The result of `load` is the run's result, and
-the extra of the assets `user_features` and `compound_features`.
+`compound_features`, `pipeline_runs`, `data_issues`; the result of `load`, for assets as well.
 
 **What it does not do.** It guesses nothing: a faulty row goes to `data_issues` with file, line and
-rule; a drop that cannot be read with certainty is refused, and the features stay as they were.
+rule; a drop that cannot be read with certainty is refused; a load that takes away much is held.
 
-**Again.** The same drop twice changes nothing (`unchanged`). To repeat a run, clear it, or one of
-its tasks and all that follow. Only transient errors (database away, disk full) are retried.
+**Again.** The same drop twice changes nothing (`unchanged`). To repeat a run, clear it, or a task
+and all that follow. Only transient errors (database away, disk full) are retried.
 
 **Parameters**, here as the body of `POST /api/v2/dags/experiment_features/dagRuns`:
 
@@ -23,32 +22,32 @@ its tasks and all that follow. Only transient errors (database away, disk full) 
 """
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Param, dag, task
 
 from experiment_features.run import Run
-from features_airflow.alerts import alert_failure, deadline
+from features_airflow.alerts import alert_failure, alert_notices, deadline
 from features_airflow.schedule import DROPS, FEATURES, RETRY_TRANSIENT, daily_or_on_arrival
 
 MINUTE = timedelta(minutes=1)
-SAMPLE_DROP = Path(__file__).resolve().parents[1] / "include" / "data" / "sample"
 
 PARAMETERS = {
-    "source": Param(str(SAMPLE_DROP), type="string", minLength=1, title="Source",
-        description="Folder of the drop: a path or file:// URI in one of the allowed roots."),
+    "source": Param(Run.given_source, type=["string", "null"], title="Source",
+        description="A folder in one of the allowed roots; empty: the drop of the last load."),
     "max_rejected_percent": Param(Run.max_rejected_percent, type="number", minimum=0, maximum=100,
         title="Most rejected rows (%)", section="Quality",
         description="If more rows of any table are faulty, nothing is loaded."),
-    "allow_empty": Param(Run.allow_empty, type="boolean",
-        title="Allow empty tables", section="Quality",
+    "max_removed_percent": Param(Run.max_removed_percent, type="number", minimum=0, maximum=100,
+        title="Most removed (%)", section="Quality",
+        description="If more users, compounds or experiments would go, the load is held."),
+    "allow_empty": Param(Run.allow_empty, type="boolean", title="Allow empty", section="Quality",
         description="Accept a table without rows; without users, all features are removed."),
     "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb", "spark"],
         title="Engine", section="Run",
         description="auto takes pandas for small drops, DuckDB for large; spark uses a cluster."),
     "force": Param(Run.force, type="boolean", title="Load an unchanged drop", section="Run",
-        description="Load even if the files and parameters are those of the last load."),
+        description="Load even if the files are those of the last load."),
 }  # fmt: skip
 
 
@@ -76,7 +75,8 @@ def transform(validated: dict[str, Any]) -> dict[str, Any]:
     return run_stage("transform", validated["workspace"])
 
 
-@task(execution_timeout=60 * MINUTE, multiple_outputs=False, outlets=FEATURES)
+@task(execution_timeout=60 * MINUTE, multiple_outputs=False, outlets=FEATURES,
+      on_success_callback=alert_notices)  # fmt: skip
 def load(transformed: dict[str, Any]) -> dict[str, Any]:
     """Writes the features to PostgreSQL; returns the run's result."""
     from features_airflow.run_stage import run_stage
@@ -86,8 +86,8 @@ def load(transformed: dict[str, Any]) -> dict[str, Any]:
 
 @dag(
     schedule=daily_or_on_arrival(), start_date=None, catchup=False, max_active_runs=1,
-    is_paused_upon_creation=False, deadline=deadline(), params=PARAMETERS,
-    tags=["laboratory", "features"], doc_md=__doc__,
+    is_paused_upon_creation=False, deadline=deadline(), params=PARAMETERS, doc_md=__doc__,
+    tags=["laboratory", "features"],
     default_args={"owner": "laboratory-data", "retries": 3, "retry_policy": RETRY_TRANSIENT,
                   "retry_delay": MINUTE / 4, "retry_exponential_backoff": 2,
                   "on_failure_callback": alert_failure},

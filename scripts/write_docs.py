@@ -102,8 +102,8 @@ SETTINGS_OF_SCRIPTS = (
 
 ENV_EXAMPLE_HEADER = """\
 # Settings of the scripts and the pipeline, written by scripts/write_docs.py. Copy this file to .env
-# and uncomment what you want to change. Variables of the environment take precedence. The file is
-# read as Docker Compose reads it: a value with a $, or with a blank and a #, needs single quotes.
+# and uncomment what you want to change. Variables of the environment take precedence. Put a value
+# with a $, or with a blank and a #, into single quotes: Docker Compose's rules apply.
 """
 
 
@@ -174,9 +174,9 @@ def _default(node: ast.expr) -> str:
         case ast.Constant(value):
             return code(str(value).lower())
         case ast.Attribute(ast.Name("Run"), field):
-            return code(str(getattr(Run, field)).lower())
+            return code(str(getattr(Run, field)).lower()) or "empty"
         case _:
-            return "the sample drop"
+            raise ValueError(f"no default is known for {ast.unparse(node)}")
 
 
 def settings_of_pipeline() -> Iterator[Setting]:

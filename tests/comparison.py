@@ -3,7 +3,6 @@
 from typing import Any
 
 import pyarrow as pa
-import pytest
 
 from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES
 from experiment_features.reading.file_reader import FileReader
@@ -16,20 +15,10 @@ COMPOUND_COLUMNS = COMPOUND_FEATURES.columns[1:]
 def assert_features(
     expected: Expected, users: list[dict[str, Any]], compounds: list[dict[str, Any]]
 ) -> None:
-    """Asserts that the rows of user_features and compound_features are the expected ones.
-
-    Run times count to nine decimals (transform.RUN_TIME_PARTS), so their mean may be off by half
-    of one; every other figure is exact.
-    """
+    """Asserts that the rows of user_features and compound_features are the expected ones."""
     assert len(users) == len(expected.users), "a user is there twice, or lost"
     found = {row["user_id"]: {name: row[name] for name in USER_COLUMNS} for row in users}
-    mean = "average_experiment_run_time"
-    near = {
-        user_id: features
-        | {mean: features[mean] and pytest.approx(features[mean], rel=1e-12, abs=1e-9)}
-        for user_id, features in expected.users.items()
-    }
-    assert found == near
+    assert found == expected.users
     assert len(compounds) == len(expected.compounds), "a compound is there twice, or lost"
     assert {
         row["compound_id"]: {name: row[name] for name in COMPOUND_COLUMNS} for row in compounds

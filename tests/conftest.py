@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 import oracle
 from drops import COLUMNS, Drop, Part, Row
 from e2e.local_stack import ROOT, SAMPLE, Stack, make_stack
+from evidence import pytest_runtest_makereport as pytest_runtest_makereport
 from integration.spark_cluster import write_settings
 from receivers import Lineage, Mailbox, Metrics, receive_lineage, receive_mails, receive_metrics
 from s3_server import S3Server, serve_s3
@@ -79,9 +79,17 @@ def bundles() -> str:
 
 
 @pytest.fixture(scope="session")
-def stack(mailbox: Mailbox, metrics: Metrics, lineage: Lineage) -> Iterator[Stack]:
-    """The running stack that all end-to-end tests share, because it is slow to start."""
+def new_stack() -> Iterator[Stack]:
+    """A stack, stopped at the end. If it does not start, it stays until evidence.py has seen it."""
     stack = make_stack()
+    yield stack
+    stack.remove()
+
+
+@pytest.fixture(scope="session")
+def stack(new_stack: Stack, mailbox: Mailbox, metrics: Metrics, lineage: Lineage) -> Stack:
+    """The running stack that all end-to-end tests share, because it is slow to start."""
+    stack = new_stack
     url = f"http://127.0.0.1:{lineage.server_port}"
     write_settings(stack.folder / "spark")
     stack.configure_airflow(
@@ -95,12 +103,8 @@ def stack(mailbox: Mailbox, metrics: Metrics, lineage: Lineage) -> Iterator[Stac
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "http", "url": url}),
         }
     )
-    try:
-        stack.start()
-        yield stack
-    finally:
-        stack.stop()
-        shutil.rmtree(stack.folder)
+    stack.start()
+    return stack
 
 
 @pytest.fixture(scope="session")

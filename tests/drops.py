@@ -41,18 +41,32 @@ NASTY_TEXTS = (
     "de la Cruz, Sofía", "a;b", "a|b", "a\tb", ",", ";;", ',"', '",\n"',
     "two\nlines", "two\r\nlines", "two\rlines", "\nfirst", "last\n", "a\n\n\nb", 'x"\n"y',
     "עברית", "مرحبا، عالم", "\u202eright to left", "👩🏽\u200d🔬", "e\u0301", "李小红", "ﬁ", "İı",
-    "no\u00a0break", "\u00a0", "zero\u200bwidth", "\ufeffmark", "line\u2028separator",
-    "\x0b", "a\x1fb", "\x85", "\x1a",
+    "no\u00a0break", "zero\u200bwidth", "\ufeffmark", "line\u2028separator", "a\x1fb",
+)
+# Values in which there is nothing to see: text, but no name.
+INVISIBLE_TEXTS = (
+    "\u00a0", "\u200b", "\ufeff", "\u202e \u202c", "\u2003\u200d", "\u2028", "\u3164", "\ufe0f",
+    "\x0b", "\x85", "\x1a", "\x1f\x1f", "\n", "\r\n \n",
 )
 EMAILS = ("ann@example.org", "a.b+c@example.co.uk", "josé@exämple.org", '"q"@example.org', "a@b.c.")
 DATES = ("2022-01-01", "2024-02-29", "2000-02-29", "1970-01-01", "1899-12-31", "0001-01-01")
 RUN_TIMES = (
     "", " ", "0", "-0", "-0.0", "7", "12.5", "+2.50", "00012.5", ".5", "5.", "0.1", "0.2", "0.3",
     "1e3", "1E-3", "2.5e+2", "1e11", "999999999999.99", "0.0000000005", "0.0000000004999999",
+    "1.250", "0.125", "+12.345", ".500", "1250.001", "1.250e3",
     "12.3456789125", "3.33333333333333333333", "0.000000001", "1e-30",
+    "8388607.999999999", "8388608.123456", "1700000000.000001", "8589934592.001",
 )
 SEPARATORS = (";", "; ", " ; ", ";\t", ";;", "; ;")
-SUFFIXES = ("", "_2024-01", "_2024-02", "_10", "_2", "-a", "_B", " copy", ".1")
+SUFFIXES = (
+    "", "_2024-01", "_2024-02", "_10", "_2", "-a", "_B", " copy", ".1", " [a-b]*?{c,d} 'e\" %41#2",
+    "\nx", "-é名", ".csv", "~", "&=;$",
+)
+BESIDE = (
+    "users.csv~", "Compounds.csv.sha256", "user_experiments.CSV.bak", "._users.csv", "notes.txt",
+    "my_users.csv", "_READY", "Thumbs.db", "-[a-b]*", "deleted_users.csv.md5",
+)  # files that make no difference
+LOST = ("users_2.csv.bz2", "USERS.xlsx", "user_experiments.csv.part", "deleted_compounds.csv")
 
 # Values that are not what their column asks for.
 BLANKS = ("", " ", "\t", " \t ")
@@ -79,6 +93,8 @@ RUN_TIMES_NOT = (
     "0x10", "0x1p3", "1d", "1f", "12 s", "12%", "$5", "00:12:30", "1 000", "1.2.3", "１２", "1\n",
     "--1", "1e", ".", "e5", "+",
 )
+DECIMAL_COMMAS = ("12,5", "1,250", "-0,5", ",5", "5,", "1.250,75", "1 250,5", "1,5e3")
+AMBIGUOUS = ("1.250", "+12.345", "0.125", ".500", "999999999999.999", "-1.250")
 RUN_TIMES_OUT_OF_RANGE = ("-1", "-0.01", "-1e-9", "1e12", "1000000000000", "1e300", "-1e300")
 # fmt: on
 
@@ -90,7 +106,7 @@ BAD_CELLS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "user_id_missing": ("user_id", BLANKS),
         "user_id_invalid": ("user_id", IDS_NOT),
         "user_id_repeated": ("user_id", (FIRST, f"+{FIRST}", f"00{FIRST}")),
-        "name_missing": ("name", BLANKS),
+        "name_missing": ("name", (*BLANKS, *INVISIBLE_TEXTS)),
         "nul_byte": ("name", ("\0", "Ann\0", "\0Ann", 'A\0"nn"', "\0\n")),
         "email_invalid": ("email", EMAILS_NOT),
         "signup_date_invalid": ("signup_date", DATES_NOT),
@@ -100,7 +116,7 @@ BAD_CELLS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "compound_id_missing": ("compound_id", BLANKS),
         "compound_id_invalid": ("compound_id", IDS_NOT),
         "compound_id_repeated": ("compound_id", (FIRST, f"+{FIRST}", f"00{FIRST}")),
-        "compound_name_missing": ("compound_name", BLANKS),
+        "compound_name_missing": ("compound_name", (*BLANKS, *INVISIBLE_TEXTS)),
         "compound_structure_missing": ("compound_structure", BLANKS),
         "nul_byte": ("compound_structure", ("\0", "C\0H4", '\0"')),
     },
@@ -118,10 +134,13 @@ BAD_CELLS: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
             (UNKNOWN, f"{UNKNOWN};{UNKNOWN}", "0", "-1", "9223372036854775807; "),
         ),
         "experiment_run_time_invalid": ("experiment_run_time", RUN_TIMES_NOT),
+        "experiment_run_time_ambiguous": ("experiment_run_time", AMBIGUOUS),
         "experiment_run_time_out_of_range": ("experiment_run_time", RUN_TIMES_OUT_OF_RANGE),
         "nul_byte": ("experiment_run_time", ("\0", "1\0", "\x001", "1\x002")),
     },
 }
+# What has to stand in an earlier row for a rule to be broken; it breaks the other one.
+COMPANIONS = {"experiment_run_time_ambiguous": ("experiment_run_time_invalid", "12,5")}
 # Every rule about the shape of a row, in any table.
 BAD_SHAPES = ("too_few_fields", "too_many_fields", "malformed_quotes")
 # What stands behind a closing quote, as people and their tools leave it.
@@ -154,6 +173,8 @@ class Dialect:
     newlines: tuple[str, ...] = ("\n",)
     empty_lines: tuple[str, ...] = ()
     """What stands on the empty lines that are strewn in, before the header and at the end too."""
+    sep_line: bool = False
+    """Whether the first line tells Excel the delimiter."""
     leading_line: bool = False
     """Whether the first line is empty."""
     final_newline: bool = True
@@ -175,17 +196,21 @@ class Part:
     rows: tuple[Row, ...]
     dialect: Dialect = field(default_factory=Dialect)
     compression: str = ""
+    shouted: bool = False
+    tail: bytes = b""
+    """What stands behind the end of gzip data, and is passed over."""
 
     @property
     def file_name(self) -> str:
         """The bare name, by which issues name the file."""
-        return f"{self.table}{self.suffix}.csv{self.compression}"
+        name = f"{self.table}{self.suffix}.csv{self.compression}"
+        return name.upper() if self.shouted else name
 
     def write(self, folder: Path) -> None:
         """Write the file."""
         content = render(self.table, self.rows, self.dialect)
         if self.compression == ".gz":
-            content = gzip.compress(content, mtime=0)
+            content = gzip.compress(content, mtime=0) + self.tail
         elif self.compression == ".zst":
             content = pa.Codec("zstd").compress(content, asbytes=True)
         (folder / self.file_name).write_bytes(content)
@@ -196,17 +221,21 @@ class Drop:
     """All files of a drop."""
 
     parts: tuple[Part, ...]
+    beside: tuple[str, ...] = ()
+    """The names of other files."""
 
     def write(self, folder: Path) -> Path:
         """Write the files into the folder, made if need be, and return it."""
         folder.mkdir(parents=True, exist_ok=True)
         for part in self.parts:
             part.write(folder)
+        for name in self.beside:
+            (folder / name).write_bytes(b"user_id,name\n9,Zoe\n")
         return folder
 
     def in_dialect(self, dialect: Dialect) -> "Drop":
         """Return the same rows in the same parts, all written in one dialect."""
-        return Drop(tuple(replace(part, dialect=dialect) for part in self.parts))
+        return replace(self, parts=tuple(replace(part, dialect=dialect) for part in self.parts))
 
 
 def render(table: str, rows: Sequence[Row], dialect: Dialect) -> bytes:
@@ -217,7 +246,7 @@ def render(table: str, rows: Sequence[Row], dialect: Dialect) -> bytes:
     if dialect.shuffled:
         rng.shuffle(order)
     header = Row(tuple(getattr(name, dialect.header_case)() for name in names))
-    lines = [""] if dialect.leading_line else []
+    lines = [f"sep={dialect.delimiter}"] * dialect.sep_line + [""] * dialect.leading_line
     for row in (header, *rows):
         while dialect.empty_lines and rng.random() < 0.3:
             lines.append(rng.choice(dialect.empty_lines))
@@ -239,8 +268,9 @@ def _render_row(cells: list[str], fault: str, dialect: Dialect, rng: random.Rand
         cells = cells + rng.choices(["", "more", "1"], k=rng.randint(1, 3))
     elif fault == "malformed_quotes":  # on one line: on more, the file is refused
         cells = [cell.replace("\r", " ").replace("\n", " ") for cell in cells]
-    # A lone field needs quotes, or its row might be an empty line.
-    fields = [_render_cell(cell, dialect, rng, must_quote=len(cells) == 1) for cell in cells]
+    # Without quotes, a row of nothing would be an empty line.
+    is_bare = not any(cell.strip(" \t") for cell in cells)
+    fields = [_render_cell(cell, dialect, rng, must_quote=is_bare) for cell in cells]
     if fault == "malformed_quotes":
         at = rng.randrange(len(fields))
         fields[at] = f'"{_double_quotes(cells[at])}"{rng.choice(TAILS)}'
@@ -308,6 +338,10 @@ ALL_DIALECTS: list[Dialect] = [
     Dialect("mixed_newlines", newlines=("\n", "\r\n", "\r"), quoting="random"),
     Dialect("empty_lines", empty_lines=BLANKS, leading_line=True),
     Dialect("empty_lines_cr", delimiter=";", empty_lines=("", "  "), newlines=("\r",)),
+    Dialect("bare_lines", empty_lines=(",,,", ",", " ,\t,,,,", ""), newlines=("\r\n",)),
+    Dialect("bare_lines_tab", delimiter="\t", empty_lines=("\t\t\t", "\t", " \t ")),
+    Dialect("sep_line", delimiter=";", sep_line=True, bom=True, newlines=("\r\n",)),
+    Dialect("sep_line_tab", delimiter="\t", sep_line=True, leading_line=True, quoting="random"),
     Dialect("no_final_newline", final_newline=False, quoting="minimal"),
     Dialect("bom_empty_first_line", bom=True, leading_line=True),
     Dialect("other_order", shuffled=True, seed=1, header_case="upper"),
@@ -356,9 +390,13 @@ def one_fault(table: str, rule: str, value: str) -> Drop:
     """Return a drop, clean but for the last row of one table, which breaks one rule.
 
     A NUL byte among the experiments breaks the run time's rule too: none of their columns is text.
+    A rule of COMPANIONS needs a faulty row before it.
     """
     rows = {name: [Row(cells) for cells in clean] for name, clean in CLEAN.items()}
     new = Row(("9", *CLEAN[table][0][1:]))
+    if rule in COMPANIONS:
+        first = replace(new, cells=("8", *new.cells[1:]))
+        rows[table].append(_break(first, table, *COMPANIONS[rule], dict.fromkeys(TABLES, 0)))
     rows[table].append(_break(new, table, rule, value, dict.fromkeys(TABLES, 0)))
     return Drop(tuple(Part(name, "", tuple(rows[name])) for name in TABLES))
 
@@ -367,6 +405,7 @@ def every_fault(*table_and_rule: str) -> Drop:
     """Return a drop in which every row of EVERY_FAULT, or of a rule, stands behind clean ones."""
     rows = {name: [Row(cells) for cells in clean] for name, clean in CLEAN.items()}
     faults = [fault for fault in EVERY_FAULT if table_and_rule in ((), fault[:2])]
+    faults += [(table, *COMPANIONS[rule]) for table, rule, _ in faults if rule in COMPANIONS]
     for number, (table, rule, value) in enumerate(faults, start=1000):
         new = Row((str(number), *CLEAN[table][0][1:]))
         rows[table].append(_break(new, table, rule, value, dict.fromkeys(TABLES, 0)))
@@ -391,6 +430,7 @@ def dialects() -> st.SearchStrategy[Dialect]:
 
 def _dialects(delimiter: str) -> st.SearchStrategy[Dialect]:
     blanks = ("", " ", "  ") if delimiter == "\t" else ("", " ", "\t", " \t")
+    bare = ("", delimiter, delimiter * 3, f" {delimiter} {delimiter}", delimiter * 7)
     padding = st.sampled_from([("",), *((text,) for text in blanks[1:]), blanks])
     return st.builds(
         Dialect,
@@ -402,7 +442,8 @@ def _dialects(delimiter: str) -> st.SearchStrategy[Dialect]:
         inside=st.sampled_from([("",), (" ",), ("\t",), RAGGED]),
         quoting=st.sampled_from(["needed", "minimal", "all", "random"]),
         newlines=st.sampled_from([("\n",), ("\r\n",), ("\r",), ("\n", "\r\n", "\r")]),
-        empty_lines=st.sampled_from([(), ("",), blanks]),
+        empty_lines=st.sampled_from([(), ("",), blanks, bare]),
+        sep_line=st.booleans(),
         leading_line=st.booleans(),
         final_newline=st.booleans(),
         bom=st.booleans(),
@@ -413,7 +454,7 @@ def _dialects(delimiter: str) -> st.SearchStrategy[Dialect]:
     )
 
 
-TEXTS = st.sampled_from(("Ann", "Bob", "C2H6O", *NASTY_TEXTS)) | st.text(
+TEXTS = st.sampled_from(("Ann", "Bob", "C2H6O", *NASTY_TEXTS, *INVISIBLE_TEXTS)) | st.text(
     st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8
 )
 # How many rows and faults a table has at most: a bad user or compound spoils many experiments.
@@ -422,8 +463,10 @@ SPELLINGS = st.sampled_from(("{}", "{}", "{}", "+{}", "00{}", " {} "))
 
 
 @st.composite
-def drops(draw: st.DrawFn, *, faults: bool = True) -> Drop:
+def drops(draw: st.DrawFn, *, faults: bool = True, refused: bool = False) -> Drop:
     """Draw a whole drop with a row in every table at least, some of them faulty unless told.
+
+    If so told, some drops have a file that refuses them: a lost part, or a copy of another.
 
     The ids of a table are near each other, from 1, 2^53 or the end of bigint on: a pipeline that
     lets them pass through a float mixes them up.
@@ -436,13 +479,28 @@ def drops(draw: st.DrawFn, *, faults: bool = True) -> Drop:
         for _ in range(draw(st.integers(0, LIMITS[table][1])) if faults else 0):
             at = draw(st.integers(0, len(rows) - 1))
             rows[at] = _draw_fault(draw, table, rows[at], bases)
+        if table == "user_experiments" and faults and draw(st.booleans()):
+            at = draw(st.integers(0, len(rows) - 1))
+            run_time = draw(st.sampled_from(DECIMAL_COMMAS))
+            rows[at] = replace(rows[at], cells=(*rows[at].cells[:-1], run_time))
         suffixes = draw(st.lists(st.sampled_from(SUFFIXES), min_size=1, max_size=3, unique=True))
         cuts = sorted(draw(st.integers(0, len(rows))) for _ in suffixes[1:])
         for suffix, start, end in zip(suffixes, [0, *cuts], [*cuts, len(rows)], strict=True):
             compression = draw(st.sampled_from(("", "", ".gz", ".zst")))
             written = tuple(rows[start:end])
-            parts.append(Part(table, suffix, written, draw(dialects()), compression))
-    return Drop(tuple(parts))
+            shouted = draw(st.booleans())
+            tail = draw(st.sampled_from((b"", b"\0" * 9, b"\n", b"\0\r\n\0")))
+            dialect = draw(dialects())
+            parts.append(Part(table, suffix, written, dialect, compression, shouted, tail))
+    beside = draw(st.lists(st.sampled_from(BESIDE), max_size=2, unique=True))
+    fault = draw(st.integers(0, 19)) if refused else None
+    if fault == 0:
+        beside.append(draw(st.sampled_from(LOST)))
+    elif fault == 1:
+        parts.append(
+            replace(parts[-1], suffix=" (1)", compression=draw(st.sampled_from(("", ".gz"))))
+        )
+    return Drop(tuple(parts), tuple(beside))
 
 
 def _draw_cells(
@@ -462,7 +520,9 @@ def _draw_cells(
     ids = draw(st.sampled_from(SEPARATORS)).join(
         refer("compounds") for _ in range(draw(st.integers(1, 4)))
     )
-    hundredths = st.integers(0, 100_000).map(lambda number: f"{number / 100:.2f}")
+    hundredths = (st.integers(0, 100_000) | st.integers(0, 10**14 - 1)).map(
+        lambda number: f"{number // 100}.{number % 100:02}"
+    )
     return own_id, refer("users"), ids, draw(st.sampled_from(RUN_TIMES) | hundredths)
 
 

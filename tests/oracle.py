@@ -4,14 +4,15 @@ Nothing here is shared with `experiment_features`: a mistake would have to be ma
 different ways, to go unseen. The standard library alone; pyarrow only undoes Zstandard.
 """
 
-import gzip
 import re
+import unicodedata
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from functools import partial
 from itertools import islice
@@ -37,7 +38,19 @@ WARNINGS = frozenset(
 LINE_END = re.compile(r"\r\n|\r|\n")
 INTEGER = re.compile(r"[+-]?[0-9]+")
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+POINT_AND_THREE = re.compile(r"[+-]?[0-9]*\.[0-9]{3}")
+BEFORE_COMMA = re.compile(r"[+\u2212-]?([0-9]+|[0-9]{1,3}([. '\u2019\xa0\u202f][0-9]{3})*)")
+BEHIND_COMMA = re.compile(r"[0-9]*([eE][+-]?[0-9]+)?")
+SEP = re.compile(r'"?sep=([,;|\t])"?(\1| )*', re.IGNORECASE)
+# What shows nothing though it is no control and no blank: Default_Ignorable_Code_Point of Unicode.
+IGNORABLE = {
+    *(0xAD, 0x34F, 0x61C, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810)),
+    *(*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0x2800, 0x3164),
+    *(*range(0xFE00, 0xFE10), 0xFEFF, 0xFFA0, *range(0xFFF0, 0xFFFC), *range(0x1BCA0, 0x1BCA4)),
+    *(*range(0x1D173, 0x1D17B), *range(0xE0000, 0xE1000)),
+}
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+BY_PRODUCT = re.compile(r"(~|\.bak|\.sha256|\.md5)\Z")
 EMAIL = re.compile(r"[^@ \t\r\n]+@[^@ \t\r\n]+\.[^@ \t\r\n]+")
 
 
@@ -67,20 +80,25 @@ class Row:
     shape_rules: list[str]
 
 
-def read_text(path: Path) -> str:
-    """Return the file's text, decompressed and without a byte order mark."""
+def unpack(path: Path) -> bytes:
+    """Return the file's bytes, decompressed."""
     content = path.read_bytes()
-    if path.name.endswith(".gz"):
-        content = gzip.decompress(content)
-    elif path.name.endswith(".zst"):
-        content = pa.CompressedInputStream(pa.BufferReader(content), "zstd").read()
-    return content.decode("utf-8-sig")
+    if path.name.lower().endswith(".gz"):
+        texts, rest = [], content
+        while rest:
+            archive = zlib.decompressobj(wbits=31)
+            texts.append(archive.decompress(rest))
+            rest = archive.unused_data.lstrip(b"\0\r\n")
+        content = b"".join(texts)
+    elif path.name.lower().endswith(".zst"):
+        content = bytes(pa.CompressedInputStream(pa.BufferReader(content), "zstd").read())
+    return content
 
 
 def split_records(text: str, delimiter: str) -> Iterator[tuple[int, list[str], list[str]]]:
     """Yield line, fields and faults of the records; the line breaks within quotes are content."""
     padding = " " if delimiter == "\t" else " \t"
-    empty_line = re.compile(rf"[{padding}]*(?=[\r\n]|\Z)")
+    empty_line = re.compile(rf"[{padding}{re.escape(delimiter)}]*(?=[\r\n]|\Z)")
     # The loop over the content is possessive: a doubled quote must never be split in two halves.
     quoted = re.compile(rf'[{padding}]*"((?:[^"]|"")*+)"')
     to_field_end = re.compile(rf"[^{re.escape(delimiter)}\r\n]*")
@@ -113,10 +131,24 @@ def split_records(text: str, delimiter: str) -> Iterator[tuple[int, list[str], l
         line += 1
 
 
-def find_header(text: str, columns: Iterable[str]) -> tuple[str, list[str]]:
-    """Return the delimiter under which the first record names all columns, and its names."""
+def split_preamble(text: str) -> tuple[int, str, str]:
+    """Return how many lines stand before the header, its possible delimiters, and the rest."""
     # The tab comes last: in `user_id<TAB>|<TAB>name` it is padding, though it would do as well.
-    for delimiter in ",;|\t":
+    lines, delimiters, at = 0, ",;|\t", 0
+    for end in LINE_END.finditer(text):
+        line = text[at : end.start()]
+        told = SEP.fullmatch(line)
+        if told and len(delimiters) > 1:
+            delimiters = told[1]
+        elif line.strip(" \t,;|"):
+            break
+        lines, at = lines + 1, end.end()
+    return lines, delimiters, text[at:]
+
+
+def find_header(text: str, columns: Iterable[str], delimiters: str) -> tuple[str, list[str]]:
+    """Return the delimiter under which the first record names all columns, and its names."""
+    for delimiter in delimiters:
         # Under a wrong delimiter the quotes may make no sense: that is no reason to refuse yet.
         with suppress(RefusedError, StopIteration):
             _, fields, faults = next(split_records(text, delimiter))
@@ -128,9 +160,10 @@ def find_header(text: str, columns: Iterable[str]) -> tuple[str, list[str]]:
 
 def read_part(path: Path, table: str) -> Iterator[Row]:
     """Yield the data rows of one file."""
-    text = read_text(path)
-    delimiter, names = find_header(text, COLUMNS[table])
-    for line, fields, faults in islice(split_records(text, delimiter), 1, None):
+    before, delimiters, text = split_preamble(unpack(path).decode("utf-8-sig"))
+    delimiter, names = find_header(text, COLUMNS[table], delimiters)
+    for number, fields, faults in islice(split_records(text, delimiter), 1, None):
+        line = before + number
         if "malformed_quotes" in faults:
             yield Row(path.name, line, {}, faults)
         elif len(fields) != len(names):
@@ -143,10 +176,55 @@ def read_part(path: Path, table: str) -> Iterator[Row]:
 def read_table(folder: Path, table: str) -> list[Row]:
     """Return the data rows of a table's files, in the order of their names."""
     pattern = re.compile(rf"{table}.*\.csv(\.gz|\.zst)?", re.DOTALL)
-    paths = [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
-    if not paths:
+    found: list[Row] = []
+    contents = []
+    for path in sorted(folder.iterdir(), key=lambda p: p.name):
+        name = path.name.lower()
+        if pattern.fullmatch(name):
+            rows = list(read_part(path, table))
+            found += mark_ambiguous(rows)
+            contents += [unpack(path)] * bool(rows)
+        elif name.removeprefix("deleted_").startswith(table) and not BY_PRODUCT.search(name):
+            raise RefusedError(f"{name} may be a part of {table}")
+    if len(set(contents)) < len(contents):
+        raise RefusedError(f"{table} is there twice")
+    if not any(pattern.fullmatch(path.name.lower()) for path in folder.iterdir()):
         raise RefusedError(f"no file for {table}")
-    return [row for path in sorted(paths, key=lambda p: p.name) for row in read_part(path, table)]
+    return found
+
+
+def mark_ambiguous(part: list[Row]) -> list[Row]:
+    """Return the rows of a file; where it has decimal commas, some points say nothing."""
+    column = "experiment_run_time"
+    if not any(has_decimal_comma(row.cells.get(column, "")) for row in part):
+        return part
+    return [
+        replace(
+            row,
+            cells=row.cells | {column: ""},
+            shape_rules=[*row.shape_rules, f"{column}_ambiguous"],
+        )
+        if POINT_AND_THREE.fullmatch(row.cells.get(column, ""))
+        else row
+        for row in part
+    ]
+
+
+def has_decimal_comma(text: str) -> bool:
+    """Tell whether the text is a number with a decimal comma."""
+    before, comma, behind = text.partition(",")
+    is_fraction = bool(comma and BEHIND_COMMA.fullmatch(behind))
+    starts_with_comma = before in ("", "+", "-", "\u2212") and behind[:1].isdigit()
+    return is_fraction and bool(starts_with_comma or BEFORE_COMMA.fullmatch(before))
+
+
+def is_visible(name: str) -> bool:
+    """Tell whether a name has a character that shows; NUL has a rule of its own."""
+    kinds = ("Cc", "Zs", "Zl", "Zp")
+    return any(
+        sign == "\0" or (unicodedata.category(sign) not in kinds and ord(sign) not in IGNORABLE)
+        for sign in name
+    )
 
 
 def to_integer(text: str) -> int | None:
@@ -191,7 +269,7 @@ def check_id(column: str, text: str, seen: set[int]) -> Iterator[str]:
 def check_user(cells: dict[str, str], *, seen: set[int], today: date) -> Iterator[str]:
     """Yield the faults of a user."""
     yield from check_id("user_id", cells["user_id"], seen)
-    if not cells["name"]:
+    if not is_visible(cells["name"]):
         yield "name_missing"
     if not EMAIL.fullmatch(cells["email"]):
         yield "email_invalid"
@@ -205,7 +283,7 @@ def check_user(cells: dict[str, str], *, seen: set[int], today: date) -> Iterato
 def check_compound(cells: dict[str, str], *, seen: set[int]) -> Iterator[str]:
     """Yield the faults of a compound."""
     yield from check_id("compound_id", cells["compound_id"], seen)
-    if not cells["compound_name"]:
+    if not is_visible(cells["compound_name"]):
         yield "compound_name_missing"
     if not cells["compound_structure"]:
         yield "compound_structure_missing"
@@ -248,7 +326,7 @@ def describe_user(
     """Return a user's features from the user's valid experiments."""
     used = [to_ids(experiment) for experiment in experiments]
     run_times = [
-        Fraction(to_run_time(text))
+        Fraction(to_run_time(text).quantize(Decimal("1e-9"), ROUND_HALF_UP))
         for text in (experiment["experiment_run_time"] for experiment in experiments)
         if text
     ]

@@ -1,15 +1,20 @@
 """Runs the stages up to the features, and compares all that they wrote with the oracle."""
 
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import duckdb
 import pyarrow.parquet as pq
+import pytest
 
 import oracle
 from comparison import assert_features
+from drops import Drop
 from experiment_features.engines.choose import choose_engine
+from experiment_features.errors import DropRefused
 from experiment_features.features.transform import transform
 from experiment_features.reading import typed_file
 from experiment_features.reading.extract import extract
@@ -18,24 +23,60 @@ from experiment_features.run import Extracted, Transformed
 from experiment_features.workspace import Workspace
 
 TODAY = date(2026, 11, 22)
+ENGINES = ("pandas", "duckdb")
+"""Those that need no server."""
 
 
 def run_stages(
     folder: Path, workspace: Workspace, engine: str, *, in_sql: bool = False, spark: str = ""
 ) -> None:
     """Reads, checks and computes a drop, however faulty; maybe with every line typed in SQL."""
+    read_drop(folder, workspace, in_sql=in_sql)
+    compute_features(workspace, engine, spark=spark)
+
+
+def read_drop(folder: Path, workspace: Workspace, *, in_sql: bool = False) -> None:
+    """Reads a drop, which may have empty tables."""
     with patch.object(typed_file, "TYPED_HERE", frozenset() if in_sql else typed_file.TYPED_HERE):
-        extracted = extract(folder, workspace, allow_empty=True)
-    experiments = extracted.rows["user_experiments"]
+        extract(folder, workspace, allow_empty=True)
+
+
+def compute_features(workspace: Workspace, engine: str, *, spark: str = "") -> None:
+    """Checks what was read and computes its features, on an engine."""
+    experiments = workspace.found(Extracted).rows["user_experiments"]
     chosen = choose_engine(engine, experiments, workspace.scratch / "spill", spark)
     validate(workspace, chosen, max_rejected_percent=100, today=TODAY)
     transform(workspace, chosen)
+
+
+def check_drop(drop: Drop, folder: Path, *, in_sql: bool) -> None:
+    """Asserts that a drop, read once, gives on each engine what the oracle says, or is refused."""
+    source = drop.write(folder / "source")
+    read = Workspace(folder / "read")
+    try:
+        oracle.compute(source, TODAY)
+    except oracle.RefusedError:
+        with pytest.raises(DropRefused):
+            read_drop(source, read, in_sql=in_sql)
+        return
+    read_drop(source, read, in_sql=in_sql)
+    for engine in ENGINES:
+        workspace = Workspace(shutil.copytree(read.folder, folder / engine))
+        compute_features(workspace, engine)
+        assert_as_expected(source, workspace)
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
     """The rows of a Parquet file."""
     rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
     return rows
+
+
+def typed_rows(workspace: Workspace, table: str) -> list[dict[str, Any]]:
+    """The typed rows of a table, in their order."""
+    files = str(workspace.rows(table) / "*.parquet")
+    rows = duckdb.read_parquet(files, union_by_name=True).order("position").to_arrow_table()
+    return [row | {"has_nul": bool(row["has_nul"])} for row in rows.to_pylist()]
 
 
 def issues_of(workspace: Workspace) -> set[tuple[str, str, int, str]]:

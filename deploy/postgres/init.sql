@@ -11,7 +11,9 @@ set log_min_error_statement = panic;
 \set features_reader_password `cat /run/secrets/features_reader_password`
 
 select format('create role %I', role)
-from unnest(array['airflow', 'features_owner', 'features_writer', 'features_reader']) as role
+from unnest(
+    array['airflow', 'features_owner', 'features_writer', 'features_reader', 'features_steward']
+) as role
 where not exists (select from pg_roles where rolname = role)
 \gexec
 alter role airflow login password :'airflow_password';

@@ -1,12 +1,15 @@
 """Runs the command line (command_line.py), starting and exiting fast."""
 
 import gc
+import io
+import logging
 import os
 import signal
 import sys
 
 
 def _run() -> int:
+    _prepare_streams()
     signals = (signal.SIGINT, signal.SIGTERM)
     handled = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
     for number in handled:  # exit silently while there is nothing to clean up
@@ -20,14 +23,31 @@ def _run() -> int:
     for number in handled:
         signal.signal(number, signal.default_int_handler)
     try:
-        try:
-            status = main()
-        except SystemExit as end:  # argparse has printed the usage or the help
-            status = int(end.code or 0)
+        status = main()
+    except SystemExit as end:  # argparse has printed the usage or the help
+        status = int(end.code or 0)
+    try:
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the result has closed the pipe
-        return 0
+    except BrokenPipeError:
+        pass  # whoever reads it has seen enough
+    except OSError:
+        return status or 4
     return status
+
+
+def _prepare_streams() -> None:
+    """Makes standard output and error take every character, and be there if they were closed."""
+    for number in range(3):  # else a file of the run would take the number, and their text
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    logging.raiseExceptions = False  # what cannot be logged does not fail the run
 
 
 if __name__ == "__main__":

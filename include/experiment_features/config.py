@@ -1,18 +1,32 @@
 """Settings, read from the environment."""
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from experiment_features.errors import ConfigurationError
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
+SAMPLE_DROP = _PROJECT / "include" / "data" / "sample"
+"""What a run without a source loads before anything else has been loaded."""
+
+_MEMORY = re.compile(
+    r"\s*([0-9]{1,9}([.][0-9]+)?\s*[kmgt](i?b)?|[0-9]{1,2}%|100%|-1|none)\s*", re.IGNORECASE
+)
+"""How DuckDB takes a limit; the last two mean that there is none."""
+
 
 def is_stored(source: str) -> bool:
     """Whether a source or workspace lies in object storage rather than on this machine."""
-    return "://" in source and urlsplit(source).scheme.lower() != "file"
+    return scheme_of(source) not in ("", "file")
+
+
+def scheme_of(source: str) -> str:
+    """The scheme of a URI, in lower case; empty for a path."""
+    scheme, separator, _ = source.partition("://")
+    return scheme.lower() if separator and "/" not in scheme else ""
 
 
 def _half_of_memory() -> str:
@@ -129,7 +143,7 @@ class Settings:
             workspaces=str(workspaces),
             source_roots=_folders(roots),
             watched_folders=_watched(watch) if watch else local_roots,
-            memory_limit=environment.get("EXPERIMENT_FEATURES_MEMORY_LIMIT") or cls.memory_limit,
+            memory_limit=_memory("EXPERIMENT_FEATURES_MEMORY_LIMIT", cls.memory_limit),
             spark_master=environment.get("EXPERIMENT_FEATURES_SPARK_MASTER") or cls.spark_master,
             keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", cls.keep_days, "days"),
             keep_workspace_days=_whole_number(
@@ -154,6 +168,13 @@ def _watched(text: str) -> tuple[str, ...]:
 
 def _folders(text: str | Path) -> tuple[str, ...]:
     return tuple(folder.strip() for folder in str(text).split(",") if folder.strip())
+
+
+def _memory(name: str, default: str) -> str:
+    text = os.environ.get(name) or default
+    if not _MEMORY.fullmatch(text):
+        raise ConfigurationError(f"{name} is {text!r}: expected memory such as 4GiB, 500MB or 50%")
+    return text
 
 
 def _whole_number(name: str, default: int, unit: str) -> int:

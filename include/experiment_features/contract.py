@@ -7,6 +7,21 @@ decides how its cells are typed (reading/sql/kinds.sql) and written back (rules/
 from dataclasses import dataclass
 from enum import Enum
 
+MAX_COLUMNS = 10_000
+"""Of a file; a header with more is that of no table."""
+
+FIELD_BYTES = 16 * 2**20
+"""What a field may hold: millions of ids."""
+
+NAME_BYTES = 64 * 2**10
+"""What a name may hold: more is a quote that was closed in the wrong place, or no name."""
+
+AMBIGUOUS_NUMBER = r"^[+-]?[0-9]{0,300}[.][0-9]{3}\z"
+"""A number with one point and three digits behind it. Where the same column of the same file also
+has decimal commas, the point may separate thousands: such a cell is typed as NULL
+(reading/decimal_marks.py), and no other cell spelled like that is. An expression for every engine:
+see rules.EMAIL_PATTERN."""
+
 
 class Kind(Enum):
     """What a cell of a column is read as; the value says what a user must write."""
@@ -26,6 +41,13 @@ class Column:
     kind: Kind
     description: str
     is_optional: bool = False
+    is_name: bool = False
+    """Whether people know a thing by it: then it must show something, and has fewer bytes."""
+
+    @property
+    def max_bytes(self) -> int:
+        """What a cell may hold, in UTF-8."""
+        return NAME_BYTES if self.is_name else FIELD_BYTES
 
     @property
     def text_name(self) -> str:
@@ -67,7 +89,7 @@ USERS = Table(
     key="user_id",
     columns=(
         Column("user_id", Kind.INTEGER, "identifies the user, greater than 0"),
-        Column("name", Kind.TEXT, "the user's name"),
+        Column("name", Kind.TEXT, "the user's name", is_name=True),
         Column("email", Kind.TEXT, "checked, and kept out of the features"),
         Column("signup_date", Kind.DATE, "checked, and kept out of the features"),
     ),
@@ -78,7 +100,7 @@ COMPOUNDS = Table(
     key="compound_id",
     columns=(
         Column("compound_id", Kind.INTEGER, "identifies the compound, greater than 0"),
-        Column("compound_name", Kind.TEXT, "the compound's name"),
+        Column("compound_name", Kind.TEXT, "the compound's name", is_name=True),
         Column(
             "compound_structure", Kind.TEXT, "its formula; checked, and kept out of the features"
         ),
@@ -98,6 +120,30 @@ USER_EXPERIMENTS = Table(
 
 TABLES = (USERS, COMPOUNDS, USER_EXPERIMENTS)
 """In the order in which they are checked: experiments refer to users and compounds."""
+
+BY_PRODUCTS = {
+    "editors": ("*~", "*.bak", "*.swp", "#*#", ".#*", "~$*", ".~lock.*", "*.lock"),
+    "checksums and signatures": (
+        "*.md5",
+        "*.sha1",
+        "*.sha256",
+        "*.sha512",
+        "*.crc",
+        "*.asc",
+        "*.sig",
+    ),
+    "lists of checksums": ("md5sums*", "sha1sums*", "sha256sums*", "sha512sums*", "manifest-*.txt"),
+    "operating systems": (
+        "._*",
+        ".ds_store",
+        "thumbs.db",
+        "desktop.ini",
+        ".nfs*",
+        "*:zone.identifier",
+    ),
+    "Spark and Hadoop": ("_success", "_committed_*", "_started_*"),
+}
+"""By-products by origin: names, in lower case, that mean nothing beside the files of a drop."""
 
 _LINES_PER_FILE = 10**12
 

@@ -48,6 +48,11 @@ class Relation:
         return self.features[0].name
 
     @property
+    def table(self) -> str:
+        """The table of the drop that has the same grain."""
+        return f"{self.grain}s"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The names of all features, the key first."""
         return tuple(feature.name for feature in self.features)

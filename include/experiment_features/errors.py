@@ -1,13 +1,16 @@
 """Everything that can go wrong, by whether trying again helps.
 
     PipelineError
+    ├── NothingToDo              the run has no drop to load: that is no fault
     ├── TerminalError            trying again cannot help
     │   ├── ConfigurationError   a parameter or setting is wrong: correct it
     │   ├── DatabaseRefused      PostgreSQL lacks the schema or a privilege, or refuses the data
-    │   └── DropRefused          the input is wrong: correct the drop
-    │       └── DropRejected     too many of its rows are faulty
+    │   ├── DropRefused          the input is wrong: correct the drop
+    │   │   └── DropRejected     too many of its rows are faulty
+    │   └── LoadHeld             too much would be removed: confirm it, or correct the drop
     └── TransientError           trying again may help
         ├── DatabaseUnavailable  PostgreSQL is down or busy, or the connection was lost
+        ├── DropChanged          a file of the drop was written or replaced while it was read
         ├── EngineUnavailable    the same, for the computing cluster
         ├── StorageUnavailable   the same, for the object storage
         └── WorkspaceUnavailable the workspace cannot be written: disk full or out of memory
@@ -15,17 +18,38 @@
 A message says what happened, where (file, line, column), what was expected and what to do.
 """
 
+from experiment_features.visible_text import escape
+
 
 class PipelineError(Exception):
-    """Anything that stops a run; ``str()`` is a sentence for the user."""
+    """Anything that stops a run; ``str()`` is one line for the user."""
 
-    def __init__(self, message: str) -> None:
-        # File names may contain bytes that are not valid text and cannot be printed.
-        super().__init__(message.encode(errors="backslashreplace").decode())
+    status = "failed"
+    """How the ledger says that the run ended."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        """Keeps the place of the fault, if it has one, for the ledger."""
+        super().__init__(escape(message))
+        self.file, self.line, self.column = file, line, column
+
+
+class NothingToDo(PipelineError):
+    """The drop is gone, or another run has taken it."""
+
+    status = "skipped"
 
 
 class TerminalError(PipelineError):
     """Trying again gives the same error."""
+
+    status = "refused"
 
 
 class ConfigurationError(TerminalError):
@@ -43,6 +67,14 @@ class DropRefused(TerminalError):
 class DropRejected(DropRefused):
     """More rows of a table are faulty than the run allows; the issues are recorded."""
 
+    status = "rejected"
+
+
+class LoadHeld(TerminalError):
+    """The load would remove more than the run allows; only the ledger was changed."""
+
+    status = "held"
+
 
 class TransientError(PipelineError):
     """Trying again later may work."""
@@ -50,6 +82,10 @@ class TransientError(PipelineError):
 
 class DatabaseUnavailable(TransientError):
     """PostgreSQL could not be reached, or ended the connection or the transaction."""
+
+
+class DropChanged(TransientError):
+    """A file of the drop was written, replaced, added or removed while the drop was read."""
 
 
 class EngineUnavailable(TransientError):

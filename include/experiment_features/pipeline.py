@@ -1,15 +1,21 @@
 """The stages of one run, as called by both Airflow's tasks and the command line."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from experiment_features.config import Settings
 from experiment_features.drop.files import DropFile, holds_files
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.engine import Engine
-from experiment_features.errors import ConfigurationError, DropRejected
+from experiment_features.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    DropRejected,
+    PipelineError,
+)
 from experiment_features.features.transform import transform
 from experiment_features.load import ledger
 from experiment_features.load.database import (
@@ -18,11 +24,67 @@ from experiment_features.load.database import (
     database_errors,
 )
 from experiment_features.load.load import load
+from experiment_features.load.plan import Plan, plan_load
+from experiment_features.load.record import (
+    Ending,
+    begin_run,
+    computed,
+    end_run,
+    find_known_files,
+    record_rejected,
+    record_unchanged,
+)
 from experiment_features.reading.extract import extract
 from experiment_features.reading.typed_file import Progress
 from experiment_features.rules.validate import validate
-from experiment_features.run import Extracted, Result, Run, Transformed, Validated
+from experiment_features.run import DRY_RUN, STAGES, Extracted, Result, Run, Transformed, Validated
 from experiment_features.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+Connect = Callable[[], AbstractContextManager[Connection]]
+
+
+@contextmanager
+def recorded(
+    connect: Connect | None,
+    run: Run,
+    task: str,
+    *,
+    retried: tuple[type[BaseException], ...] = (),
+) -> Iterator[None]:
+    """Enters in the ledger that a run begins, with its first task, and how it ends, by an error.
+
+    Args:
+        connect: opens the features database; None for a dry run.
+        run: the run.
+        task: the stage that is about to run.
+        retried: errors after which the task is tried again, so that they do not end the run.
+    """
+    if connect and task == STAGES[0]:
+        with connect() as connection:
+            begin_run(connection, run)
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        if connect and not isinstance(error, retried):
+            record_end(connect, run, task, error)
+        raise
+
+
+def record_end(connect: Connect, run: Run, task: str, error: BaseException) -> None:
+    """Enters how a run ended, unless its entry says so; the log tells if that was not possible."""
+    try:
+        with connect() as connection:
+            end_run(connection, run, Ending.of(task, error))
+    except PipelineError as trouble:
+        is_told = isinstance(error, DatabaseUnavailable)
+        log.log(
+            logging.INFO if is_told else logging.WARNING,
+            "the ledger does not say how run %s ended: %s",
+            run.run_id,
+            trouble,
+        )
 
 
 @dataclass(frozen=True)
@@ -37,13 +99,16 @@ class Pipeline:
     engine: str
     """auto, pandas, duckdb or spark."""
 
-    connect: Callable[[], AbstractContextManager[Connection]] | None
-    """Opens the features database; None for a dry run."""
+    connect: Connect | None
+    """Opens the features database; None for a dry run without one."""
 
     settings: Settings
 
     timeout_seconds: float = TIMEOUT_SECONDS
     """How long a database statement may take; Airflow's tasks pass their own timeout."""
+
+    is_dry_run: bool = False
+    """Whether to leave the database as it is."""
 
     def last_source(self) -> str | None:
         """The source of the last loaded drop."""
@@ -55,19 +120,19 @@ class Pipeline:
         """The run that loaded this same drop before, if another source has been loaded since."""
         with self._ledger() as connection:
             last = ledger.find_last_load(connection)
-            earlier = ledger.find_load_of(connection, str(source), self.run)
+            earlier = ledger.find_load_of(connection, str(source))
         if last is None or earlier is None or last.result.source == str(source):
             return None
-        if earlier.result.run_id == self.run.run_id:  # this run itself, being repeated
+        if earlier.is_attempt_of(self.run):  # this run itself, being repeated
             return None
         return earlier.result.run_id if holds_files(source, earlier.source_files) else None
 
     def extract(self, source: AnyPath, progress: Progress | None = None) -> Extracted:
         """Reads the drop."""
         known_files: list[DropFile] = []
-        if self.connect:
+        if self.connect and not self.is_dry_run:
             with self.connect() as connection:
-                known_files = ledger.find_known_files(connection, self.run)
+                known_files = find_known_files(connection, self.run, str(source))
         return extract(
             source,
             self.workspace,
@@ -93,26 +158,33 @@ class Pipeline:
                 today=self.run.today,
                 memory_limit=self.settings.memory_limit,
             )
-        except DropRejected:
-            if self.connect:
-                with self.connect() as connection:
-                    ledger.record_rejected(
-                        connection,
-                        self.workspace,
-                        self.run,
-                        timeout_seconds=self.timeout_seconds,
-                    )
-            raise
+        except DropRejected as error:
+            if self.connect is None or self.is_dry_run:
+                raise _with_remedy(error, "`check SOURCE --csv FILE` lists") from error
+            rejection = _with_remedy(error, "features.data_issues names for this run")
+            with self.connect() as connection:
+                record_rejected(
+                    connection,
+                    self.workspace,
+                    self.run,
+                    rejection,
+                    timeout_seconds=self.timeout_seconds,
+                )
+            raise rejection from error
 
     def transform(self) -> Transformed | None:
         """Computes the features, unless the drop is unchanged."""
         return None if self._is_unchanged else transform(self.workspace, self._engine)
 
     def load(self) -> Result:
-        """Loads the features, removes expired runs and workspaces, and returns the result."""
+        """Loads the features, removes expired runs and workspaces, and returns the result.
+
+        Raises:
+            LoadHeld: too much would be removed; the run has been recorded.
+        """
         if self.connect is None:
-            return ledger.preview(self.workspace, self.run)
-        write = ledger.record_unchanged if self._is_unchanged else load
+            raise ConfigurationError("a load needs a database")
+        write = record_unchanged if self._is_unchanged else load
         with self.connect() as connection:
             result = write(
                 connection,
@@ -124,12 +196,25 @@ class Pipeline:
         self.workspace.remove_old_siblings(self.settings.keep_workspace_days)
         return result
 
+    def plan(self) -> tuple[Result, Plan | None]:
+        """What a load would do: the result of a dry run, and the comparison with the database."""
+        if self.connect is None:
+            result = computed(self.workspace, self.run, DRY_RUN)
+            return replace(result, seconds=self.workspace.seconds()), None
+        with self.connect() as connection:
+            return plan_load(
+                connection, self.workspace, self.run, timeout_seconds=self.timeout_seconds
+            )
+
     @contextmanager
     def _ledger(self) -> Iterator[Connection]:
         """A connection for reading the run ledger."""
         if self.connect is None:
             raise ConfigurationError("a dry run cannot read the run ledger")
-        with self.connect() as connection, database_errors("read the run ledger"):
+        with (
+            self.connect() as connection,
+            database_errors("read the run ledger", connection=connection),
+        ):
             yield connection
             connection.rollback()
 
@@ -139,9 +224,17 @@ class Pipeline:
 
     @property
     def _engine(self) -> Engine:
-        experiments = self.workspace.found(Extracted).rows["user_experiments"]
-        spill = self.workspace.scratch / "spill"
+        extracted = self.workspace.found(Extracted)
         settings = self.settings
         return choose_engine(
-            self.engine, experiments, spill, settings.spark_master, settings.memory_limit
+            self.engine,
+            extracted.rows["user_experiments"],
+            self.workspace.scratch / "spill",
+            settings.spark_master,
+            settings.memory_limit,
+            extracted.text_bytes,
         )
+
+
+def _with_remedy(error: DropRejected, rows: str) -> DropRejected:
+    return DropRejected(f"{error}. Correct the rows that {rows}, or allow more")

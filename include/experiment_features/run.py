@@ -5,13 +5,17 @@ version, so a new field needs a default.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any, ClassVar
 
 from experiment_features.drop.files import DropFile
+from experiment_features.errors import ConfigurationError
 
 STAGES = ("extract", "validate", "transform", "load")
+
+DRY_RUN = "dry run"
+"""The status of a result that was not loaded."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +30,34 @@ class Run:
     today: date
     """The date (UTC) that the rules treat as today; fixed, so that a repeated run agrees."""
 
+    triggered_by: str | None = None
+    """The user who asked for the run; None if nobody did, or it is not known."""
+
+    given_source: str = ""
+    """The source as it was asked for; empty for the drop that the run finds by itself."""
+
     max_rejected_percent: float = 10
+    max_removed_percent: float = 20
     allow_empty: bool = False
     force: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuses a percentage outside 0 to 100; NaN passes Airflow's own check.
+
+        Raises:
+            ConfigurationError: a percentage is not a number from 0 to 100.
+        """
+        for name in ("max_rejected_percent", "max_removed_percent"):
+            if not 0 <= getattr(self, name) <= 100:
+                raise ConfigurationError(
+                    f"{name} is {getattr(self, name)}: expected a number from 0 to 100"
+                )
+
     @property
     def parameters(self) -> dict[str, Any]:
-        """The parameters that affect the features; if one changes, the drop is loaded again."""
-        return {
-            "max_rejected_percent": self.max_rejected_percent,
-            "allow_empty": self.allow_empty,
-        }
+        """The parameters, for the ledger."""
+        names = ("max_rejected_percent", "max_removed_percent", "allow_empty", "force")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -53,6 +74,8 @@ class Extracted:
     """Whether the files are those of the last load; if so, no rows were written."""
     rising_keys: Sequence[str] = ()
     """Tables whose ids are known to be unique, because they rise from row to row."""
+    text_bytes: int = 0
+    """Of all files, decompressed."""
 
     def counts(self) -> dict[str, Any]:
         """The figures for the log, the metrics and the next task."""
@@ -90,6 +113,8 @@ class Transformed:
     average_experiments_per_user: float | None
     """Experiments divided by users; None without users."""
     engine: str
+    average_run_time: float | None = None
+    """The mean of all known run times, in the drop's own unit; None if none is known."""
 
     def counts(self) -> dict[str, Any]:
         """The figures for the log, the metrics and the next task."""
@@ -104,8 +129,11 @@ class Result:
 
     run_id: str
     status: str
-    """loaded, unchanged, rejected, or ``dry run``."""
-    source: str
+    """loaded, unchanged, or ``dry run``; the ledger has more (load/ledger.py)."""
+    given_source: str | None = None
+    """The source as it was asked for; empty for the drop that the run finds by itself."""
+    source: str | None = None
+    """The folder of the drop; None if the run ended before it was known."""
     engine: str | None = None
     users: int | None = None
     experiments: int | None = None
@@ -114,10 +142,12 @@ class Result:
     rejected_rows: int | None = None
     warnings: int | None = None
     inserted: int | None = None
-    """Users, as are updated, deleted and unchanged; None after a dry run."""
+    """Users, as are updated, deleted and unchanged; None after a dry run without a database."""
     updated: int | None = None
     deleted: int | None = None
     unchanged: int | None = None
+    notices: Sequence[str] = field(default_factory=list)
+    """What someone should look at, although the drop was loaded."""
     seconds: Mapping[str, float] | None = None
     """Per stage."""
 
@@ -128,7 +158,7 @@ class Result:
     @classmethod
     def columns(cls) -> list[str]:
         """The fields that have a column in the run ledger."""
-        return [field.name for field in fields(cls) if field.name != "seconds"]
+        return [each.name for each in fields(cls) if each.name != "seconds"]
 
 
 StageFacts = Extracted | Validated | Transformed | Result
@@ -136,7 +166,7 @@ StageFacts = Extracted | Validated | Transformed | Result
 
 def in_order(result: Mapping[str, Any]) -> dict[str, Any]:
     """A result, and its seconds, in the order that JSON has lost; unknown names come last."""
-    names = [*(field.name for field in fields(Result)), *STAGES]
+    names = [*(each.name for each in fields(Result)), *STAGES]
 
     def ordered(values: Mapping[str, Any]) -> dict[str, Any]:
         known = {name: values[name] for name in names if name in values}

@@ -66,7 +66,7 @@ class StoredCopy:
         """Removes the workspaces next to this one that were last written before that time."""
         parent = StoredPath(str(self._place).rpartition("/")[0], self._place.store)
         with suppress(PipelineError, OSError):
-            for folder in list(parent.iterdir()):
+            for folder in parent.entries():
                 mark = folder / MARK  # stored again by every stage
                 if mark.is_file() and mark.written_at() < oldest:
                     folder.remove()

@@ -8,15 +8,28 @@ from dataclasses import asdict
 from rich import box
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from experiment_features.errors import DropRejected
-from experiment_features.rules.issues import RuleQuality, TableQuality
+from experiment_features.check import Report
+from experiment_features.load.plan import FeatureChange, Plan
 from experiment_features.run import Result
+from experiment_features.visible_text import escape
 
-_console = Console(stderr=True)
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves the exit status to the command; rich would end the program with 1."""
+        raise
+
+
+_console = _Console(stderr=True)
+
+
+def _plain(text: object) -> str:
+    """Text of others: brackets in it are no markup, and nothing in it rules the terminal."""
+    return escape_markup(escape(str(text)))
 
 
 def log_handler() -> RichHandler:
@@ -26,8 +39,7 @@ def log_handler() -> RichHandler:
 
 def complain(what: str, message: object) -> None:
     """Prints an error."""
-    # Brackets in paths and cell values are not markup.
-    _console.print(f"[red]{what}:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+    _console.print(f"[red]{what}:[/] {_plain(message)}", highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -43,26 +55,50 @@ def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[str, int
 
         def show_rows(name: str, more: int) -> None:
             rows[name] = rows.get(name, 0) + more
-            show_stage(f"extract {escape(name)}: {rows[name]:,} rows")
+            show_stage(f"extract {_plain(name)}: {rows[name]:,} rows")
 
         yield show_stage, show_rows
 
 
 def print_result(result: Result) -> None:
-    """Prints the result of a run."""
+    """Prints what is known of the result of a run."""
     table = Table(show_header=False, box=None)
     for column in ("name", "value"):
         table.add_column(column, overflow="fold")  # never cut: a result is also for copying
     for name, value in asdict(result).items():
-        table.add_row(name, escape(json.dumps(value) if isinstance(value, dict) else str(value)))
-    Console().print(table)
+        if value is not None and value != []:
+            table.add_row(name, _plain(value if isinstance(value, str) else json.dumps(value)))
+    _Console().print(table)
 
 
-def print_quality(
-    tables: list[TableQuality], rules: list[RuleQuality], refusal: DropRejected | None
-) -> None:
+def print_plan(plan: Plan | None) -> None:
+    """Prints what a load would do to the database."""
+    console = _Console(highlight=False)
+    if plan is None:
+        console.print("No database was given, so nothing was compared: add --database-url.")
+        return
+    counts = Table(box=box.SIMPLE_HEAD)
+    counts.add_column("relation")
+    for name in asdict(next(iter(plan.changes.values()))):
+        counts.add_column(name, justify="right")
+    for relation, changes in plan.changes.items():
+        counts.add_row(relation, *(f"{count:,}" for count in asdict(changes).values()))
+    console.print(counts)
+    largest = Table(box=box.SIMPLE_HEAD, title="largest changes", title_justify="left")
+    for name in FeatureChange._fields:
+        largest.add_column(name)
+    for change in plan.largest_changes:
+        user_id, feature, *values = change
+        shown = ("" if value is None else str(value) for value in values)
+        largest.add_row(str(user_id), feature, *map(_plain, shown))
+    if plan.largest_changes:
+        console.print(largest)
+
+
+def print_quality(report: Report) -> None:
     """Prints what was read, what is wrong with it, and what a load would do."""
-    console = Console(highlight=False)
+    tables, rules = report.summary()
+    console = _Console(highlight=False)
     read = Table(box=box.SIMPLE_HEAD)
     for name in ("table", "files"):
         read.add_column(name, overflow="fold")
@@ -70,7 +106,7 @@ def print_quality(
         read.add_column(name, justify="right", overflow="fold")
     for t in tables:
         counts = (f"{n:,}" for n in (t.rows, t.rejected, t.rows - t.rejected))
-        read.add_row(t.name, escape(_shorten(t.files)), *counts)
+        read.add_row(t.name, _plain(_shorten(t.files)), *counts)
     console.print(read)
     for r in rules:
         colour = "red" if r.severity == "error" else "yellow"
@@ -80,12 +116,12 @@ def print_quality(
             soft_wrap=True,
         )
         for example in r.examples:
-            console.print(f"    {escape(example)}", soft_wrap=True)
+            console.print(f"    {_plain(example)}", soft_wrap=True)
     if rules:
         console.print()
     verdict = "[green]would be loaded[/], without the rejected rows."
-    if refusal:
-        verdict = f"[red]would be refused:[/] {escape(str(refusal))}"
+    if report.refusal:
+        verdict = f"[red]would be refused:[/] {_plain(report.refusal)}"
     elif not rules:
         verdict = "[green]would be loaded[/]: every row meets the data contract."
     console.print(f"This drop {verdict}", soft_wrap=True)

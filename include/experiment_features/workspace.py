@@ -9,15 +9,17 @@
 <workspace>/scratch                  temporary files of a stage; removed when it ends
 """
 
+import hashlib
 import json
 import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
+from urllib.parse import quote
 
 import duckdb
 
@@ -25,7 +27,10 @@ from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
 from experiment_features.run import STAGES, StageFacts
 
 MARK = ".workspace"
-"""A file that marks a folder as a workspace, so that nothing else is ever removed."""
+"""A file that marks a folder as a workspace, so that nothing else is ever removed.
+
+It holds the id of the run; that of an earlier version is empty.
+"""
 
 _SHORTAGES = (OSError, MemoryError, duckdb.IOException, duckdb.OutOfMemoryException)
 
@@ -33,8 +38,20 @@ Found = TypeVar("Found", bound=StageFacts)
 
 
 def folder_name(run_id: str) -> str:
-    """The name of a run's workspace: the run's id, with unusual characters replaced."""
-    return re.sub(r"[^\w.+-]", "_", run_id)
+    """The name of a run's workspace, which is no other run's: its id, with unusual signs as %XX.
+
+    Raises:
+        ConfigurationError: the id would name the folder of all workspaces, or the one above.
+    """
+    if run_id in ("", ".", ".."):
+        raise ConfigurationError(
+            f"the run id {run_id!r} cannot name a folder for the run's files: start the run "
+            "under another id"
+        )
+    name = quote(run_id, safe="+")
+    # Folders may have names of up to 255 bytes. No % is followed by lower case in a shorter name.
+    digest = hashlib.sha256(run_id.encode()).hexdigest()
+    return name if len(name) <= 250 else f"{name[:150]}%{digest}"
 
 
 class Copy(Protocol):
@@ -71,15 +88,17 @@ class Recorder(Generic[Found]):
 class Workspace:
     """The files of one run."""
 
-    def __init__(self, folder: Path, copy: Copy | None = None) -> None:
+    def __init__(self, folder: Path, copy: Copy | None = None, run_id: str = "") -> None:
         """Creates nothing: a stage creates the folder when it starts.
 
         Args:
             folder: a local folder; with a copy, an empty one that the caller removes.
             copy: where the workspace is really kept, if not in the folder.
+            run_id: the run that uses it; the files of another run are then left alone.
         """
         self.folder = folder
         self._copy = copy
+        self._run_id = run_id
 
     def __str__(self) -> str:
         return str(self._copy or self.folder)
@@ -118,14 +137,16 @@ class Workspace:
 
         Raises:
             WorkspaceUnavailable: disk space or memory ran out, or the folder cannot be written.
-            ConfigurationError, StorageUnavailable: the copy cannot be written.
+            ConfigurationError: the workspace is another run's, or its copy cannot be written.
+            StorageUnavailable: the copy cannot be written.
         """
+        self._refuse_other_runs()
         record = self._record(kind.stage)
         recorder = Recorder[Found]()
         started = time.monotonic()
         try:
             self.scratch.mkdir(parents=True, exist_ok=True)
-            (self.folder / MARK).touch()
+            (self.folder / MARK).write_text(self._run_id, encoding="utf-8")
             self.remove(record)
             yield recorder
             shutil.rmtree(self.scratch, ignore_errors=True)
@@ -148,8 +169,10 @@ class Workspace:
         """What a finished stage found.
 
         Raises:
-            ConfigurationError: it has not finished, or its workspace has been removed.
+            ConfigurationError: it has not finished, or its workspace has been removed, or is
+                another run's.
         """
+        self._refuse_other_runs()
         try:
             record = json.loads(self._here(self._record(kind.stage)).read_text())
         except FileNotFoundError:
@@ -170,7 +193,12 @@ class Workspace:
         }
 
     def clear(self) -> None:
-        """Removes everything that an earlier attempt left."""
+        """Removes everything that an earlier attempt left.
+
+        Raises:
+            ConfigurationError: the workspace is another run's.
+        """
+        self._refuse_other_runs()
         shutil.rmtree(self.folder, ignore_errors=True)  # what stays, the stage will report
         if self._copy:
             self._copy.remove(self.folder)
@@ -205,6 +233,15 @@ class Workspace:
 
     def _record(self, stage: str) -> Path:
         return self.folder / f"{stage}.json"
+
+    def _refuse_other_runs(self) -> None:
+        with suppress(OSError):  # there is none yet; if it cannot be read, the stage will say so
+            owner = self._here(self.folder / MARK).read_text(encoding="utf-8")
+            if owner not in ("", self._run_id) and self._run_id:
+                raise ConfigurationError(
+                    f"the workspace {self} holds the files of run {owner}, not those of "
+                    f"{self._run_id}: start that run again under another id"
+                )
 
     def _here(self, path: Path) -> Path:
         """The path, fetched from the copy if nothing is there yet."""

@@ -1,4 +1,4 @@
-"""Sends alerts when a run fails, a drop is rejected, or a load is overdue.
+"""Sends alerts when a run fails, a drop is rejected, a load is held, overdue or worth a look.
 
 EXPERIMENT_FEATURES_ALERTS says to whom: e-mail addresses separated by commas (sent through the
 Airflow connection `smtp_default`), or a JSON list of any of Airflow's notifiers,
@@ -20,9 +20,12 @@ from airflow.sdk import Context, DeadlineAlert, DeadlineReference, SyncCallback
 from airflow.sdk.configuration import conf
 
 from experiment_features.config import Settings
-from experiment_features.errors import ConfigurationError, DropRejected, PipelineError
+from experiment_features.errors import ConfigurationError, DropRejected, LoadHeld, PipelineError
 
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
+
+
+_HEADINGS: dict[type, str] = {DropRejected: "drop rejected", LoadHeld: "load held"}
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,39 @@ def notifiers() -> list[dict[str, Any]]:
 
 
 def alert_failure(context: Context) -> None:
-    """Sends the alert of a task that has failed for good; called by Airflow."""
+    """Enters in the ledger that a task has failed for good, and sends an alert."""
+    from features_airflow.run_stage import end_run_of
+
     error, task = context.get("exception"), context["ti"]
-    what = "drop rejected" if isinstance(error, DropRejected) else f"{task.task_id} failed"
-    source = task.xcom_pull(task_ids="extract", key="source")
+    error = error if isinstance(error, BaseException) else None
+    end_run_of(context, error)
+    what = _HEADINGS.get(type(error), f"{task.task_id} failed")
     lines = [
         f"What: {_describe(error)}",
-        f"Run: {context['dag_run'].run_id}, task {task.task_id}",
-        f"Drop: {source or 'not known yet'}",
-        f"Where to look: {task.log_url}",
+        *_places(context),
         "The features are still those of the last load. docs/operations.md says what to do.",
     ]
     _send(Alert(f"{task.dag_id}: {what}", "\n".join(lines)), context)
+
+
+def alert_notices(context: Context) -> None:
+    """Sends an alert if the load that has just succeeded is worth a look."""
+    task = context["ti"]
+    notices = (task.xcom_pull(task_ids=task.task_id) or {}).get("notices")
+    if notices:
+        lines = [*(f"What: {notice}" for notice in notices), *_places(context)]
+        _send(Alert(f"{task.dag_id}: loaded, but look at it", "\n".join(lines)), context)
+
+
+def _places(context: Context) -> list[str]:
+    """Which run an alert is about, and where to look."""
+    task = context["ti"]
+    source = task.xcom_pull(task_ids="extract", key="source")
+    return [
+        f"Run: {context['dag_run'].run_id}, task {task.task_id}",
+        f"Drop: {source or 'not known yet'}",
+        f"Where to look: {task.log_url}",
+    ]
 
 
 def deadline() -> DeadlineAlert | None:

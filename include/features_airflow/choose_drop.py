@@ -2,21 +2,22 @@
 
 | run | drop |
 |---|---|
-| by hand, over REST, or with a `source` | that of its parameter `source` |
-| of the daily schedule | that of the last load; before the first load, the default of `source` |
+| with a `source` | that one |
 | of an arrival | the first announced one that no other run has taken |
 | of a backfill | the one in the folder named after the run's day, such as 2026-11-22 |
+| any other | that of the last load; before the first load, the sample drop |
 """
 
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import Context
-from airflow.sdk.exceptions import AirflowSkipException
 
+from experiment_features.config import SAMPLE_DROP
 from experiment_features.drop.allowed_source import is_absent, resolve_source
 from experiment_features.drop.arrival import find_ready_drops, state_key
 from experiment_features.drop.object_storage import AnyPath
-from experiment_features.errors import ConfigurationError
+from experiment_features.errors import ConfigurationError, NothingToDo
 from experiment_features.pipeline import Pipeline
 from features_airflow.object_storage import open_store
 from features_airflow.schedule import DROPS
@@ -26,7 +27,7 @@ def choose_drop(context: Context, pipeline: Pipeline) -> AnyPath:
     """Returns the folder of the run's drop.
 
     Raises:
-        AirflowSkipException: there is nothing to do; the log says why.
+        NothingToDo: the drop has been taken, or the one of the daily run is gone.
         ConfigurationError: the folder is outside the allowed roots, or the run has a parameter
             that does not exist, which Airflow itself accepts.
     """
@@ -37,11 +38,10 @@ def choose_drop(context: Context, pipeline: Pipeline) -> AnyPath:
             f"unknown parameter {', '.join(unknown)}: expected {', '.join(context['dag'].params)}"
         )
     run_type = str(context["dag_run"].run_type.value)
-    find = _FINDERS.get(run_type) if "source" not in conf else None
-    source = find(context, pipeline) if find else context["params"]["source"]
+    source = context["params"]["source"] or _FINDERS.get(run_type, _last_drop)(context, pipeline)
     resolved = resolve_source(source, pipeline.settings.source_roots, open_store)
     if run_type == "asset_triggered" and (run_id := pipeline.find_earlier_load(resolved)):
-        raise AirflowSkipException(
+        raise NothingToDo(
             f"the drop {source} was loaded by run {run_id}, and another drop since then: nothing "
             "to do. To go back to it, trigger a run with this source"
         )
@@ -56,7 +56,7 @@ def _announced_drop(context: Context, _pipeline: Pipeline) -> str:
     events = context["triggering_asset_events"].get(DROPS, [])
     events = sorted(events, key=lambda event: event.timestamp)  # Airflow keeps no order
     announced = [event.extra.get("payload", event.extra) for event in events]
-    if not announced or any("source" not in drop for drop in announced):
+    if not announced or not all(_names_source(drop) for drop in announced):
         raise ConfigurationError(
             f"an event of the asset {DROPS.name} names no drop: expected "
             '{"source": "/path/of/the/drop"} as its extra'
@@ -72,20 +72,33 @@ def _announced_drop(context: Context, _pipeline: Pipeline) -> str:
             states.set(key, taken)
         if taken["run_id"] == run_id:  # or this run itself, repeated
             return str(drop["source"])
-    raise AirflowSkipException(
+    raise NothingToDo(
         f"the drop {announced[0]['source']} was announced twice, and another run has taken it: "
         "nothing to do"
     )
 
 
-def _last_drop(context: Context, pipeline: Pipeline) -> str:
-    """The drop of the last load, whose files may have changed since."""
-    source = pipeline.last_source()
-    if source and is_absent(source, open_store):
-        raise AirflowSkipException(
-            f"the drop of the last load, {source}, is no longer there: nothing to do"
-        )
-    return source or str(context["params"]["source"])
+def _names_source(drop: Any) -> bool:
+    return isinstance(drop, dict) and isinstance(drop.get("source"), str) and drop["source"] != ""
+
+
+def _last_drop(_context: Context, pipeline: Pipeline) -> str:
+    """The drop of the last load, whose files may have changed since; at first, the sample drop."""
+    return pipeline.last_source() or str(SAMPLE_DROP)
+
+
+def _daily_drop(context: Context, pipeline: Pipeline) -> str:
+    """The same, unless it is gone or no longer allowed: every day would otherwise fail."""
+    source = _last_drop(context, pipeline)
+    try:
+        resolve_source(source, pipeline.settings.source_roots, open_store)
+    except ConfigurationError as error:
+        raise NothingToDo(
+            f"the last drop cannot be used, so there is nothing to do: {error}"
+        ) from error
+    if is_absent(source, open_store):
+        raise NothingToDo(f"the last drop, {source}, is no longer there: nothing to do")
+    return source
 
 
 def _drop_of_day(context: Context, pipeline: Pipeline) -> str:
@@ -104,6 +117,6 @@ def _drop_of_day(context: Context, pipeline: Pipeline) -> str:
 
 _FINDERS = {
     "asset_triggered": _announced_drop,
-    "scheduled": _last_drop,
+    "scheduled": _daily_drop,
     "backfill": _drop_of_day,
 }

@@ -8,7 +8,7 @@ from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from experiment_features.errors import ConfigurationError
-from experiment_features.load.database import Connection, database_errors
+from experiment_features.load.database import Connection, database_errors, start_session
 
 CONNECTION_ID = "features_db"
 """The connection of the tasks, which may write."""
@@ -21,7 +21,7 @@ def open_features_db(connection_id: str = CONNECTION_ID) -> Iterator[Connection]
     Raises:
         ConfigurationError: Airflow has no such connection.
         DatabaseUnavailable: the server cannot be reached.
-        DatabaseRefused: the server does not let this user connect.
+        DatabaseRefused: the server does not let this user connect; or see start_session.
     """
     # libpq waits for minutes for a host that does not answer; the connection's own setting wins.
     os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
@@ -34,4 +34,5 @@ def open_features_db(connection_id: str = CONNECTION_ID) -> Iterator[Connection]
             f"Connections, or set AIRFLOW_CONN_{connection_id.upper()}"
         ) from None
     with closing(connection):
+        start_session(connection)
         yield connection

@@ -29,7 +29,7 @@ def open_store(uri: str) -> "AbstractFileSystem":
     from airflow.sdk import ObjectStoragePath  # slow, and most tasks do without
 
     with opening_errors(uri):
-        path = ObjectStoragePath(uri)
+        path = ObjectStoragePath("/".join(uri.split("/")[:3]))  # of a key it would take signs amiss
         try:
             if path.conn_id:  # Amazon's hook would go on without it, anonymously
                 Connection.get(path.conn_id)
@@ -42,11 +42,11 @@ def open_store(uri: str) -> "AbstractFileSystem":
 
 
 @contextmanager
-def open_workspace(place: str) -> Iterator[Workspace]:
-    """Opens the workspace at a path or URI; for one in object storage, in a temporary folder."""
+def open_workspace(place: str, run_id: str = "") -> Iterator[Workspace]:
+    """Opens a run's workspace at a path or URI; one in object storage, in a temporary folder."""
     if not is_stored(place):
-        yield Workspace(Path(place))
+        yield Workspace(Path(place), run_id=run_id)
         return
     with TemporaryDirectory(prefix="experiment_features_") as folder:
         copy = StoredCopy(StoredPath(place, open_store(place)), Path(folder))
-        yield Workspace(Path(folder), copy)
+        yield Workspace(Path(folder), copy, run_id)

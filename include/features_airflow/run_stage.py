@@ -7,20 +7,25 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import Connection, Context, get_current_context
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from experiment_features.config import Settings
-from experiment_features.errors import ConfigurationError, DropRejected
+from experiment_features.errors import (
+    ConfigurationError,
+    DropRejected,
+    NothingToDo,
+    PipelineError,
+)
 from experiment_features.load.database import database_errors
 from experiment_features.load.ledger import find_last_success
-from experiment_features.pipeline import Pipeline
-from experiment_features.run import Extracted, Run, Validated
+from experiment_features.pipeline import Pipeline, record_end, recorded
+from experiment_features.run import Run, StageFacts, Validated
 from experiment_features.workspace import folder_name
 from features_airflow import telemetry
 from features_airflow.choose_drop import choose_drop
 from features_airflow.features_db import open_features_db
 from features_airflow.object_storage import open_workspace
-from features_airflow.schedule import FEATURES
+from features_airflow.schedule import FEATURES, RETRIED
 
 SPARK_CONNECTION_ID = "features_spark"
 
@@ -44,64 +49,101 @@ def run_stage(stage: str, workspace: str | None = None) -> dict[str, Any]:
 
     Returns:
         What the stage hands on; for load, the result of the run.
+
+    Raises:
+        AirflowSkipException: there is nothing to do; the log says why.
+        PipelineError: see experiment_features.errors.
     """
     context = get_current_context()
-    with telemetry.count_failures(), pipeline_of_run(workspace) as pipeline:
-        try:
-            found = (
-                _extract(context, pipeline) if stage == "extract" else getattr(pipeline, stage)()
-            )
-        except DropRejected:
-            telemetry.report(stage, asdict(pipeline.workspace.found(Validated)))
-            raise
-        counts: dict[str, Any] = found.counts() if found else {}
-        place = str(pipeline.workspace)
+    try:
+        with (
+            telemetry.count_failures(),
+            recorded(open_features_db, run_of(context), stage, retried=RETRIED),
+            pipeline_of_run(context, workspace) as pipeline,
+        ):
+            return _report(stage, context, pipeline, _run(stage, context, pipeline))
+    except NothingToDo as end:
+        raise AirflowSkipException(str(end)) from end
+
+
+def _run(stage: str, context: Context, pipeline: Pipeline) -> StageFacts | None:
+    if stage == "extract":
+        source = choose_drop(context, pipeline)
+        context["ti"].xcom_push("source", str(source))  # alerts name it
+        telemetry.record_input(source)
+        return pipeline.extract(source)
+    try:
+        found: StageFacts | None = getattr(pipeline, stage)()
+    except DropRejected:
+        telemetry.report(stage, asdict(pipeline.workspace.found(Validated)))
+        raise
+    return found
+
+
+def _report(
+    stage: str, context: Context, pipeline: Pipeline, found: StageFacts | None
+) -> dict[str, Any]:
+    """Tells metrics, assets and the next task what a stage found."""
+    counts = found.counts() if found else {}
     telemetry.report(stage, counts)
     if stage == "load":
         telemetry.record_outputs()
         for asset in FEATURES:
             context["outlet_events"][asset].extra = counts
         return counts
-    return {"workspace": place, **counts}
+    return {"workspace": str(pipeline.workspace), **counts}
 
 
-def _extract(context: Context, pipeline: Pipeline) -> Extracted:
-    source = choose_drop(context, pipeline)
-    context["ti"].xcom_push("source", str(source))  # alerts name it
-    telemetry.record_input(source)
-    return pipeline.extract(source)
+def end_run_of(context: Context, error: BaseException | None) -> None:
+    """Enters how a run ended whose task has failed for good: it may have died without a word."""
+    task = context["ti"].task_id
+    died = PipelineError(
+        f"{task} ended without an error: its process was killed, or its host stopped"
+    )
+    record_end(open_features_db, run_of(context), task, error or died)
 
 
 def last_success() -> datetime | None:
     """When a run last ended as loaded or unchanged; None if none has."""
-    with open_features_db() as connection, database_errors("read the run ledger"):
+    with (
+        open_features_db() as connection,
+        database_errors("read the run ledger", connection=connection),
+    ):
         return find_last_success(connection)
 
 
-@contextmanager
-def pipeline_of_run(workspace: str | None = None) -> Iterator[Pipeline]:
-    """The pipeline of the current task's run.
-
-    Args:
-        workspace: the URI that the task before handed on; the first task makes a new one.
-    """
-    context = get_current_context()
+def run_of(context: Context) -> Run:
+    """The run of a task."""
     dag_run, parameters = context["dag_run"], context["params"]
-    settings = Settings.from_environment()
-    if parameters["engine"] == "spark":
-        settings = replace(settings, spark_master=_spark_master(settings.spark_master))
     trigger = TRIGGERS.get(str(dag_run.run_type.value), "manual")
-    run = Run(
+    return Run(
         run_id=dag_run.run_id,
         trigger="api" if dag_run.run_id.startswith(API_PREFIX) else trigger,
         started_at=dag_run.start_date or dag_run.run_after,
         today=dag_run.run_after.astimezone(UTC).date(),
+        triggered_by=dag_run.triggering_user_name,
+        given_source=parameters["source"] or "",
         max_rejected_percent=parameters["max_rejected_percent"],
+        max_removed_percent=parameters["max_removed_percent"],
         allow_empty=parameters["allow_empty"],
         force=parameters["force"],
     )
+
+
+@contextmanager
+def pipeline_of_run(context: Context, workspace: str | None = None) -> Iterator[Pipeline]:
+    """The pipeline of a task's run.
+
+    Args:
+        context: of the task.
+        workspace: the URI that the task before handed on; the first task makes a new one.
+    """
+    run, parameters = run_of(context), context["params"]
+    settings = Settings.from_environment()
+    if parameters["engine"] == "spark":
+        settings = replace(settings, spark_master=_spark_master(settings.spark_master))
     place = workspace or f"{settings.workspaces.rstrip('/')}/{folder_name(run.run_id)}"
-    with open_workspace(place) as opened:
+    with open_workspace(place, run.run_id) as opened:
         yield Pipeline(
             run=run,
             workspace=opened,

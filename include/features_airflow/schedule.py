@@ -12,8 +12,9 @@ from experiment_features.errors import TransientError
 from features_airflow.ready_marker import ReadyMarkerTrigger
 
 # A task gets the second error when Airflow's API server is away for longer than it waits.
+RETRIED = (TransientError, AirflowRuntimeError)
 RETRY_TRANSIENT = ExceptionRetryPolicy(
-    [RetryRule([TransientError, AirflowRuntimeError], RetryAction.DEFAULT)],
+    [RetryRule(list(RETRIED), RetryAction.DEFAULT)],
     default=RetryAction.FAIL,
 )
 """Transient errors are retried; bad input fails at once, and so does a bug."""

@@ -17,7 +17,7 @@ from airflow.sdk.lineage import get_hook_lineage_collector
 from airflow.sdk.observability import stats
 
 from experiment_features.drop.object_storage import AnyPath
-from experiment_features.errors import PipelineError
+from experiment_features.errors import NothingToDo, PipelineError
 from features_airflow.features_db import CONNECTION_ID
 
 PREFIX = "experiment_features"
@@ -31,6 +31,8 @@ def count_failures() -> Iterator[None]:
     """Counts the errors raised inside, by kind."""
     try:
         yield
+    except NothingToDo:
+        raise
     except PipelineError as error:
         stats.incr(f"{PREFIX}.failures.{type(error).__name__}")
         raise

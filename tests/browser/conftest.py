@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+import evidence
 from browser.visitor import Visitor
 from e2e.local_stack import Stack
 
@@ -46,14 +47,22 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Raises NetworkChangedError for any failure in a test in which Chromium aborted loading."""
+    """Fails a test in which a visitor noticed a fault, while evidence.py can still see the page.
+
+    Raises NetworkChangedError for any failure in a test in which Chromium aborted loading.
+    """
+    visitors: list[Visitor] = pyfuncitem.funcargs.get("visitors", [])
     try:
-        return (yield)
+        answer = yield
+        for visitor in visitors:
+            assert visitor.faults == []
+            assert visitor.foreign_requests == []
     except Exception as error:
-        visitors: list[Visitor] = pyfuncitem.funcargs.get("visitors", [])
         if any(NETWORK_CHANGED in fault for visitor in visitors for fault in visitor.faults):
             raise NetworkChangedError from error
         raise
+    else:
+        return answer
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +93,7 @@ def visitors() -> list[Visitor]:
 def visit(
     browser: Browser, stack: Stack, visitors: list[Visitor]
 ) -> Iterator[Callable[..., Visitor]]:
-    """Opens the browser as one of the stack's users; any fault it notices fails the test."""
+    """Opens the browser as one of the stack's users."""
     contexts: list[BrowserContext] = []
 
     def open_for(user: str, **options: object) -> Visitor:
@@ -96,14 +105,14 @@ def visit(
             context.add_cookies([{"name": "_token", "value": token, "url": stack.url}])
         contexts.append(context)
         visitors.append(Visitor(context.new_page(), stack))
+        evidence.WITNESSES.append(visitors[-1])
         return visitors[-1]
 
     yield open_for
+    for visitor in visitors:
+        evidence.WITNESSES.remove(visitor)
     for context in contexts:
         context.close()
-    for visitor in visitors:
-        assert visitor.faults == []
-        assert visitor.foreign_requests == []
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 import urllib.error
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +14,13 @@ from playwright.sync_api import Page, expect
 
 from browser.visitor import PAGE, Visitor
 from e2e.local_stack import RUNS, Stack
+from failing_run import fail_on_purpose
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+pytestmark = [
+    pytest.mark.xdist_group("stack"),
+    pytest.mark.usefixtures("loaded"),
+    pytest.mark.timeout(900),  # each wait has its own timeout
+]
 
 Visit = Callable[..., Visitor]
 
@@ -36,7 +42,6 @@ def hostile_user(stack: Stack) -> Iterator[int]:
         owner.execute("delete from features.user_features where user_id = 666")
 
 
-@pytest.mark.timeout(600)  # a run, and maybe the start of the stack and its first run
 def test_trigger_and_view_a_run(visit: Visit, stack: Stack) -> None:
     """A user can log in, fill in the form, trigger, open the run's tab and return to Airflow."""
     visitor = visit("")
@@ -225,3 +230,14 @@ def test_unavailable_database_is_explained(stack: Stack, visit: Visit) -> None:
     assert answer.status == 503
     assert "The features database" in answer.text()
     assert "features_reader@" not in answer.text()
+
+
+def test_a_failing_test_leaves_what_explains_it(stack: Stack, tmp_path: Path) -> None:
+    """The folder that its message names has a picture of the page, beside what the stack left."""
+    failure = fail_on_purpose(tmp_path, stack, visits="/users")
+    left = failure / "2_Visitor"
+    assert (left / "page.png").read_bytes().startswith(b"\x89PNG")
+    assert "Amara Okafor" in (left / "page.html").read_text()
+    assert "/experiment-features/users" in (left / "faults.txt").read_text()
+    assert list(failure.glob("*/*.error")) == []
+    shutil.rmtree(failure)

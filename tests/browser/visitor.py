@@ -1,5 +1,8 @@
 """A browser page that records its errors and its requests to other hosts."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, FrameLocator, Page, Request
 
@@ -23,6 +26,15 @@ class Visitor:
         page.on("console", self._note_message)
         page.on("pageerror", lambda error: self.faults.append(f"exception: {error}"))
         page.on("request", self._note_request)
+
+    def evidence(self) -> dict[str, Callable[[Path], object]]:
+        """What the visitor saw: the picture of the page, its address, and its faults."""
+        told = [self.page.url, *self.faults, *self.foreign_requests]
+        return {
+            "page.png": lambda to: self.page.screenshot(path=to),
+            "page.html": lambda to: to.write_text(self.page.content()),
+            "faults.txt": lambda to: to.write_text("\n".join(told)),
+        }
 
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not message.text.startswith(AIRFLOWS_OWN):

@@ -17,11 +17,22 @@ from experiment_features.errors import (
     DatabaseUnavailable,
     DropRefused,
     DropRejected,
+    LoadHeld,
 )
 from features_airflow import alerts
 from receivers import Mailbox, body, receive_mails
 
 SETTING = "EXPERIMENT_FEATURES_ALERTS"
+
+
+@pytest.fixture(autouse=True)
+def ended(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
+    """The errors that the ledger is told of; tests/e2e has it told for good."""
+    from features_airflow import run_stage
+
+    errors: list[BaseException | None] = []
+    monkeypatch.setattr(run_stage, "end_run_of", lambda _context, error: errors.append(error))
+    return errors
 
 
 @pytest.fixture
@@ -74,18 +85,37 @@ def test_no_personal_data_leave_the_house(inbox: Mailbox) -> None:
     ("error", "subject", "what"),
     [
         (DropRejected("3 rows"), "drop rejected", "More rows of a table are faulty"),
+        (LoadHeld("180 of 200 users"), "load held", "would remove more than the run allows"),
         (DatabaseUnavailable("away"), "validate failed", "PostgreSQL could not be reached"),
         (ValueError("bug"), "validate failed", "What: ValueError\n"),
         (None, "validate failed", "the task was killed from outside"),
     ],
 )
 def test_the_kind_of_failure_is_said(
-    inbox: Mailbox, error: BaseException | None, subject: str, what: str
+    inbox: Mailbox,
+    ended: list[BaseException | None],
+    error: BaseException | None,
+    subject: str,
+    what: str,
 ) -> None:
-    """A rejected drop by its subject already."""
+    """A rejected drop or a held load by its subject already; the ledger is told as well."""
     alerts.alert_failure(failure(error))
+    assert ended == [error]
     assert inbox.mails[0]["Subject"] == f"experiment_features: {subject}"
     assert what in body(inbox.mails[0])
+
+
+@pytest.mark.parametrize("notices", [[], ["the mean run time of all experiments was 10"]])
+def test_a_load_that_is_worth_a_look_is_told(inbox: Mailbox, notices: list[str]) -> None:
+    """A load with notices has succeeded, and someone should look at it; others send nothing."""
+    context = failure(None)
+    context["ti"].xcom_pull = lambda key="", **_: "/drops/1" if key else {"notices": notices}
+    alerts.alert_notices(context)
+    assert len(inbox.mails) == len(notices)
+    for mail in inbox.mails:
+        assert mail["Subject"] == "experiment_features: loaded, but look at it"
+        assert "the mean run time of all experiments was 10" in body(mail)
+        assert "/drops/1" in body(mail)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Which drop a run is about."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -8,12 +9,11 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import AirflowSkipException
 from airflow.utils.types import DagRunType
 
-from experiment_features.config import Settings
+from experiment_features.config import SAMPLE_DROP, Settings
 from experiment_features.drop.arrival import MARKER
-from experiment_features.errors import ConfigurationError
+from experiment_features.errors import ConfigurationError, NothingToDo
 from features_airflow.choose_drop import choose_drop
 from features_airflow.schedule import DROPS
 
@@ -45,8 +45,8 @@ def ledger(tmp_path: Path) -> Ledger:
 
 
 @pytest.fixture
-def context(dag: DAG, tmp_path: Path) -> dict[str, Any]:
-    """The context of a task whose parameter names the drop `default`."""
+def context(dag: DAG) -> dict[str, Any]:
+    """The context of a task without a source."""
     run = SimpleNamespace(
         run_id=RUN_ID,
         run_type=DagRunType.MANUAL,
@@ -56,7 +56,7 @@ def context(dag: DAG, tmp_path: Path) -> dict[str, Any]:
     return {
         "dag": dag,
         "dag_run": run,
-        "params": {"source": bring(tmp_path / "default")},
+        "params": {"source": ""},
         "triggering_asset_events": {},
         "asset_state_store": {DROPS: States()},
     }
@@ -86,10 +86,57 @@ def announce(context: dict[str, Any], *sources: str, stamp: str | None = "1") ->
     context["triggering_asset_events"] = {DROPS: events[::-1]}
 
 
-def test_a_manual_run_takes_its_parameter(context: dict[str, Any], ledger: Ledger) -> None:
+RUN_TYPES = [
+    DagRunType.MANUAL,
+    DagRunType.SCHEDULED,
+    DagRunType.ASSET_TRIGGERED,
+    DagRunType.BACKFILL_JOB,
+]
+
+
+@pytest.mark.parametrize("run_type", RUN_TYPES)
+def test_a_source_that_is_given_is_taken(
+    run_type: DagRunType, context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
     """Whatever arrived or was loaded last."""
     ledger.last = "/elsewhere"
+    context["dag_run"].run_type = run_type
+    context["params"]["source"] = bring(tmp_path / "given")
     assert str(choose_drop(context, ledger)) == context["params"]["source"]
+
+
+@pytest.mark.parametrize("source", ["", None])
+@pytest.mark.parametrize("run_type", [DagRunType.MANUAL, DagRunType.SCHEDULED])
+def test_without_a_source_the_last_drop_is_taken(
+    run_type: DagRunType, source: Any, context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """The sample drop must not replace a real one; it is for a database without a load."""
+    context["dag_run"].run_type = run_type
+    context["params"]["source"] = source
+    ledger.settings = replace(ledger.settings, source_roots=(str(tmp_path), str(SAMPLE_DROP)))
+    assert str(choose_drop(context, ledger)) == str(SAMPLE_DROP)
+    ledger.last = bring(tmp_path / "2026-11-21")
+    assert str(choose_drop(context, ledger)) == ledger.last
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [("gone", "is no longer there"), ("/elsewhere", "lies outside the folders")],
+)
+def test_a_last_drop_that_is_gone_or_not_allowed(
+    last: str, reason: str, context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """It is no failure of every night, but whoever asks is told."""
+    ledger.last = str(tmp_path / last)
+    context["dag_run"].run_type = DagRunType.SCHEDULED
+    with pytest.raises(NothingToDo, match=reason):
+        choose_drop(context, ledger)
+    context["dag_run"].run_type = DagRunType.MANUAL
+    if last == "gone":  # extract refuses it
+        assert str(choose_drop(context, ledger)) == ledger.last
+    else:
+        with pytest.raises(ConfigurationError, match=reason):
+            choose_drop(context, ledger)
 
 
 def test_unknown_parameters_are_named(context: dict[str, Any], ledger: Ledger) -> None:
@@ -98,26 +145,6 @@ def test_unknown_parameters_are_named(context: dict[str, Any], ledger: Ledger) -
     with pytest.raises(
         ConfigurationError, match=r"unknown parameter max_rejected: expected source"
     ):
-        choose_drop(context, ledger)
-
-
-def test_the_daily_run_looks_again_at_the_last_drop(
-    context: dict[str, Any], ledger: Ledger, tmp_path: Path
-) -> None:
-    """It must not put the default, the sample, in the place of a real drop."""
-    context["dag_run"].run_type = DagRunType.SCHEDULED
-    assert choose_drop(context, ledger).name == "default"
-    ledger.last = bring(tmp_path / "2026-11-21")
-    assert str(choose_drop(context, ledger)) == ledger.last
-
-
-def test_the_daily_run_has_nothing_to_do_when_the_last_drop_is_gone(
-    context: dict[str, Any], ledger: Ledger, tmp_path: Path
-) -> None:
-    """Drops are moved away when they are loaded: that is no failure every night."""
-    context["dag_run"].run_type = DagRunType.SCHEDULED
-    ledger.last = str(tmp_path / "archived")
-    with pytest.raises(AirflowSkipException, match=f"{ledger.last}, is no longer there"):
         choose_drop(context, ledger)
 
 
@@ -149,7 +176,7 @@ def test_a_drop_that_another_run_has_taken_is_not_taken_twice(
     announce(context, source)
     states = context["asset_state_store"][DROPS]
     states[source] = {"stamp": "1", "run_id": "another_run"}
-    with pytest.raises(AirflowSkipException, match="another run has taken it"):
+    with pytest.raises(NothingToDo, match="another run has taken it"):
         choose_drop(context, ledger)
     announce(context, source, stamp="2")
     assert str(choose_drop(context, ledger)) == source
@@ -161,7 +188,7 @@ def test_a_marker_of_a_drop_loaded_before_starts_no_second_load(
     """Going back to an older drop is a decision: the message says how."""
     announce(context, bring(tmp_path / "1"))
     ledger.earlier = "an_older_run"
-    with pytest.raises(AirflowSkipException, match=r"by run an_older_run.*trigger a run with this"):
+    with pytest.raises(NothingToDo, match=r"by run an_older_run.*trigger a run with this"):
         choose_drop(context, ledger)
 
 
@@ -175,9 +202,10 @@ def test_an_event_posted_by_hand_names_its_drop(
     context["triggering_asset_events"][DROPS] = [event(extra={"source": source})]
     assert str(choose_drop(context, ledger)) == source
     assert context["asset_state_store"][DROPS] == {}
-    context["triggering_asset_events"][DROPS] = [event(extra={})]
-    with pytest.raises(ConfigurationError, match="laboratory_drops names no drop"):
-        choose_drop(context, ledger)
+    for extra in ({}, {"payload": 5}, {"payload": None}, {"source": 5}, {"source": ""}):
+        context["triggering_asset_events"][DROPS] = [event(extra=extra)]
+        with pytest.raises(ConfigurationError, match="laboratory_drops names no drop"):
+            choose_drop(context, ledger)
 
 
 def test_an_announced_drop_must_lie_in_a_source_root(
@@ -192,11 +220,9 @@ def test_an_announced_drop_must_lie_in_a_source_root(
 def test_a_backfill_takes_the_drop_of_its_day(
     context: dict[str, Any], ledger: Ledger, tmp_path: Path
 ) -> None:
-    """The folder named by it; a day without one is said, and a source that is given goes first."""
+    """The folder named after it; a day without one is an error."""
     context["dag_run"].run_type = DagRunType.BACKFILL_JOB
     with pytest.raises(ConfigurationError, match="found no complete drop of 2026-11-22"):
         choose_drop(context, ledger)
     source = bring(tmp_path / "2026-11-22")
     assert str(choose_drop(context, ledger)) == source
-    context["dag_run"].conf = {"source": context["params"]["source"]}
-    assert choose_drop(context, ledger).name == "default"

@@ -108,19 +108,28 @@ def test_parameters(dag: DAG) -> None:
     schemas = {name: dict(dag.params.get_param(name).schema) for name in dag.params}
     assert all(schema.pop("title") for schema in schemas.values())
     sections = [schema.pop("section", None) for schema in schemas.values()]
-    assert sections == [None, "Quality", "Quality", "Run", "Run"]  # the one without is open
+    assert sections == [
+        None,
+        "Quality",
+        "Quality",
+        "Quality",
+        "Run",
+        "Run",
+    ]  # the one without is open
     assert all(dag.params.get_param(name).description for name in dag.params)
     assert schemas == {
-        "source": {"type": "string", "minLength": 1},
+        "source": {"type": ["string", "null"]},  # the form sends null for a field that is cleared
         "engine": {"type": "string", "enum": list(ENGINES)},
         "max_rejected_percent": {"type": "number", "minimum": 0, "maximum": 100},
+        "max_removed_percent": {"type": "number", "minimum": 0, "maximum": 100},
         "allow_empty": {"type": "boolean"},
         "force": {"type": "boolean"},
     }
     assert dag.params.dump() == {
-        "source": str(ROOT / "include" / "data" / "sample"),
+        "source": "",
         "engine": "auto",
         "max_rejected_percent": 10,
+        "max_removed_percent": 20,
         "allow_empty": False,
         "force": False,
     }
@@ -130,16 +139,20 @@ def test_documented_defaults(dag: DAG) -> None:
     """The page of parameters has the defaults that Airflow shows in its form."""
     page = (ROOT / "docs" / "running.md").read_text()
     for name, default in dag.params.dump().items():
-        shown = "the sample drop" if name == "source" else f"`{str(default).lower()}`"
+        shown = f"`{str(default).lower()}`" if default != "" else "empty"
         assert f"| `{name}` | {shown} |" in page
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *[("source", value) for value in ("", None, 1, ["/drops"])],
+        *[("source", value) for value in (1, ["/drops"])],
         *[("engine", value) for value in ("abacus", "", None, "DuckDB")],
-        *[("max_rejected_percent", value) for value in (-0.1, 100.1, "10", None, True)],
+        *[
+            (name, value)
+            for name in ("max_rejected_percent", "max_removed_percent")
+            for value in (-0.1, 100.1, "10", None, True)
+        ],
         *[("allow_empty", value) for value in ("yes", 1, None)],
         *[("force", value) for value in ("true", 0, None)],
     ],
@@ -152,7 +165,8 @@ def test_bad_values_are_refused(dag: DAG, name: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("source", "/drops/1"), ("max_rejected_percent", 0), ("max_rejected_percent", 99.5)]
+    [("source", value) for value in ("/drops/1", "", None)]
+    + [("max_rejected_percent", 0), ("max_removed_percent", 99.5)]
     + [("engine", engine) for engine in ENGINES]
     + [(name, value) for name in ("allow_empty", "force") for value in (True, False)],
 )

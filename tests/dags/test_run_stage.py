@@ -11,16 +11,19 @@ from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.utils.types import DagRunType
 
+from e2e.local_stack import SAMPLE
 from experiment_features.errors import ConfigurationError, DatabaseUnavailable
 from experiment_features.pipeline import Pipeline
+from experiment_features.reading.extract import extract
+from experiment_features.workspace import MARK
 from features_airflow import run_stage
 
 STARTED_AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
 
 
-def pipeline_of_run(workspace: str | None = None) -> Pipeline:
+def pipeline_of_run(context: Any, workspace: str | None = None) -> Pipeline:
     """The pipeline, as it is when the task begins."""
-    with run_stage.pipeline_of_run(workspace) as pipeline:
+    with run_stage.pipeline_of_run(context, workspace) as pipeline:
         return pipeline
 
 
@@ -33,6 +36,7 @@ def context(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         start_date=STARTED_AT,
         run_after=STARTED_AT,
         conf={},
+        triggering_user_name="ann",
     )
     context = {"dag": dag, "task": dag.get_task("load"), "dag_run": dag_run}
     context["params"] = dag.params.dump()
@@ -56,19 +60,31 @@ def test_every_kind_of_run_has_its_trigger(
 ) -> None:
     """The ledger says how a run was started."""
     context["dag_run"].run_type, context["dag_run"].run_id = run_type, run_id
-    run = pipeline_of_run().run
+    run = pipeline_of_run(context).run
     assert (run.run_id, run.trigger, run.started_at) == (run_id, trigger, STARTED_AT)
 
 
 def test_parameters_reach_the_pipeline(context: dict[str, Any]) -> None:
     """All of them: a parameter that nobody reads would be a promise broken."""
     context["params"] |= {"engine": "duckdb", "max_rejected_percent": 3, "allow_empty": True}
-    context["params"] |= {"force": True}
-    pipeline = pipeline_of_run()
+    context["params"] |= {"force": True, "max_removed_percent": 4, "source": "/drops/1"}
+    pipeline = pipeline_of_run(context)
     assert pipeline.engine == "duckdb"
     assert pipeline.timeout_seconds == context["task"].execution_timeout.total_seconds()
     run = pipeline.run
     assert (run.max_rejected_percent, run.allow_empty, run.force) == (3, True, True)
+    assert (run.max_removed_percent, run.given_source, run.triggered_by) == (4, "/drops/1", "ann")
+    context["params"]["source"] = None  # from a form whose field was cleared
+    assert pipeline_of_run(context).run.given_source == ""
+
+
+@pytest.mark.parametrize("name", ["max_rejected_percent", "max_removed_percent"])
+@pytest.mark.parametrize("value", [float("nan"), -0.1, 100.1])
+def test_no_number_is_no_percentage(context: dict[str, Any], name: str, value: float) -> None:
+    """Airflow's own check lets NaN pass, with which no limit would ever be exceeded."""
+    context["params"] |= {name: value}
+    with pytest.raises(ConfigurationError, match=f"{name} is .*: expected a number from 0 to 100"):
+        pipeline_of_run(context)
 
 
 def test_workspace_is_the_runs_own_and_handed_on(
@@ -76,11 +92,11 @@ def test_workspace_is_the_runs_own_and_handed_on(
 ) -> None:
     """The first task names it after the run, the others take what they are given."""
     monkeypatch.setenv("EXPERIMENT_FEATURES_WORKSPACES", str(tmp_path))
-    workspace = str(pipeline_of_run().workspace)
+    workspace = str(pipeline_of_run(context).workspace)
     assert Path(workspace).parent == tmp_path
     context["dag_run"].run_id = "api__another"
-    assert str(pipeline_of_run().workspace) != workspace
-    assert str(pipeline_of_run(workspace).workspace) == workspace
+    assert str(pipeline_of_run(context).workspace) != workspace
+    assert str(pipeline_of_run(context, workspace).workspace) == workspace
 
 
 def test_workspace_in_object_storage_is_named_likewise(
@@ -90,30 +106,48 @@ def test_workspace_in_object_storage_is_named_likewise(
     monkeypatch.setenv("AIRFLOW_CONN_NAMED", "aws://key:secret@")
     monkeypatch.setenv("EXPERIMENT_FEATURES_WORKSPACES", "s3://named@laboratory/workspaces/")
     context["dag_run"].run_id = "api__one:two"
-    with run_stage.pipeline_of_run() as pipeline:
-        assert str(pipeline.workspace) == "s3://named@laboratory/workspaces/api__one_two"
+    with run_stage.pipeline_of_run(context) as pipeline:
+        assert str(pipeline.workspace) == "s3://named@laboratory/workspaces/api__one%3Atwo"
         assert pipeline.workspace.folder.is_dir()
     assert not pipeline.workspace.folder.exists()
 
 
-@pytest.mark.usefixtures("context")
-def test_missing_connection_says_where_to_add_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workspace_says_whose_it_is(context: dict[str, Any], tmp_path: Path) -> None:
+    """A run that is given another's refuses it; one that an earlier version made does not say."""
+    context["dag_run"].run_id = "drop:1"
+    place = str(tmp_path / "drop_1")
+    with run_stage.pipeline_of_run(context, place) as pipeline:
+        extract(SAMPLE, pipeline.workspace)
+    context["dag_run"].run_id = "drop_1"
+    with run_stage.pipeline_of_run(context, place) as pipeline:
+        for stage in (pipeline.validate, pipeline.load, pipeline.workspace.clear):
+            with pytest.raises(ConfigurationError, match=r"files of run drop:1, not .* drop_1"):
+                stage()
+    (tmp_path / "drop_1" / MARK).write_text("")
+    with run_stage.pipeline_of_run(context, place) as pipeline:
+        assert pipeline.validate() is not None
+
+
+def test_missing_connection_says_where_to_add_it(
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No retry would find the connection."""
 
     def get_conn(_hook: PostgresHook) -> None:
         raise AirflowNotFoundException
 
     monkeypatch.setattr(PostgresHook, "get_conn", get_conn)
-    connect = pipeline_of_run().connect
+    connect = pipeline_of_run(context).connect
     with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_FEATURES_DB"), connect():
         pass
 
 
-@pytest.mark.usefixtures("context")
-def test_database_that_is_away_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_that_is_away_is_a_transient_error(
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The message names the connection and the address."""
     monkeypatch.setenv("AIRFLOW_CONN_FEATURES_DB", "postgres://reader@127.0.0.1:1/features")
-    connect = pipeline_of_run().connect
+    connect = pipeline_of_run(context).connect
     with (
         pytest.raises(DatabaseUnavailable, match=r"database of features_db: .*127\.0\.0\.1"),
         connect(),
@@ -144,7 +178,7 @@ def test_spark_is_where_its_connection_says(
     if connection:
         monkeypatch.setenv("AIRFLOW_CONN_FEATURES_SPARK", connection)
     context["params"] |= {"engine": "spark"}
-    assert pipeline_of_run().settings.spark_master == master
+    assert pipeline_of_run(context).settings.spark_master == master
 
 
 @pytest.mark.parametrize("connection", ["spark://", "postgres://here"])
@@ -155,4 +189,4 @@ def test_connection_that_names_no_spark_is_refused(
     monkeypatch.setenv("AIRFLOW_CONN_FEATURES_SPARK", connection)
     context["params"] |= {"engine": "spark"}
     with pytest.raises(ConfigurationError, match="features_spark names no Spark"):
-        pipeline_of_run()
+        pipeline_of_run(context)

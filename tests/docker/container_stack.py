@@ -9,7 +9,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,12 +18,23 @@ from typing import Any
 
 from psycopg import sql
 
+import evidence
 import waiting
-from e2e.local_stack import FEATURES, ROOT, RUNS
+from e2e.local_stack import FEATURES, RETRY_NOW, ROOT, RUNS
 from receivers import free_port
 
 SERVICES = ("postgres", "api-server", "scheduler", "dag-processor", "triggerer")
 ONE_SHOTS = ("init-postgres", "init")
+
+# Airflow waits half a minute for a scheduler, and a minute for a task, before it gives them up.
+SCHEDULER_IS_DEAD = """
+update job set latest_heartbeat = latest_heartbeat - interval '1 minute'
+where job_type = 'SchedulerJob' and state = 'running'
+"""
+TASK_IS_DEAD = """
+update task_instance set last_heartbeat_at = last_heartbeat_at - interval '1 minute'
+where state = 'running' and hostname = {host}
+"""
 
 # Environment variables that the Docker client itself may need.
 CLIENT = ("HOME", "PATH", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG")
@@ -39,15 +50,6 @@ def docker(*arguments: str | Path, timeout: int = 280) -> str:
 
 
 wait_until = partial(waiting.wait_until, seconds=300, every=0.5)  # containers are slow
-
-
-def finish(trigger: subprocess.Popen[str]) -> dict[str, Any]:
-    """Wait for a run, assert that it loaded and return its result."""
-    output, log = trigger.communicate(timeout=600)
-    assert trigger.returncode == 0, log
-    result: dict[str, Any] = json.loads(output.splitlines()[-1])
-    assert result["status"] == "loaded"
-    return result
 
 
 @dataclass(frozen=True)
@@ -116,21 +118,44 @@ class ContainerStack:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def start(self) -> str:
-        """Start the stack and return what the script said."""
-        done = self.run("scripts/start_docker.sh")
+    def start(self, **environment: str) -> None:
+        """Start the stack, or bring a running one up to date."""
+        done = self.run("scripts/start_docker.sh", **environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def type_in(self, script: str) -> str:
+        """Run commands from the documents in the project's folder; return what they print."""
+        for name, folder in (
+            (".secrets/", self.secrets),
+            ("backup/", self.folder / "backup"),
+            ("drops/", self.drops),
+        ):
+            script = script.replace(name, f"{folder}/")
+        done = self.run("bash", "-euo", "pipefail", "-c", script)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def bring_up(self, *services: str, **environment: str) -> None:
-        """Start or update these services and wait until they are healthy."""
-        options = ("--detach", "--no-deps", "--wait", "--wait-timeout", "300")
-        self.compose("up", *options, *services, **environment)
-
     def remove(self) -> None:
         """Stop the stack and remove it with its volumes."""
+        evidence.WITNESSES.remove(self)
         self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5")
         shutil.rmtree(self.folder)
+
+    def evidence(self) -> dict[str, Callable[[Path], object]]:
+        """What tells why a test failed: the logs of all containers and tasks, and the ledger."""
+        everything = ("--ansi", "never", "--profile", "*")
+        task_logs = f"{self.container('api-server')}:/opt/airflow/logs"
+        return {
+            "containers.txt": lambda to: to.write_text(self.compose(*everything, "ps", "--all")),
+            "containers.log": lambda to: to.write_text(
+                self.compose(*everything, "logs", "--no-color", "--timestamps")
+            ),
+            "tasks": lambda to: docker("cp", task_logs, to),
+            "pipeline_runs.json": lambda to: evidence.write_rows(to, self.query(evidence.RUNS)),
+            "task_instances.json": lambda to: evidence.write_rows(
+                to, self.query(evidence.TASKS, "airflow")
+            ),
+        }
 
     def trigger(self, *arguments: str | Path) -> dict[str, Any]:
         """Run the DAG and return its result."""
@@ -149,20 +174,42 @@ class ContainerStack:
             text=True,
         )
 
+    def finish(self, trigger: subprocess.Popen[str]) -> dict[str, Any]:
+        """Wait for a run, but not before its retries; assert that it loaded, return its result."""
+
+        def has_ended() -> bool:
+            self.make_time_pass(RETRY_NOW)
+            return trigger.poll() is not None
+
+        wait_until("the run has ended", has_ended, seconds=600, every=1)
+        output, log = trigger.communicate()
+        assert trigger.returncode == 0, log
+        result: dict[str, Any] = json.loads(output.splitlines()[-1])
+        assert result["status"] == "loaded"
+        return result
+
+    def psql(self, statement: sql.Composable, database: str) -> subprocess.CompletedProcess[str]:
+        """Run a statement as superuser, through the socket inside the container."""
+        return self.run(
+            *("docker", "compose", "exec", "-T", "postgres", "psql", "--no-psqlrc"),
+            *("-qtA", "-U", "postgres", "-d", database, "-c", statement.as_string()),
+        )
+
+    def make_time_pass(self, statement: str, **values: str) -> None:
+        """Move times in Airflow's database back, if it can be reached."""
+        self.psql(sql.SQL(statement).format(**values), "airflow")
+
     def query(
         self, query: str, database: str = "experiment_features", **values: str | sql.Identifier
     ) -> list[dict[str, Any]]:
-        """Query a database as superuser, through the socket inside the container.
+        """Query a database, assert success and return the rows.
 
         Names in braces in the query are replaced by the values.
         """
         as_json = sql.SQL("select coalesce(json_agg(found), '[]') from ({}) as found")
-        composed = as_json.format(sql.SQL(query).format(**values)).as_string()
-        printed = self.compose(
-            *("exec", "-T", "postgres", "psql", "--no-psqlrc", "-qtA", "-U", "postgres"),
-            *("-d", database, "-c", composed),
-        )
-        rows: list[dict[str, Any]] = json.loads(printed)
+        done = self.psql(as_json.format(sql.SQL(query).format(**values)), database)
+        assert done.returncode == 0, done.stderr
+        rows: list[dict[str, Any]] = json.loads(done.stdout)
         return rows
 
     def log_in(self, role: str, password: str, query: str) -> subprocess.CompletedProcess[str]:
@@ -273,8 +320,23 @@ class ContainerStack:
         return answer
 
     def crash(self, service: str) -> None:
-        """Kill the main process of a service."""
+        """Kill the main process of a service; a scheduler's last heartbeat was a minute ago."""
         self.kill_process(self.state(service)["State"]["Pid"])
+        if service == "scheduler":
+            self.make_time_pass(SCHEDULER_IS_DEAD)
+
+    @contextmanager
+    def small_disk(self) -> Iterator[None]:
+        """Mount a disk that is soon full over the scheduler's workspaces."""
+        pid = self.state("scheduler")["State"]["Pid"]
+        enter = ("--entrypoint=nsenter", "experiment-features", f"--target={pid}", "--mount")
+        run = ("run", "--rm", "--privileged", "--pid=host", "--network=none", "--user=0", *enter)
+        folder = "/opt/airflow/workspaces"
+        docker(*run, "mount", "-t", "tmpfs", "-o", "size=16m,uid=50000", "tmpfs", folder)
+        try:
+            yield
+        finally:
+            docker(*run, "umount", "--lazy", folder)
 
     def kill_task(self) -> None:
         """Kill the process of the running task."""
@@ -309,4 +371,5 @@ def make_stack() -> ContainerStack:
     folder.chmod(0o755)  # the container's user reads the drops
     stack = ContainerStack(folder, free_port(), f"features-test-{uuid.uuid4().hex[:8]}")
     stack.drops.mkdir()
+    evidence.WITNESSES.append(stack)
     return stack

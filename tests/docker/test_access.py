@@ -20,18 +20,21 @@ pytestmark = [
 ]
 
 PASSWORD = "correct horse battery staple"  # noqa: S105
-PEOPLE = {"olga": "Operator", "vera": "Viewer"}
+PEOPLE = ("olga", "vera")
 
 
 @pytest.fixture(scope="session")
 def tokens(stack: ContainerStack) -> dict[str, str]:
-    """A token for each account, and for one person in each role."""
-    for name, role in PEOPLE.items():
-        stack.compose(
-            *("exec", "-T", "api-server", "airflow", "users", "create", "--username", name),
-            *("--role", role, "--password", PASSWORD, "--email", f"{name}@example.org"),
-            *("--firstname", name, "--lastname", name),
-        )
+    """A token for each account, and for one person in each role: an Operator and a Viewer."""
+    stack.compose(
+        *("exec", "-T", "api-server", "airflow", "users", "create", "--username", "olga"),
+        *("--role", "Operator", "--password", PASSWORD, "--email", "olga@example.org"),
+        *("--firstname", "Olga", "--lastname", "O"),
+    )
+    vera = {"username": "vera", "roles": [{"name": "Viewer"}], "password": PASSWORD}
+    vera |= {"email": "vera@example.org", "first_name": "Vera", "last_name": "V"}
+    status, answer = stack.call("POST", "/auth/fab/v1/users", stack.token("admin"), vera)
+    assert status == 200, answer
     made = {name: stack.token(name, PASSWORD) for name in PEOPLE}
     return made | {name: stack.token(name) for name in ("admin", "api")}
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from docker.container_stack import ContainerStack, docker, finish, wait_until
-from e2e.local_stack import ROOT
+from docker.container_stack import ContainerStack, wait_until
 
 pytestmark = [
     pytest.mark.xdist_group("docker"),
@@ -19,7 +18,7 @@ def test_service_that_dies_during_a_run(stack: ContainerStack, service: str) -> 
     trigger = stack.start_trigger("--conf", '{"force": true}')
     stack.wait_for_task("running")
     stack.crash(service)
-    finish(trigger)
+    stack.finish(trigger)
     stack.wait_for_restart(service, restarts)
     assert stack.features() == before
 
@@ -29,7 +28,7 @@ def test_process_of_a_task_that_dies(stack: ContainerStack) -> None:
     before = stack.features()
     with stack.waiting_load() as trigger:
         stack.kill_task()
-    run_id = finish(trigger)["run_id"]
+    run_id = stack.finish(trigger)["run_id"]
     assert stack.features() == before
     query = "select task_id, try_number from task_instance where run_id = {run_id}"
     tries = stack.query(query, "airflow", run_id=run_id)
@@ -38,12 +37,9 @@ def test_process_of_a_task_that_dies(stack: ContainerStack) -> None:
 
 def test_disk_that_is_full_for_a_while(stack: ContainerStack) -> None:
     """A full disk is reported in the log, and the task is retried once there is room."""
-    files = f"{ROOT}/docker-compose.yaml:{ROOT}/tests/docker/small_workspaces.yaml"
-    small = {"COMPOSE_FILE": files}
     fill = "head -c 100M /dev/zero >/opt/airflow/workspaces/filler; rm -f {}"
     before = stack.features()
-    stack.bring_up("scheduler", **small)
-    try:
+    with stack.small_disk():
         stack.compose("exec", "-T", "scheduler", "bash", "-c", fill.format("nothing"))
         trigger = stack.start_trigger("--conf", '{"force": true}')
         stack.wait_for_task("up_for_retry")
@@ -51,11 +47,8 @@ def test_disk_that_is_full_for_a_while(stack: ContainerStack) -> None:
         log = "grep -rhoE 'No space left on device' /opt/airflow/logs | head -n 1"
         assert stack.compose("exec", "-T", "scheduler", "bash", "-c", log)
         stack.compose("exec", "-T", "scheduler", "rm", "/opt/airflow/workspaces/filler")
-        finish(trigger)
+        stack.finish(trigger)
         assert stack.features() == before
-    finally:
-        stack.bring_up("scheduler")
-        docker("volume", "rm", f"{stack.project}_small-workspaces")  # `down` does not remove it
 
 
 def test_later_run_needs_no_intervention(stack: ContainerStack) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ import oracle
 from comparison import assert_features
 from docker.container_stack import ONE_SHOTS, SERVICES, ContainerStack, FirstRun, docker, wait_until
 from e2e.local_stack import SAMPLE
-from readme import commands, objects
+from failing_run import fail_on_purpose
+from readme import objects
 
 pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(1200)]
 
@@ -23,21 +25,13 @@ def test_first_run_gives_what_the_oracle_computes(first_run: FirstRun) -> None:
     assert_features(expected, first_run.users, first_run.compounds)
 
 
-@pytest.mark.usefixtures("loaded")
-def test_readme_lines_run_as_written(stack: ContainerStack) -> None:
-    """The README's commands work (all but the final stop); a second start keeps the secrets."""
-    before = {path.name: path.read_text() for path in stack.secrets.iterdir()}
-    *lines, stop = commands("With Docker").splitlines()
-    assert stop.startswith("docker compose down ")
-    script = "\n".join(lines).replace("drops/", f"{stack.drops}/")
-    done = stack.run("bash", "-euo", "pipefail", "-c", script)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert stack.url in done.stdout
-    sample, monday = objects(done.stdout)
-    assert sample["status"] in ("loaded", "unchanged")
+def test_readme_lines_run_as_written(stack: ContainerStack, readme: str) -> None:
+    """The README's commands work on a brand-new stack."""
+    assert stack.url in readme
+    sample, monday = objects(readme)
+    assert sample["status"] == "loaded"
     assert (monday["source"], monday["status"]) == ("/drops/monday", "loaded")
-    assert f"({len(oracle.compute(SAMPLE).users)} rows)" in done.stdout
-    assert {path.name: path.read_text() for path in stack.secrets.iterdir()} == before
+    assert f"({len(oracle.compute(SAMPLE).users)} rows)" in readme
 
 
 @pytest.mark.usefixtures("loaded")
@@ -150,3 +144,18 @@ def test_no_secrets_no_start(stack: ContainerStack) -> None:
     assert done.returncode != 0
     assert "none/" in done.stderr
     assert os.fspath(stack.folder) in done.stderr
+
+
+def test_a_failing_test_leaves_what_explains_it(
+    stack: ContainerStack, loaded: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its message names a folder with the logs of containers and tasks, and the ledger."""
+    failure = fail_on_purpose(tmp_path, stack)
+    left = failure / "1_ContainerStack"
+    assert loaded["run_id"] in (left / "pipeline_runs.json").read_text()
+    assert loaded["run_id"] in (left / "task_instances.json").read_text()
+    assert all(service in (left / "containers.txt").read_text() for service in SERVICES)
+    assert "Added user admin" in (left / "containers.log").read_text()
+    assert any("stage done" in log.read_text() for log in left.glob("tasks/**/*.log"))
+    assert list(left.glob("*.error")) == []
+    shutil.rmtree(failure)

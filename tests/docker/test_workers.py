@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from docker.container_stack import ContainerStack, docker, finish
+from docker.container_stack import TASK_IS_DEAD, ContainerStack, docker
 
 pytestmark = [
     pytest.mark.xdist_group("docker"),
@@ -19,9 +19,16 @@ PROFILE = {"COMPOSE_PROFILES": "celery"}
 
 
 @pytest.fixture(scope="module")
-def workers(stack: ContainerStack) -> None:
-    """Adds a queue and two workers to the stack."""
-    stack.bring_up("redis", "worker", "scheduler", **PROFILE)
+def workers(stack: ContainerStack) -> dict[str, str]:
+    """Adds a queue and two workers to the running stack; gives the secrets from before."""
+    secrets = {path.name: path.read_text() for path in stack.secrets.iterdir()}
+    stack.start(**PROFILE)
+    return secrets
+
+
+def test_a_second_start_keeps_the_secrets(stack: ContainerStack, workers: dict[str, str]) -> None:
+    """A start of a running stack with other settings changes no secret."""
+    assert workers == {path.name: path.read_text() for path in stack.secrets.iterdir()}
 
 
 def hosts(stack: ContainerStack, run_id: str) -> dict[str, str]:
@@ -61,7 +68,8 @@ def test_worker_that_dies_in_a_task(stack: ContainerStack) -> None:
         running = "select run_id, hostname from task_instance where state = 'running'"
         (task,) = stack.query(running, "airflow")
         docker("kill", names(stack)[task["hostname"]])
-    assert finish(trigger)["run_id"] == task["run_id"]
+    stack.make_time_pass(TASK_IS_DEAD, host=task["hostname"])
+    assert stack.finish(trigger)["run_id"] == task["run_id"]
     others = set(names(stack)) - {task["hostname"]}
     assert {hosts(stack, task["run_id"])["load"]} == others
     assert stack.features() == before

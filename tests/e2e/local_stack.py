@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import urllib.parse
@@ -9,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import psutil
 import psycopg
 from psycopg.rows import dict_row
 
+import evidence
 from receivers import free_port
 from waiting import wait_until
 
@@ -28,6 +31,11 @@ QUICK_SCHEDULER = {"AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1"}
 """By default the scheduler sleeps a second whenever it has found nothing to do: four in a run."""
 
 RUNS = f"{DAG}/dagRuns"
+
+RETRY_NOW = """
+update task_instance set end_date = end_date - interval '1 hour' where state = 'up_for_retry'
+"""
+"""Ends the wait before the next try, 15 to 30 s (tests/dags/test_features_dag.py checks the delay)."""
 
 FEATURES = (
     "select xmin::text, * from features.user_features order by user_id",
@@ -109,6 +117,27 @@ class Stack:
         assert done.returncode == 0, done.stdout + done.stderr
         assert self.processes() == []
 
+    def remove(self) -> None:
+        """Stop the stack and remove its folder."""
+        evidence.WITNESSES.remove(self)
+        self.stop()
+        shutil.rmtree(self.folder)
+
+    def evidence(self) -> dict[str, Callable[[Path], object]]:
+        """What tells why a test failed: the logs of all components and tasks, and the ledger."""
+        logs = {
+            "components": self.local / "logs",
+            "tasks": self.local / "airflow" / "logs",
+        }
+        database = self.local / "postgres" / "data" / "server.log"
+        return {name: partial(shutil.copytree, folder) for name, folder in logs.items()} | {
+            "postgres.log": partial(shutil.copyfile, database),
+            "pipeline_runs.json": lambda to: evidence.write_rows(to, self.query(evidence.RUNS)),
+            "task_instances.json": lambda to: evidence.write_rows(
+                to, self.ask_airflow(evidence.TASKS)
+            ),
+        }
+
     def trigger(self, *arguments: str | Path) -> dict[str, Any]:
         """Run the DAG and return its result."""
         done = self.run("trigger_etl.sh", *arguments)
@@ -125,6 +154,20 @@ class Stack:
             stderr=subprocess.PIPE,
             text=True,
         )
+
+    def finish(self, trigger: subprocess.Popen[str]) -> dict[str, Any]:
+        """Wait for a run, but not before its retries; assert success and return its result."""
+
+        def has_ended() -> bool:
+            with self.connect("airflow", "airflow") as connection:
+                connection.execute(RETRY_NOW)
+            return trigger.poll() is not None
+
+        wait_until("the run has ended", has_ended)
+        output, log = trigger.communicate()
+        assert trigger.returncode == 0, log
+        result: dict[str, Any] = json.loads(output.splitlines()[-1])
+        return result
 
     def refusal(self, *arguments: str | Path, **environment: str) -> str:
         """Run the DAG, check that it fails with one clear line, and return that line."""
@@ -190,7 +233,7 @@ class Stack:
         """Wait until a load is waiting for the load lock."""
         waiting = "select from pg_stat_activity where wait_event = 'advisory'"
         with self.connect("postgres", "postgres") as server:
-            wait_until("a load waits for the lock", lambda: server.execute(waiting).rowcount, 120)
+            wait_until("a load waits for the lock", lambda: server.execute(waiting).rowcount)
 
     def wait_for_run(self, run_id: str) -> Any:
         """Wait for a run to end and return its state and the result of its load."""
@@ -212,7 +255,7 @@ class Stack:
 
         def wait_for_retry() -> None:
             query = "select from task_instance where state = 'up_for_retry'"
-            wait_until("a task waits for a retry", lambda: self.ask_airflow(query), 60)
+            wait_until("a task waits for a retry", lambda: self.ask_airflow(query))
 
         with self.connect("postgres", "postgres") as connection:
             connection.execute(close.format("false"))
@@ -242,4 +285,5 @@ def make_stack() -> Stack:
     folder.chmod(0o755)
     stack = Stack(folder, free_port())
     stack.arrivals.mkdir(parents=True)
+    evidence.WITNESSES.append(stack)
     return stack

@@ -1,11 +1,15 @@
 """Drops are loaded when their marker arrives; nobody triggers a run."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import oracle
+from comparison import assert_features
 from e2e.local_stack import SAMPLE, Stack
 from experiment_features.drop.arrival import MARKER
 from receivers import Mailbox, body
@@ -90,31 +94,46 @@ def test_a_marker_written_again_starts_no_second_load(stack: Stack, arrived: lis
 
 def test_a_marker_without_files_fails_and_sends_mail(stack: Stack, mailbox: Mailbox) -> None:
     """A marker without files fails its run; a mail names the drop and links to the run."""
-    runs, mails = settle(stack), len(mailbox.mails)
+    runs = settle(stack)
     drop = stack.arrivals / "2026-11-23"
     drop.mkdir()
     (drop / MARKER).touch()
     wait_until("the run has failed", lambda: len(ended_arrivals(stack)) > runs)
     assert ended_arrivals(stack)[-1]["state"] == "failed"
-    wait_until("a mail has arrived", lambda: len(mailbox.mails) > mails)
-    mail = mailbox.mails[-1]
+    (mail,) = wait_until(
+        "a mail about the drop has arrived",
+        lambda: [mail for mail in mailbox.mails if f"Drop: {drop}" in body(mail)],
+    )
     assert (mail["Subject"], mail["To"]) == (
         "experiment_features: extract failed",
         "laboratory@example.org",
     )
-    assert f"Drop: {drop}" in body(mail)
     assert f"Where to look: {stack.url}/dags/experiment_features/runs/" in body(mail)
 
 
-def test_a_drop_that_arrives_while_the_stack_is_down(stack: Stack) -> None:
-    """The next start loads it, and no other drop again."""
+def test_a_drop_that_arrives_after_a_crash(stack: Stack) -> None:
+    """The next start recovers, and loads this drop and no other again.
+
+    It does so even if another process has the old PID of PostgreSQL's server.
+    """
     runs = settle(stack)
-    stack.stop()
+    before = stack.query("select * from features.pipeline_runs order by started_at")
+    for process in stack.processes():
+        process.send_signal(signal.SIGKILL)
+    pid_file = stack.local / "postgres" / "data" / "postmaster.pid"
+    lines = pid_file.read_text().splitlines()
+    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:], ""]))
+
     drop = deliver(stack, "2026-11-24", without_rows=7)
     stack.start()
     wait_until("it is loaded", lambda: entries(stack, drop))
     assert settle(stack) == runs + 1
     assert [entry["status"] for entry in entries(stack, drop)] == ["loaded"]
+    users = stack.query("select * from features.user_features")
+    compounds = stack.query("select * from features.compound_features")
+    assert_features(oracle.compute(drop), users, compounds)
+    after = stack.query("select * from features.pipeline_runs order by started_at")
+    assert after[: len(before)] == before
 
 
 def test_a_backfill_loads_the_drops_of_its_days(stack: Stack, arrived: list[Path]) -> None:

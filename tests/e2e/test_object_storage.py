@@ -1,6 +1,5 @@
 """Drops and workspaces on s3://, through Airflow and its connection."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -11,26 +10,30 @@ from e2e.local_stack import SAMPLE, Stack, make_stack
 from receivers import Mailbox
 from s3_server import BUCKET, S3Server
 
-pytestmark = pytest.mark.xdist_group("stack")
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
 SOURCE = f"s3://lab@{BUCKET}/drops/sample"
 
 
 @pytest.fixture(scope="module")
-def other(stack: Stack, s3: S3Server, mailbox: Mailbox) -> Iterator[Stack]:
-    """A second stack, with its drops and workspaces in a bucket."""
+def new_other(stack: Stack) -> Iterator[Stack]:
+    """A second stack, which is stopped at the end without harm to the first one."""
     other = make_stack()
+    yield other
+    other.remove()
+    assert stack.is_up()
+
+
+@pytest.fixture(scope="module")
+def other(new_other: Stack, s3: S3Server, mailbox: Mailbox) -> Stack:
+    """The second stack, running, with its drops and workspaces in a bucket."""
+    other = new_other
     other.configure_airflow(
         {"AIRFLOW_CONN_LAB": s3.connection(), "AIRFLOW_CONN_SMTP_DEFAULT": mailbox.connection}
     )
     s3.put(SAMPLE, "drops/sample")
-    try:
-        other.start(EXPERIMENT_FEATURES_WORKSPACES=f"s3://lab@{BUCKET}/workspaces")
-        yield other
-    finally:
-        other.stop()
-        shutil.rmtree(other.folder)
-    assert stack.is_up()
+    other.start(EXPERIMENT_FEATURES_WORKSPACES=f"s3://lab@{BUCKET}/workspaces")
+    return other
 
 
 def test_two_stacks_run_side_by_side(stack: Stack, other: Stack) -> None:

@@ -10,7 +10,11 @@ import pytest
 from e2e.local_stack import ROOT, SAMPLE, Stack
 from readme import README, commands, objects
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+pytestmark = [
+    pytest.mark.xdist_group("stack"),
+    pytest.mark.usefixtures("loaded"),
+    pytest.mark.timeout(900),  # each wait has its own timeout
+]
 
 
 def type_in(stack: Stack, script: str) -> str:

@@ -1,16 +1,23 @@
-"""Starting, stopping and crashing the local stack."""
+"""Starting and stopping the local stack."""
 
 import os
 import re
-import signal
+import shutil
 import socket
 import stat
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from e2e.local_stack import Stack
+from failing_run import fail_on_purpose
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+pytestmark = [
+    pytest.mark.xdist_group("stack"),
+    pytest.mark.usefixtures("loaded"),
+    pytest.mark.timeout(900),  # each wait has its own timeout
+]
 
 
 def components(stack: Stack) -> set[int]:
@@ -52,21 +59,23 @@ def test_stop_and_start_keep_the_data(stack: Stack) -> None:
     assert stack.trigger()["status"] == "unchanged"
 
 
-def test_start_after_a_crash(stack: Stack) -> None:
-    """A start recovers from a crash, even if another process has the server's old PID."""
-    before = stack.features()
-    for process in stack.processes():
-        process.send_signal(signal.SIGKILL)
-    pid_file = stack.local / "postgres" / "data" / "postmaster.pid"
-    lines = pid_file.read_text().splitlines()
-    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:], ""]))
-
-    stack.start()
-    assert stack.features() == before
-
-
 def test_no_task_waits_for_its_api(stack: Stack) -> None:
     """Airflow builds the task API on its first request, which comes from start.sh, not a task."""
     log = (stack.local / "logs" / "api-server.log").read_text()
     first, *_ = re.findall(r"path=(/execution/\S+).* status_code=(\d+)", log)
     assert first == ("/execution/health", "200")
+
+
+def test_a_failing_test_leaves_what_explains_it(
+    stack: Stack, loaded: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its message names a folder with the logs of components and tasks, and the ledger."""
+    failure = fail_on_purpose(tmp_path, stack)
+    left = failure / "1_Stack"
+    assert loaded["run_id"] in (left / "pipeline_runs.json").read_text()
+    assert loaded["run_id"] in (left / "task_instances.json").read_text()
+    assert (left / "components" / "scheduler.log").stat().st_size > 0
+    assert (left / "postgres.log").stat().st_size > 0
+    assert any("stage done" in log.read_text() for log in left.glob("tasks/**/*.log"))
+    assert list(left.glob("*.error")) == []
+    shutil.rmtree(failure)

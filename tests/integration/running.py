@@ -93,12 +93,15 @@ def load_workspace(url: str, folder: Path) -> str:
         return load(connection, Workspace(folder), run, keep_days=90).status
 
 
-def load_experiments(database: Database, folder: Path, experiments: Mapping[int, int]) -> str:
+def load_experiments(
+    database: Database, folder: Path, experiments: Mapping[int, int], **options: Any
+) -> str:
     """Loads users by id and number of experiments, without reading a drop; returns the run id.
 
-    Every experiment uses one compound. Ten times faster than a whole run.
+    Every experiment uses one compound. Ten times faster than a whole run. The volume guard is off,
+    unless the options say otherwise.
     """
-    pipeline = make_pipeline(database, folder)
+    pipeline = make_pipeline(database, folder, **{"max_removed_percent": 100, **options})
     workspace = pipeline.workspace
     workspace.fresh_folder(workspace.folder)
     ran = [number or None for number in experiments.values()]

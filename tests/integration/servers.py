@@ -22,10 +22,11 @@ ROLES = """
 create role keeper login createrole;
 create role etl login;
 create role analyst login;
+create role steward login;
 create role stranger login;
 create role locked login password 'right'
 """
-"""keeper owns the databases, etl loads, analyst reads, stranger has no rights, locked needs a
+"""keeper owns the databases, etl loads, analyst reads, steward reads raw rows too, stranger has no rights, locked needs a
 password."""
 
 HBA = "local all locked scram-sha-256\nlocal all all trust\n"
@@ -61,6 +62,7 @@ class Server:
         with self.connect("postgres", autocommit=True) as connection:
             connection.execute("grant features_writer to etl")
             connection.execute("grant features_reader to analyst")
+            connection.execute("grant features_steward to steward")
 
     def start(self) -> None:
         """Starts the server and waits until it accepts connections."""

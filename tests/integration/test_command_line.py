@@ -29,6 +29,7 @@ FAULTY = make_drop({1: "Ann", 2: ""}, [(1, "1", "")])
 RESULT = [
     "run_id",
     "status",
+    "given_source",
     "source",
     "engine",
     "users",
@@ -41,6 +42,7 @@ RESULT = [
     "updated",
     "deleted",
     "unchanged",
+    "notices",
     "seconds",
 ]
 
@@ -86,7 +88,9 @@ class TestRun:
         )
         assert (status, errors) == (0, "")
         assert f"{folder}/[/bold]" in output
-        assert [line.split()[0] for line in output.splitlines() if line[1] != " "] == RESULT
+        assert [line.split()[0] for line in output.splitlines() if line[1] != " "] == [
+            name for name in RESULT if name != "notices"
+        ]
         shutil.rmtree(folder)
 
     @pytest.mark.parametrize("command", [["check"], ["run", "--dry-run"]], ids=["check", "run"])
@@ -113,8 +117,12 @@ class TestRun:
         """A dry run computes everything and loads nothing."""
         status, output, _ = run_command(capsys, "run", GOOD.write(tmp_path), "--dry-run", "--json")
         result = json.loads(output)
-        assert (status, list(result)) == (0, RESULT)
+        assert (status, list(result)) == (0, [*RESULT, "plan"])
         assert (result["status"], result["users"], result["inserted"]) == ("dry run", 2, None)
+        assert result["plan"] is None
+        status, output, _ = run_command(capsys, "run", tmp_path, "--dry-run")
+        assert (status, "None" in output) == (0, False)
+        assert "nothing was compared: add --database-url" in output
 
     def test_takes_the_url_from_the_environment(
         self,
@@ -177,6 +185,10 @@ class TestRun:
             ["run", "x", "--dry-run", "--max-rejected-percent", "101"],
             ["run", "x", "--dry-run", "--max-rejected-percent", "nan"],
             ["run", "x", "--dry-run", "--max-rejected-percent", "many"],
+            *[
+                ["run", "x", "--dry-run", "--max-removed-percent", percent]
+                for percent in ("-1", "100.1", "nan", "many")
+            ],
             ["run", "x", "--no-such"],
             ["migrate"],
         ],
@@ -265,9 +277,9 @@ class TestDatabaseTrouble:
                 command = ["run", GOOD.write(tmp_path), "--database-url", database.url()]
                 enter = load_module.enter_run
 
-                def crash(*arguments: Any) -> None:
+                def crash(*arguments: Any, **options: Any) -> None:
                     server.stop("immediate")
-                    enter(*arguments)
+                    enter(*arguments, **options)
 
                 with monkeypatch.context() as patch:
                     patch.setattr(load_module, "enter_run", crash)

@@ -1,233 +1,42 @@
-"""Loads that are killed, cut off or run concurrently always leave a consistent state.
+"""Loads that are killed, cut off or run concurrently always leave a consistent state."""
 
-EXPERIMENT_FEATURES_KILLS sets the number of kills (default: 8); above 20, the drops are larger.
-"""
-
-import multiprocessing
-import os
-import random
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
-from multiprocessing.process import BaseProcess
-from pathlib import Path
+from random import Random
 from statistics import median
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from psycopg.rows import dict_row
 
-from drops import COLUMNS
-from experiment_features.command_line import main
-from integration.running import compute_drop, load_workspace, make_pipeline, new_run_id
-from integration.servers import Database, Server
+from integration.arena import PROCESSES, STATE, Arena, cut_short, open_arena
+from integration.running import load_workspace
 
-if TYPE_CHECKING:
-    from experiment_features.pipeline import Pipeline
-    from experiment_features.run import Result
-
-KILLS = int(os.environ.get("EXPERIMENT_FEATURES_KILLS", "8"))
-USERS = 4_000 if KILLS <= 20 else 10_000
 LOADS = 20
-
-# These processes have everything imported and run no threads.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["experiment_features.command_line", "integration.running"])
-
-STATE = """
-select
-    (select string_agg(drop, '') from (
-        select distinct left(user_name, 1) as drop from features.user_features order by 1
-    ) as names) as user_drops,
-    (select count(*) from features.user_features) as users,
-    (select sum(total_experiments) from features.user_features) as experiments,
-    (select sum(hashtext(user_features::text || user_id)) from (
-        select user_id, user_name, total_experiments, average_experiment_run_time,
-            most_common_compound_ids
-        from features.user_features
-    ) as user_features) as hash,
-    (select string_agg(compound_name, ',' order by compound_id)
-        from features.compound_features) as compounds,
-    (select right(source, 1) from features.pipeline_runs
-        where status = 'loaded' order by finished_at desc limit 1) as source
-"""
-"""Everything that must be consistent, in one statement."""
-
-
-def write_drop(folder: Path, name: str) -> Path:
-    """Writes drop `A` or `B`: half of the users and all compounds differ; some users are in one."""
-    source = folder / name
-    source.mkdir()
-    # Users that are the same in both drops have names starting with U.
-    first = 1 if name == "A" else 1 + USERS // 20
-    users = range(first, first + USERS)
-    rows = {
-        "users": [f"{i},{name if i % 2 else 'U'}{i},u@example.org,2024-01-01" for i in users],
-        "compounds": [f"{i},{name}{i},C" for i in range(1, 21)],
-        "user_experiments": [
-            f"{2 * i + j},{i},{i % 10 + 1};{i % 7 + 11},{i % 100 + (name == 'B') * (i % 2)}.5"
-            for i in users
-            for j in range(2)
-        ],
-    }
-    for table, lines in rows.items():
-        header = ",".join(COLUMNS[table])
-        (source / f"{table}.csv").write_text("\n".join([header, *lines, ""]))
-    return source
-
-
-class Arena:
-    """A database, two drops, and the state of the database after loading each."""
-
-    def __init__(self, database: Database, folder: Path) -> None:
-        """Loads A, then B."""
-        self.database = database
-        self.folder = folder
-        self.sources = {name: write_drop(folder, name) for name in "AB"}
-        self.prepared: dict[str, Pipeline] = {}
-        self.states: dict[str, dict[str, Any]] = {}
-        for name, source in self.sources.items():
-            pipeline = make_pipeline(database, folder / "workspaces")
-            self.prepared[name] = compute_drop(pipeline, source)
-            started = time.monotonic()
-            self.load(name)
-            self.load_seconds = time.monotonic() - started
-            self.states[name] = self.state()
-        assert self.states["A"] != self.states["B"]
-
-    def load(self, name: str) -> "Result":
-        """Loads a drop in this process, as a new run."""
-        pipeline = self.prepared[name]
-        return replace(pipeline, run=replace(pipeline.run, run_id=new_run_id())).load()
-
-    def state(self) -> dict[str, Any]:
-        """Returns the state of the database."""
-        return self.database.query(STATE)[0]
-
-    def held(self) -> str:
-        """Asserts that the database holds exactly one of the drops; returns its name."""
-        state = self.state()
-        assert state in self.states.values(), f"{state} is neither of {self.states}"
-        return next(name for name, known in self.states.items() if known == state)
-
-    def other(self) -> str:
-        """Returns the name of the drop that the database does not hold."""
-        return "A" if self.held() == "B" else "B"
-
-    def forget_history(self) -> None:
-        """Removes all closed periods."""
-        self.database.query("truncate features.user_features_past")
-
-    def assert_history_fits(self, *, changed: bool) -> None:
-        """Asserts that one load, or none, has closed periods since forget_history."""
-        past = self.database.query(
-            "select count(*) as rows, count(distinct valid_to) as moments, "
-            "count(*) filter (where valid_to <> updated_at) as gaps "
-            "from features.user_features_past left join features.user_features using (user_id)"
-        )[0]
-        assert (past["moments"], past["gaps"]) == (int(changed), 0)
-        assert (past["rows"] > USERS // 2) == changed
-
-    def start_load(self, name: str) -> BaseProcess:
-        """Starts the command line in a separate process."""
-        command = ["run", str(self.sources[name]), "--database-url", self.database.url()]
-        process = PROCESSES.Process(target=main, args=(command,), daemon=True)
-        process.start()
-        return process
-
-    def await_load(self, process: BaseProcess) -> int:
-        """Waits for the load to begin; returns the PID of its server process."""
-        query = (
-            "select pid from pg_stat_activity "
-            "where application_name like 'experiment_features cli!_!_%' escape '!'"
-        )
-        deadline = time.monotonic() + 60
-        with self.database.connect(autocommit=True) as connection:
-            while True:
-                found = connection.execute(query).fetchone()
-                if found:
-                    return int(found[0])
-                assert process.is_alive(), "the load ended before it was seen"
-                assert time.monotonic() < deadline, "no load began within 60 s"
-
-    def await_end_of_loads(self) -> None:
-        """Waits until no load is left on the server, which may take a while to notice a kill."""
-        deadline = time.monotonic() + 60
-        while self.database.value(
-            "select count(*) from pg_stat_activity where datname = current_database() "
-            "and application_name like 'experiment_features%'"
-        ):
-            assert time.monotonic() < deadline, "the server still runs a killed load after 60 s"
-            time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    """An arena on a separate server, which the tests crash."""
-    server = Server("18")
-    try:
-        with server.database("arena") as database:
-            yield Arena(database, tmp_path_factory.mktemp("arena"))
-    finally:
-        server.close()
+    """An arena for all of these tests."""
+    with open_arena(tmp_path_factory.mktemp("arena"), users=4_000) as arena:
+        yield arena
 
 
-@pytest.mark.timeout(60 + 60 * KILLS)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("fault", "times"),
-    [("process_killed", KILLS), ("session_terminated", KILLS // 5), ("server_crashed", KILLS // 5)],
+    [("process_killed", 8), ("session_terminated", 1), ("server_crashed", 1), ("run_killed", 2)],
 )
 def test_a_load_that_is_cut_short_has_not_happened(
     fault: str, times: int, arena: Arena, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """After a load was cut short, the database holds exactly one drop; the next load succeeds."""
-    rng = random.Random(fault)  # noqa: S311
-    outcomes = {"before": 0, "after": 0}
-    for _ in range(times):
-        before, target = arena.held(), arena.other()
-        arena.forget_history()
-        process = arena.start_load(target)
-        pid = arena.await_load(process)
-        time.sleep(rng.uniform(0, 1.1 * arena.load_seconds))
-        break_load(fault, arena, process, pid)
-        process.join(60)
-        arena.await_end_of_loads()
-        held = arena.held()
-        arena.assert_history_fits(changed=held != before)
-        outcomes["before" if held == before else "after"] += 1
-        result = arena.load(target)
-        assert (result.status, arena.held()) == ("loaded", target)
+    rng = Random(fault)  # noqa: S311
+    found = Counter(cut_short(arena, fault, rng) for _ in range(times))
     with capsys.disabled():
-        print(f"\n{fault}: {times} times, {USERS:,} users; found the state {outcomes}")
-
-
-def break_load(fault: str, arena: Arena, process: BaseProcess, pid: int) -> None:
-    """Kills the process, ends its session or crashes the server."""
-    if fault == "process_killed":
-        process.kill()
-    elif fault == "session_terminated":
-        arena.database.query("select pg_terminate_backend(%s)", pid)
-    else:
-        arena.database.server.stop("immediate")
-        arena.database.server.start()
-
-
-@pytest.mark.timeout(60 + 60 * KILLS)
-def test_a_run_that_is_killed_at_any_time_has_not_happened(arena: Arena) -> None:
-    """A run can also be killed while it reads, computes or connects, or once it is done."""
-    rng = random.Random(1)  # noqa: S311
-    for _ in range(max(2, KILLS // 5)):
-        target = arena.other()
-        process = arena.start_load(target)
-        time.sleep(rng.uniform(0, 1 + arena.load_seconds))
-        process.kill()
-        process.join(60)
-        arena.await_end_of_loads()
-        arena.held()
-        arena.load(target)
-        assert arena.held() == target
+        print(f"\n{fault}: {times} times, {arena.users:,} users; found the state {dict(found)}")
 
 
 @pytest.mark.timeout(600)
@@ -249,7 +58,7 @@ def test_many_loads_at_once_and_their_readers(
     arena.held()
     with capsys.disabled():
         print(
-            f"\n{LOADS} loads of {USERS:,} users at once: slowest of {len(busy)} SELECTs "
+            f"\n{LOADS} loads of {arena.users:,} users at once: slowest of {len(busy)} SELECTs "
             f"{1000 * max(busy):.0f} ms, without loads {1000 * max(quiet):.0f} ms of {len(quiet)} "
             f"(medians {1000 * median(busy):.0f} and {1000 * median(quiet):.0f} ms)"
         )

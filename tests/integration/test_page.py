@@ -15,9 +15,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from experiment_features.load.database import connect
+from experiment_features.spreadsheet import escape_formulas
 from features_page.access import GUARDS, may_trigger
 from features_page.app import make_app
-from features_page.download import _escape_formulas
 from integration.running import make_drop, new_run_id, run_drop
 from integration.servers import Database
 
@@ -168,7 +168,7 @@ def test_download(page: TestClient, database: Database, tmp_path: Path) -> None:
 )
 def test_no_formula(value: Any, written: Any) -> None:
     """What a spreadsheet would run gets an apostrophe; other texts and numbers do not change."""
-    assert _escape_formulas(value) == written
+    assert escape_formulas(value) == written
 
 
 @pytest.mark.parametrize(

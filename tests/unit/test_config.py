@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from experiment_features.config import Settings
+from experiment_features.engines.duckdb_engine import open_duckdb
 from experiment_features.errors import ConfigurationError
 
 
@@ -53,6 +54,24 @@ def test_numbers_are_checked(
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=f"{name} is .*: expected a number of {unit}"):
         Settings.from_environment()
+
+
+@pytest.mark.parametrize("value", ["lots", "4", "4GiBs", "1,5GB", "150%", "9999999999999TB", "٣GB"])
+def test_memory_is_checked(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """What DuckDB would not take is an error, whatever stage would be the first to use it."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_MEMORY_LIMIT", value)
+    with pytest.raises(
+        ConfigurationError, match=r"MEMORY_LIMIT is .*: expected memory such as 4GiB"
+    ):
+        Settings.from_environment()
+
+
+@pytest.mark.parametrize("value", ["4GiB", "4.5 gb", "512m", "80%", "-1", "none"])
+def test_memory_is_spelled_as_duckdb_takes_it(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """With and without blank, in any case."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_MEMORY_LIMIT", value)
+    with open_duckdb(Settings.from_environment().memory_limit):
+        pass
 
 
 @pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.name)

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +17,7 @@ from experiment_features.reading import extract, text_stream, threads, typed_fil
 from experiment_features.rules import validate
 from experiment_features.run import Extracted, Transformed, Validated
 from experiment_features.workspace import Workspace
-from stages import rows_of, run_stages
+from stages import rows_of, run_stages, typed_rows
 
 
 class WriteAtEnd:
@@ -49,6 +48,8 @@ PLAIN_WAYS: dict[str, tuple[ModuleType, str, Any]] = {
     "footers": (validate, "can_skip", lambda *_: False),
 }
 
+BLOCK_BYTES = 100
+
 DROPS = {
     "every_fault": every_fault(),
     "no_fault": Drop(tuple(Part(t, "", tuple(map(Row, rows))) for t, rows in CLEAN.items())),
@@ -57,32 +58,42 @@ DROPS = {
 
 def written(drop: Drop, folder: Path) -> dict[str, Any]:
     """All that the stages write about a drop."""
-    folder.mkdir()
     workspace = Workspace(folder / "workspace")
     run_stages(drop.write(folder / "drop"), workspace, "duckdb")
     found = (workspace.found(kind) for kind in (Extracted, Validated, Transformed))
     facts: dict[str, Any] = {of_stage.stage: asdict(of_stage) for of_stage in found}
     del facts["extract"]["source"], facts["extract"]["rising_keys"]
     for table in TABLES:
-        files = str(workspace.rows(table.name) / "*.parquet")
-        rows = duckdb.read_parquet(files, union_by_name=True).order("position").to_arrow_table()
-        facts[table.name] = [row | {"has_nul": bool(row["has_nul"])} for row in rows.to_pylist()]
+        facts[table.name] = typed_rows(workspace, table.name)
     facts["issues"] = rows_of(workspace.issues) if workspace.issues.exists() else []
     for relation in RELATIONS:
         facts[relation.name] = sorted(rows_of(workspace.features(relation.name)), key=str)
     return facts
 
 
+@pytest.fixture(scope="module", params=DROPS)
+def quick(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Drop, dict[str, Any]]:
+    """A drop, and what is written about it while nothing is switched off."""
+    drop = DROPS[request.param]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text_stream, "BLOCK_BYTES", BLOCK_BYTES)
+        return drop, written(drop, tmp_path_factory.mktemp("quick"))
+
+
 @pytest.mark.parametrize("way", PLAIN_WAYS)
-@pytest.mark.parametrize("drop", DROPS)
 def test_the_plain_way_writes_the_same(
-    drop: str, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: tuple[Drop, dict[str, Any]],
+    way: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever is switched off, over files of several blocks."""
-    monkeypatch.setattr(text_stream, "BLOCK_BYTES", 100)
-    quick = written(DROPS[drop], tmp_path / "quick")
+    drop, expected = quick
+    monkeypatch.setattr(text_stream, "BLOCK_BYTES", BLOCK_BYTES)
     monkeypatch.setattr(*PLAIN_WAYS[way])
-    assert written(DROPS[drop], tmp_path / "plain") == quick
+    assert written(drop, tmp_path) == expected
 
 
 @pytest.mark.parametrize("count", [0, 1, 50])

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from drops import Drop
-from experiment_features.errors import WorkspaceUnavailable
+from drops import Drop, every_fault
+from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
 from experiment_features.reading.extract import extract
-from experiment_features.workspace import Workspace
+from experiment_features.rules.issues import summarise
+from experiment_features.workspace import Workspace, folder_name
+from stages import assert_as_expected, run_stages
 
 INCLUDE = Path(__file__).parents[2] / "include"
 SAMPLE = INCLUDE / "data" / "sample"
@@ -45,6 +47,38 @@ def test_a_full_disk_is_reported_in_one_line(
     assert "ree disk space" in done.stderr
     assert "exception" not in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+def test_any_name_of_a_folder_will_do(engine: str, tmp_path: Path) -> None:
+    """Also one that an engine would take for a pattern, and beside another that the pattern fits."""
+    (tmp_path / "t a").mkdir()
+    folder = tmp_path / "t [a-b]" / "-s*r q?x {c,d} 'e\" %41#2\n名=v"
+    source = every_fault("users", "email_invalid").write(folder / "drop=1")
+    workspace = Workspace(folder / "workspace")
+    run_stages(source, workspace, engine)
+    assert_as_expected(source, workspace)
+    assert summarise(workspace)[1]
+    slashed = Workspace(tmp_path / "back\\slash")
+    run_stages(source, slashed, engine)
+    assert_as_expected(source, slashed)
+
+
+def test_no_two_runs_share_a_folder() -> None:
+    """Every id has a name of its own, which a folder can have."""
+    ids = ["a:1", "a~1", "a_1", "a%3A1", "a/1", "A:1", "a+1", "é", "x" * 250, "x" * 251, "é" * 250]
+    ids += ["é" * 249 + "e", ":" * 250, ".a", "..."]
+    names = {folder_name(run_id) for run_id in ids}
+    assert len(names) == len(ids)
+    assert all(len(name) <= 250 and "/" not in name for name in names)
+    assert folder_name("api__2026-11-22") == "api__2026-11-22"
+
+
+@pytest.mark.parametrize("run_id", ["", ".", ".."])
+def test_an_id_that_is_no_name_is_refused(run_id: str) -> None:
+    """It would be the folder of all workspaces, and clearing it would remove them."""
+    with pytest.raises(ConfigurationError, match="cannot name a folder"):
+        folder_name(run_id)
 
 
 def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:

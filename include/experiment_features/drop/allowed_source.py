@@ -1,18 +1,17 @@
 """Which folders a run may read: anyone who may trigger a run may name one, so roots limit it."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path, PosixPath
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from pathlib import Path
+from urllib.parse import unquote
 
-from experiment_features.config import is_stored
+from experiment_features.config import is_stored, scheme_of
+from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath, OpenStore, StoredPath
 from experiment_features.errors import ConfigurationError
 
 
 def resolve_source(source: str, roots: Sequence[str], open_store: OpenStore) -> AnyPath:
-    """The folder that ``source`` names, if it and what it holds lie in a root, links followed.
+    """The folder that ``source`` names, if it lies in a root, links followed.
 
     Args:
         source: a path, or a URI; a relative path is looked for in each root on this machine.
@@ -20,31 +19,59 @@ def resolve_source(source: str, roots: Sequence[str], open_store: OpenStore) -> 
         open_store: finds the file system of a URI, with credentials.
 
     Returns:
-        The folder; none of its files opens if it has become a link to elsewhere since.
+        The folder; nothing in it opens that is, by then, a link to elsewhere.
 
     Raises:
-        ConfigurationError: it lies outside, or a link in it leads outside.
+        ConfigurationError: it lies outside, or cannot be the name of a folder.
     """
-    if "\0" in source:
-        raise ConfigurationError("the source holds a NUL byte: expected the path of a folder")
     if is_stored(source):
-        if _is_in_stored_root(source, roots):
+        if _is_in_stored_root(_checked(source), roots):
             return StoredPath(source, open_store(source))
         raise _lies_outside(source, roots)
-    path = _local_path(source)
-    resolved_roots = [_resolve(_local_path(root)) for root in roots if not is_stored(root)]
+    path = local_path(source)
+    resolved_roots = [_resolve(local_path(root)) for root in roots if not is_stored(root)]
     for root in resolved_roots:
         resolved = _resolve(root / path)
         if resolved.is_relative_to(root) and (path.is_absolute() or resolved.is_dir()):
-            _refuse_links_out(resolved, resolved_roots)
-            return _confined(resolved, resolved_roots)
+            return LocalPath(resolved, resolved_roots)
     raise _lies_outside(source, roots)
+
+
+def local_path(source: str) -> Path:
+    """The path of a ``file://`` URI, or the path itself.
+
+    Of a URI only ``%XX`` is decoded: ``#`` and ``?`` belong to the name.
+
+    Raises:
+        ConfigurationError: it is on another machine, or cannot be the name of a folder.
+    """
+    if not scheme_of(source):
+        return Path(_checked(source))
+    host, slash, path = source.partition("://")[2].partition("/")
+    if host.lower() not in ("", "localhost") or not slash:
+        raise ConfigurationError(
+            f"the source {source!r} is not on this machine: expected a path or file:// URI"
+        )
+    return Path(_checked(unquote(slash + path, errors="surrogateescape")))
 
 
 def is_absent(source: str, open_store: OpenStore) -> bool:
     """Whether there is no folder of that name, allowed or not."""
-    place = StoredPath(source, open_store(source)) if is_stored(source) else _local_path(source)
+    place = StoredPath(source, open_store(source)) if is_stored(source) else local_path(source)
     return not place.is_dir()
+
+
+def _checked(name: str) -> str:
+    """The name of a folder, if it can be one."""
+    if "\0" in name:
+        raise ConfigurationError("the source holds a NUL byte: expected the path of a folder")
+    try:
+        name.encode(errors="surrogateescape")  # as Python spells the bytes of a name
+    except UnicodeEncodeError:
+        raise ConfigurationError(
+            f"the source {name!r} is not Unicode text: expected the path of a folder"
+        ) from None
+    return name
 
 
 def _lies_outside(source: str, roots: Sequence[str]) -> ConfigurationError:
@@ -61,47 +88,10 @@ def _is_in_stored_root(source: str, roots: Sequence[str]) -> bool:
     Nothing in it may lead its opener to another place: fsspec chains URIs with ``::``.
     """
     below = [root.rstrip("/") for root in roots if is_stored(root)]
-    if "::" in source or {"", ".", ".."}.intersection(urlsplit(source).path.strip("/").split("/")):
+    key = source.rstrip("/").partition("://")[2].partition("/")[2]
+    if "::" in source or {"", ".", ".."}.intersection(key.split("/")):
         return source.rstrip("/") in below
     return any(source.rstrip("/") == root or source.startswith(f"{root}/") for root in below)
-
-
-def _refuse_links_out(folder: Path, roots: Sequence[Path]) -> None:
-    """Refuses a drop with a file that is a link to elsewhere: messages quote what is read."""
-    for entry in folder.glob("*.csv*"):
-        if entry.is_file() and not _is_within(_resolve(entry), roots):
-            raise _leads_out(entry)
-
-
-def _confined(folder: Path, roots: Sequence[Path]) -> Path:
-    """The folder, with the check repeated on what is open when a file of it is opened.
-
-    Anyone who may write into a drop could replace a file with a link after the first check.
-    """
-
-    class Confined(PosixPath):
-        def open(self, *arguments: Any, **options: Any) -> Any:
-            stream = super().open(*arguments, **options)
-            found = _resolve(Path(self))
-            # Another link could be there by now: what counts is the file that is open.
-            is_found = os.path.samestat(os.fstat(stream.fileno()), found.lstat())
-            if not (is_found and _is_within(found, roots)):
-                stream.close()
-                raise _leads_out(self)
-            return stream
-
-    return Confined(folder)
-
-
-def _is_within(path: Path, roots: Sequence[Path]) -> bool:
-    return any(path.is_relative_to(root) for root in roots)
-
-
-def _leads_out(file: Path) -> ConfigurationError:
-    return ConfigurationError(
-        f"{file.name} in the source {file.parent} is a link that leads outside the folders that "
-        "runs may read: put the file itself there"
-    )
 
 
 def _resolve(path: Path) -> Path:
@@ -113,15 +103,3 @@ def _resolve(path: Path) -> Path:
             f"the source {str(path)[:200]} cannot be followed: {error}"
         ) from error
     return resolved
-
-
-def _local_path(source: str) -> Path:
-    """The path of a ``file://`` URI, or the path itself."""
-    if "://" not in source:
-        return Path(source)
-    parts = urlsplit(source)
-    if parts.netloc not in ("", "localhost"):
-        raise ConfigurationError(
-            f"the source {source!r} is not on this machine: expected a path or file:// URI"
-        )
-    return Path(unquote(parts.path))

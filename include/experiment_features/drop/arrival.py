@@ -30,7 +30,8 @@ class ReadyDrop:
 
 def state_key(source: str) -> str:
     """The name under which Airflow's state store, which takes 512 characters, keeps a folder."""
-    return source if len(source) <= 512 else hashlib.sha256(source.encode()).hexdigest()
+    is_plain = len(source) <= 512 and source.isprintable()
+    return source if is_plain else hashlib.sha256(source.encode()).hexdigest()
 
 
 def find_ready_drops(folders: Sequence[str], keep_days: float) -> list[ReadyDrop]:
@@ -71,4 +72,4 @@ def _find_markers(folder: Path, depth: int) -> Iterator[Path]:
 
 def _is_text(name: str) -> bool:
     """Whether a name can be written as JSON, as Airflow's events are."""
-    return name.isprintable() and not any("\ud800" <= sign <= "\udfff" for sign in name)
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)

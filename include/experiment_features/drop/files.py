@@ -1,19 +1,28 @@
-"""The files of a drop: which there are, and whether they are known ones."""
+"""The files of a drop: which there are, whether they are known ones, and whether they stay so."""
 
 import hashlib
-import os
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from io import BufferedReader
+from pathlib import Path
 from typing import TypedDict
 
-from experiment_features.contract import TABLES, Table
+from experiment_features.contract import BY_PRODUCTS, TABLES, Table
+from experiment_features.drop.arrival import MARKER
+from experiment_features.drop.local_path import FILE, LocalPath
 from experiment_features.drop.object_storage import AnyPath
-from experiment_features.errors import DropRefused
+from experiment_features.errors import DropChanged, DropRefused, PipelineError
+
+log = logging.getLogger(__name__)
 
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 _ENDINGS = (".csv", *(f".csv{ending}" for ending in COMPRESSIONS))
+_DELETED = "deleted_"
+_SHOWN = 20
+"""So many names a message shows."""
 
 Parts = Mapping[Table, Sequence[AnyPath]]
 """The files of every table."""
@@ -30,41 +39,34 @@ class DropFile(TypedDict):
     rows: int
 
 
-def find_parts(source: AnyPath) -> Parts:
-    """The files of every table in the order of their names.
+def find_parts(source: AnyPath | Path) -> Parts:
+    """The files of every table in the order of their names; the log names what is none of them.
 
     Raises:
-        DropRefused: the source is not a folder, a table has no file, or a name is not UTF-8.
+        DropRefused: the source is not a folder, a table has no file, a file may be a part but is
+            not read, or a name is not UTF-8.
+        ConfigurationError: the source is a link that leads out of the allowed roots.
     """
-    try:
-        present = sorted(
-            (path for path in source.iterdir() if path.is_file()), key=lambda path: path.name
-        )
-    except OSError as error:
-        raise DropRefused(
-            f"the source {source} cannot be read as a folder ({error.strerror or error}): expected "
-            f"a folder with the files of {', '.join(table.name for table in TABLES)}"
-        ) from error
-    return {table: _parts_of(table, present, source) for table in TABLES}
+    entries = _list(source)
+    _refuse_deltas(source, entries)
+    _refuse_unread([e for e in entries if _may_be_part(e.name) and not _is_read(e)], source)
+    others = [e.name for e in entries if not _may_be_part(e.name) and not _is_known(e.name)]
+    if others:
+        log.warning("ignored in %s, as no table has such files: %s", source, _shown(others))
+    return {table: _parts_of(table, entries, source) for table in TABLES}
 
 
-def _parts_of(table: Table, present: Sequence[AnyPath], source: AnyPath) -> Sequence[AnyPath]:
-    parts = [p for p in present if p.name.startswith(table.name) and p.name.endswith(_ENDINGS)]
-    if not parts:
-        found = ", ".join(path.name for path in present[:20]) or "no files"
-        raise DropRefused(
-            f"the source {source} has no file of {table.name}: expected {table.name}.csv, or parts "
-            f"{table.name}*.csv, plain, .gz or .zst; found {found}"
-        )
-    for part in parts:
-        try:
-            str(part).encode()
-        except UnicodeEncodeError as error:
-            raise DropRefused(
-                f"the path of {part} is not UTF-8, so the run ledger cannot name it: rename the "
-                "file or its folder"
-            ) from error
-    return parts
+def refuse_changes(source: AnyPath | Path, parts: Parts) -> None:
+    """Refuses a drop whose folder no longer has just these files, as they were when listed.
+
+    Raises:
+        DropChanged: a file has come, gone or changed.
+    """
+    before = {(part.name, part.stamp) for of_table in parts.values() for part in of_table}
+    now = {(entry.name, entry.stamp) for entry in _list(source) if _may_be_part(entry.name)}
+    changed = sorted({name for name, _ in before ^ now})
+    if changed:
+        raise _changed(_shown(changed))
 
 
 def holds_files(source: AnyPath, files: Sequence[DropFile]) -> bool:
@@ -80,7 +82,7 @@ def are_known(parts: Parts, known_files: Sequence[DropFile]) -> bool:
     """Whether the files are the known ones: names and sizes first, and hashes if those agree."""
     paths = [(table.name, path) for table, of_table in parts.items() for path in of_table]
     known = [(file["table"], file["name"], file["bytes"]) for file in known_files]
-    if [(table, path.name, _size(path)) for table, path in paths] != known:
+    if [(table, p.name, p.stamp.size if p.stamp else 0) for table, p in paths] != known:
         return False
     for (_, path), file in zip(paths, known_files, strict=True):
         with opened(path) as stream:
@@ -89,22 +91,118 @@ def are_known(parts: Parts, known_files: Sequence[DropFile]) -> bool:
     return True
 
 
-def _size(path: AnyPath) -> int:
-    with opened(path) as stream:
-        return stream.seek(0, os.SEEK_END)
-
-
 @contextmanager
 def opened(path: AnyPath) -> Iterator[BufferedReader]:
-    """Opens a file of a drop.
+    """Opens a file of a drop, and closes it when it is read.
 
     Raises:
         DropRefused: it cannot be opened, or not be read to its end.
+        DropChanged: it is no longer the file that was listed, or was written to meanwhile; also
+            in place of what the caller finds wrong with it.
     """
     try:
-        with path.open("rb") as stream:
-            yield stream
+        with path.open() as stream:
+            try:
+                yield stream
+            except (PipelineError, OSError) as error:
+                if path.stamp_of(stream) != path.stamp:
+                    raise _changed(path.name) from error
+                raise
+            if path.stamp_of(stream) != path.stamp:
+                raise _changed(path.name)
+    except FileNotFoundError as error:
+        raise _changed(path.name) from error
     except OSError as error:
         raise DropRefused(
             f"{path.name} cannot be read ({error.strerror or error}): make the file readable"
         ) from error
+
+
+def _list(source: AnyPath | Path) -> Sequence[AnyPath]:
+    place = LocalPath(source) if isinstance(source, Path) else source
+    try:
+        return place.entries()
+    except OSError as error:
+        raise DropRefused(
+            f"the source {source} cannot be read as a folder ({error.strerror or error}): expected "
+            f"a folder with the files of {', '.join(table.name for table in TABLES)}"
+        ) from error
+
+
+def _may_be_part(name: str) -> bool:
+    """Whether a name begins as those of a table's files do, and is not that of a by-product."""
+    is_named = name.lower().removeprefix(_DELETED).startswith(tuple(table.name for table in TABLES))
+    return is_named and (name.lower().endswith(_ENDINGS) or not _is_known(name))
+
+
+def _is_known(name: str) -> bool:
+    """Whether a file of that name means nothing, as far as the rows of a drop are concerned."""
+    patterns = (pattern for of_origin in BY_PRODUCTS.values() for pattern in of_origin)
+    return name == MARKER or any(fnmatchcase(name.lower(), pattern) for pattern in patterns)
+
+
+def _is_read(entry: AnyPath) -> bool:
+    is_file = entry.stamp is not None and entry.stamp.kind == FILE
+    return is_file and entry.name.lower().endswith(_ENDINGS)
+
+
+def _refuse_deltas(source: AnyPath | Path, entries: Sequence[AnyPath]) -> None:
+    """Refuses what would say of a drop that it is not the whole, but a part of it."""
+    remedy = "only whole drops are loaded, and this may be a part of one. Deliver all rows"
+    for entry in entries:
+        if entry.name.lower().startswith(_DELETED) and _may_be_part(entry.name):
+            raise DropRefused(f"{entry.name} in {source} names rows to delete: {remedy} without it")
+        if entry.name == MARKER and entry.stamp and entry.stamp.kind == FILE:
+            with opened(entry) as stream:
+                # A byte order mark and blanks, in UTF-8 or UTF-16.
+                text = stream.read(2**20).lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n\v\f")
+            if text.startswith(b"{"):
+                raise DropRefused(
+                    f"the marker {MARKER} in {source} begins with {{, as the manifest of a partial "
+                    f"drop does: {remedy}, with an empty {MARKER}"
+                )
+
+
+def _refuse_unread(unread: Sequence[AnyPath], source: AnyPath | Path) -> None:
+    """Refuses a drop with files that may be lost parts of a table."""
+    if unread:
+        kinds = {e.name: e.stamp.kind for e in unread if e.stamp and e.stamp.kind != FILE}
+        names = [f"{e.name} ({kinds[e.name]})" if e.name in kinds else e.name for e in unread]
+        raise DropRefused(
+            f"{_shown(names)} in {source} would not be read, but may be part of a table, as the "
+            "name begins with that of one: expected files ending in .csv, .csv.gz or .csv.zst. "
+            "Unpack or rename it, remove it, or wait until it is uploaded"
+        )
+
+
+def _parts_of(
+    table: Table, entries: Sequence[AnyPath], source: AnyPath | Path
+) -> Sequence[AnyPath]:
+    parts = [e for e in entries if e.name.lower().startswith(table.name) and _is_read(e)]
+    if not parts:
+        found = _shown([entry.name for entry in entries]) or "no files"
+        raise DropRefused(
+            f"the source {source} has no file of {table.name}: expected {table.name}.csv, or parts "
+            f"{table.name}*.csv, plain, .gz or .zst; found {found}"
+        )
+    for part in parts:
+        try:
+            str(part).encode()
+        except UnicodeEncodeError as error:
+            raise DropRefused(
+                f"the path of {part} is not UTF-8, so the run ledger cannot name it: rename the "
+                "file or its folder"
+            ) from error
+    return parts
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _changed(names: str) -> DropChanged:
+    return DropChanged(
+        f"{names}: the file changed while it was read; it is tried again. Nothing was loaded. "
+        "Bring files to another folder first, and move them when they are complete"
+    )

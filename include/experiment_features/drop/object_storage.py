@@ -9,10 +9,11 @@ import io
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
+from experiment_features.drop.local_path import FILE, LocalPath, Stamp
 from experiment_features.errors import (
     ConfigurationError,
     PipelineError,
@@ -27,6 +28,9 @@ OpenStore = Callable[[str], "AbstractFileSystem"]
 
 BLOCK_BYTES = 16 * 2**20
 """A file is fetched and stored in requests of this size, so that memory does not grow with it."""
+
+_VERSIONS = ("generation", "ETag", "etag", "LastModified", "last_modified", "updated", "mtime")
+"""What stores call that which changes with a file's content, the surest first."""
 
 
 @contextmanager
@@ -75,17 +79,19 @@ def opening_errors(uri: str) -> Iterator[None]:
 class StoredPath:
     """A folder or file in object storage, with as much of a path's interface as drops need."""
 
-    def __init__(self, uri: str, store: "AbstractFileSystem") -> None:
+    def __init__(self, uri: str, store: "AbstractFileSystem", stamp: Stamp | None = None) -> None:
         """Takes the place as it is.
 
         Args:
-            uri: its address, with or without the name of a connection.
+            uri: its address, with or without the name of a connection; never percent-encoded.
             store: the file system that it lies in.
+            stamp: as its folder was listed, if it was.
         """
         from fsspec.core import strip_protocol
 
         self._uri = uri.rstrip("/")
         self.store = store
+        self.stamp = stamp
         self.key: str = strip_protocol(self.as_uri())
 
     def __str__(self) -> str:
@@ -101,17 +107,22 @@ class StoredPath:
 
     def as_uri(self) -> str:
         """The address as the rest of the world knows it: without the name of a connection."""
-        parts = urlsplit(self._uri)
-        return self._uri.replace(parts.netloc, parts.netloc.rpartition("@")[2], 1)
+        scheme, _, rest = self._uri.partition("://")
+        bucket, slash, key = rest.partition("/")
+        return f"{scheme}://{bucket.rpartition('@')[2]}{slash}{key}"
 
-    def iterdir(self) -> Iterator["StoredPath"]:
-        """What lies in the folder, as it is now."""
+    def entries(self) -> list["StoredPath"]:
+        """What lies in the folder now, each with its stamp, in the order of their names."""
         with storage_errors(str(self)):
             self.store.invalidate_cache(self.key)
-            found = self.store.ls(self.key, detail=False)
-        for key in found:
-            if key.rstrip("/") != self.key:  # some tools make an object to stand for the folder
-                yield self / key.rstrip("/").rpartition("/")[2]
+            found = {
+                info["name"].rstrip("/"): info for info in self.store.ls(self.key, detail=True)
+            }
+        found.pop(self.key, None)  # some tools make an object to stand for the folder
+        return [
+            StoredPath(f"{self}/{key.rpartition('/')[2]}", self.store, _stamp(info))
+            for key, info in sorted(found.items())
+        ]
 
     def is_file(self) -> bool:
         """Whether something can be read here."""
@@ -124,11 +135,17 @@ class StoredPath:
             self.store.invalidate_cache(self.key)
             return bool(self.store.isdir(self.key))
 
-    def open(self, mode: str) -> io.BufferedReader:
-        """Opens the file to be read (``rb``), a block at a time."""
+    def open(self) -> io.BufferedReader:
+        """Opens the file to be read, a block at a time."""
         with storage_errors(str(self)):
-            stream = self.store.open(self.key, mode, block_size=BLOCK_BYTES)
+            stream = self.store.open(self.key, "rb", block_size=BLOCK_BYTES)
         return io.BufferedReader(_Reading(stream, str(self)), 2**20)
+
+    def stamp_of(self, _stream: io.BufferedReader) -> Stamp:
+        """The stamp of the file, as it is now."""
+        with storage_errors(str(self)):
+            self.store.invalidate_cache(self.key.rpartition("/")[0])
+            return _stamp(self.store.info(self.key))
 
     def fetch(self, target: Path) -> None:
         """Copies the file to this machine."""
@@ -161,11 +178,19 @@ class StoredPath:
         with storage_errors(str(self)):
             self.store.invalidate_cache()
             if self.store.exists(self.key):
-                self.store.rm(self.key, recursive=True)
+                self.store.rm(escape(self.key), recursive=True)  # it takes patterns
 
 
-AnyPath = Path | StoredPath
+AnyPath = LocalPath | StoredPath
 """Where a drop may lie."""
+
+
+def _stamp(info: dict[str, Any]) -> Stamp:
+    """The stamp of what a store tells of a file or folder."""
+    if info["type"] != "file":
+        return Stamp("a folder")
+    version = next((str(info[name]) for name in _VERSIONS if info.get(name)), "")
+    return Stamp(FILE, info["size"] or 0, (version,))
 
 
 class _Reading(io.RawIOBase):

@@ -4,15 +4,19 @@ pa.array and pa.scalar import pandas, to see whether what they are given is its.
 of a second, which a run on DuckDB can do without.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 TEXT = pa.large_string()
 """A batch may hold more than 2 GiB of text."""
 
+BATCH_ROWS = 50_000
+BATCH_BYTES = 16 * 2**20
 
 _TYPES = {
     np.dtype(np.bool_): pa.bool_(),
@@ -39,3 +43,12 @@ def text(value: str) -> pa.Scalar:
     content = value.encode()
     ends = pa.py_buffer(np.array([0, len(content)], np.int64))
     return pa.Array.from_buffers(TEXT, 1, [None, ends, pa.py_buffer(content)])[0]
+
+
+def batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """The rows of a Parquet file, so many at a time that memory does not grow with their size."""
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    row_bytes = max(
+        (group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0
+    )
+    yield from file.iter_batches(max(1, min(BATCH_ROWS, BATCH_BYTES // (row_bytes + 1))))

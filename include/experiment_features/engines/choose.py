@@ -14,6 +14,10 @@ LARGE_DROP_ROWS = 10_000
 """`auto` takes DuckDB for drops with more experiments. Spark is used only when it is
 named: there is no guessing where its cluster is, or whether a drop is worth sending there."""
 
+LARGE_DROP_BYTES = 4 * 2**20
+"""And for drops with more text, however few their experiments: a compound's id takes two bytes of
+it, and some hundred in pandas, which has no limit to keep to."""
+
 
 def choose_engine(
     name: str,
@@ -21,8 +25,9 @@ def choose_engine(
     spill: Path,
     spark_master: str = Settings.spark_master,
     memory_limit: str = Settings.memory_limit,
+    text_bytes: int = 0,
 ) -> Engine:
-    """The engine of that name; ``auto`` goes by the number of experiments.
+    """The engine of that name; ``auto`` goes by the number of experiments and all tables' text.
 
     Raises:
         ConfigurationError: there is no such engine, or what it needs is not installed.
@@ -31,7 +36,8 @@ def choose_engine(
     if name not in ENGINES:
         raise ConfigurationError(f"engine is {name!r}: expected one of {', '.join(ENGINES)}")
     if name == "auto":
-        name = "duckdb" if experiments > LARGE_DROP_ROWS else "pandas"
+        is_large = experiments > LARGE_DROP_ROWS or text_bytes > LARGE_DROP_BYTES
+        name = "duckdb" if is_large else "pandas"
     if name == "spark":
         from experiment_features.engines.spark_engine import SparkEngine
 

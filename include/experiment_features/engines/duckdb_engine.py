@@ -1,5 +1,6 @@
 """DuckDB: the engine for large drops, and the database in which stages type and describe rows."""
 
+from glob import escape
 from pathlib import Path
 
 import duckdb
@@ -20,8 +21,7 @@ class DuckDBEngine(Engine):
 
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all Parquet files in a folder."""
-        files = str(path / "*.parquet") if path.is_dir() else str(path)
-        return nw.from_native(self._database.read_parquet(files, union_by_name=True))
+        return nw.from_native(read_parquet(self._database, path))
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame once, however often the returned one is used."""
@@ -54,6 +54,16 @@ def open_duckdb(memory_limit: str, spill: Path | None = None) -> duckdb.DuckDBPy
     database.execute("set memory_limit = $limit", {"limit": memory_limit})
     database.execute("set temp_directory = $folder", {"folder": str(spill or "")})
     return database
+
+
+def read_parquet(database: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:
+    """The rows of a Parquet file, or of all in a folder; a column that one lacks is NULL.
+
+    Whatever the names are: DuckDB would take them for patterns, and ``key=value`` for a column.
+    """
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    literal = [escape(str(file)) for file in files]
+    return database.read_parquet(literal, union_by_name=True, hive_partitioning=False)
 
 
 def call_macro(kind: Kind, step: str, *arguments: duckdb.Expression) -> duckdb.Expression:

@@ -5,6 +5,7 @@ run's workspace: its folder must be the same one on every host.
 """
 
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -51,7 +52,8 @@ class SparkEngine(Engine):
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all Parquet files in a folder."""
         with self._errors():
-            rows = self._session.read.option("mergeSchema", "true").parquet(_uri(path))
+            place = re.sub(r"([\\{}\[\]*?])", r"\\\1", _uri(path))  # it takes patterns
+            rows = self._session.read.option("mergeSchema", "true").parquet(place)
         frame: Frame = nw.from_native(rows)
         return frame
 

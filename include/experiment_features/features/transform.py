@@ -3,12 +3,12 @@
 import logging
 
 import narwhals as nw
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS
 from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES
 from experiment_features.engines.engine import Engine, Frame
+from experiment_features.features.averages import HIGH, PARTS, Totals, write_averages
 from experiment_features.run import Transformed
 from experiment_features.store.valid_rows import valid_rows
 from experiment_features.workspace import Workspace
@@ -22,9 +22,8 @@ _COLUMNS = {
 }
 """The columns that the features are computed from."""
 
-RUN_TIME_PARTS = 10**9
-"""Run times are rounded to nine decimals and summed as integers: unlike floating-point numbers,
-these give the same sum in any order and on any engine."""
+_SUMS = ("timed_experiments", "high", "low", "parts", "compounds")
+"""What the averages are divided from: see averages.write_averages."""
 
 
 def transform(workspace: Workspace, engine: Engine) -> Transformed:
@@ -45,13 +44,12 @@ def transform(workspace: Workspace, engine: Engine) -> Transformed:
         # Stored, because it is used three times.
         uses = engine.persist(_uses(experiments), workspace.scratch / "compound_uses.parquet")
         log.info("counted the uses of compounds")
-        features = {
-            USER_FEATURES: _user_features(users, compounds, experiments, uses, engine),
-            COMPOUND_FEATURES: _compound_features(compounds, uses),
-        }
-        for relation, frame in features.items():
-            engine.write(frame.select(*relation.columns), workspace.features(relation.name))
-        return stage.finish(_totals(workspace, engine))
+        sums = workspace.scratch / "user_sums.parquet"
+        engine.write(_user_sums(users, compounds, experiments, uses, engine), sums)
+        totals = write_averages(sums, workspace.features(USER_FEATURES.name))
+        of_compounds = _compound_features(compounds, uses).select(*COMPOUND_FEATURES.columns)
+        engine.write(of_compounds, workspace.features(COMPOUND_FEATURES.name))
+        return stage.finish(_totals(workspace, totals, engine))
 
 
 def _uses(experiments: Frame) -> Frame:
@@ -67,49 +65,65 @@ def _uses(experiments: Frame) -> Frame:
     )
 
 
-def _user_features(
+def _user_sums(
     users: Frame, compounds: Frame, experiments: Frame, uses: Frame, engine: Engine
 ) -> Frame:
+    """Grain: user; columns: as averages.write_averages takes them."""
     names = compounds.select(
         most_common_compound_id="compound_id", most_common_compound_name="compound_name"
     )
     return (
         users.select("user_id", user_name="name")
-        .join(_experiment_features(experiments), on="user_id", how="left")
+        .join(_experiment_sums(experiments), on="user_id", how="left")
         .join(_most_common_compounds(uses, engine), on="user_id", how="left")
         .join(names, on="most_common_compound_id", how="left")
-        .with_columns(nw.col("total_experiments").fill_null(0))
+        .with_columns(nw.col("total_experiments", *_SUMS).fill_null(0))
     )
 
 
-def _experiment_features(experiments: Frame) -> Frame:
-    """Grain: user with experiments; columns: total_experiments and the two averages."""
+def _experiment_sums(experiments: Frame) -> Frame:
+    """Grain: user with experiments; columns: total_experiments and _SUMS.
+
+    Unlike floating-point numbers, whole ones give the same sum in any order and on any engine.
+    """
     run_time = nw.col("experiment_run_time")
     whole = run_time.floor()
-    sums = (
+    high = (run_time * (1 / HIGH)).floor()
+    summed = ("high", "low", "parts", "compounds")
+    return (
         experiments.select(
             "user_id",
             "experiment_run_time",
-            whole=whole.cast(nw.Int64),
-            parts=((run_time - whole) * RUN_TIME_PARTS + 0.5).floor().cast(nw.Int64),
-            compounds=nw.col("experiment_compound_ids").list.len(),
+            high=high.cast(nw.Int64),
+            low=(whole - high * HIGH).cast(nw.Int64),
+            parts=_parts(run_time, whole).cast(nw.Int64),
+            compounds=nw.col("experiment_compound_ids").list.len().cast(nw.Int64),
         )
         .group_by("user_id")
         .agg(
             nw.col("compounds").count().alias("total_experiments"),
             nw.col("experiment_run_time").count().alias("timed_experiments"),
-            nw.col("whole").sum(),
-            nw.col("parts").sum(),
-            nw.col("compounds").sum(),
+            *(nw.col(name).sum() for name in summed),
         )
+        .with_columns(nw.col(*summed).cast(nw.Int64))  # DuckDB adds up in 128 bits
     )
-    total = {name: nw.col(name).cast(nw.Float64) for name in ("whole", "parts", "compounds")}
-    timed = nw.when(nw.col("timed_experiments") > 0).then(nw.col("timed_experiments"))
-    return sums.select(
-        "user_id",
-        "total_experiments",
-        average_experiment_run_time=(total["whole"] + total["parts"] / RUN_TIME_PARTS) / timed,
-        average_compounds_per_experiment=total["compounds"] / nw.col("total_experiments"),
+
+
+def _parts(run_time: nw.Expr, whole: nw.Expr) -> nw.Expr:
+    """What a run time has beyond its whole part, in parts: rounded, half up, to nine decimals.
+
+    To fewer where doubles are further apart than that: a greater number of 15 digits, such as
+    999999999999.99, counts as it is written, not as the double nearest to it.
+    """
+
+    def rounded(places: int) -> nw.Expr:
+        parts: nw.Expr = ((run_time - whole) * 10**places + 0.5).floor() * (PARTS // 10**places)
+        return parts
+
+    return (
+        nw.when(run_time < 2**23)
+        .then(rounded(9))
+        .otherwise(nw.when(run_time < 2**33).then(rounded(6)).otherwise(rounded(3)))
     )
 
 
@@ -142,17 +156,13 @@ def _compound_features(compounds: Frame, uses: Frame) -> Frame:
     )
 
 
-def _totals(workspace: Workspace, engine: Engine) -> Transformed:
-    user_features = pq.ParquetFile(workspace.features(USER_FEATURES.name))
-    users = user_features.metadata.num_rows
-    experiments = sum(
-        pc.sum(batch["total_experiments"]).as_py() or 0
-        for batch in user_features.iter_batches(columns=["total_experiments"])
-    )
+def _totals(workspace: Workspace, totals: Totals, engine: Engine) -> Transformed:
+    users = pq.read_metadata(workspace.features(USER_FEATURES.name)).num_rows
     return Transformed(
         users=users,
-        experiments=experiments,
+        experiments=totals.experiments,
         compounds=pq.read_metadata(workspace.features(COMPOUND_FEATURES.name)).num_rows,
-        average_experiments_per_user=experiments / users if users else None,
+        average_experiments_per_user=totals.experiments / users if users else None,
         engine=engine.name,
+        average_run_time=totals.average_run_time,
     )

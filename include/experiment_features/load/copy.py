@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from psycopg import sql
 
 from experiment_features.engines import arrow
-from experiment_features.load.database import Connection
+from experiment_features.load.database import Connection, check_written, comma_separated
 
 _NULL = arrow.text("\\N")
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -35,14 +35,20 @@ def copy_batches(
 
     Returns:
         The number of rows copied.
+
+    Raises:
+        DatabaseRefused: not every row arrived.
     """
-    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    names = comma_separated(columns)
+    count = 0
     with connection.cursor() as cursor:
         with cursor.copy(sql.SQL("copy {} ({}) from stdin").format(table, names)) as copy:
             for batch in batches:
                 if batch.num_rows:
                     copy.write(_format_rows(batch))
-        return cursor.rowcount
+                    count += batch.num_rows
+        check_written(table.as_string(connection), "copy", count, cursor.rowcount)
+    return count
 
 
 def _format_rows(batch: pa.RecordBatch) -> bytes:

@@ -4,13 +4,15 @@ Callers pass in a connection: the DAG's comes from PostgresHook, the command lin
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
 
 from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
 
@@ -22,6 +24,10 @@ TIMEOUT_SECONDS = 3600.0
 LOCK_WAIT_SECONDS = 300.0
 """How long a load waits for another one, but never more than half of its own timeout."""
 
+_SHORT_LOCK_WAIT = "30s"
+"""How long any other statement waits for a lock."""
+
+_REVISIONS = Path(__file__).parent / "migrations" / "versions"
 _SQL = Path(__file__).parent / "sql"
 
 _TRANSIENT = (
@@ -44,17 +50,25 @@ _CONNECTION_REFUSED = re.compile(
     r"FATAL: .*(authentication failed|pg_hba\.conf|does not exist|permission denied|not permitted)"
     r"|no password supplied"
 )
+_NEEDS_UTF8 = (
+    "The database needs the encoding UTF8: make another with "
+    "`create database NAME encoding 'UTF8' template template0`"
+)
+_END_HOLDER = "Wait for it, or end it with `select pg_terminate_backend(PROCESS)`"
 
 
 @contextmanager
 def database_errors(
-    doing: str, privilege: str = "Grant the user the role features_writer"
+    doing: str,
+    privilege: str = "Grant the user the role features_writer",
+    connection: Connection | None = None,
 ) -> Iterator[None]:
     """Turns psycopg's errors into the pipeline's, adding what was being done.
 
     Args:
         doing: completes "cannot ...".
         privilege: what to do when a privilege is missing.
+        connection: finds out who holds a lock that was waited for in vain.
 
     Raises:
         DatabaseUnavailable: trying again may help.
@@ -62,6 +76,12 @@ def database_errors(
     """
     try:
         yield
+    except psycopg.errors.LockNotAvailable as error:
+        holder = _find_holder(connection) if connection else None
+        raise DatabaseUnavailable(
+            f"cannot {doing}: {_first_line(error)}. {holder or 'Another session'} holds the lock. "
+            f"{_END_HOLDER}"
+        ) from error
     except _TRANSIENT as error:
         if error.sqlstate is None and _CONNECTION_REFUSED.search(str(error)):
             raise DatabaseRefused(
@@ -76,6 +96,8 @@ def database_errors(
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {privilege}") from error
+    except psycopg.errors.UntranslatableCharacter as error:  # names both encodings
+        raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {_NEEDS_UTF8}") from error
     except psycopg.Error as error:
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}") from error
 
@@ -90,19 +112,73 @@ def connect(url: str) -> Connection:
 
     Raises:
         DatabaseUnavailable: the server cannot be reached.
-        DatabaseRefused: it refuses the connection, or the URL is not valid.
+        DatabaseRefused: it refuses the connection, or the URL is not valid; or see start_session.
     """
+    if not _is_valid(url):
+        raise DatabaseRefused(
+            "the database URL is not valid: expected "
+            "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with characters such as @ and / in "
+            "the password percent-encoded, as %40 and %2F"
+        )
+    with database_errors("connect to the database"):
+        connection = psycopg.connect(
+            url, connect_timeout=10, application_name="experiment_features"
+        )
     try:
-        with database_errors("connect to the database"):
-            return psycopg.connect(url, connect_timeout=10, application_name="experiment_features")
-    except DatabaseRefused as refusal:
-        if isinstance(refusal.__cause__, psycopg.ProgrammingError):  # libpq repeats the URL
-            raise DatabaseRefused(
-                "the database URL is not valid: expected "
-                "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with characters such as @ and / in "
-                "the password written as %40 and %2F"
-            ) from None
+        start_session(connection)
+    except BaseException:
+        connection.close()
         raise
+    return connection
+
+
+def _is_valid(url: str) -> bool:
+    """Whether PostgreSQL takes the URL, and takes no part of the password for something else."""
+    try:
+        parts = conninfo_to_dict(url)
+    except (psycopg.Error, UnicodeError):  # their messages repeat the password
+        return False
+    hosts = [host for host in str(parts.get("host", "")).split(",") if not host.startswith("/")]
+    ports = [port for port in str(parts.get("port", "")).split(",") if port]
+    named = [*hosts, str(parts.get("dbname", ""))]
+    return not any("@" in name for name in named) and all(map(str.isdecimal, ports))
+
+
+def start_session(connection: Connection) -> None:
+    """Makes a new session independent of settings in environment, role, database and server.
+
+    Raises:
+        DatabaseRefused: the database cannot hold text, or a newer version of this program has
+            migrated it.
+        DatabaseUnavailable: as in database_errors.
+    """
+    with database_errors("connect to the database", connection=connection):
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding == "SQL_ASCII":  # bytes of any encoding, so nobody knows what they mean
+            raise DatabaseRefused(
+                f"the database {connection.info.dbname} has the encoding {encoding}, which cannot "
+                f"hold every name. {_NEEDS_UTF8}"
+            )
+        connection.execute(
+            read_sql("set_session_options"),
+            {"timeout": f"{TIMEOUT_SECONDS:.0f}s", "lock_timeout": _SHORT_LOCK_WAIT},
+        )
+        connection.commit()
+        _refuse_newer_schema(connection)
+
+
+def _refuse_newer_schema(connection: Connection) -> None:
+    try:
+        with connection.transaction():
+            row = connection.execute(read_sql("select_revision")).fetchone()
+    except (*_SCHEMA_ERRORS, psycopg.errors.InsufficientPrivilege):
+        return  # whatever needs the schema will say so
+    known = {path.name[:4] for path in _REVISIONS.glob("[0-9]*.py")}
+    if row and row[0] not in known:
+        raise DatabaseRefused(
+            f"the schema features is at revision {row[0]}, and this version of the program knows "
+            f"none after {max(known)}. A newer version of this program created it: use that one"
+        )
 
 
 @contextmanager
@@ -128,35 +204,82 @@ def load_transaction(
             than ``lock_wait_seconds``.
     """
     wait_seconds = min(lock_wait_seconds, timeout_seconds / 2)
-    with database_errors(doing), connection.transaction():
+    with database_errors(doing, connection=connection), connection.transaction():
         # With a stricter default, the snapshot would be older than the lock.
         connection.execute("set transaction isolation level read committed")
-        connection.execute(
-            read_sql("set_load_options"),
-            {
-                "application_name": f"experiment_features {name}",
-                "timeout": f"{max(1, int(timeout_seconds * 1000))}ms",
-                "lock_timeout": f"{max(1, int(wait_seconds * 1000))}ms",
-            },
-        )
-        _take_load_lock(connection, doing, wait_seconds)
+        set_options(connection, name, timeout_seconds=timeout_seconds, wait_seconds=wait_seconds)
+        take_load_lock(connection, doing, wait_seconds)
         yield
 
 
-def _take_load_lock(connection: Connection, doing: str, wait_seconds: float) -> None:
-    """Waits until no other load runs, for the rest of this transaction."""
+def set_options(
+    connection: Connection, name: str, *, timeout_seconds: float, wait_seconds: float
+) -> None:
+    """Names the transaction for others, and limits how long it may take, or wait for a lock."""
+    values = {
+        "application_name": f"experiment_features {name}",
+        "timeout": f"{max(1, int(timeout_seconds * 1000))}ms",
+        "lock_timeout": f"{max(1, int(wait_seconds * 1000))}ms",
+    }
+    connection.execute(read_sql("set_load_options"), values)
+
+
+def take_load_lock(
+    connection: Connection, doing: str, wait_seconds: float, statement: str = "take_load_lock"
+) -> None:
+    """Waits until no other load or migration runs; the lock timeout is set.
+
+    Raises:
+        DatabaseUnavailable: the lock was not free in time; the message names who holds it.
+    """
     try:
         with connection.transaction():  # a savepoint, so that the holder can still be queried
-            connection.execute(read_sql("take_load_lock"))
+            connection.execute(read_sql(statement))
     except psycopg.errors.LockNotAvailable as error:
-        row = connection.execute(read_sql("select_lock_holder")).fetchone()
-        holder = row[0] if row else "a session that has just ended"
+        holder = _select_holder(connection, is_load_lock=True)
         raise DatabaseUnavailable(
-            f"cannot {doing}: after {wait_seconds:g} s, the load lock is still held by {holder}. "
-            "Wait for it, or end it with `select pg_terminate_backend(PROCESS)`"
+            f"cannot {doing}: after {wait_seconds:g} s, the load lock is still held by "
+            f"{holder or 'a session that has just ended'}. {_END_HOLDER}"
         ) from error
+
+
+def _find_holder(connection: Connection) -> str | None:
+    """Who most likely holds the lock on a table that a statement has waited for in vain."""
+    try:
+        if connection.info.transaction_status == TransactionStatus.INERROR:
+            connection.rollback()
+        holder = _select_holder(connection, is_load_lock=False)
+        connection.rollback()
+    except psycopg.Error:  # the connection has ended too
+        return None
+    return holder
+
+
+def _select_holder(connection: Connection, *, is_load_lock: bool) -> str | None:
+    values = {"is_load_lock": is_load_lock}
+    row = connection.execute(read_sql("select_lock_holder"), values).fetchone()
+    return row[0] if row else None
+
+
+def comma_separated(names: Iterable[str]) -> sql.Composed:
+    """The names as identifiers, for a list of columns."""
+    return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
 def read_sql(name: str, folder: Path = _SQL) -> sql.SQL:
     """The statement in ``<folder>/<name>.sql``; its values are named parameters."""
-    return sql.SQL((folder / f"{name}.sql").read_text())
+    return sql.SQL((folder / f"{name}.sql").read_text("utf-8"))
+
+
+def check_written(table: str, statement: str, expected: int, written: int) -> None:
+    """Checks that a statement wrote as many rows as it had to: a trigger can discard them unseen.
+
+    Raises:
+        DatabaseRefused: it did not; the caller's transaction is rolled back.
+    """
+    if written != expected:
+        raise DatabaseRefused(
+            f"{table}: {statement} had to write {expected} rows and wrote {written}, so nothing is "
+            "loaded. Look for what discards or adds rows, and remove it: a trigger, a rule or a "
+            f"policy of the table (psql: \\d {table}), or another session that writes to it"
+        )

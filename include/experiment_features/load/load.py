@@ -6,9 +6,9 @@ and whatever users add to the tables (views, grants, foreign keys) stays.
 
 import logging
 from dataclasses import asdict, replace
-from typing import Any
 
 from experiment_features.definitions import RELATIONS, USER_FEATURES
+from experiment_features.errors import LoadHeld
 from experiment_features.load.database import (
     LOCK_WAIT_SECONDS,
     TIMEOUT_SECONDS,
@@ -16,14 +16,11 @@ from experiment_features.load.database import (
     load_transaction,
     read_sql,
 )
-from experiment_features.load.ledger import (
-    computed,
-    enter_run,
-    find_last_load,
-    forget_old_runs,
-)
-from experiment_features.load.merge import merge
-from experiment_features.run import Result, Run
+from experiment_features.load.guard import check_volume, notice_unit
+from experiment_features.load.ledger import entry_id, find_last_load, has_run
+from experiment_features.load.merge import compare, merge, statement_parts
+from experiment_features.load.record import Ending, computed, enter_run, forget_old_runs
+from experiment_features.run import Result, Run, Transformed
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -44,6 +41,9 @@ def load(
     then update, delete and insert rows, count the users by number of experiments, and remove old
     runs. Loads wait for each other.
 
+    A load that would take away too much (guard.py) is held: it changes nothing but the ledger,
+    which also gets what would have gone.
+
     A committed load can be run again (its acknowledgement was lost, or its task was cleared): as
     long as it is the last one and no row differs, its entry and its result stay as they were.
 
@@ -56,6 +56,7 @@ def load(
         lock_wait_seconds: how long to wait for another load, or any other lock.
 
     Raises:
+        LoadHeld: it would take away more than the run allows.
         DatabaseUnavailable: the database is down, or another load holds the lock for too long.
         DatabaseRefused: the schema or a privilege is missing, or a row violates a constraint.
     """
@@ -67,32 +68,63 @@ def load(
         lock_wait_seconds=lock_wait_seconds,
     )
     with workspace.stage(Result) as stage:
-        result = computed(workspace, run, "loaded")
         with transaction:
-            result = _write(connection, workspace, run, result)
+            outcome = _load(connection, workspace, run)
             forget_old_runs(connection, keep_days)
-        stage.finish(result)
+        if isinstance(outcome, LoadHeld):  # only now is it recorded for good
+            raise outcome
+        result = stage.finish(outcome)
     log.info(
         "loaded run %s: %s users inserted, %s updated, %s deleted, %s unchanged",
-        run.run_id,
+        result.run_id,
         *(getattr(result, name) for name in ("inserted", "updated", "deleted", "unchanged")),
     )
+    for notice in result.notices:
+        log.warning("%s", notice)
     return replace(result, seconds=workspace.seconds())
 
 
-def _write(connection: Connection, workspace: Workspace, run: Run, result: Result) -> Result:
-    """Writes features and run; returns the result with the numbers of changed rows."""
+def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | LoadHeld:
+    """Writes features and run, unless the load is held or repeats one that nothing has undone."""
     ((loaded_at,),) = connection.execute(read_sql("select_load_time")).fetchall()
-    values: dict[str, Any] = {"run_id": run.run_id, "loaded_at": loaded_at}
+    last = find_last_load(connection)
+    transformed = workspace.found(Transformed)
+    result = replace(
+        computed(workspace, run, "loaded"),
+        run_id=entry_id(connection, run),
+        notices=notice_unit(last, transformed),
+    )
     changes = {
-        relation: merge(connection, relation, workspace.features(relation.name), **values)
+        relation: compare(connection, relation, workspace.features(relation.name))
         for relation in RELATIONS
     }
+    held = check_volume(last, run, str(result.source), transformed, changes)
+    if held:
+        _record_held(connection, workspace, run, result, held)
+        return held
+    if last and last.is_attempt_of(run) and last.is_load_of(workspace):
+        is_entered = has_run(connection, result.run_id)  # repeated from the start
+        if not is_entered and not any(change.written for change in changes.values()):
+            return replace(last.result, source=result.source)
+    for relation in RELATIONS:
+        merge(connection, relation, changes[relation], run_id=result.run_id, loaded_at=loaded_at)
     connection.execute(read_sql("count_users"))
-    last = find_last_load(connection)
-    is_repeated = last and last.result.run_id == run.run_id and last.is_load_of(workspace, run)
-    if last and is_repeated and not any(change.written for change in changes.values()):
-        return replace(last.result, source=result.source)
     result = replace(result, **asdict(changes[USER_FEATURES]))
-    enter_run(connection, workspace, run, result, loaded_at)
+    average = transformed.average_run_time
+    enter_run(connection, workspace, run, result, average_run_time=average, loaded_at=loaded_at)
     return result
+
+
+def _record_held(
+    connection: Connection, workspace: Workspace, run: Run, result: Result, held: LoadHeld
+) -> None:
+    """Enters a held run, and the users and compounds that it would have taken away."""
+    average = workspace.found(Transformed).average_run_time
+    result = replace(result, status=held.status, inserted=0, updated=0, deleted=0, unchanged=0)
+    ending = Ending.of(Result.stage, held)
+    enter_run(connection, workspace, run, result, ending, average_run_time=average)
+    for relation in RELATIONS:
+        connection.execute(
+            read_sql("insert_held_changes").format(**statement_parts(relation)),
+            {"run_id": result.run_id, "table_name": relation.table},
+        )

@@ -9,12 +9,11 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 from experiment_features.definitions import Relation
+from experiment_features.engines import arrow
 from experiment_features.load.copy import copy_batches
-from experiment_features.load.database import Connection, read_sql
+from experiment_features.load.database import Connection, check_written, read_sql
 
 log = logging.getLogger(__name__)
-
-BATCH_ROWS = 50_000
 
 
 @dataclass(frozen=True)
@@ -31,33 +30,66 @@ class Changes:
         """How many rows were inserted, updated or deleted."""
         return self.inserted + self.updated + self.deleted
 
+    @property
+    def known(self) -> int:
+        """How many rows there were before."""
+        return self.updated + self.deleted + self.unchanged
 
-def merge(
-    connection: Connection, relation: Relation, rows: Path, *, run_id: str, loaded_at: datetime
-) -> Changes:
-    """Makes a relation match the rows of a Parquet file; writes only the differences.
+
+def compare(connection: Connection, relation: Relation, rows: Path) -> Changes:
+    """Stages the rows of a Parquet file, and counts how a relation differs from them.
+
+    Leaves the temporary tables from which the statements of this transaction take the differences.
 
     Args:
-        connection: in the load's transaction.
-        relation: the relation to change, with its history.
+        connection: in a transaction.
+        relation: the relation to compare.
         rows: the file; grain and columns are those of the relation.
-        run_id: the run that makes the changes.
-        loaded_at: when the periods of the new rows begin.
     """
-    values = {"run_id": run_id, "loaded_at": loaded_at}
-    parts = _parts(relation)
+    parts = statement_parts(relation)
     staged = _stage(connection, relation, rows, parts)
     connection.execute(read_sql("compare").format(**parts))
     _analyze(connection, parts["changed"])
-    if relation.past:
-        connection.execute(read_sql("close_periods").format(**parts), values)
-    updated = connection.execute(read_sql("update").format(**parts), values).rowcount
-    deleted = connection.execute(read_sql("delete").format(**parts)).rowcount
-    inserted = connection.execute(read_sql("insert").format(**parts), values).rowcount
+    counted = connection.execute(read_sql("count_changes").format(**parts)).fetchall()
+    ((inserted, updated, deleted),) = counted
     return Changes(inserted, updated, deleted, unchanged=staged - inserted - updated)
 
 
-def _parts(relation: Relation) -> dict[str, sql.Composable]:
+def merge(
+    connection: Connection,
+    relation: Relation,
+    changes: Changes,
+    *,
+    run_id: str,
+    loaded_at: datetime,
+) -> None:
+    """Makes a relation match the rows that it was compared with; writes only the differences.
+
+    Args:
+        connection: in the load's transaction, after `compare`.
+        relation: the relation to change, with its history.
+        changes: what the comparison counted.
+        run_id: the run that makes the changes.
+        loaded_at: when the periods of the new rows begin.
+
+    Raises:
+        DatabaseRefused: a statement wrote other rows than the comparison says.
+    """
+    values = {"run_id": run_id, "loaded_at": loaded_at}
+    parts = statement_parts(relation)
+
+    def write(statement: str, table: str, rows: int) -> None:
+        written = connection.execute(read_sql(statement).format(**parts), values).rowcount
+        check_written(f"features.{table}", statement, rows, written)
+
+    if relation.past:
+        write("close_periods", relation.past, changes.updated + changes.deleted)
+    write("update", relation.name, changes.updated)
+    write("delete", relation.name, changes.deleted)
+    write("insert", relation.name, changes.inserted)
+
+
+def statement_parts(relation: Relation) -> dict[str, sql.Composable]:
     """The parts from which the statements for a relation are composed."""
 
     def columns(*table: str) -> sql.Composed:
@@ -69,6 +101,7 @@ def _parts(relation: Relation) -> dict[str, sql.Composable]:
         "staged": sql.Identifier(f"staged_{relation.name}"),
         "changed": sql.Identifier(f"changed_{relation.name}"),
         "key": sql.Identifier(relation.key),
+        "name": sql.Identifier(relation.columns[1]),
         "columns": columns(),
         "current_columns": columns("current"),
         "staged_columns": columns("staged"),
@@ -82,8 +115,7 @@ def _stage(
     connection.execute(read_sql("stage").format(**parts))
     with pq.ParquetFile(rows) as file:
         names = file.schema_arrow.names
-        batches = file.iter_batches(BATCH_ROWS)
-        count = copy_batches(connection, parts["staged"], names, batches)
+        count = copy_batches(connection, parts["staged"], names, arrow.batches(file))
     _analyze(connection, parts["staged"], parts["key"])  # joins use only the key
     log.info("staged %s: %s rows", relation.name, f"{count:,}")
     return count

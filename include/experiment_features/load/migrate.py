@@ -2,42 +2,59 @@
 
 Tables change through revisions (migrations/versions), each applied once. The columns of new
 features, the views and the functions follow from definitions.py and need no revision; grants are
-repeated each time.
+repeated each time. What somebody has changed by hand is found, not repaired.
 """
 
 import hashlib
+from collections import defaultdict
 from pathlib import Path
 
 from psycopg import sql
 
 from experiment_features.definitions import RELATIONS, USER_FEATURES
 from experiment_features.errors import DatabaseRefused
-from experiment_features.load.database import Connection, connect, database_errors, read_sql
+from experiment_features.load.database import (
+    Connection,
+    comma_separated,
+    connect,
+    database_errors,
+    read_sql,
+    take_load_lock,
+)
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
+
+_DOING = "migrate the schema"
+_LOCK_WAIT_SECONDS = 60
+"""Rather than block every reader for longer."""
 
 
 def migrate(url: str, revision: str = "head") -> str:
     """Creates the schema `features`, or upgrades it to this version; safe to run again.
 
     The user must own the database or be allowed to create schemas in it, and must be allowed to
-    create roles unless features_writer and features_reader exist. Loads and migrations wait for
-    each other.
+    create roles unless features_writer, features_reader and features_steward exist. Loads and
+    migrations wait for each other.
 
     Returns:
         The revision that the schema is now at.
+
+    Raises:
+        DatabaseRefused: a privilege is missing, a newer version has migrated the schema, or a table
+            is not what the revisions make of it.
+        DatabaseUnavailable: as in database_errors.
     """
-    # Alembic and SQLAlchemy take half a second to import, and only this needs them.
-    from alembic.util import CommandError
+    # SQLAlchemy and Alembic take half a second to import, and only this needs them.
     from sqlalchemy.exc import DBAPIError
 
     privilege = (
         "Migrate as the owner of the database; if you may not create roles, have an administrator "
-        "run `create role features_writer nologin; create role features_reader nologin`"
+        "run `create role features_writer nologin; create role features_reader nologin; "
+        "create role features_steward nologin`"
     )
-    with database_errors("migrate the schema", privilege), connect(url) as connection:
-        connection.execute("set lock_timeout = '60s'")  # rather than block every reader
-        connection.execute(read_sql("take_migration_lock"))
+    with connect(url) as connection, database_errors(_DOING, privilege, connection):
+        connection.execute(sql.SQL("set lock_timeout = {}").format(f"{_LOCK_WAIT_SECONDS}s"))
+        take_load_lock(connection, _DOING, _LOCK_WAIT_SECONDS, "take_migration_lock")
         connection.execute("create schema if not exists features")
         connection.execute(read_sql("roles", _MIGRATIONS))
         connection.commit()
@@ -45,15 +62,15 @@ def migrate(url: str, revision: str = "head") -> str:
             reached = _upgrade(connection, revision)
         except DBAPIError as error:
             raise error.orig or error from error
-        except CommandError as error:
-            raise DatabaseRefused(
-                f"cannot migrate the schema: {error}. A newer version of this program created it"
-            ) from error
         if revision == "head":
             _add_features(connection)
+            _compare_tables(connection)
             _define_views(connection)
             ((database,),) = connection.execute("select current_database()").fetchall()
-            grants = read_sql("grants", _MIGRATIONS).format(database=sql.Identifier(database))
+            columns = [c for c in _columns_of(connection, "pipeline_runs") if c != "message"]
+            grants = read_sql("grants", _MIGRATIONS).format(
+                database=sql.Identifier(database), run_columns=comma_separated(columns)
+            )
             connection.execute(grants)
             connection.commit()
         return reached
@@ -76,40 +93,75 @@ def _add_features(connection: Connection) -> None:
                     )
 
 
+def _compare_tables(connection: Connection) -> None:
+    """Compares the tables with those that the same revisions make in an empty schema.
+
+    Raises:
+        DatabaseRefused: a column, constraint or index is missing or another.
+    """
+    found = _parts_of_tables(connection)
+    with connection.transaction(force_rollback=True):  # so nobody else ever sees this
+        connection.execute("alter schema features rename to features_found")
+        connection.execute("create schema features")
+        for script in sorted((_MIGRATIONS / "versions").glob("*.sql")):
+            connection.execute(script.read_text("utf-8"))
+        _add_features(connection)
+        wanted = _parts_of_tables(connection)
+    for kind in ("table", "column", "constraint", "index"):  # of what depends on it, say nothing
+        if lacking := wanted[kind] - found[kind]:
+            raise DatabaseRefused(
+                f"cannot {_DOING}: somebody has changed its tables. Missing: {kind} "
+                f"{'; '.join(sorted(lacking))}. Not known: "
+                f"{'; '.join(sorted(found[kind] - wanted[kind])) or 'nothing'}. Change them back, "
+                "and migrate again"
+            )
+
+
+def _parts_of_tables(connection: Connection) -> dict[str, set[str]]:
+    """By kind, the tables of the schema, and their columns, constraints and indexes."""
+    parts: dict[str, set[str]] = defaultdict(set)
+    for kind, part in connection.execute(read_sql("select_parts_of_tables")):
+        parts[kind].add(part)
+    return parts
+
+
 def _define_views(connection: Connection) -> None:
     """Recreates the views and functions only if they have changed: readers have to wait."""
     report = list(USER_FEATURES.columns)
     report.insert(report.index("total_experiments") + 1, "average_experiments_per_user")
     history = [*USER_FEATURES.columns, "valid_from", "valid_to", "run_id"]
     statements = read_sql("views", _MIGRATIONS).format(
-        features=_comma_separated(USER_FEATURES.columns),
+        features=comma_separated(USER_FEATURES.columns),
         history_columns=_view_columns(connection, "user_features_history", history),
         report_columns=_view_columns(
             connection, "user_feature_report", [*report, "run_id", "updated_at"]
         ),
     )
-    version = hashlib.sha256(statements.as_bytes(connection)).hexdigest()
-    ((known,),) = connection.execute(read_sql("select_views_version")).fetchall()
-    if known != f"views {version}":
+    version = f"views {hashlib.sha256(statements.as_bytes(connection)).hexdigest()}"
+    known, defined = _views_version(connection)
+    if known != f"{version} {defined}":
         connection.execute(statements)
+        _known, defined = _views_version(connection)
         comment = sql.SQL("comment on schema features is {}")
-        connection.execute(comment.format(sql.Literal(f"views {version}")))
+        connection.execute(comment.format(sql.Literal(f"{version} {defined}")))
+
+
+def _views_version(connection: Connection) -> tuple[str | None, str]:
+    """Which version of the views the schema has, and a hash of how they are defined in fact."""
+    ((known, defined),) = connection.execute(read_sql("select_views_version")).fetchall()
+    return known, defined
 
 
 def _view_columns(connection: Connection, view: str, wanted: list[str]) -> sql.Composed:
     """The columns of a view: the existing ones in their order, then the new ones."""
     known = _columns_of(connection, view)
-    return _comma_separated([*known, *(name for name in wanted if name not in known)])
+    return comma_separated([*known, *(name for name in wanted if name not in known)])
 
 
 def _columns_of(connection: Connection, relation: str) -> list[str]:
     """The columns of a table or view in their order; none if it does not exist."""
     values = {"relation": f"features.{relation}"}
     return [name for (name,) in connection.execute(read_sql("select_columns"), values)]
-
-
-def _comma_separated(columns: tuple[str, ...] | list[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, columns))
 
 
 def _upgrade(connection: Connection, revision: str) -> str:

@@ -90,6 +90,18 @@ class Dialect:
         is_kept[pads[is_around_field[np.cumsum(is_first) - 1]]] = False
         return characters[is_kept].tobytes()
 
+    def find_bare_lines(self, text: bytes, starts: Offsets, ends: Offsets) -> list[int]:
+        """Which lines hold delimiters, with or without padding, and nothing else."""
+        characters = np.frombuffer(text, np.uint8)
+        bare = self.delimiter + b" \t"
+        # Few lines begin with any of these, and still fewer end with one, too.
+        firsts = characters[starts]
+        may_be = np.flatnonzero(np.logical_or.reduce([firsts == sign for sign in bare]))
+        lasts = characters[ends[may_be] - 2]
+        may_be = may_be[np.isin(lasts, list(bare + b"\r"))]
+        lines = ((i, text[starts[i] : ends[i]]) for i in may_be.tolist())
+        return [i for i, line in lines if self.delimiter in line and not line.strip(bare + b"\r\n")]
+
     def find_odd_lines(self, text: bytes, starts: Offsets, ends: Offsets) -> Flags:
         """Which lines are not plain: they hold a NUL, or a quote that does more than enclose.
 

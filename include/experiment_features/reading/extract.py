@@ -8,10 +8,17 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from experiment_features.config import Settings
-from experiment_features.contract import TABLES
-from experiment_features.drop.files import DropFile, Parts, are_known, find_parts
+from experiment_features.contract import TABLES, Table
+from experiment_features.drop.files import (
+    DropFile,
+    Parts,
+    are_known,
+    find_parts,
+    refuse_changes,
+)
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import DropRefused
 from experiment_features.reading.freed_memory import keep_freed_memory
@@ -19,6 +26,7 @@ from experiment_features.reading.rising_ids import join_spans
 from experiment_features.reading.type_cells import open_typing_database
 from experiment_features.reading.typed_file import Progress, type_file
 from experiment_features.run import Extracted
+from experiment_features.visible_text import shown
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -37,13 +45,13 @@ def log_progress() -> Progress:
         rows[name] += more
         if time.monotonic() - logged_at >= LOG_SECONDS:
             logged_at = time.monotonic()
-            log.info("reading %s: %s rows so far", name, f"{rows[name]:,}")
+            log.info("reading %s: %s rows so far", shown(name), f"{rows[name]:,}")
 
     return log_rows
 
 
 def extract(
-    source: AnyPath,
+    source: AnyPath | Path,
     workspace: Workspace,
     *,
     allow_empty: bool = False,
@@ -63,45 +71,65 @@ def extract(
 
     Raises:
         DropRefused: a file or column is missing or there twice, a file is not UTF-8 text, an
-            archive is broken, a quote is never closed, or a table has no rows.
+            archive is broken, a quote is never closed, two files of a table are the same, or a
+            table has no rows.
+        DropChanged: a file was written, replaced, added or removed meanwhile.
     """
     workspace.clear()
     with workspace.stage(Extracted) as stage:
         parts = find_parts(source)
-        files, rising_keys = list(known_files), list[str]()
+        files, rising_keys, text_bytes = list(known_files), list[str](), 0
         is_unchanged = are_known(parts, known_files)
         if not is_unchanged:
-            files, rising_keys = _extract_files(
+            files, rising_keys, text_bytes = _extract_files(
                 parts, workspace, memory_limit, progress or log_progress()
             )
+        refuse_changes(source, parts)
         rows = {
             table.name: sum(file["rows"] for file in files if file["table"] == table.name)
             for table in TABLES
         }
         if not allow_empty:
             _refuse_empty_tables(rows, parts)
-        return stage.finish(Extracted(str(source), files, rows, is_unchanged, rising_keys))
+        return stage.finish(
+            Extracted(str(source), files, rows, is_unchanged, rising_keys, text_bytes)
+        )
 
 
 def _extract_files(
     parts: Parts, workspace: Workspace, memory_limit: str, progress: Progress
-) -> tuple[list[DropFile], list[str]]:
-    """Extracts all files; returns what they are, and the tables whose ids rise."""
+) -> tuple[list[DropFile], list[str], int]:
+    """Extracts all files; returns what they are, the tables whose ids rise, and bytes of text."""
     keep_freed_memory()
     files: list[DropFile] = []
     rising: list[str] = []
+    text_bytes = 0
     with open_typing_database(memory_limit) as database:
         for table, paths in parts.items():
             folder = workspace.fresh_folder(workspace.rows(table.name))
             spans = []
+            names: dict[str, str] = {}  # of the files with rows, by their content
             for number, path in enumerate(paths, start=1):
                 typed = type_file(database, table, path, number, folder, progress)
                 files.append(typed.file)
+                if typed.file["rows"]:
+                    _refuse_copy(path.name, names.setdefault(typed.content, path.name), table)
                 spans.append(typed.ids)
-                log.info("read %s: %s rows of %s", path.name, f"{typed.file['rows']:,}", table.name)
+                text_bytes += typed.text_bytes
+                rows = f"{typed.file['rows']:,}"
+                log.info("read %s: %s rows of %s", shown(path.name), rows, table.name)
             if join_spans(spans):
                 rising.append(table.name)
-    return files, rising
+    return files, rising, text_bytes
+
+
+def _refuse_copy(name: str, first: str, table: Table) -> None:
+    """Refuses a drop if a file of a table is a copy of the first one with its content."""
+    if name != first:
+        raise DropRefused(
+            f"{first} and {name} hold the same rows of {table}: expected each row in one file. "
+            "Remove one of the two"
+        )
 
 
 def _refuse_empty_tables(rows: dict[str, int], parts: Parts) -> None:

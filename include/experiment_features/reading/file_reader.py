@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from experiment_features.contract import Table, position_of
+from experiment_features.contract import FIELD_BYTES, Table, position_of
 from experiment_features.engines import arrow
 from experiment_features.errors import DropRefused
 from experiment_features.reading.dialect import (
@@ -25,7 +25,8 @@ from experiment_features.reading.dialect import (
     find_line_ends,
 )
 from experiment_features.reading.header import read_header
-from experiment_features.reading.text_stream import TextStream
+from experiment_features.reading.text_stream import TextStream, explain_backslash
+from experiment_features.visible_text import shown
 
 ROWS = pa.schema(
     [
@@ -73,7 +74,11 @@ Block: TypeAlias = PlainLines | pa.RecordBatch
 
 
 class FileReader:
-    """The rows of one file of a drop; ``columns`` is its header, in lower case."""
+    """The rows of one file of a drop.
+
+    ``columns`` is its header, in lower case; ``ignored`` are the names in it, as they stand in the
+    file, that are none of the table's.
+    """
 
     def __init__(self, stream: BinaryIO, name: str, number: int, table: Table) -> None:
         """Opens the file and reads its header.
@@ -91,7 +96,14 @@ class FileReader:
         self._number = number
         header = read_header(self.text, table)
         self.columns = header.columns
+        self.ignored = [
+            name
+            for name, column in zip(header.names, self.columns, strict=True)
+            if column not in table.column_names
+        ]
         self._dialect = header.dialect
+        limits = {column.name: column.max_bytes for column in table.columns}
+        self._max_bytes = [limits.get(name, FIELD_BYTES) for name in self.columns]
 
     @property
     def delimiter(self) -> str:
@@ -117,6 +129,7 @@ class FileReader:
         ends = find_line_ends(text)
         starts = np.concatenate(([0], ends[:-1]))
         is_plain = np.ones(len(ends), dtype=np.bool_)
+        is_plain[self._dialect.find_bare_lines(text, starts, ends)] = False  # they are no rows
         read = len(ends)
         if b'"' in text or b"\0" in text:
             records, read = self._parse_odd_rows(text, starts, ends, is_plain)
@@ -125,6 +138,7 @@ class FileReader:
                 positions = [self._position + i for i in records]
                 yield _parsed_rows(positions, texts, list(records.values()))
         is_plain[read:] = False
+        self._refuse_long_lines(text, starts, ends, is_plain)
         if is_plain.any():
             yield self._plain_lines(text, starts, ends, is_plain)
         self.text.consume(int(ends[read - 1]) if read else 0, read)
@@ -156,20 +170,42 @@ class FileReader:
                 return records, index
             end = record.end
             after = int(np.searchsorted(ends, end)) + 1
-            self._refuse_doubtful_end(record, index, after)
+            line = self.text.line + index
+            self._refuse_long_fields(record, line)
+            if record.is_malformed and after - index > 1:
+                self._refuse_doubtful_end(text[start:end], line, self.text.line + after - 1)
             is_plain[index:after] = False
             records[index] = record
         return records, len(ends)
 
-    def _refuse_doubtful_end(self, record: Record, index: int, after: int) -> None:
+    def _refuse_doubtful_end(self, row: bytes, first: int, last: int) -> None:
         """Refuses a malformed row that spans lines: which of them belong to it is a guess."""
-        if record.is_malformed and after - index > 1:
-            first, last = self.text.line + index, self.text.line + after - 1
-            raise DropRefused(
-                f"{self.text.name} line {first}: a quoted field that begins in this row ends in "
-                f"line {last}, where text follows its closing quote. Close the quote where the "
-                "field ends, or double it if it is part of the text"
-            )
+        raise DropRefused(
+            f"{self.text.name} line {first}: a quoted field that begins in this row ends in line "
+            f"{last}, where text follows its closing quote. Close the quote where the field ends, "
+            f"or double it if it is part of the text{explain_backslash(row)}"
+        )
+
+    def _refuse_long_lines(
+        self, text: bytes, starts: Offsets, ends: Offsets, is_plain: Flags
+    ) -> None:
+        """Refuses plain lines with a field that is too long."""
+        is_long = is_plain & (ends - starts > min(self._max_bytes))
+        for index in np.flatnonzero(is_long).tolist():
+            record = self._dialect.parse_record(text, int(starts[index]))
+            self._refuse_long_fields(record, self.text.line + index)
+
+    def _refuse_long_fields(self, record: Record, line: int) -> None:
+        """Refuses a row with a field that is too long: more than its column may hold."""
+        is_whole = len(record.fields) == len(self.columns)
+        for number, field in enumerate(record.fields):
+            name = self.columns[number] if is_whole else f"field {number + 1}"
+            most = self._max_bytes[number] if is_whole else FIELD_BYTES
+            if len(field) > most:
+                raise DropRefused(
+                    f"{self.text.name} line {line}: {shown(name)} has {len(field)} bytes, expected "
+                    f"at most {most}. Shorten it, or close the quote that goes on too far"
+                )
 
     def _plain_lines(
         self, text: bytes, starts: Offsets, ends: Offsets, is_plain: Flags

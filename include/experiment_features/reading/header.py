@@ -1,11 +1,13 @@
 """The header of a file: which dialect the file is written in, and which columns it has."""
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from operator import attrgetter
 from typing import NamedTuple
 
-from experiment_features.contract import Table
+from experiment_features.contract import MAX_COLUMNS, NAME_BYTES, Table
 from experiment_features.errors import DropRefused
 from experiment_features.reading.dialect import (
     DELIMITERS,
@@ -14,7 +16,17 @@ from experiment_features.reading.dialect import (
     UnclosedQuote,
     count_line_ends,
 )
+from experiment_features.reading.foreign_files import recognise_text
 from experiment_features.reading.text_stream import TextStream
+from experiment_features.visible_text import shown
+
+_ANY_DELIMITER = b"[" + b"".join(DELIMITERS) + b"]"
+_EMPTY_LINES = re.compile(rb"(?:[ \t,;|]*(?:\r\n|\r|\n))*+")
+"""Blanks and delimiters alone, of whatever dialect."""
+_DELIMITER_LINE = re.compile(
+    rb'"?sep=(' + _ANY_DELIMITER + rb')"?(?:\1| )*(?:\r\n|\r|\n)', re.IGNORECASE
+)
+"""The line in front of the header by which Excel, too, is told the delimiter."""
 
 
 class Header(NamedTuple):
@@ -24,8 +36,13 @@ class Header(NamedTuple):
     """How many of the table's columns it names."""
     dialect: Dialect
     record: Record
-    columns: list[str]
-    """In lower case."""
+    names: list[str]
+    """As they stand in the file."""
+
+    @property
+    def columns(self) -> list[str]:
+        """The names in lower case."""
+        return [name.lower() for name in self.names]
 
 
 def read_header(text: TextStream, table: Table) -> Header:
@@ -34,19 +51,23 @@ def read_header(text: TextStream, table: Table) -> Header:
     Raises:
         DropRefused: the file is empty, or its header is not the table's.
     """
+    delimiters: Sequence[bytes] = DELIMITERS
     while True:
-        whole = text.whole_lines()
-        blank = re.match(rb"(?:[ \t]*(?:\r\n|\r|\n))*", whole)
-        skipped = blank.end() if blank else 0
-        text.consume(skipped, count_line_ends(whole[:skipped]))
-        if whole := whole[skipped:]:
+        whole = _skip(text, _EMPTY_LINES, text.whole_lines())
+        if delimiters is DELIMITERS and (told := _DELIMITER_LINE.match(whole)):
+            delimiters = [told[1]]
+            whole = _skip(text, _DELIMITER_LINE, whole)
+            whole = _skip(text, _EMPTY_LINES, whole)
+        if whole:
             try:
-                header = _choose_dialect(whole, table, is_last=text.is_last)
+                header = _choose_dialect(whole, table, delimiters, is_last=text.is_last)
             except UnclosedQuote:
+                if text.is_last:
+                    _refuse_foreign(whole, text)
                 text.refuse_endless_row(0)
             else:
                 line = whole[: header.record.end]
-                _check(header, table, line, f"{text.name} line {text.line}: the header")
+                _check(header, table, line, text)
                 text.consume(len(line), count_line_ends(line))
                 return header
         if text.is_last:
@@ -57,48 +78,87 @@ def read_header(text: TextStream, table: Table) -> Header:
         text.fetch()
 
 
-def _choose_dialect(text: bytes, table: Table, *, is_last: bool) -> Header:
+def _skip(text: TextStream, lines: re.Pattern[bytes], whole: bytes) -> bytes:
+    """Consumes the lines with which ``whole`` begins, if they match, and returns the rest."""
+    found = lines.match(whole)
+    end = found.end() if found else 0
+    text.consume(end, count_line_ends(whole[:end]))
+    return whole[end:]
+
+
+def _choose_dialect(
+    text: bytes, table: Table, delimiters: Sequence[bytes], *, is_last: bool
+) -> Header:
     """The header under the delimiter with which it names most of the table's columns.
 
     Raises:
         UnclosedQuote: more text is needed to tell.
     """
     headers = []
-    for dialect in map(Dialect, DELIMITERS):
+    for dialect in map(Dialect, delimiters):
         with suppress(UnclosedQuote):  # quotes make no sense under a wrong delimiter
             record = dialect.parse_record(text, 0)
-            columns = [field.decode().lower() for field in record.fields]
-            matches = len(set(table.column_names).intersection(columns))
-            headers.append(Header(matches, dialect, record, columns))
+            names = [field.decode() for field in record.fields]
+            header = Header(0, dialect, record, names)
+            matches = len(set(table.column_names).intersection(header.columns))
+            headers.append(header._replace(matches=matches))
     best = max(headers, key=attrgetter("matches"), default=None)
     if best is None:
         raise UnclosedQuote
-    is_sure = len(headers) == len(DELIMITERS) or set(table.required_names) <= set(best.columns)
+    is_sure = len(headers) == len(delimiters) or set(table.required_names) <= set(best.columns)
     if not (is_sure or is_last):
         raise UnclosedQuote
     return best
 
 
-def _check(header: Header, table: Table, line: bytes, place: str) -> None:
+def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
+    place = f"{text.name} line {text.line}: the header"
     if b"\0" in line:
         raise DropRefused(
             f"{place} holds NUL bytes, as UTF-16 and binary files do: expected text. "
             "Save the file as UTF-8"
         )
+    names = {name.lower(): name for name in header.names}
+    missing = [name for name in table.required_names if name not in names]
+    if missing or header.record.is_malformed:
+        _refuse_foreign(line, text)
     if header.record.is_malformed:
         raise DropRefused(
             f"{place} has text after a closing quote: double the quotes inside a name"
         )
-    columns = header.columns
-    missing = [name for name in table.required_names if name not in columns]
     if missing:
-        found = ", ".join(repr(name[:60]) for name in columns[:12])
+        delimiter = shown(header.dialect.delimiter.decode())
+        found = ", ".join(f"'{shown(name)}'" for name in header.names[:12])
+        remedy = "Add the column, or deliver the right file"
+        if line.lower().startswith(b"sep="):
+            remedy = "Delete this line, which may name a comma, semicolon, pipe or tab only"
         raise DropRefused(
-            f"{place} lacks the column {', '.join(missing)}; found {found}. "
-            "Add the column, or deliver the right file"
+            f"{place} lacks the column {', '.join(missing)}; found {found}, with "
+            f"'{delimiter}' as delimiter. {remedy}"
         )
-    double = sorted({name for name in columns if name and columns.count(name) > 1})
+    double = sorted(name for name, n in Counter(header.columns).items() if name and n > 1)
     if double:
+        shown_names = ", ".join(shown(names[name]) for name in double[:12])
         raise DropRefused(
-            f"{place} has the column {', '.join(double)} more than once: remove or rename one"
+            f"{place} has the column {shown_names} more than once: remove or rename one"
         )
+    _check_size(header, place)
+
+
+def _check_size(header: Header, place: str) -> None:
+    if len(header.names) > MAX_COLUMNS:
+        raise DropRefused(
+            f"{place} has {len(header.names)} columns: expected at most {MAX_COLUMNS}. "
+            "Remove those that are not needed"
+        )
+    for number, field in enumerate(header.record.fields, start=1):
+        if len(field) > NAME_BYTES:
+            raise DropRefused(
+                f"{place} names column {number} in {len(field)} bytes ({shown(field.decode())}): "
+                f"expected at most {NAME_BYTES}. Shorten the name, or close its quote"
+            )
+
+
+def _refuse_foreign(begin: bytes, text: TextStream) -> None:
+    if kind := recognise_text(begin):
+        raise DropRefused(f"{text.name} line {text.line} begins like {kind}")

@@ -4,15 +4,14 @@ stored file -> hash -> decompress -> whole lines -> UTF-8
 """
 
 import hashlib
-from collections.abc import Iterator
+import re
 from itertools import islice
 from typing import BinaryIO
 
-import pyarrow as pa
-
-from experiment_features.drop.files import COMPRESSIONS
 from experiment_features.errors import DropRefused
 from experiment_features.reading.dialect import count_line_ends
+from experiment_features.reading.foreign_files import SIGNATURE_BYTES, recognise_bytes
+from experiment_features.reading.stored_bytes import HashingStream, codec_of, decompressed
 
 BLOCK_BYTES = 2**20
 RECORD_BYTES = 64 * 2**20
@@ -30,19 +29,31 @@ class TextStream:
         Args:
             stream: the stored bytes, compressed if ``name`` ends in one of COMPRESSIONS.
             name: the file's name, for messages.
+
+        Raises:
+            DropRefused: the archive is broken, or what the file holds is another kind of file.
         """
         self.name = name
         self.line = 1
         self.is_last = False
         """Whether the file ends with what is fetched."""
+        self._lacks_newline = False
         self.stored = HashingStream(stream)
-        self._chunks = self._decompressed()
+        self._content = hashlib.sha256() if codec_of(name) else self.stored.sha256
+        self._chunks = decompressed(self.stored, name, BLOCK_BYTES)
         self._pending = b""
         self._offset = 0  # where that begins, in bytes
-        while len(self._pending) < len(BOM) and not self.is_last:
+        while len(self._pending) < SIGNATURE_BYTES and not self.is_last:
             self.fetch()
+        if kind := recognise_bytes(self._pending):
+            raise DropRefused(f"{name} holds {kind}")
         if self._pending.startswith(BOM):
             self.consume(len(BOM), 0)
+
+    @property
+    def content_sha256(self) -> str:
+        """The hash of what was read, decompressed."""
+        return self._content.hexdigest()
 
     def fetch(self) -> None:
         """Appends the next block to what is pending, or ends the last line.
@@ -52,10 +63,14 @@ class TextStream:
         chunks = list(islice(self._chunks, max(1, len(self._pending) // BLOCK_BYTES)))
         if chunks:
             self._pending += b"".join(chunks)
+            if self._content is not self.stored.sha256:
+                for chunk in chunks:
+                    self._content.update(chunk)
         else:
             self.is_last = True
             if self._pending and not self._pending.endswith((b"\n", b"\r")):
                 self._pending += b"\n"
+                self._lacks_newline = True
 
     def whole_lines(self) -> bytes:
         """The pending lines that are complete, as checked UTF-8.
@@ -81,7 +96,7 @@ class TextStream:
             raise DropRefused(
                 f"{self.name} is not UTF-8: byte 0x{text[error.start]:02x} at offset "
                 f"{self._offset + error.start}, in line {line}"
-                f"{_encoding_hint(text, error.start)}. Save the file as UTF-8"
+                f"{self._explain_byte(text, error.start)}"
             ) from None
         return text
 
@@ -90,6 +105,11 @@ class TextStream:
         self._pending = self._pending[size:]
         self._offset += size
         self.line += lines
+
+    @property
+    def consumed(self) -> int:
+        """How many bytes of text are consumed."""
+        return self._offset
 
     def refuse_endless_row(self, start: int) -> None:
         """Refuses the drop unless text that is yet to be fetched may close the quote.
@@ -102,56 +122,38 @@ class TextStream:
         """
         if self.is_last or len(self._pending) - start > RECORD_BYTES:
             line = self.line + count_line_ends(self._pending[:start])
+            first_line = self._pending[start : self._pending.find(b"\n", start)]
             limit = "before the file's end" if self.is_last else f"within {RECORD_BYTES} bytes"
             raise DropRefused(
                 f"{self.name} line {line}: a quoted field begins in this row and is not closed "
                 f"{limit}. Close the quote, or double it if it is part of the text"
+                f"{explain_backslash(first_line)}"
             )
 
-    def _decompressed(self) -> Iterator[bytes]:
-        codec = next((c for end, c in COMPRESSIONS.items() if self.name.endswith(end)), None)
-        stream = self.stored
-        if codec:
-            stream = pa.CompressedInputStream(pa.PythonFile(self.stored, mode="r"), codec)
-        try:
-            while chunk := stream.read(BLOCK_BYTES):
-                yield chunk
-        except OSError as error:
-            if codec is None:
-                raise
-            raise DropRefused(
-                f"{self.name} is a broken {codec} archive ({error}), noticed within its first "
-                f"{self.stored.size} bytes: deliver the file again"
-            ) from error
+    def _explain_byte(self, text: bytes, at: int) -> str:
+        """What the byte that is not UTF-8 may be, and what to do."""
+        save = ". Save the file as UTF-8"
+        if at == 0 and text[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            return f", as UTF-16 begins{save}"
+        if _SURROGATE.match(text, at):
+            return f", half of a character, as CESU-8 has them{save}"
+        is_utf8 = not text[:at].isascii()  # before it, characters of several bytes were read
+        is_cut = (_HALF_CHARACTER if is_utf8 else _HALF_OR_CONTROL).match(text, at)
+        if is_cut or (self._lacks_newline and _LAST_CHARACTER.match(text, at)):
+            return ", in a character that is cut off. Deliver the file again, with whole characters"
+        if text[at] < 0xA0:
+            return save
+        cut = "in a character that is cut off, or " if is_utf8 else ""
+        return f", {cut}{text[at : at + 1].decode('latin-1')!r} in Latin-1{save}"
 
 
-class HashingStream:
-    """Counts and hashes what is read through it; as much of a file as pyarrow asks for.
-
-    Read to its end, ``size`` and ``sha256`` are those of the file as it is stored.
-    """
-
-    closed = False
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.sha256 = hashlib.sha256()
-        self.size = 0
-
-    def read(self, size: int) -> bytes:
-        """Reads up to ``size`` bytes."""
-        chunk = self._stream.read(size)
-        self.sha256.update(chunk)
-        self.size += len(chunk)
-        return chunk
-
-    def close(self) -> None:
-        """Leaves the file open: its opener closes it."""
+def explain_backslash(row: bytes) -> str:
+    """What to say of a row with broken quotes, where a backslash was meant to escape one."""
+    return r": a backslash before it (\") does not escape it" if b'\\"' in row else ""
 
 
-def _encoding_hint(text: bytes, offset: int) -> str:
-    if offset == 0 and text[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return ", as UTF-16 begins"
-    if text[offset] >= 0xA0:
-        return f", {text[offset : offset + 1].decode('latin-1')!r} in Latin-1"
-    return ""
+_SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
+_HALF_CHARACTER = re.compile(rb"[\xe0-\xf4][\x80-\xbf]")
+_HALF_OR_CONTROL = re.compile(rb"[\xe0-\xf4][\x80-\x9f]")
+"""Read as Latin-1, the second byte is a control, which stands in no text."""
+_LAST_CHARACTER = re.compile(rb"[\xc2-\xf4][\x80-\xbf]*\n\Z")

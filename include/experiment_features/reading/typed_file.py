@@ -8,7 +8,7 @@ Both Parquet files are read as one; a column that ``0001_plain.parquet`` lacks i
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,16 +20,21 @@ from experiment_features.contract import Table
 from experiment_features.drop.files import DropFile, opened
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.engines import arrow
+from experiment_features.reading.decimal_marks import void_ambiguous_numbers
 from experiment_features.reading.digit_arrays import TYPED_HERE, TypedLines, type_lines
 from experiment_features.reading.file_reader import Block, FileReader, PlainLines
 from experiment_features.reading.rising_ids import Span, join_spans, span_of
 from experiment_features.reading.threads import BackgroundWriter, run_ahead
 from experiment_features.reading.type_cells import Rows, type_cells
+from experiment_features.visible_text import shown
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int], None]
 """Told the name of the file being read and how many more of its rows were read."""
+
+_COLUMNS_TOLD = 20
+"""So many extra columns are named; the log need not repeat a header of thousands."""
 
 _SQL_BYTES = 4 * 2**20
 """Of rows that SQL must type, so many are kept until they are: few at a time take longer."""
@@ -41,6 +46,10 @@ class TypedFile(NamedTuple):
     file: DropFile
     ids: Span | None
     """Its ids, if they rise from each row to the next."""
+    content: str
+    """The sha256 of what is in it, decompressed."""
+    text_bytes: int
+    """How much text it holds, decompressed."""
 
 
 class SplitBlock(NamedTuple):
@@ -82,7 +91,8 @@ def type_file(
         WorkspaceUnavailable, duckdb.IOException: the folder cannot be written.
     """
     target = folder / f"{number:04}.parquet"
-    writer = BackgroundWriter(target.with_stem(f"{number:04}_plain"))
+    plain = target.with_stem(f"{number:04}_plain")
+    writer = BackgroundWriter(plain)
     spans: list[Span | None] = []
     count = 0
 
@@ -96,12 +106,12 @@ def type_file(
 
     with opened(path) as stream, writer as plain_rows:
         reader = FileReader(stream, path.name, number, table)
-        ignored = [name for name in reader.columns if name not in table.column_names]
-        if ignored:
-            log.warning("%s: ignored the extra columns %s", path.name, ", ".join(ignored))
+        if reader.ignored:
+            log.warning("%s: ignored %s", shown(path.name), _extra_columns(reader.ignored))
         blocks = noted(run_ahead(_block_splitter(reader, table), reader.blocks()))
         others = _write_typed(blocks, plain_rows)
         type_cells(database, table, reader.columns, reader.delimiter, others, target)
+    void_ambiguous_numbers(database, table, target, plain)
     stored = reader.text.stored
     file = DropFile(
         table=table.name,
@@ -110,7 +120,21 @@ def type_file(
         sha256=stored.sha256.hexdigest(),
         rows=count,
     )
-    return TypedFile(file, join_spans(spans))
+    return TypedFile(file, join_spans(spans), reader.text.content_sha256, reader.text.consumed)
+
+
+def _extra_columns(names: Sequence[str]) -> str:
+    """What is said of extra columns: those with a name by it, and how many others there are."""
+    named = [shown(name) for name in names if name]
+    told = named[:_COLUMNS_TOLD]
+    rest = []
+    if more := len(named) - len(told):
+        rest.append(f"{more} more")
+    if unnamed := len(names) - len(named):
+        rest.append(f"{unnamed} without a name")
+    if not told:
+        return f"{unnamed} extra columns without a name"
+    return " and ".join([f"the extra columns {', '.join(told)}", *rest])
 
 
 def _write_typed(blocks: Iterable[SplitBlock], plain_rows: BackgroundWriter) -> Rows:

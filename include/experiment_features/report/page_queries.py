@@ -37,7 +37,7 @@ _USER_KEYS: dict[Sort, tuple[sql.Composable, ...]] = {
     "name": (sql.SQL('lower("left"(user_name, 64)) collate "C"'), sql.Identifier("user_id")),
     "experiments": (sql.Identifier("total_experiments"), sql.Identifier("user_id")),
 }
-_RUN_KEYS = (sql.Identifier("runs", "finished_at"), sql.Identifier("runs", "run_id"))
+_RUN_KEYS = (sql.Identifier("runs", "started_at"), sql.Identifier("runs", "run_id"))
 _ISSUE_KEYS = ("table_name", "file_name", "line_number", "rule")
 
 

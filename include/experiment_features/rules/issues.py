@@ -1,12 +1,13 @@
 """The issues of a drop: described row by row for the database, and summed up for a person."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from glob import escape
 from importlib.resources import files
 from itertools import chain, count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation
@@ -14,10 +15,11 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 from experiment_features.config import Settings
 from experiment_features.contract import TABLES, Column, Table
 from experiment_features.drop.files import DropFile
-from experiment_features.engines.duckdb_engine import call_macro, open_duckdb
+from experiment_features.engines.duckdb_engine import call_macro, open_duckdb, read_parquet
 from experiment_features.rules.rules import RULES
 from experiment_features.run import Extracted, Validated
 from experiment_features.store.valid_rows import count_rows
+from experiment_features.visible_text import shown
 from experiment_features.workspace import Workspace
 
 _SQL = files("experiment_features.rules") / "sql"
@@ -76,10 +78,18 @@ def summarise(
     ]
     if not workspace.issues.exists():
         return tables, []
-    with open_duckdb(memory_limit) as database:
-        query = (_SQL / "summarise_issues.sql").read_text()
-        broken = database.execute(query, {"issues": str(workspace.issues)}).fetchall()
-    return tables, [RuleQuality(*rule) for rule in broken]
+    with open_duckdb(memory_limit, workspace.scratch / "spill") as database:
+        read_parquet(database, workspace.issues).create_view("issues")
+        broken = database.execute((_SQL / "summarise_issues.sql").read_text()).fetchall()
+    return tables, [
+        RuleQuality(severity, table, rule, message, issues, list(map(_shown_place, places)))
+        for severity, table, rule, message, issues, places in broken
+    ]
+
+
+def _shown_place(place: dict[str, Any]) -> str:
+    value = "" if place["value"] is None else f" {shown(place['value'])}"
+    return f"{shown(place['file'])}:{place['line']}{value}"
 
 
 def describe_issues(
@@ -89,22 +99,23 @@ def describe_issues(
 
     Args:
         workspace: has the typed rows.
-        faults: the folder with the faults: see validate._find_faults.
+        faults: has a folder per table with its faults: see validate._find_faults.
         drop_files: table and name of every file, in their order.
         memory_limit: what DuckDB may use.
     """
     if not any(map(count_rows, faults.rglob("*.parquet"))):
         return []
-    with open_duckdb(memory_limit) as database:
+    with open_duckdb(memory_limit, workspace.scratch / "spill") as database:
         for script in ("kinds.sql", "positions.sql"):
             database.execute((_SQL / script).read_text())
         _list_rules_and_files(database, drop_files)
-        reduce(DuckDBPyRelation.union, _faults(database, faults)).create("faults")
+        names = [escape(str(file)) for file in sorted(faults.rglob("*.parquet"))]
+        database.execute((_SQL / "list_faults.sql").read_text(), {"files": names})
         raw_rows = (_raw_rows(database, workspace, table) for table in TABLES)
         reduce(DuckDBPyRelation.union, raw_rows).create_view("raw_rows")
         target = str(workspace.issues)
         database.execute((_SQL / "describe_issues.sql").read_text(), {"target": target})
-        by_rule = database.read_parquet(target).aggregate(
+        by_rule = read_parquet(database, workspace.issues).aggregate(
             "table_name, rule, severity, count(*) as issues"
         )
         return [BrokenRule(*rule) for rule in by_rule.order("table_name, rule").fetchall()]
@@ -128,31 +139,11 @@ def _list_rules_and_files(database: DuckDBPyConnection, drop_files: Sequence[Dro
     database.execute((_SQL / "list_files.sql").read_text(), files_of_drop)
 
 
-def _faults(database: DuckDBPyConnection, folder: Path) -> Iterator[DuckDBPyRelation]:
-    """Grain: fault of a row; columns: table_name, position, rule. A relation per rule."""
-
-    def of_rule(rows: DuckDBPyRelation, table: Table, rule: str) -> DuckDBPyRelation:
-        return rows.project(
-            ConstantExpression(table.name).alias("table_name"),
-            ColumnExpression("position"),
-            ConstantExpression(rule).alias("rule"),
-        )
-
-    for table in TABLES:
-        rows = database.read_parquet(str(folder / f"{table}.parquet"))
-        for rule in rows.columns:
-            if rule != "position":
-                yield of_rule(rows.filter(ColumnExpression(rule)), table, rule)
-        for file in (folder / table.name).glob("*.parquet"):
-            yield of_rule(database.read_parquet(str(file)), table, file.stem)
-
-
 def _raw_rows(database: DuckDBPyConnection, workspace: Workspace, table: Table) -> DuckDBPyRelation:
     """Grain: row of a table that has a fault; columns: table_name, position, raw_row (JSON)."""
     is_of_table = ColumnExpression("table_name") == ConstantExpression(table.name)
     faulty = database.table("faults").filter(is_of_table).project("position")
-    files_of_table = str(workspace.rows(table.name) / "*.parquet")
-    rows = database.read_parquet(files_of_table, union_by_name=True)
+    rows = read_parquet(database, workspace.rows(table.name))
     cells = ((ConstantExpression(column.name), _written(column)) for column in table.columns)
     return rows.join(faulty, "position", how="semi").project(
         ConstantExpression(table.name).alias("table_name"),

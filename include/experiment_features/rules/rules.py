@@ -11,7 +11,16 @@ from typing import Literal
 
 import narwhals as nw
 
-from experiment_features.contract import COMPOUNDS, TABLES, USER_EXPERIMENTS, USERS, Kind, Table
+from experiment_features.contract import (
+    AMBIGUOUS_NUMBER,
+    COMPOUNDS,
+    TABLES,
+    USER_EXPERIMENTS,
+    USERS,
+    Kind,
+    Table,
+)
+from experiment_features.visible_text import INVISIBLE
 
 Severity = Literal["error", "warning"]
 """An error rejects the row; a warning keeps it."""
@@ -23,6 +32,9 @@ EMAIL_PATTERN = r"^[^@ \t\r\n]+@[^@ \t\r\n]+[.][^@ \t\r\n]+\z"
 """One @, and a dot after it: enough to tell an address from a slip, and all that can be known
 without sending mail (RFC 5321 leaves the rest to the receiving host). It ends in \\z, because in
 Java, and so in Spark, a line end may follow $."""
+
+INVISIBLE_PATTERN = f"^[ {INVISIBLE}]+\\z"
+"""A name that nobody can see."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +62,22 @@ class Rule:
 
 
 def _is_missing(table: Table, name: str) -> nw.Expr:
-    is_empty = nw.col(name).is_null() & nw.col(table.column(name).text_name).is_null()
-    return is_empty & nw.col("fault").is_null()
+    column = table.column(name)
+    is_empty = nw.col(name).is_null() & nw.col(column.text_name).is_null()
+    is_missing = is_empty & nw.col("fault").is_null()
+    if column.is_name:
+        is_missing |= nw.col(name).str.contains(INVISIBLE_PATTERN)
+    return is_missing
 
 
 def _is_untyped(table: Table, name: str) -> nw.Expr:
     return nw.col(name).is_null() & ~nw.col(table.column(name).text_name).is_null()
+
+
+def _is_ambiguous(table: Table, name: str) -> nw.Expr:
+    """Whether a number was not typed because of the decimal commas in its column."""
+    text = nw.col(table.column(name).text_name)
+    return nw.col(name).is_null() & text.str.contains(AMBIGUOUS_NUMBER)
 
 
 def _row_rules(table: Table) -> list[Rule]:
@@ -64,11 +86,15 @@ def _row_rules(table: Table) -> list[Rule]:
     def fault(name: str, message: str) -> Rule:
         return Rule(name, table, None, "error", message, nw.col("fault") == name)
 
+    quotes = (
+        "text follows the closing quote of a field; a quote in the text is doubled, "
+        "a backslash before it does not escape it"
+    )
     nul = "the row holds a NUL byte, which no text has"
     return [
         fault("too_few_fields", "the row has fewer fields than the header"),
         fault("too_many_fields", "the row has more fields than the header"),
-        fault("malformed_quotes", "text follows the closing quote of a field"),
+        fault("malformed_quotes", quotes),
         Rule("nul_byte", table, None, "error", nul, nw.col("has_nul")),
     ]
 
@@ -91,8 +117,21 @@ def _missing(table: Table, column: str, severity: Severity) -> Rule:
 
 
 def _invalid(table: Table, column: str) -> Rule:
-    message = f"{column} is not {table.column(column).kind.value}"
-    return Rule(f"{column}_invalid", table, column, "error", message, _is_untyped(table, column))
+    kind = table.column(column).kind
+    is_invalid = _is_untyped(table, column)
+    if kind is Kind.NUMBER:
+        is_invalid &= ~_is_ambiguous(table, column)
+    message = f"{column} is not {kind.value}"
+    return Rule(f"{column}_invalid", table, column, "error", message, is_invalid)
+
+
+def _ambiguous(table: Table, column: str) -> Rule:
+    message = (
+        f"{column} has a point before its last three digits, which may separate thousands: the "
+        "file's column also has decimal commas"
+    )
+    is_ambiguous = _is_ambiguous(table, column)
+    return Rule(f"{column}_ambiguous", table, column, "error", message, is_ambiguous)
 
 
 def _unknown(table: Table, column: str, others: Table) -> Rule:
@@ -152,12 +191,14 @@ _EXPERIMENT_RULES = [
     _invalid(USER_EXPERIMENTS, "experiment_compound_ids"),
     _unknown(USER_EXPERIMENTS, "experiment_compound_ids", COMPOUNDS),
     _invalid(USER_EXPERIMENTS, "experiment_run_time"),
+    _ambiguous(USER_EXPERIMENTS, "experiment_run_time"),
     Rule(
         "experiment_run_time_out_of_range",
         USER_EXPERIMENTS,
         "experiment_run_time",
         "error",
-        f"experiment_run_time is negative, or not below {RUN_TIME_LIMIT}",
+        "experiment_run_time is negative, or so great that it must be a time stamp and not a "
+        f"duration: expected a number from 0 to below {RUN_TIME_LIMIT}",
         (nw.col("experiment_run_time") < 0) | (nw.col("experiment_run_time") >= RUN_TIME_LIMIT),
     ),
 ]

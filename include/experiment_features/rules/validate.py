@@ -85,30 +85,31 @@ def _find_faults(
 ) -> Frame | None:
     """Finds the faults of a table's rows; returns the positions of rows with an error, if any.
 
-    Writes ``<table>.parquet``, grain: row that breaks a rule of the row itself; columns: position,
-    and per such rule whether it holds; and ``<table>/<rule>.parquet``, grain: row that breaks that
-    rule among rows; column: position.
+    Writes to the table's folder of faults: ``of_rows.parquet``, grain: row that breaks a rule of
+    the row itself; columns: position, and per such rule whether it does; and ``<rule>.parquet``,
+    grain: row that breaks that rule among rows; columns: position, and the rule, which is true.
     """
+    folder = faults / table.name
+    folder.mkdir()
     holds = {
         rule.name: rule.condition.fill_null(False)
         for rule in rules
         if isinstance(rule.condition, nw.Expr)
     }
     broken = rows.select("position", **holds).filter(nw.any_horizontal(*holds, ignore_nulls=True))
-    target = faults / f"{table}.parquet"
+    target = folder / "of_rows.parquet"
     broken = engine.write(broken, target)
     errors: list[Frame] = []
     if count_rows(target):
         serious = (r.name for r in rules if r.severity == "error" and r.name in holds)
         is_error = nw.any_horizontal(*serious, ignore_nulls=True)
         errors.append(broken.filter(is_error).select("position"))
-    (faults / table.name).mkdir()
     for rule in (rule for rule in rules if rule.name not in holds):
         found = _find_among_rows(table, rule, rows, checked, engine)
-        target = faults / table.name / f"{rule.name}.parquet"
-        found = engine.write(found, target)
+        target = folder / f"{rule.name}.parquet"
+        found = engine.write(found.with_columns(**{rule.name: nw.lit(True)}), target)
         if count_rows(target):
-            errors.append(found)
+            errors.append(found.select("position"))
     return nw.concat(errors).unique() if errors else None
 
 
@@ -164,6 +165,5 @@ def _refuse_excess(rows: Mapping[str, int], rejected: Mapping[str, int], limit: 
             for table, share in shares.items()
         )
         raise DropRejected(
-            f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {shown}. Correct "
-            "the rows that features.data_issues names for this run, or allow more"
+            f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {shown}"
         )

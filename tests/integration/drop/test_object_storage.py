@@ -14,11 +14,12 @@ import pytest
 from drops import every_fault
 from e2e.local_stack import ROOT, SAMPLE
 from experiment_features.drop.allowed_source import is_absent, resolve_source
-from experiment_features.drop.files import holds_files
+from experiment_features.drop.files import holds_files, opened
 from experiment_features.drop.object_storage import BLOCK_BYTES, StoredPath
 from experiment_features.engines.choose import choose_engine
 from experiment_features.errors import (
     ConfigurationError,
+    DropChanged,
     DropRefused,
     PipelineError,
     StorageUnavailable,
@@ -32,7 +33,7 @@ from features_airflow.object_storage import open_store, open_workspace
 from integration.running import features_of, make_pipeline, run_drop
 from integration.servers import Database
 from s3_server import BUCKET, Proxy, S3Server, proxy_to
-from stages import TODAY, assert_as_expected
+from stages import TODAY, assert_as_expected, run_stages
 
 QUICK = {"retries": {"max_attempts": 1}}
 WORKSPACE = "s3://lab@laboratory/workspaces/run"
@@ -132,23 +133,80 @@ def test_large_files_are_read_a_block_at_a_time(
     (tmp_path / "users.csv").write_bytes(bytes(64 * 2**20))
     s3.put(tmp_path, "drops/large")
     proxy, bucket = by_proxy
-    with at(f"{bucket}/drops/large/users.csv").open("rb") as stream:
+    with at(f"{bucket}/drops/large/users.csv").open() as stream:
         assert len(stream.read(2**20)) == 2**20
         assert 2**20 < sum(proxy.answers) < 3 * BLOCK_BYTES
         assert sum(map(len, iter(lambda: stream.read(2**20), b""))) == 63 * 2**20
 
 
 def test_file_that_is_replaced_while_it_is_read(s3: S3Server, tmp_path: Path) -> None:
-    """If a file is replaced while it is read, the error asks for another try."""
-    (tmp_path / "users.csv").write_bytes(bytes(3 * BLOCK_BYTES))
-    s3.put(tmp_path, "drops/replaced")
-    file = at(f"s3://lab@{BUCKET}/drops/replaced/users.csv")
-    with file.open("rb") as stream:
-        stream.read(2**20)
-        (tmp_path / "users.csv").write_bytes(b"1" * 3 * BLOCK_BYTES)
-        s3.put(tmp_path, "drops/replaced")
-        with pytest.raises(StorageUnavailable, match="try again"):
-            stream.read()
+    """What was read of it is not used, however much that is, and it is read again."""
+    folder = tmp_path / "drop"
+    folder.mkdir()
+    (folder / "users.csv").write_bytes(bytes(3 * BLOCK_BYTES))
+    for first, then in ((2**20, -1), (-1, 0)):
+        s3.put(folder, "drops/replaced")
+        (file,) = at(f"s3://lab@{BUCKET}/drops/replaced").entries()
+        with pytest.raises(DropChanged, match=r"users\.csv: the file"), opened(file) as stream:  # noqa: PT012
+            stream.read(first)
+            s3.client().put_object(Bucket=BUCKET, Key="drops/replaced/users.csv", Body=b"1")
+            stream.read(then)
+
+
+def test_files_that_come_go_or_change_meanwhile(s3: S3Server, tmp_path: Path) -> None:
+    """As in a folder: the drop is tried again, and the error names them."""
+    source = stored(s3, SAMPLE, "changing")
+    client, prefix = s3.client(), "drops/changing/"
+
+    def progress(name: str, _rows: int) -> None:
+        if name == "user_experiments.csv":
+            client.delete_object(Bucket=BUCKET, Key=f"{prefix}users.csv")
+            for other in ("compounds.csv", "users_2.csv.part", "notes.txt"):
+                client.put_object(Bucket=BUCKET, Key=prefix + other, Body=b"new")
+
+    with pytest.raises(DropChanged, match=r"compounds\.csv, users\.csv, users_2\.csv\.part: the"):
+        extract(source, Workspace(tmp_path / "workspace"), progress=progress)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("Users_2.CSV.bz2", r"Users_2\.CSV\.bz2 in s3://.* would not be read"),
+        ("user_experiments_2.csv/part-0", r"user_experiments_2\.csv \(a folder\) in s3://"),
+        ("deleted_users.csv", r"deleted_users\.csv in s3://.* names rows to delete"),
+        ("_READY", r"_READY in s3://.* begins with \{"),
+        ("users_copy.CSV", r"users\.csv and users_copy\.CSV hold the same rows"),
+    ],
+)
+def test_what_refuses_a_drop(s3: S3Server, tmp_path: Path, key: str, message: str) -> None:
+    """Names and markers mean what they mean in a folder."""
+    source = stored(s3, SAMPLE, tmp_path.name)
+    copy = (SAMPLE / "users.csv").read_bytes()
+    body = copy if "copy" in key else b"\xef\xbb\xbf {}"
+    s3.client().put_object(Bucket=BUCKET, Key=f"drops/{tmp_path.name}/{key}", Body=body)
+    with pytest.raises(DropRefused, match=message):
+        extract(source, Workspace(tmp_path / "workspace"))
+
+
+def test_any_key_will_do(s3: S3Server, tmp_path: Path) -> None:
+    """For drops, their files and workspaces; nothing else that a pattern would fit is removed."""
+    folder = tmp_path / "drop"
+    every_fault("users", "email_invalid").write(folder)
+    odd = "-t [a-b]*?{c,d} 'e\" %41#2名=v"
+    (folder / "users.csv").rename(folder / f"users {odd}.CSV")
+    s3.put(folder, f"drops/{odd}")
+    source = resolve_source(f"s3://lab@laboratory/drops/{odd}", ROOTS, open_store)
+    place = f"s3://lab@laboratory/kept {odd}"
+    s3.client().put_object(Bucket=BUCKET, Key="kept -t a /x", Body=b"not ours")
+    for _ in range(2):  # the second attempt removes what the first has left
+        with open_workspace(f"{place}/1") as workspace:
+            run_stages(source, workspace, "duckdb")
+            assert_as_expected(folder, workspace)
+    assert "extract.json" in s3.keys(f"kept {odd}/1")
+    with open_workspace(f"{place}/2") as workspace:
+        workspace.remove_old_siblings(keep_days=0)
+    assert not s3.keys(f"kept {odd}")
+    assert s3.keys("kept -t a ") == {"x"}
 
 
 def test_reading_resumes_after_a_cut_connection(
@@ -159,7 +217,7 @@ def test_reading_resumes_after_a_cut_connection(
     proxy, bucket = by_proxy
     source = at(f"{bucket}/drops/{tmp_path.name}")
     workspace = Workspace(tmp_path / "workspace")
-    list(source.iterdir())
+    source.entries()
     proxy.cut_after, proxy.cuts = 2_000, 1
     extract(source, workspace)
     assert proxy.cuts == 0
@@ -326,6 +384,8 @@ def test_what_lies_in_a_root_is_found(
         "s3://lab@laboratory/drops/../secret",
         "s3://lab@laboratory/drops/./a",
         "s3://lab@laboratory/drops//a",
+        "s3://lab@laboratory/drops/#/../../secret",
+        "s3://lab@laboratory/drops/?/../../secret",
         "s3://laboratory/drops/a",
         "s3://other@laboratory/drops/a",
         "s3://lab@bucket/drops",

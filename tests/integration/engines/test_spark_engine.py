@@ -74,9 +74,9 @@ def start_command(cluster: Cluster, master: str, *arguments: Any) -> subprocess.
 
 
 def test_every_fault_is_named(cluster: Cluster, tmp_path: Path) -> None:
-    """A drop with every faulty value has an issue for each, with file and line."""
+    """A drop with every faulty value has an issue for each, also in folders of odd names."""
     source = every_fault().write(tmp_path / "source")
-    workspace = Workspace(tmp_path / "workspace")
+    workspace = Workspace(tmp_path / "-s*r q?x {c,d} [a-b] \\ 'e\" %41#2\n名=v")
     run_stages(source, workspace, "spark", spark=cluster.master)
     assert_as_expected(source, workspace)
 

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from drops import NASTY_TEXTS
+from drops import INVISIBLE_TEXTS, NASTY_TEXTS
 from experiment_features.load.copy import copy_batches
 from integration.servers import VERSIONS, Server
 
 HOSTILE_TEXTS = (
     *NASTY_TEXTS,
+    *INVISIBLE_TEXTS,
     "",
     "\\.",
     "\\.\n",

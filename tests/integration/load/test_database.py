@@ -1,9 +1,18 @@
-"""The kinds of connection errors."""
+"""The kinds of connection errors, and what a session does not depend on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
+from psycopg import sql
 
 from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
 from experiment_features.load.database import connect
+from experiment_features.load.migrate import migrate
+from features_airflow.features_db import open_features_db
+from integration.running import features_of, make_drop, make_pipeline, run_drop
 from integration.servers import VERSIONS, Database, Server
 
 every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
@@ -47,13 +56,33 @@ class TestConnect:
         with pytest.raises(DatabaseRefused, match=r"permission denied for database"):
             connect(database.url("stranger"))
 
-    @pytest.mark.parametrize("url", ["postgres//etl:secret@host/x", "etl:secret@host"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgres//etl:secret@host/x",
+            "etl:secret@host",
+            "postgresql://etl:se@cret@127.0.0.1:9/x",
+            "postgresql://etl:se/cret@127.0.0.1:9/x",
+            "postgresql://etl:12/cret@127.0.0.1:9/x",
+            "postgresql://etl:se%zzcret@127.0.0.1:9/x",
+            "postgresql://etl:secret",
+        ],
+    )
     def test_a_broken_url_is_refused_without_repeating_it(self, url: str) -> None:
-        """The message does not show the password, as that of libpq would."""
-        with pytest.raises(DatabaseRefused, match="the database URL is not valid") as caught:
+        """The message shows nothing of the password, as that of libpq would."""
+        with pytest.raises(DatabaseRefused, match="percent-encoded, as %40 and %2F") as caught:
             connect(url)
-        assert "secret" not in str(caught.value)
+        assert str(caught.value).startswith("the database URL is not valid")
+        assert not any(part in str(caught.value) for part in ("se@", "cret", "etl", "127"))
         assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+    @pytest.mark.parametrize("url", ["postgresql://etl:p%40%2F@{}", "host={} password=p@ss"])
+    def test_a_valid_url_is_not(self, url: str) -> None:
+        """An encoded password, a folder with an @ and other spellings are as good."""
+        host = "/no/wh@re" if url.startswith("host") else "/x?host=/no/wh@re"
+        with pytest.raises(DatabaseUnavailable, match="/no/wh@re"):
+            connect(url.format(host))
 
     @pytest.mark.parametrize("host", ["/nowhere", "127.0.0.1:9"])
     def test_an_absent_server_is_transient(self, host: str) -> None:
@@ -84,3 +113,199 @@ class TestConnect:
                 connect(database.url()).close()
         finally:
             server.close()
+
+
+@contextmanager
+def in_encoding(server: Server, encoding: str) -> Iterator[Database]:
+    """A database without the schema in an encoding."""
+    name = f"in_{encoding.lower()}"
+    with server.connect("postgres", autocommit=True) as connection:
+        statement = "create database {} owner keeper template template0 encoding {} locale 'C'"
+        connection.execute(sql.SQL(statement).format(sql.Identifier(name), encoding))
+        yield Database(server, name)
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+DROP = make_drop(
+    {1: "Zoë", 2: "実験", 3: "é\\'x"},
+    [(1, "1", "0.1"), (1, "2", "0.1"), (1, "2", "0.2"), (2, "3", "7")],
+)
+CHANGED = make_drop({1: "Zoë", 2: "実験"}, [(1, "1", "0.1")])
+
+SETTINGS = {
+    "client_encoding": "LATIN1",
+    "datestyle": "SQL, DMY",
+    "intervalstyle": "sql_standard",
+    "timezone": "America/Caracas",
+    "extra_float_digits": "-15",
+    "standard_conforming_strings": "off",
+    "search_path": "misleading, pg_catalog",
+    "statement_timeout": "1000",
+    "lock_timeout": "1",
+}
+"""Every setting that the product sets for itself, and a value that does harm."""
+
+
+def figures(database: Database, relation: str) -> list[dict[str, Any]]:
+    """The rows of a relation without its runs and times."""
+    left_out = {"run_id", "updated_at", "valid_from", "valid_to"}
+    rows = features_of(database, relation)
+    return [{name: v for name, v in row.items() if name not in left_out} for row in rows]
+
+
+@pytest.fixture
+def misled(database: Database) -> Database:
+    """A database in which all settings of the user who loads are others."""
+    database.query("create schema misleading")
+    database.query(
+        "create function misleading.max(timestamptz) returns timestamptz language sql "
+        "as 'select null::timestamptz'"
+    )
+    database.query("grant usage on schema misleading to public")
+    for name, value in SETTINGS.items():
+        setting = sql.SQL("alter role etl in database {} set {} to {}").format(
+            sql.Identifier(database.name),
+            sql.Identifier(name),
+            sql.SQL(value) if name == "search_path" else sql.Literal(value),
+        )
+        database.query(setting)
+    return database
+
+
+class TestSession:
+    """A session's meaning does not depend on environment, role, database or server."""
+
+    def test_settings_of_the_role_change_nothing(self, misled: Database, tmp_path: Path) -> None:
+        """What is stored and read is the same, to the last digit."""
+        first = run_drop(misled, DROP.write(tmp_path / "drop"))
+        again = run_drop(misled, tmp_path / "drop")
+        assert (first["inserted"], again["status"]) == (3, "unchanged")
+        assert again["average_experiments_per_user"] == 4 / 3
+        users = figures(misled, "user_features")
+        assert [user["user_name"] for user in users] == ["Zoë", "実験", "é\\'x"]
+        assert users[0]["average_experiment_run_time"] == 0.4 / 3
+        second = run_drop(misled, CHANGED.write(tmp_path / "changed"))
+        assert [second[name] for name in ("updated", "deleted", "unchanged")] == [2, 1, 0]
+        assert len(figures(misled, "user_features_history")) == 5
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("PGCLIENTENCODING", "LATIN1"),
+            ("PGOPTIONS", "-c client_encoding=LATIN1 -c datestyle=German"),
+            ("PGDATESTYLE", "Postgres"),
+        ],
+    )
+    def test_neither_does_the_environment(
+        self,
+        name: str,
+        value: str,
+        database: Database,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The same holds for libpq's variables."""
+        monkeypatch.setenv(name, value)
+        run_drop(database, DROP.write(tmp_path / "drop"))
+        assert run_drop(database, tmp_path / "drop")["status"] == "unchanged"
+        monkeypatch.delenv(name)
+        names = [user["user_name"] for user in features_of(database)]
+        assert names == ["Zoë", "実験", "é\\'x"]
+
+    def test_every_connection_sets_all(
+        self, misled: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The connections of tasks, page and command line do so alike."""
+        url = misled.url()
+        monkeypatch.setenv("AIRFLOW_CONN_FEATURES_DB", url.replace("postgresql", "postgres", 1))
+        query = "select name, setting from pg_settings where name = any(%s)"
+        with open_features_db() as of_task, connect(url) as of_command:
+            found = [
+                {name.lower(): value for name, value in session.execute(query, [names])}
+                for session in (of_task, of_command)
+                for names in [[*SETTINGS, "DateStyle", "IntervalStyle", "TimeZone"]]
+            ]
+        assert found[0] == found[1]
+        assert set(found[0]) == set(SETTINGS)
+        assert not found[0].items() & SETTINGS.items()
+
+    def test_a_database_without_encoding_is_refused(self, server: Server) -> None:
+        """Nobody knows what its bytes mean."""
+        with in_encoding(server, "SQL_ASCII") as database:
+            for user in ("keeper", "etl"):
+                with pytest.raises(DatabaseRefused, match=r"SQL_ASCII.*encoding UTF8"):
+                    migrate(database.url(user))
+
+    def test_a_name_outside_the_databases_encoding_is_refused(
+        self, server: Server, tmp_path: Path
+    ) -> None:
+        """What it can hold is loaded, as before; for the rest, the message names the encoding."""
+        with in_encoding(server, "LATIN1") as database:
+            migrate(database.url("keeper"))
+            run_drop(database, make_drop({1: "Zoë"}, [(1, "1", "1")]).write(tmp_path / "held"))
+            with pytest.raises(DatabaseRefused, match=r'in encoding "LATIN1".*encoding UTF8'):
+                run_drop(database, DROP.write(tmp_path / "drop"))
+            assert [user["user_name"] for user in features_of(database)] == ["Zoë"]
+
+    def test_a_schema_of_a_newer_version_is_refused(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """By the first connection of a run, before it reads the drop."""
+        database.query("update features.schema_version set version_num = '9999'")
+        with pytest.raises(DatabaseRefused, match=r"9999.*A newer version of this program"):
+            make_pipeline(database, tmp_path).extract(tmp_path / "no drop")
+
+
+class TestLocks:
+    """A statement does not wait for a lock without end, or without a word."""
+
+    @pytest.fixture(autouse=True)
+    def _short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("experiment_features.load.database._SHORT_LOCK_WAIT", "200ms")
+        monkeypatch.setattr("experiment_features.load.migrate._LOCK_WAIT_SECONDS", 0.2)
+
+    @pytest.mark.parametrize(
+        ("step", "table"),
+        [
+            ("last_source", "pipeline_runs"),
+            ("find_earlier_load", "pipeline_runs"),
+            ("extract", "schema_version"),
+            ("extract", "pipeline_runs"),
+            ("load", "pipeline_runs"),
+        ],
+    )
+    def test_whoever_holds_a_table_is_named(
+        self, step: str, table: str, database: Database, tmp_path: Path
+    ) -> None:
+        """Before and during a run, with process, user and lock."""
+        source = DROP.write(tmp_path / "drop")
+        pipeline = make_pipeline(database, tmp_path, timeout_seconds=0.4)
+        if step == "load":
+            pipeline.extract(source)
+            pipeline.validate()
+            pipeline.transform()
+        arguments = [] if step in ("last_source", "load") else [source]
+        with database.connect("keeper", application_name="psql") as holder:
+            holder.execute(sql.SQL("lock table {}").format(sql.Identifier("features", table)))
+            with pytest.raises(DatabaseUnavailable) as caught:
+                getattr(pipeline, step)(*arguments)
+            process = holder.info.backend_pid
+        assert (
+            f'"psql", process {process}, user keeper, with AccessExclusiveLock on features.{table} '
+            "holds the lock. Wait for it, or end it with"
+        ) in str(caught.value)
+
+    def test_a_migration_names_the_load_it_waits_for(self, database: Database) -> None:
+        """As a load does."""
+        with database.connect("etl", application_name="experiment_features one") as loading:
+            loading.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
+            with pytest.raises(DatabaseUnavailable, match='by "experiment_features one", process'):
+                migrate(database.url("keeper"))
+
+    def test_a_migration_names_the_reader_it_waits_for(self, database: Database) -> None:
+        """A view that has to change is locked against readers."""
+        database.query("comment on schema features is null", user="keeper")
+        with database.connect("analyst", application_name="report") as reader:
+            reader.execute("select * from features.user_feature_report")
+            with pytest.raises(DatabaseUnavailable, match=r'"report", process .* holds the lock'):
+                migrate(database.url("keeper"))

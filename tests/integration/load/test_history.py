@@ -87,6 +87,27 @@ def test_the_features_at_any_time(database: Database, tmp_path: Path) -> None:
     ]
 
 
+@every_version
+def test_the_features_of_now_after_a_clock_that_was_ahead(
+    database: Database, tmp_path: Path
+) -> None:
+    """They are the current ones, each user once, and stay so after a load by the right clock."""
+    now = "select * from features.user_features_as_of(now()) order by user_id"
+    load_experiments(database, tmp_path, {1: 1, 2: 2, 3: 3})
+    ahead = timedelta(days=365)
+    database.query("update features.user_features set updated_at = updated_at + %s", ahead)
+    database.query("update features.pipeline_runs set finished_at = finished_at + %s", ahead)
+    for drop in ({1: 1, 2: 2, 3: 3}, {1: 1, 2: 4}, {2: 5, 3: 1}):
+        load_experiments(database, tmp_path, drop)
+        stood = database.query(now)
+        assert {row["user_id"]: row["total_experiments"] for row in stood} == drop
+        assert len(stood) == len(drop)
+        assert_history_is_exact(database)
+    assert (
+        database.query("select * from features.user_features_as_of(now() - interval '1 s')") == []
+    )
+
+
 @given(
     drops=st.lists(
         st.dictionaries(st.integers(1, 4), st.integers(0, 2), max_size=4), min_size=2, max_size=6

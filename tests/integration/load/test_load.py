@@ -321,7 +321,8 @@ class TestRunAgain:
         result = asdict(pipeline.load())
         assert [result[n] for n in ("inserted", "updated", "deleted", "unchanged")] == [1, 1, 0, 2]
         assert [row["user_name"] for row in features_of(database)] == ["Ann", "Bob", "Cyd", "Dee"]
-        assert run_of(database, "mine")["inserted"] == 1
+        assert run_of(database, "mine")["inserted"] == 4
+        assert run_of(database, "mine/2")["inserted"] == result["inserted"]
 
     def test_counts_after_another_drop_was_loaded(self, database: Database, tmp_path: Path) -> None:
         """Clearing an earlier run loads its features again and makes it the last load."""
@@ -331,15 +332,17 @@ class TestRunAgain:
         result = asdict(pipeline.load())
         assert [result[n] for n in ("inserted", "updated", "deleted", "unchanged")] == [1, 2, 1, 1]
         last = "select run_id from features.pipeline_runs order by finished_at desc limit 1"
-        assert database.value(last) == "mine"
+        assert database.value(last) == result["run_id"] == "mine/2"
 
     def test_loads_a_changed_drop(self, database: Database, tmp_path: Path) -> None:
-        """A run that is cleared from the start reads its source again."""
+        """A run that is cleared from the start reads its source again, and has a new entry."""
         source = FIRST.write(tmp_path / "drop")
         run_drop(database, source, run_id="mine")
-        SECOND.write(source)
-        assert run_drop(database, source, run_id="mine")["updated"] == 2
-        assert database.value("select count(*) from features.pipeline_runs") == 1
+        for number in (2, 3):
+            drop = (FIRST, SECOND)[number % 2 - 1]
+            result = run_drop(database, drop.write(source), run_id="mine")
+            assert (result["run_id"], result["updated"]) == (f"mine/{number}", 2)
+        assert {row["run_id"] for row in features_of(database)} == {"mine", "mine/2", "mine/3"}
 
 
 @every_version
@@ -446,9 +449,9 @@ def test_a_connection_that_was_cut_is_transient(
     pipeline = compute_drop(make_pipeline(database, tmp_path), FIRST.write(tmp_path / "first"))
     enter = load_module.enter_run
 
-    def cut(connection: Connection, *arguments: Any) -> None:
+    def cut(connection: Connection, *arguments: Any, **options: Any) -> None:
         database.query("select pg_terminate_backend(%s)", connection.info.backend_pid)
-        enter(connection, *arguments)
+        enter(connection, *arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(load_module, "enter_run", cut)
@@ -477,7 +480,7 @@ def test_what_a_retry_may_fix_is_transient(
     """Errors of PostgreSQL that may pass are transient."""
     pipeline = compute_drop(make_pipeline(database, tmp_path), FIRST.write(tmp_path / "first"))
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise error("in trouble\nDETAIL: much of it")
 
     monkeypatch.setattr(load_module, "enter_run", fail)

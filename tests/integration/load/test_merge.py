@@ -10,8 +10,9 @@ import pytest
 from psycopg import sql
 
 from experiment_features.definitions import RELATIONS, Feature, Relation
+from experiment_features.errors import DatabaseRefused
 from experiment_features.load.database import connect
-from experiment_features.load.merge import Changes, merge
+from experiment_features.load.merge import Changes, compare, merge
 from integration.running import features_of, make_drop, run_drop
 from integration.servers import Database
 
@@ -81,7 +82,8 @@ def test_a_change_of_one_feature_is_written(
     staged[0][feature.name] = another(before[0][feature.name])
     path = write(relation, staged, tmp_path / "staged.parquet")
     with connect(database.url()) as connection:
-        changes = merge(connection, relation, path, run_id="two", loaded_at=datetime.now(UTC))
+        changes = compare(connection, relation, path)
+        merge(connection, relation, changes, run_id="two", loaded_at=datetime.now(UTC))
     assert changes == Changes(inserted=0, updated=1, deleted=0, unchanged=len(before) - 1)
     changed, *others = features_of(database, relation.name)
     assert others == before[1:]
@@ -133,3 +135,43 @@ def test_the_views_show_every_feature(query: str, database: Database, tmp_path: 
     assert [{name: row[name] for name in relation.columns} for row in rows] == [
         {name: row[name] for name in relation.columns} for row in features_of(database)
     ]
+
+
+DISCARD = "create function discard() returns trigger language plpgsql as 'begin return null; end'"
+CHANGED = make_drop(
+    {1: "Ann B.", 3: "Cyd"}, [(1, "1", "10"), (9, "3", "1")], {1: "Water", 3: "Tar"}
+)
+TABLES = ["user_features", "user_features_past", "compound_features", "pipeline_runs"]
+
+
+@pytest.mark.parametrize(
+    ("table", "statement"),
+    [
+        pytest.param("user_features_past", "close_periods", id="close_periods"),
+        pytest.param("user_features", "update", id="update"),
+        pytest.param("user_features", "delete", id="delete"),
+        pytest.param("user_features", "insert", id="insert"),
+        pytest.param("compound_features", "update", id="update_compounds"),
+        pytest.param("data_issues", "copy", id="copy_issues"),
+    ],
+)
+def test_a_trigger_that_discards_writes_is_named(
+    table: str, statement: str, database: Database, tmp_path: Path
+) -> None:
+    """Nothing is loaded, and without the trigger the same drop loads."""
+    run_drop(database, DROP.write(tmp_path / "drop"))
+    before = [features_of(database, name) for name in TABLES]
+    event = statement if statement in ("update", "delete") else "insert"
+    database.query(DISCARD)
+    database.query(
+        sql.SQL(
+            "create trigger discards before {} on {} for each row execute function discard()"
+        ).format(sql.SQL(event), sql.Identifier("features", table))
+    )
+    changed = CHANGED.write(tmp_path / "changed")
+    with pytest.raises(DatabaseRefused, match=rf"{table}.*: {statement} had to write \d rows"):
+        run_drop(database, changed, max_rejected_percent=50)
+    assert [features_of(database, name) for name in TABLES] == before
+    database.query("drop function discard cascade")
+    result = run_drop(database, changed, max_rejected_percent=50)
+    assert (result["inserted"], result["updated"], result["deleted"]) == (1, 1, 1)

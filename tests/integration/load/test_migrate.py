@@ -30,6 +30,7 @@ RELATIONS = {
     "user_feature_report": "v",
     "pipeline_runs": "r",
     "data_issues": "r",
+    "held_changes": "r",
     "users_by_total_experiments": "r",
     "schema_version": "r",
 }
@@ -141,7 +142,8 @@ class TestMigrate:
             ):
                 list(pool.map(migrate, [one.url("keeper"), two.url("keeper")]))
                 assert (
-                    one.value("select count(*) from pg_roles where rolname like 'features%er'") == 2
+                    one.value("select count(*) from pg_roles where rolname like 'features%er%'")
+                    == 3
                 )
         finally:
             server.close()
@@ -157,6 +159,53 @@ class TestMigrate:
         with pytest.raises(DatabaseRefused, match=r"permission denied.*Migrate as the owner of"):
             migrate(empty.url("etl"))
         assert empty.value("select count(*) from pg_namespace where nspname = 'features'") == 0
+
+    @pytest.mark.parametrize(
+        ("change", "named"),
+        [
+            (
+                "alter table {}.pipeline_runs rename today to day",
+                "Missing: column pipeline_runs.today date. Not known: pipeline_runs.day date.",
+            ),
+            (
+                "alter table {}.user_features rename total_experiments to n",
+                "user_features.total_experiments bigint not null. Not known: user_features.n bigint",
+            ),
+            (
+                "alter table {}.compound_features alter compound_name drop not null",
+                "compound_name text not null. Not known: compound_features.compound_name text.",
+            ),
+            ("drop table {}.data_issues", "Missing: table data_issues. Not known: nothing"),
+            (
+                "alter table {}.user_features drop constraint user_id_is_positive",
+                "constraint user_features.user_id_is_positive CHECK ((user_id > 0)). Not known: no",
+            ),
+            (
+                "drop index {}.user_features_by_name",
+                "index user_features_by_name ON features.user_features USING btree (lower(",
+            ),
+        ],
+        ids=["column", "feature", "null", "table", "constraint", "index"],
+    )
+    def test_names_what_somebody_has_changed(
+        self, change: str, named: str, database: Database
+    ) -> None:
+        """A table that is not what the revisions make of it is named, and left as it is."""
+        database.query(change.format("features"))
+        before = relations_of(database)
+        with pytest.raises(DatabaseRefused) as caught:
+            migrate(database.url("keeper"))
+        assert named in str(caught.value)
+        assert "migrate again" in str(caught.value)
+        assert relations_of(database) == before
+
+    def test_leaves_what_others_have_added(self, database: Database) -> None:
+        """Columns, indexes and tables of the laboratory's own stay."""
+        database.query("alter table features.user_features add column note text")
+        database.query("create index by_note on features.user_features (note)")
+        database.query("create table features.mine (id bigint)")
+        migrate(database.url("keeper"))
+        assert set(relations_of(database)) == {*RELATIONS, "mine"}
 
     def test_waits_for_a_load(self, database: Database) -> None:
         """Schema and features never change at the same time."""
@@ -183,7 +232,8 @@ READER_MAY = [
     "select * from features.user_features_history",
     "select * from features.user_features_as_of(now())",
     "select * from features.user_feature_report",
-    "select * from features.pipeline_runs",
+    "select run_id, status, task, error, error_line, notices from features.pipeline_runs",
+    "select * from features.held_changes",
     "select * from features.users_by_total_experiments",
     "select run_id, severity, table_name, file_name, line_number, rule, column_name, message from features.data_issues",
 ]
@@ -191,6 +241,8 @@ READER_MAY_NOT = [
     "select raw_row from features.data_issues",
     "select value from features.data_issues",
     "select * from features.data_issues",
+    "select message from features.pipeline_runs",
+    "select * from features.pipeline_runs",
     "insert into features.compound_features values (9, 'x', 0, 0, 'x', now())",
     "update features.user_features set user_name = 'x'",
     "delete from features.user_features",
@@ -202,7 +254,8 @@ READER_MAY_NOT = [
 WRITER_MAY_NOT = [
     "update features.user_features_past set user_name = 'x'",
     "delete from features.user_features_past",
-    "update features.pipeline_runs set status = 'loaded'",
+    "update features.pipeline_runs set users = 0",
+    "update features.held_changes set name = 'x'",
     "update features.schema_version set version_num = 'x'",
     "truncate features.user_features",
     "create table features.mine (id int)",
@@ -212,8 +265,15 @@ WRITER_MAY_NOT = [
 ]
 
 
+STEWARD_MAY = [
+    *READER_MAY,
+    "select message from features.pipeline_runs",
+    "select raw_row, value from features.data_issues",
+]
+
+
 class TestRoles:
-    """What the reader and the writer may do."""
+    """What the reader, the steward and the writer may do."""
 
     @pytest.mark.parametrize("statement", READER_MAY)
     def test_the_reader_reads(self, statement: str, database: Database) -> None:
@@ -225,6 +285,14 @@ class TestRoles:
         """The reader can neither see raw rows nor write."""
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             database.query(statement, user="analyst")
+
+    def test_the_steward_also_sees_what_may_quote_a_row(self, database: Database) -> None:
+        """The steward reads raw rows, values and messages, but writes nothing."""
+        for statement in STEWARD_MAY:
+            database.query(statement, user="steward")
+        for statement in READER_MAY_NOT[5:]:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                database.query(statement, user="steward")
 
     @pytest.mark.parametrize("statement", WRITER_MAY_NOT)
     def test_the_writer_only_loads(self, statement: str, database: Database) -> None:
@@ -291,6 +359,22 @@ class TestViews:
         migrate(database.url("keeper"))
         for query in READER_MAY[2:5]:
             database.query(query, user="analyst")
+
+    def test_what_was_changed_is_as_defined_again(self, database: Database) -> None:
+        """A view or function that somebody has replaced is as defined after a migration."""
+        database.query(
+            "create or replace view features.user_feature_report as select user_id, user_name, "
+            "total_experiments, 0.0::float8 as average_experiments_per_user, "
+            "average_experiment_run_time, average_compounds_per_experiment, "
+            "most_common_compound_id, most_common_compound_name, "
+            "most_common_compound_experiments, most_common_compound_ids, run_id, updated_at "
+            "from features.user_features"
+        )
+        migrate(database.url("keeper"))
+        definition = database.value(
+            "select pg_get_viewdef('features.user_feature_report'::regclass)"
+        )
+        assert "pipeline_runs" in definition
 
     def test_grants_are_repeated(self, database: Database) -> None:
         """Migrating restores grants that were revoked."""

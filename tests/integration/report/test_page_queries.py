@@ -156,18 +156,18 @@ def test_ties_are_named_in_order(database: Database, reader: Connection, tmp_pat
 
 
 def test_pages_of_runs_are_complete(database: Database, tmp_path: Path) -> None:
-    """Runs are listed latest first, even if some ended at the same time."""
+    """Runs are listed latest first, even if some began at the same time."""
     load_experiments(database, tmp_path, {1: 1})
     database.query(
         "insert into features.pipeline_runs (run_id, trigger, source, source_files, parameters, "
         "definition_version, status, started_at, finished_at) select 'old ' || n, 'cli', 'x', '[]', "
-        "'{}', 1, 'loaded', '2020-01-01', '2020-01-01'::date + n / 3 from generate_series(1, 120) n"
+        "'{}', 1, 'loaded', '2020-01-01'::date + n / 3, '2021-01-01' from generate_series(1, 120) n"
     )
     with connect(database.url("analyst")) as reader, reading(reader):
         found = walk(
             lambda cursor: page_queries.find_runs(reader, cursor=cursor), lambda run: run["run_id"]
         )
-    query = "select run_id from features.pipeline_runs order by finished_at desc, run_id desc"
+    query = "select run_id from features.pipeline_runs order by started_at desc, run_id desc"
     assert found == [run["run_id"] for run in database.query(query)]
     assert len(found) == 121
 

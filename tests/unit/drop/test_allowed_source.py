@@ -1,8 +1,12 @@
 """Which folders a run may read: who triggers a run names one, and the roots are the limit."""
 
+import os
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from threading import Event
 
 import pytest
 
@@ -52,11 +56,14 @@ def named(source: str, data: Path) -> str:
         pytest.param("file://{top}/data/drop", "drop", id="uri"),
         pytest.param("file://localhost{top}/data/drop", "drop", id="uri_of_this_host"),
         pytest.param("FILE://{top}/data/dr%6Fp", "drop", id="uri_with_escapes"),
+        pytest.param("file://{top}/data/lab#2", "lab#2", id="uri_with_a_hash"),
+        pytest.param("file://{top}/data/lab?x=1#2", "lab?x=1#2", id="uri_with_a_question_mark"),
+        pytest.param("{top}/data/a:/[b] %41\n-é", "a:/[b] %41\n-é", id="odd_path"),
     ],
 )
 def test_what_lies_in_a_root_is_found(source: str, folder: str, data: Path) -> None:
     """Links and dots are followed first; the answer has neither."""
-    assert resolve(named(source, data), [str(data)]) == (data / folder).resolve()
+    assert str(resolve(named(source, data), [str(data)])) == str((data / folder).resolve())
 
 
 @pytest.mark.parametrize(
@@ -100,6 +107,8 @@ def test_what_lies_outside_is_refused(source: str, data: Path) -> None:
     [
         pytest.param("file://elsewhere{top}/data/drop", id="host"),
         pytest.param("file://127.0.0.1{top}/data/drop", id="address"),
+        pytest.param("file://[x{top}/data/drop", id="open_bracket"),
+        pytest.param("file://", id="nothing"),
     ],
 )
 def test_files_of_other_hosts_are_refused(source: str, data: Path) -> None:
@@ -110,8 +119,16 @@ def test_files_of_other_hosts_are_refused(source: str, data: Path) -> None:
 
 def test_nul_bytes_are_refused(data: Path) -> None:
     """The system's own error would not say whose fault it is."""
-    with pytest.raises(ConfigurationError, match="NUL byte"):
-        resolve(f"{data}\0/etc", [str(data)])
+    for source in (f"{data}\0/etc", f"file://{data}%00", f"s3://lab@bucket/{chr(0)}"):
+        with pytest.raises(ConfigurationError, match="NUL byte"):
+            resolve(source, [str(data)])
+
+
+@pytest.mark.parametrize("source", ["\ud800", "s3://[", "s3://[/\ud800", "://", "s3://"])
+def test_what_is_no_address_is_refused(source: str, data: Path) -> None:
+    """Over REST, any text may come: it gives a message and no traceback."""
+    with pytest.raises(ConfigurationError):
+        resolve(source, [str(data), "s3://lab@bucket"])
 
 
 def test_every_root_counts(data: Path) -> None:
@@ -119,15 +136,22 @@ def test_every_root_counts(data: Path) -> None:
     other = data.parent / "data-evil"
     (other / "late").mkdir()
     roots = [f"file://{data.parent}/door", str(other)]
-    assert resolve("drop", roots) == (data / "drop").resolve()
-    assert resolve("late", roots) == (other / "late").resolve()
-    assert resolve(str(other / "drop"), roots) == (other / "drop").resolve()
+    assert str(resolve("drop", roots)) == str((data / "drop").resolve())
+    assert str(resolve("late", roots)) == str((other / "late").resolve())
+    assert str(resolve(str(other / "drop"), roots)) == str((other / "drop").resolve())
 
 
 def test_without_roots_nothing_is_read(data: Path) -> None:
     """An installation that names no root allows none."""
     with pytest.raises(ConfigurationError, match="lies outside"):
         resolve(str(data / "drop"), [])
+
+
+def read(name: str, folder: AnyPath) -> bytes:
+    """The bytes of a file in the folder, which is listed first."""
+    (entry,) = (entry for entry in folder.entries() if entry.name == name)
+    with entry.open() as stream:
+        return stream.read()
 
 
 @pytest.mark.parametrize("target", ["/etc/passwd", "{top}/data-evil/compounds.csv"])
@@ -138,15 +162,16 @@ def test_a_link_inside_a_drop_does_not_lead_out(target: str, data: Path) -> None
     with pytest.raises(
         ConfigurationError, match=r"compounds\.csv in the source .* is a link"
     ) as out:
-        resolve("drop", [str(data)])
+        read("compounds.csv", resolve("drop", [str(data)]))
     assert "root:" not in str(out.value)
-    assert resolve("drop", [str(data), "/"]) == (data / "drop").resolve()
+    read("compounds.csv", resolve("drop", [str(data), "/"]))
 
 
 def test_a_link_inside_a_drop_may_stay_inside(data: Path) -> None:
     """Links within the roots are no harm."""
-    (data / "drop" / "users.csv").symlink_to(data / "drop" / "real.csv")
-    assert resolve("drop", [str(data)]) == (data / "drop").resolve()
+    (data / "real.csv").write_text("of the drop")
+    (data / "drop" / "users.csv").symlink_to(data / "real.csv")
+    assert read("users.csv", resolve("drop", [str(data)])) == b"of the drop"
 
 
 @pytest.mark.parametrize("back", [False, True], ids=["stays", "goes_back"])
@@ -156,23 +181,53 @@ def test_a_file_that_becomes_a_link_is_not_read(back: bool, data: Path) -> None:
     for path in (file, spare):
         path.write_text("of the drop")
     secret.write_text("secret")
-    (found,) = (path for path in resolve("drop", [str(data)]).iterdir() if path == file)
-    with found.open("rb") as stream:
-        assert stream.read() == b"of the drop"
+    drop = resolve("drop", [str(data)])
+    assert read("users.csv", drop) == b"of the drop"
+    (found,) = (entry for entry in drop.entries() if entry.name == "users.csv")
     file.unlink()
     file.symlink_to(secret)
-    opened = Path.open
+    system_open = os.open
     with pytest.MonkeyPatch.context() as patch:
 
-        def open_and_swap(path: Path, *arguments: Any) -> Any:
-            stream = opened(path, *arguments)
+        def open_and_swap(path: Path, flags: int) -> int:
+            descriptor = system_open(path, flags)
             if back:
                 spare.replace(file)
-            return stream
+            return descriptor
 
-        patch.setattr(Path, "open", open_and_swap)
+        patch.setattr(os, "open", open_and_swap)
         with pytest.raises(ConfigurationError, match=r"users\.csv in the source .* is a link"):
-            found.open("rb")
+            found.open()
+
+
+def test_a_folder_that_turns_into_a_link_and_back_leads_nowhere(data: Path) -> None:
+    """However fast: neither names nor bytes of another folder are read."""
+    drop, aside, secret = data / "drop", data / "aside", data.parent / "secret"
+    (drop / "users.csv").write_text("of the drop")
+    (secret / "users.csv").write_text("secret")
+    (secret / "compounds.csv").write_text("secret")
+    resolved, stop, read_well = resolve("drop", [str(data)]), Event(), 0
+
+    def swap() -> None:
+        while not stop.is_set():
+            drop.rename(aside)
+            drop.symlink_to(secret)
+            drop.unlink()
+            aside.rename(drop)
+
+    with ThreadPoolExecutor() as threads:
+        swapping = threads.submit(swap)
+        end = time.monotonic() + 1
+        try:
+            while time.monotonic() < end:
+                with suppress(ConfigurationError, OSError, ValueError):  # elsewhere, or not there
+                    assert "compounds.csv" not in {entry.name for entry in resolved.entries()}
+                    assert read("users.csv", resolved) == b"of the drop"
+                    read_well += 1
+        finally:
+            stop.set()
+        swapping.result()
+    assert read_well
 
 
 @pytest.mark.parametrize("source", ["loop", pytest.param("x" * 5000, id="long")])

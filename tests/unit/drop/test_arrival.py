@@ -90,6 +90,13 @@ def test_a_name_that_is_no_text_hides_no_other_drop(tmp_path: Path) -> None:
     assert sources(tmp_path) == [drop]
 
 
+def test_any_text_may_name_a_drop(tmp_path: Path) -> None:
+    """What cannot be printed is kept under a name of its own."""
+    drop = bring(tmp_path / "-a [b]*?{c} 'd\" %41#é\n")
+    assert sources(tmp_path) == [drop]
+    assert state_key(drop).isalnum()
+
+
 @pytest.mark.parametrize(("length", "is_kept"), [(512, True), (513, False)])
 def test_state_key_fits_the_store(length: int, is_kept: bool) -> None:
     """Airflow refuses names of more than 512 signs."""

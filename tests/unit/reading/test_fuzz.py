@@ -12,7 +12,7 @@ import pytest
 
 import oracle
 from comparison import rows_of_file
-from drops import ALL_DIALECTS, CLEAN, NASTY_TEXTS, Row, render
+from drops import ALL_DIALECTS, CLEAN, INVISIBLE_TEXTS, NASTY_TEXTS, Row, render
 from experiment_features.contract import USERS, line_of
 from experiment_features.errors import DropRefused
 from experiment_features.reading import text_stream
@@ -24,6 +24,7 @@ ROUNDS = 10
 TOKENS = (
     b'"', b'""', b"\n", b"\r", b"\r\n", b",", b"\t", b";", b"|", b" ", b"\0", b"\xef\xbb\xbf",
     b"\xff", b"\xc3", b"user_id", b'"\n', b',"', b'",', b'"x', b"\n\n", b'\t"', b"1", b"-",
+    b"\n,,,\n", b"\n;\t;\n", b"sep=;\n", b"\xe2\x80\x8b",
 )  # fmt: skip
 
 Found = list[tuple[int, list[str], dict[str, str]]]
@@ -34,7 +35,7 @@ def original(rng: random.Random) -> bytes:
     """A file of users in some dialect, with names that are hard to read."""
     rows = [Row(cells) for cells in CLEAN["users"]]
     rows += [
-        Row((str(number), rng.choice(NASTY_TEXTS), "a@b.c", "2024-02-29"))
+        Row((str(number), rng.choice((*NASTY_TEXTS, *INVISIBLE_TEXTS)), "a@b.c", "2024-02-29"))
         for number in range(4, rng.randint(5, 12))
     ]
     return render("users", rows, rng.choice(ALL_DIALECTS))
@@ -117,5 +118,6 @@ def test_mutated_files_are_read_right_or_refused(
 def header_names(content: bytes) -> list[str]:
     """The names in a file's header that are not empty, as the oracle reads them."""
     text = content.decode("utf-8-sig")
-    _, names = oracle.find_header(text, oracle.COLUMNS["users"])
+    _, delimiters, rest = oracle.split_preamble(text)
+    _, names = oracle.find_header(rest, oracle.COLUMNS["users"], delimiters)
     return [name for name in names if name]

@@ -5,5 +5,7 @@ insert into features.pipeline_runs ({columns}, started_at, finished_at)
 values (
     {values},
     least(%(started_at)s, clock_timestamp()),
-    greatest(clock_timestamp(), %(loaded_at)s)
+    case
+        when %(status)s::text <> 'running' then greatest(clock_timestamp(), %(loaded_at)s)
+    end
 )

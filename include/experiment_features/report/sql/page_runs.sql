@@ -20,12 +20,18 @@ select
     runs.started_at,
     runs.finished_at,
     runs.parameters,
+    runs.triggered_by,
+    runs.task,
+    runs.error,
+    runs.error_file,
+    runs.error_line,
+    runs.notices,
     extract(epoch from runs.finished_at - runs.started_at)::double precision as seconds,
     files.rows_read,
     runs.rejected_rows / nullif(files.rows_read, 0)::double precision as rejected_share
 from features.pipeline_runs as runs
 cross join lateral (
-    select coalesce(sum((file ->> 'rows')::bigint), 0)::bigint as rows_read
+    select sum((file ->> 'rows')::bigint)::bigint as rows_read
     from jsonb_array_elements(runs.source_files) as file
 ) as files
 where (%(run_id)s::text is null or runs.run_id in (%(run_id)s, %(run_id)s || '/rejected'))

@@ -13,4 +13,4 @@ def upgrade() -> None:
     """Creates the tables."""
     # Through the driver: SQLAlchemy would treat % in the script as a parameter.
     driver: Any = op.get_bind().connection.driver_connection
-    driver.execute(Path(__file__).with_suffix(".sql").read_text())
+    driver.execute(Path(__file__).with_suffix(".sql").read_text("utf-8"))

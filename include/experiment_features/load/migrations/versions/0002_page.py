@@ -12,4 +12,4 @@ down_revision = "0001"
 def upgrade() -> None:
     """Adds the table, filled from the current features, and the indexes."""
     driver: Any = op.get_bind().connection.driver_connection
-    driver.execute(Path(__file__).with_suffix(".sql").read_text())
+    driver.execute(Path(__file__).with_suffix(".sql").read_text("utf-8"))

@@ -12,4 +12,4 @@ down_revision = "0002"
 def upgrade() -> None:
     """Adds the column."""
     driver: Any = op.get_bind().connection.driver_connection
-    driver.execute(Path(__file__).with_suffix(".sql").read_text())
+    driver.execute(Path(__file__).with_suffix(".sql").read_text("utf-8"))

@@ -1,0 +1,109 @@
+"""The averages of users: divided here from the sums of any engine, and rounded once.
+
+The sums are whole numbers, exact in any order, and each average is the double nearest to the exact
+quotient: see docs/decisions/0005-run-times-as-whole-numbers.md.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from experiment_features.definitions import USER_FEATURES
+from experiment_features.engines import arrow
+
+PARTS = 10**9
+"""How many parts a whole run time has: a run time counts to nine decimals."""
+
+HIGH = 2**20
+"""Whole run times are summed in two: how often this goes into them, and what is left. No sum of
+64 bits overflows before a user has 9,000 million experiments."""
+
+_SHORT = 1000
+"""Most run times have no more than three decimals, and sums of them are smaller numbers."""
+
+_EXACT = 2**52
+"""Doubles hold whole numbers up to twice this; half of it leaves room for an estimate's error."""
+
+_SUMMED = ("total_experiments", "timed_experiments", "high", "low", "parts")
+
+Whole = npt.NDArray[np.int64]
+
+
+class Totals(NamedTuple):
+    """What all users have together."""
+
+    experiments: int
+    average_run_time: float | None
+    """Of all experiments with a run time; None if there are none."""
+
+
+def write_averages(sums: Path, target: Path) -> Totals:
+    """Writes USER_FEATURES, given all of them but the averages; returns the totals.
+
+    Args:
+        sums: grain: user; columns: the other features; timed_experiments (those with a run time);
+            the sums of their run times: high, low (whole, see HIGH), parts (see PARTS); and
+            compounds. None of these is NULL.
+        target: the Parquet file to write.
+    """
+    totals: Counter[str] = Counter()
+    with pq.ParquetFile(sums) as file:
+        kinds = {field.name: field.type for field in file.schema_arrow}
+        schema = pa.schema([(n, kinds.get(n, pa.float64())) for n in USER_FEATURES.columns])
+        with pq.ParquetWriter(target, schema, compression="lz4", use_dictionary=False) as writer:
+            for batch in arrow.batches(file):
+                totals.update({name: int(_whole(batch, name).sum()) for name in _SUMMED})
+                columns = {name: batch[name] for name in batch.schema.names} | _averages(batch)
+                arrays = [columns[name] for name in schema.names]
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    count = totals["timed_experiments"]
+    whole = totals["high"] * HIGH + totals["low"]
+    return Totals(
+        experiments=totals["total_experiments"],
+        average_run_time=(whole * PARTS + totals["parts"]) / (PARTS * count) if count else None,
+    )
+
+
+def _averages(batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    experiments, timed, high, low, parts, compounds = (
+        _whole(batch, name)
+        for name in ("total_experiments", "timed_experiments", "high", "low", "parts", "compounds")
+    )
+    run_times = mean_run_times(high, low, parts, np.maximum(timed, 1))
+    # No drop has so many ids, or experiments, that a double could not hold their number.
+    lengths = compounds / np.maximum(experiments, 1)
+    return {
+        "average_experiment_run_time": arrow.array(run_times, timed == 0),
+        "average_compounds_per_experiment": arrow.array(lengths, experiments == 0),
+    }
+
+
+def mean_run_times(high: Whole, low: Whole, parts: Whole, count: Whole) -> npt.NDArray[np.float64]:
+    """The doubles nearest to ((high * HIGH + low) * PARTS + parts) / (PARTS * count)."""
+    scale = np.where(parts % (PARTS // _SHORT) == 0, _SHORT, PARTS)
+    # Where dividend and divisor are such that doubles hold them, which is nearly always, the one
+    # rounding is that of the division. The estimate is off by less than a millionth.
+    estimate = (high * float(HIGH) + low + parts / PARTS) * scale
+    is_exact = (estimate < _EXACT) & (count * scale.astype(np.float64) < _EXACT)
+    means: npt.NDArray[np.float64]
+    means = ((high * HIGH + low) * scale + parts // (PARTS // scale)) / (scale * count)
+    means[~is_exact] = [  # Python's division of whole numbers of any size rounds once, too
+        ((high * HIGH + low) * PARTS + parts) / (PARTS * count)
+        for high, low, parts, count in _rows(~is_exact, high, low, parts, count)
+    ]
+    return means
+
+
+def _rows(is_selected: npt.NDArray[np.bool_], *columns: Whole) -> Iterator[tuple[int, ...]]:
+    return zip(*(column[is_selected].tolist() for column in columns), strict=True)
+
+
+def _whole(batch: pa.RecordBatch, name: str) -> Whole:
+    values: Whole = batch[name].to_numpy()
+    return values

@@ -1,0 +1,94 @@
+"""The volume guard: holds a load that would take away much of what the last one left.
+
+A truncated export is well-formed, so only what is missing from it can give it away.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from experiment_features.config import SAMPLE_DROP
+from experiment_features.definitions import RELATIONS, Relation
+from experiment_features.drop.files import holds_files
+from experiment_features.drop.local_path import LocalPath
+from experiment_features.errors import LoadHeld
+from experiment_features.load.ledger import Entry
+from experiment_features.load.merge import Changes
+from experiment_features.run import Run, Transformed
+
+ALWAYS_ALLOWED = 10
+"""So few users, compounds or experiments may always go: in a small drop, they are a large share."""
+
+UNIT_FACTOR = 10
+"""A mean run time that changes by this factor suggests another unit, such as minutes for hours."""
+
+
+@dataclass(frozen=True)
+class Removal:
+    """How many of the last load's users, compounds or experiments a load would take away."""
+
+    kind: str
+    removed: int
+    of: int
+
+    def exceeds(self, percent: float) -> bool:
+        """Whether it is more than so many percent, and more than may always go."""
+        return self.removed > ALWAYS_ALLOWED and 100 * self.removed > percent * self.of
+
+    def __str__(self) -> str:
+        share = 100 * self.removed / self.of
+        return f"{self.removed:,} of {self.of:,} {self.kind} ({share:.4g} %)"
+
+
+def check_volume(
+    last: Entry | None,
+    run: Run,
+    source: str,
+    computed: Transformed,
+    changes: Mapping[Relation, Changes],
+) -> LoadHeld | None:
+    """The error of a load that would take away too much; None if it may go on.
+
+    Users and compounds are compared by id, experiments by number. What follows a load of the sample
+    drop is never held.
+
+    Args:
+        last: the last load.
+        run: says how much may go.
+        source: the drop's folder.
+        computed: the figures of the load.
+        changes: the rows of each relation that the load would change.
+    """
+    if last is None:
+        return None
+    removals = [
+        Removal(relation.table, changes[relation].deleted, changes[relation].known)
+        for relation in RELATIONS
+    ]
+    experiments = last.result.experiments or 0
+    removals.append(Removal("experiments", experiments - computed.experiments, experiments))
+    excessive = [str(each) for each in removals if each.exceeds(run.max_removed_percent)]
+    if not excessive or _is_sample(last):
+        return None
+    return LoadHeld(
+        f"{' and '.join(excessive)} would go, more than max_removed_percent "
+        f"{run.max_removed_percent:g} allows; if that is right: run {source} with "
+        "max_removed_percent 100"
+    )
+
+
+def notice_unit(last: Entry | None, computed: Transformed) -> list[str]:
+    """Says, if it is so, that the mean run time of all experiments has changed suspiciously."""
+    if last is None or last.average_run_time is None or computed.average_run_time is None:
+        return []
+    low, high = sorted((last.average_run_time, computed.average_run_time))
+    if high == 0 or high < UNIT_FACTOR * low or _is_sample(last):
+        return []
+    notice = (
+        f"the mean run time of all experiments was {last.average_run_time:.6g} and is now "
+        f"{computed.average_run_time:.6g}: check whether experiment_run_time has changed its unit"
+    )
+    return [notice]
+
+
+def _is_sample(last: Entry) -> bool:
+    return SAMPLE_DROP.is_dir() and holds_files(LocalPath(SAMPLE_DROP), last.source_files)

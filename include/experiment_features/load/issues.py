@@ -1,0 +1,53 @@
+"""Copies the issues of a run's drop to the ledger."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from psycopg import sql
+
+from experiment_features.engines import arrow
+from experiment_features.load.copy import copy_batches
+from experiment_features.load.database import Connection
+
+KEPT_ISSUES = 1_000
+"""Of each file and rule, for a run that did not load: a drop may be refused again and again."""
+
+_KIND = ["table_name", "file_name", "rule"]
+
+
+def copy_issues(connection: Connection, issues: Path, run_id: str, *, are_all_kept: bool) -> None:
+    """Copies the issues of a run into data_issues, or else the first of each file and rule.
+
+    Args:
+        connection: in the transaction that enters the run.
+        issues: grain: issue, in the order of the files' lines; columns: see rules.validate.
+        run_id: the run's entry in the ledger.
+        are_all_kept: whether to copy all of them.
+    """
+    with pq.ParquetFile(issues) as file:
+        names = ["run_id", *file.schema_arrow.names]
+        batches = file.iter_batches()
+        kept = batches if are_all_kept else _first_of_each_kind(batches)
+        rows = (
+            pa.RecordBatch.from_arrays(
+                [pa.repeat(arrow.text(run_id), len(batch)), *batch.columns], names=names
+            )
+            for batch in kept
+        )
+        copy_batches(connection, sql.Identifier("features", "data_issues"), names, rows)
+
+
+def _first_of_each_kind(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    seen: Counter[Any] = Counter()
+    for batch in batches:
+        is_kept = np.zeros(len(batch), dtype=bool)
+        kinds = batch.select(_KIND).to_pandas().groupby(_KIND, sort=False)
+        for kind, rows in kinds.indices.items():
+            is_kept[rows[: max(0, KEPT_ISSUES - seen[kind])]] = True
+            seen[kind] += len(rows)
+        yield batch.filter(pa.array(is_kept))

@@ -1,0 +1,233 @@
+"""Writes the run ledger: how each run begins and ends. See ledger.py for what the statuses mean."""
+
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from experiment_features.definitions import DEFINITION_VERSION
+from experiment_features.drop.files import DropFile
+from experiment_features.errors import DatabaseRefused, DropRejected, PipelineError
+from experiment_features.load.database import (
+    TIMEOUT_SECONDS,
+    Connection,
+    comma_separated,
+    database_errors,
+    load_transaction,
+    read_sql,
+)
+from experiment_features.load.issues import copy_issues
+from experiment_features.load.ledger import entry_id, find_last_load
+from experiment_features.run import Extracted, Result, Run, Transformed, Validated
+from experiment_features.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended that did not reach its end: in which task, by which kind of error, where."""
+
+    status: str
+    task: str
+    error: str
+    error_file: str | None
+    error_line: int | None
+    error_column: str | None
+    message: str
+    """May quote a cell: readers cannot see it."""
+
+    @classmethod
+    def of(cls, task: str, error: BaseException) -> "Ending":
+        """The ending of a run that this error ended."""
+        place = (error.file, error.line, error.column) if isinstance(error, PipelineError) else ()
+        status = error.status if isinstance(error, PipelineError) else PipelineError.status
+        message = str(error).replace("\0", "\\0") or type(error).__name__
+        return cls(status, task, type(error).__name__, *(place or (None, None, None)), message)
+
+
+def begin_run(connection: Connection, run: Run) -> None:
+    """Enters a run as running, and ends the entries of runs that got lost.
+
+    Raises:
+        DatabaseUnavailable, DatabaseRefused: see database_errors.
+    """
+    with (
+        database_errors(f"enter run {run.run_id} in the ledger", connection=connection),
+        connection.transaction(),
+    ):
+        connection.execute(read_sql("end_lost_runs"))
+        run_id = entry_id(connection, run)
+        _enter(connection, run, {"run_id": run_id, "status": "running", "task": Extracted.stage})
+
+
+def end_run(connection: Connection, run: Run, ending: Ending) -> None:
+    """Enters how a run ended, unless its entry says so already.
+
+    Raises:
+        DatabaseUnavailable, DatabaseRefused: see database_errors.
+    """
+    with (
+        database_errors(f"enter the end of run {run.run_id}", connection=connection),
+        connection.transaction(),
+    ):
+        values = {"run_id": entry_id(connection, run), **asdict(ending)}
+        connection.execute(read_sql("end_run"), values)
+
+
+def find_known_files(connection: Connection, run: Run, source: str) -> list[DropFile]:
+    """Enters the source of a running run; returns the files that it need not read again.
+
+    Those are the files of the last load, unless this run would compute something else from them.
+    """
+    with database_errors("read the run ledger", connection=connection), connection.transaction():
+        connection.execute(
+            read_sql("set_source"), {"run_id": entry_id(connection, run), "source": source}
+        )
+        last = find_last_load(connection)
+        if last is None or run.force or last.definition_version != DEFINITION_VERSION:
+            return []
+        values = {"run_id": last.result.run_id, "today": run.today.isoformat()}
+        ((is_due,),) = connection.execute(read_sql("has_due_signup"), values).fetchall()
+        return [] if is_due else last.source_files
+
+
+def record_unchanged(
+    connection: Connection,
+    workspace: Workspace,
+    run: Run,
+    *,
+    keep_days: int,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+) -> Result:
+    """Records a run whose drop was already loaded; returns its result.
+
+    Raises:
+        DatabaseRefused: another drop has been loaded since this one was read.
+    """
+    doing = f"record the unchanged run {run.run_id}"
+    transaction = load_transaction(
+        connection, doing, name=run.run_id, timeout_seconds=timeout_seconds
+    )
+    with workspace.stage(Result) as stage, transaction:
+        last = find_last_load(connection)
+        if last is None or not last.is_load_of(workspace):
+            change = f"run {last.result.run_id} has loaded another" if last else "no load is left"
+            raise DatabaseRefused(
+                f"cannot {doing}: its drop was the last one loaded, but since then {change}. "
+                "Run it again from the start"
+            )
+        result = replace(
+            last.result,
+            run_id=entry_id(connection, run),
+            status="unchanged",
+            given_source=run.given_source,
+            source=workspace.found(Extracted).source,
+            engine=None,
+            inserted=0,
+            updated=0,
+            deleted=0,
+            unchanged=last.result.users,
+            notices=[],
+        )
+        enter_run(connection, workspace, run, result, average_run_time=last.average_run_time)
+        forget_old_runs(connection, keep_days)
+        stage.finish(result)
+    return replace(result, seconds=workspace.seconds())
+
+
+def record_rejected(
+    connection: Connection,
+    workspace: Workspace,
+    run: Run,
+    error: DropRejected,
+    *,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+) -> None:
+    """Records a run that max_rejected_percent stopped, with the issues of its drop."""
+    doing = f"record the rejected run {run.run_id}"
+    with load_transaction(connection, doing, name=run.run_id, timeout_seconds=timeout_seconds):
+        validated = workspace.found(Validated)
+        result = Result(
+            run_id=entry_id(connection, run),
+            status=error.status,
+            given_source=run.given_source,
+            source=workspace.found(Extracted).source,
+            rejected_rows=validated.rejected_rows,
+            warnings=validated.warnings,
+            inserted=0,
+            updated=0,
+            deleted=0,
+            unchanged=0,
+        )
+        enter_run(connection, workspace, run, result, Ending.of(Validated.stage, error))
+
+
+def computed(workspace: Workspace, run: Run, status: str) -> Result:
+    """The result of a run whose features are computed, but not loaded yet."""
+    validated = workspace.found(Validated)
+    transformed = asdict(workspace.found(Transformed))
+    return Result(
+        run_id=run.run_id,
+        status=status,
+        given_source=run.given_source,
+        source=workspace.found(Extracted).source,
+        rejected_rows=validated.rejected_rows,
+        warnings=validated.warnings,
+        **{name: transformed[name] for name in transformed if name in Result.columns()},
+    )
+
+
+def enter_run(
+    connection: Connection,
+    workspace: Workspace,
+    run: Run,
+    result: Result,
+    ending: Ending | None = None,
+    *,
+    average_run_time: float | None = None,
+    loaded_at: datetime | None = None,
+) -> None:
+    """Records how a run ended, and its issues; replaces the entry of the attempt.
+
+    ``loaded_at`` is when its periods begin. Of a run that did not load, the issues of each file and
+    rule are kept up to a limit.
+    """
+    entry = {name: getattr(result, name) for name in Result.columns()} | {
+        "notices": list(result.notices),
+        "source_files": Jsonb(workspace.found(Extracted).files),
+        "average_run_time": average_run_time,
+        **(asdict(ending) if ending else {}),
+    }
+    _enter(connection, run, entry, loaded_at)
+    if workspace.issues.exists() and result.status != "unchanged":
+        copy_issues(
+            connection, workspace.issues, result.run_id, are_all_kept=result.status == "loaded"
+        )
+
+
+def _enter(
+    connection: Connection, run: Run, entry: dict[str, Any], loaded_at: datetime | None = None
+) -> None:
+    entry = {
+        "trigger": run.trigger,
+        "triggered_by": run.triggered_by,
+        "given_source": run.given_source,
+        "parameters": Jsonb(run.parameters),
+        "definition_version": DEFINITION_VERSION,
+        "today": run.today,
+        **entry,
+    }
+    connection.execute(read_sql("delete_run"), {"run_id": entry["run_id"]})
+    connection.execute(
+        read_sql("insert_run").format(
+            columns=comma_separated(entry),
+            values=sql.SQL(", ").join(map(sql.Placeholder, entry)),
+        ),
+        entry | {"started_at": run.started_at, "loaded_at": loaded_at},
+    )
+
+
+def forget_old_runs(connection: Connection, keep_days: int) -> None:
+    """Removes runs that ended longer ago, with their issues; never the last load."""
+    connection.execute(read_sql("delete_old_runs"), {"keep_days": keep_days})

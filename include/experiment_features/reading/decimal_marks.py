@@ -1,0 +1,59 @@
+"""Ambiguous numbers: ``1.250`` in a column that also holds ``12,5``.
+
+The point may separate thousands there. Which marks a file uses is known only when all of it is
+read; its typed rows are then written again, without values for such cells.
+"""
+
+from pathlib import Path
+
+import duckdb
+from duckdb import CaseExpression, ColumnExpression, ConstantExpression, FunctionExpression
+
+from experiment_features.contract import AMBIGUOUS_NUMBER, Column, Kind, Table
+
+
+def void_ambiguous_numbers(
+    database: duckdb.DuckDBPyConnection, table: Table, target: Path, plain: Path
+) -> None:
+    """Gives up the value of every ambiguous number in the typed rows of one file of a drop.
+
+    Args:
+        database: of open_typing_database.
+        table: whose file it is.
+        target: the rows that SQL has typed (type_cells.type_cells), and with them all cells that
+            hold a decimal comma; gets the others, too, if there is one.
+        plain: the other rows; need not exist.
+    """
+    for column in table.columns:
+        if column.kind is Kind.NUMBER and _has_decimal_comma(database, column, target):
+            files = [str(file) for file in (target, plain) if file.exists()]
+            rows = database.read_parquet(files, union_by_name=True)
+            rewritten = target.with_suffix(".rewritten")
+            _void(rows, column).write_parquet(str(rewritten))
+            rewritten.rename(target)
+            plain.unlink(missing_ok=True)
+
+
+def _has_decimal_comma(database: duckdb.DuckDBPyConnection, column: Column, target: Path) -> bool:
+    untyped = database.read_parquet(str(target)).filter(ColumnExpression(column.name).isnull())
+    has_comma = FunctionExpression("has_decimal_comma", ColumnExpression(column.text_name))
+    return bool(untyped.filter(has_comma).limit(1).fetchall())
+
+
+def _void(rows: duckdb.DuckDBPyRelation, column: Column) -> duckdb.DuckDBPyRelation:
+    """The rows; an ambiguous number is NULL, and beside it stands its text."""
+    value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
+    spelled = FunctionExpression("coalesce", text, value.cast("varchar"))
+    is_ambiguous = FunctionExpression(
+        "regexp_matches", spelled, ConstantExpression(AMBIGUOUS_NUMBER)
+    )
+    replaced = {
+        column.name: CaseExpression(is_ambiguous, ConstantExpression(None)).otherwise(value),
+        column.text_name: CaseExpression(is_ambiguous, spelled).otherwise(text),
+    }
+    return rows.project(
+        *(
+            replaced[name].alias(name) if name in replaced else ColumnExpression(name)
+            for name in rows.columns
+        )
+    )

@@ -1,0 +1,73 @@
+"""Files that are no text with delimiters, whatever they are called: named as what they are."""
+
+from typing import NamedTuple
+
+
+class ForeignFile(NamedTuple):
+    """Another kind of file, and what to do about it."""
+
+    kind: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: expected a table as text. {self.remedy}"
+
+
+_UNPACK = "Unpack it"
+_EXPORT = "Export the table as CSV"
+_FETCH = "It is the answer of a web server, perhaps a log-in page: download the file again"
+
+_SIGNATURES = {
+    b"PK\x03\x04": ForeignFile("a zip archive", _UNPACK),
+    b"PK\x05\x06": ForeignFile("an empty zip archive", _UNPACK),
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ForeignFile(
+        "an Excel workbook (.xls)", "Save it as CSV UTF-8 in Excel"
+    ),
+    b"\x1f\x8b": ForeignFile("a gzip archive", f"{_UNPACK}, or let its name end in .csv.gz"),
+    b"\x28\xb5\x2f\xfd": ForeignFile(
+        "a zstd archive", f"{_UNPACK}, or let its name end in .csv.zst"
+    ),
+    b"BZh91AY&SY": ForeignFile("a bzip2 archive", _UNPACK),
+    b"\xfd7zXZ\0": ForeignFile("an xz archive", _UNPACK),
+    b"7z\xbc\xaf\x27\x1c": ForeignFile("a 7z archive", _UNPACK),
+    b"Rar!\x1a\x07": ForeignFile("a RAR archive", _UNPACK),
+    b"PAR1\x15": ForeignFile("a Parquet file", _EXPORT),
+    b"ARROW1\0\0": ForeignFile("an Arrow file", _EXPORT),
+    b"Obj\x01": ForeignFile("an Avro file", _EXPORT),
+    b"SQLite format 3\0": ForeignFile("an SQLite database", _EXPORT),
+}
+"""By the first bytes, which are those of no header."""
+
+SIGNATURE_BYTES = max(map(len, _SIGNATURES))
+
+_INSIDE_ZIP = {
+    b"xl/": ForeignFile("an Excel workbook (.xlsx)", "Save it as CSV UTF-8 in Excel"),
+    b"opendocument.spreadsheet": ForeignFile("a spreadsheet (.ods)", "Save it as CSV in UTF-8"),
+}
+
+_TEXTS = {
+    b"{": ForeignFile("JSON", _EXPORT),
+    b"[": ForeignFile("JSON", _EXPORT),
+    b"<!doctype html": ForeignFile("an HTML page", _FETCH),
+    b"<html": ForeignFile("an HTML page", _FETCH),
+    b"<": ForeignFile("XML or HTML", _FETCH),
+    b"version https://git-lfs": ForeignFile(
+        "a pointer of Git LFS", "Fetch the file itself: git lfs pull"
+    ),
+    b"%pdf": ForeignFile("a PDF document", _EXPORT),
+}
+"""By how a text begins that has no header; the first that fits."""
+
+
+def recognise_bytes(content: bytes) -> ForeignFile | None:
+    """What a file is that begins so, if it is not text."""
+    found = next((f for start, f in _SIGNATURES.items() if content.startswith(start)), None)
+    if content.startswith(b"PK"):
+        return next((f for name, f in _INSIDE_ZIP.items() if name in content), found)
+    return found
+
+
+def recognise_text(text: bytes) -> ForeignFile | None:
+    """What a text is that begins so and has not the header of a table."""
+    begin = text.lstrip()[:30].lower()
+    return next((f for start, f in _TEXTS.items() if begin.startswith(start)), None)

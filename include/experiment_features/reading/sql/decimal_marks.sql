@@ -1,0 +1,6 @@
+-- Whether a text is a number with a decimal comma, with or without signs between its thousands.
+create or replace temporary macro has_decimal_comma(text) as
+    regexp_full_match(
+        text,
+        '[+−-]?(([0-9]+|[0-9]{1,3}([. ''’\x{A0}\x{202F}][0-9]{3})+),[0-9]*|,[0-9]+)([eE][+-]?[0-9]+)?'
+    );

@@ -1,0 +1,13 @@
+"""Text that is safe to open in a spreadsheet."""
+
+import re
+from typing import Any
+
+# A spreadsheet takes a cell that begins like this for a formula (OWASP, "CSV injection"). If it
+# splits cells at another separator than the file's, a formula may also begin within a text.
+_FORMULA = re.compile(r"(^|[,;|\t\r\n])(?=[\s\"']*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])")
+
+
+def escape_formulas(value: Any) -> Any:
+    """The value, with an apostrophe before each place in a text where a formula could begin."""
+    return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value

@@ -1,0 +1,184 @@
+"""Every run that began is in the ledger, with how it ended."""
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiment_features.errors import (
+    ConfigurationError,
+    DropRefused,
+    DropRejected,
+    NothingToDo,
+    StorageUnavailable,
+)
+from experiment_features.load.issues import KEPT_ISSUES
+from experiment_features.pipeline import Pipeline, recorded
+from integration.running import make_drop, make_pipeline, run_drop, run_of
+from integration.servers import Database
+
+DROP = make_drop({1: "Ann"}, [(1, "1", "10")])
+
+
+def run_recorded(pipeline: Pipeline, source: Path) -> None:
+    """Runs all stages as the DAG and the command line do."""
+    stages = {
+        "extract": lambda: pipeline.extract(source),
+        "validate": pipeline.validate,
+        "transform": pipeline.transform,
+        "load": pipeline.load,
+    }
+    for task, stage in stages.items():
+        with recorded(pipeline.connect, pipeline.run, task):
+            stage()
+
+
+def fail(pipeline: Pipeline, task: str, error: BaseException, **options: Any) -> None:
+    """Lets a task of a run fail."""
+    with (
+        pytest.raises(type(error)),
+        recorded(pipeline.connect, pipeline.run, task, **options),
+    ):
+        raise error
+
+
+def test_a_run_is_running_from_its_first_task_on(database: Database, tmp_path: Path) -> None:
+    """Its entry says who asked for what; the source is added as soon as it is known."""
+    source = DROP.write(tmp_path / "drop")
+    options = {"triggered_by": "ann", "given_source": "drop", "run_id": "mine"}
+    pipeline = make_pipeline(database, tmp_path, **options)
+    with recorded(pipeline.connect, pipeline.run, "extract"):
+        row = run_of(database, "mine")
+        assert (row["status"], row["task"], row["finished_at"]) == ("running", "extract", None)
+        assert (row["triggered_by"], row["given_source"], row["source"]) == ("ann", "drop", None)
+        pipeline.extract(source)
+        assert run_of(database, "mine")["source"] == str(source)
+    for task in ("validate", "transform", "load"):
+        with recorded(pipeline.connect, pipeline.run, task):
+            getattr(pipeline, task)()
+    assert run_of(database, "mine")["status"] == "loaded"
+
+
+@pytest.mark.parametrize("task", ["extract", "validate", "transform", "load"])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (DropRefused("users.csv, line 3: no", file="users.csv", line=3, column="name"), "refused"),
+        (ConfigurationError("EXPERIMENT_FEATURES_X is 'x'"), "refused"),
+        (StorageUnavailable("away"), "failed"),
+        (NothingToDo("gone"), "skipped"),
+        (ValueError("a bug with \0 in its message"), "failed"),
+        (KeyboardInterrupt(), "failed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_an_error_ends_it(
+    task: str, error: BaseException, status: str, database: Database, tmp_path: Path
+) -> None:
+    """The entry has the task, the kind of error, its place and its message."""
+    pipeline = make_pipeline(database, tmp_path, run_id="mine")
+    with recorded(pipeline.connect, pipeline.run, "extract"):
+        pass
+    fail(pipeline, task, error)
+    row = run_of(database, "mine")
+    assert (row["status"], row["task"], row["error"]) == (status, task, type(error).__name__)
+    assert row["finished_at"] >= row["started_at"]
+    place = tuple(row[f"error_{name}"] for name in ("file", "line", "column"))
+    is_placed = isinstance(error, DropRefused)
+    assert place == (("users.csv", 3, "name") if is_placed else (None, None, None))
+    assert row["message"] == (str(error).replace("\0", "\\0") or "KeyboardInterrupt")
+
+
+def test_an_error_that_is_retried_does_not_end_it(database: Database, tmp_path: Path) -> None:
+    """Until the retries are over, the run goes on; then it has failed."""
+    pipeline = make_pipeline(database, tmp_path, run_id="mine")
+    error = StorageUnavailable("away")
+    for _ in range(2):
+        fail(pipeline, "extract", error, retried=(StorageUnavailable,))
+        assert run_of(database, "mine")["status"] == "running"
+    fail(pipeline, "extract", error)
+    assert run_of(database, "mine")["status"] == "failed"
+
+
+def test_an_ending_is_entered_once(database: Database, tmp_path: Path) -> None:
+    """What is said of a run that is over changes nothing, nor of one that never began."""
+    pipeline = make_pipeline(database, tmp_path, run_id="mine")
+    fail(pipeline, "validate", ValueError("never began"))
+    assert database.value("select count(*) from features.pipeline_runs") == 0
+    fail(pipeline, "extract", DropRefused("first"))
+    fail(pipeline, "load", ValueError("second"))
+    assert run_of(database, "mine")["message"] == "first"
+
+
+def test_a_run_that_got_lost_is_ended_by_a_later_one(database: Database, tmp_path: Path) -> None:
+    """Nothing runs for longer than a day."""
+    source = DROP.write(tmp_path / "drop")
+    for run_id, hours in (("lost", 25), ("going_on", 23)):
+        pipeline = make_pipeline(database, tmp_path, run_id=run_id)
+        begun = pipeline.run.started_at - timedelta(hours=hours)
+        run = replace(pipeline.run, started_at=begun)
+        with recorded(pipeline.connect, run, "extract"):
+            pass
+    run_recorded(make_pipeline(database, tmp_path, run_id="later"), source)
+    rows = database.query("select run_id, status, error from features.pipeline_runs order by 1")
+    assert [tuple(row.values()) for row in rows] == [
+        ("going_on", "running", None),
+        ("later", "loaded", None),
+        ("lost", "failed", "Lost"),
+    ]
+
+
+def test_a_repeat_of_a_load_has_an_entry_of_its_own(database: Database, tmp_path: Path) -> None:
+    """From running on; features and issues carry its id, and the load's entry stays."""
+    source = DROP.write(tmp_path / "drop")
+    run_recorded(make_pipeline(database, tmp_path, run_id="mine"), source)
+    before = run_of(database, "mine")
+    pipeline = make_pipeline(database, tmp_path, run_id="mine", force=True)
+    with recorded(pipeline.connect, pipeline.run, "extract"):
+        assert run_of(database, "mine/2")["status"] == "running"
+    run_recorded(pipeline, source)
+    assert run_of(database, "mine") == before
+    assert (run_of(database, "mine/2")["status"], run_of(database, "mine/2")["unchanged"]) == (
+        "loaded",
+        1,
+    )
+    fail(make_pipeline(database, tmp_path, run_id="mine"), "extract", DropRefused("no"))
+    assert run_of(database, "mine/3")["status"] == "refused"
+    run_recorded(make_pipeline(database, tmp_path, run_id="mine"), source)
+    assert run_of(database, "mine/3")["status"] == "unchanged"
+
+
+def test_a_ledger_that_is_away_hides_no_error(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The error that ended the run is raised; the log says what the ledger does not."""
+    pipeline = make_pipeline(database, tmp_path, run_id="mine")
+    with recorded(pipeline.connect, pipeline.run, "extract"):
+        pass
+    database.query("alter table features.pipeline_runs rename to gone", user="keeper")
+    with caplog.at_level(logging.WARNING):
+        fail(pipeline, "validate", DropRefused("the drop"))
+    assert "the ledger does not say how run mine ended: cannot enter" in caplog.text
+
+
+def test_of_a_run_that_did_not_load_some_issues_are_kept(
+    database: Database, tmp_path: Path
+) -> None:
+    """A drop that is refused every night must not fill the database; the figures count all."""
+    users = {-i: "" for i in range(1, KEPT_ISSUES + 500)}
+    source = make_drop({**users, 1: "Ann"}, [(1, "1", "")] * 3).write(tmp_path / "drop")
+    with pytest.raises(DropRejected):
+        run_drop(database, source, run_id="rejected")
+    counts = "select rule, count(*) from features.data_issues where run_id = %s group by 1"
+    assert {row["rule"]: row["count"] for row in database.query(counts, "rejected")} == {
+        "user_id_invalid": KEPT_ISSUES,
+        "name_missing": KEPT_ISSUES,
+    }
+    last = "select max(line_number) from features.data_issues"
+    assert database.value(last) == KEPT_ISSUES + 1
+    assert run_of(database, "rejected")["rejected_rows"] == len(users)
+    run_drop(database, source, run_id="loaded", max_rejected_percent=100)
+    assert {row["count"] for row in database.query(counts, "loaded")} == {len(users)}
