@@ -17,7 +17,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 say "Triggering the DAG over REST: scripts/trigger_etl.sh"
 "$root/scripts/trigger_etl.sh" | fold -s -w 110 # the result is one long line
 say "The features: scripts/query_features.sh"
-"$root/scripts/query_features.sh"
+"$root/scripts/query_features.sh" </dev/null # the demo's own input is not meant as SQL
 
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh" # now that the port is on record
 say "Done. Airflow's UI runs at $airflow_url"

@@ -33,7 +33,7 @@ if [[ $# -eq 0 ]]; then
     [[ ! -p /dev/stdin && ! -f /dev/stdin ]] || sql=$(cat)
     [[ $sql =~ [^[:space:]] ]] || preset=report
 elif [[ $1 =~ ^[a-z_]*$ ]]; then
-    preset=$1
+    preset=${1:-none}
     shift
 elif [[ $1 != -* ]]; then
     sql=$1
@@ -50,6 +50,8 @@ choose_stack
 session='client_encoding=UTF8&options=-c%20DateStyle%3DISO%20-c%20extra_float_digits%3D1'
 query() { # ARGUMENTS OF psql
     if [[ $stack == docker ]]; then
+        # SQL on standard input leaves psql without a terminal to ask for its width.
+        [[ ! -t 1 ]] || set -- --pset columns="$(tput cols 2>/dev/null || echo 0)" "$@"
         compose_exec postgres psql --no-psqlrc --dbname "postgresql://features_reader@/experiment_features?$session" "$@"
     else
         psql --dbname "$(database_url features_reader experiment_features)&$session" "$@"

@@ -2,7 +2,11 @@
 select
     run_id,
     trigger,
+    triggered_by,
     status,
+    task,
+    error,
+    given_source,
     source,
     engine,
     users,

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from experiment_features import version
 from experiment_features.command_line import main
 from experiment_features.load import load as load_module
 from integration.running import features_of, make_drop
@@ -91,6 +92,24 @@ class TestRun:
             name for name in RESULT if name != "notices"
         ]
         shutil.rmtree(folder)
+
+    @pytest.mark.parametrize("command", [["check"], ["run", "--dry-run"]], ids=["check", "run"])
+    def test_cuts_nothing_on_a_narrow_terminal(
+        self,
+        command: list[str],
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """What does not fit into 40 columns goes on in the next line."""
+        monkeypatch.setenv("COLUMNS", "40")
+        status, output, _ = run_command(capsys, *command, GOOD.write(tmp_path))
+        assert status == 0
+        assert "…" not in output
+        if command == ["check"]:
+            assert max(len(line) for line in output.splitlines()[:8]) <= 40
+        else:
+            assert str(tmp_path) in "".join(output.split())
 
     def test_dry_run_needs_no_database(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -195,6 +214,12 @@ class TestRun:
         status, _, errors = run_command(capsys, "run", GOOD.write(tmp_path), "--dry-run")
         assert status == 1
         assert errors.startswith("refused: EXPERIMENT_FEATURES_KEEP_DAYS is 'ever'")
+
+
+def test_version_names_the_commit(capsys: pytest.CaptureFixture[str]) -> None:
+    """It goes to standard output."""
+    printed = f"experiment_features {version.describe()}\n"
+    assert run_command(capsys, "--version") == (0, printed, "")
 
 
 class TestDatabaseTrouble:
