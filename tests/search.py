@@ -7,6 +7,7 @@ search that is started again with its seed goes on behind the last batch that it
 
 import argparse
 import json
+import logging
 import shutil
 import time
 import traceback
@@ -153,4 +154,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # such as that a drop has extra columns
     raise SystemExit(main())
