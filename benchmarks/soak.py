@@ -1,6 +1,4 @@
-"""Soak test: an unattended local stack, a drop a minute, some of them bad, and restarts.
-
-    .venv/bin/python benchmarks/soak.py [--minutes 60] [--port 8090] [--folder FOLDER]
+"""Soak: an unattended local stack, a drop a minute, some of them bad, and restarts.
 
 Each drop is written to a dated folder and then gets its marker `_READY`; nobody triggers a run. In
 the first half, the stack is stopped and restarted once, and killed and restarted once, while drops
@@ -9,16 +7,16 @@ keep arriving. In the second half there are no restarts, to see whether memory g
 In the end, exactly one run must have taken each drop, with the right outcome and at most one entry
 in the ledger; no component may use more memory than it did once warm; logs and workspaces must not
 grow faster in the second half than in the first. Progress and figures are JSON lines on standard
-output; the last one lists whatever is wrong, and then the exit status is 1.
+output.
+
+What happened so far is kept in `soak.json`, from which a soak that was stopped goes on: from the
+middle, if it was in the second half, whose memory is only comparable without a restart.
 """
 
-import argparse
 import json
 import os
 import shutil
 import subprocess
-import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -60,9 +58,28 @@ class Soak:
 
     folder: Path
     port: int
-    random: Random = field(default_factory=lambda: Random(1))  # noqa: S311
-    drops: list[tuple[str, Path]] = field(default_factory=list)
+    seed: str
+    drops: list[tuple[str, str]] = field(default_factory=list)
+    """Kind and folder of each."""
     samples: list[dict[str, Any]] = field(default_factory=list)
+    restarts: list[str] = field(default_factory=list)
+    """Those that are done."""
+    minutes: float = 0
+
+    def keep(self) -> None:
+        """Keeps what happened so far."""
+        names = ("drops", "samples", "restarts", "minutes")
+        draft = self.folder / "soak.draft"
+        draft.write_text(json.dumps({name: getattr(self, name) for name in names}))
+        draft.replace(self.folder / "soak.json")
+
+    def go_on(self, minutes: float) -> None:
+        """Takes up what happened before a soak of so many minutes was stopped, if it was."""
+        state = self.folder / "soak.json"
+        if state.exists():
+            vars(self).update(json.loads(state.read_text()))
+            self.minutes = min(self.minutes, minutes / 2)
+            self.samples = [taken for taken in self.samples if taken["minute"] <= self.minutes]
 
     @property
     def local(self) -> Path:
@@ -101,18 +118,20 @@ class Soak:
         day = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=number)
         folder = self.folder / "drops" / f"{day:%Y-%m-%d}"
         if kind == "identical":
-            shutil.copytree(self.drops[-1][1], folder, ignore=shutil.ignore_patterns("_READY"))
+            ready = shutil.ignore_patterns("_READY")
+            shutil.copytree(self.drops[-1][1], folder, ignore=ready, dirs_exist_ok=True)
         else:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             if kind != "empty":
                 self.write(folder, kind)
+        self.drops.append((kind, str(folder)))
+        self.keep()  # before the marker: no drop that arrived may be forgotten
         (folder / "_READY").touch()
-        self.drops.append((kind, folder))
         say("drop", number=number, kind=kind, folder=folder.name)
 
     def write(self, folder: Path, kind: str) -> None:
         """Writes the three tables of a drop, with different experiments each time."""
-        pick = self.random.randint
+        pick = Random(f"{self.seed}/{len(self.drops)}").randint  # noqa: S311
         users = [f"{i},User {i},user{i}@example.org,2023-01-01" for i in range(1, USERS + 1)]
         compounds = [f"{i},Compound {i},C{i}" for i in range(1, COMPOUNDS + 1)]
         experiments = [
@@ -205,22 +224,25 @@ def say(what: str, **facts: Any) -> None:
 def run(soak: Soak, minutes: float) -> None:
     """Delivers drops and restarts the stack for so many minutes."""
     soak.script("start.sh")
-    started = time.monotonic()
+    started = time.monotonic() - soak.minutes * 60
     restarts = {"stop": minutes / 6, "kill": minutes / 3}
-    while (minute := (time.monotonic() - started) / 60) < minutes:
-        next_drop = started + (len(soak.drops) + 1) * EVERY_SECONDS
+    while soak.minutes < minutes:
+        next_drop = time.monotonic() + EVERY_SECONDS
         soak.drop()
-        due = [name for name, at in restarts.items() if minute >= at]
-        for name in due:
-            del restarts[name]
+        for name, at in restarts.items():
+            if soak.minutes < at or name in soak.restarts:
+                continue
+            soak.restarts.append(name)
             say("restart", how=name)
             time.sleep(5)  # until the run of the drop has started
             soak.kill() if name == "kill" else soak.script("stop.sh")
             soak.drop()  # arrives while the stack is down
             soak.script("start.sh")
         soak.age_workspaces()
-        soak.sample(minute)
+        soak.sample(soak.minutes)
         time.sleep(max(0.0, next_drop - time.monotonic()))
+        soak.minutes = (time.monotonic() - started) / 60
+        soak.keep()
 
 
 def outcomes(soak: Soak) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -254,9 +276,9 @@ def find_faults(soak: Soak) -> list[str]:
     faults = []
     for kind, folder in soak.drops:
         state, statuses = ENDS[kind]
-        seen = (runs[str(folder)], ledger[str(folder)])
+        seen = (runs[folder], ledger[folder])
         if seen != ([state], statuses):
-            faults.append(f"{folder.name} ({kind}): runs and ledger say {seen}")
+            faults.append(f"{folder} ({kind}): runs and ledger say {seen}")
     return faults
 
 
@@ -265,7 +287,7 @@ def wait_for_the_rest(soak: Soak) -> None:
     deadline = time.monotonic() + LAST_WAIT_SECONDS
     while time.monotonic() < deadline:
         runs, _ = outcomes(soak)
-        states = [runs[str(folder)] for _, folder in soak.drops]
+        states = [runs[folder] for _, folder in soak.drops]
         if all(state and set(state) <= {"success", "failed"} for state in states):
             return
         time.sleep(2)
@@ -291,27 +313,19 @@ def find_growth(samples: list[dict[str, Any]]) -> Iterator[str]:
             yield f"{name} grew by {late:.0f} bytes per drop, up from {early:.0f}"
 
 
-def main() -> int:
-    """Runs the soak and prints its result."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--port", type=int, default=8090)
-    parser.add_argument("--folder", type=Path)
-    options = parser.parse_args()
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="features-soak-"))
+def soak_stack(folder: Path, port: int, minutes: float, seed: str) -> tuple[int, list[str]]:
+    """Soaks a stack in a folder; returns how many drops went right, and a line for each fault."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)  # PostgreSQL runs as another user when root starts it
-    soak = Soak(folder.resolve(), options.port)
+    soak = Soak(folder.resolve(), port, seed)
+    soak.go_on(minutes)
     try:
-        run(soak, options.minutes)
+        run(soak, minutes)
         wait_for_the_rest(soak)
-        faults = [*find_faults(soak), *find_growth(soak.samples)]
+        wrong, grown = find_faults(soak), [*find_growth(soak.samples)]
     finally:
         soak.script("stop.sh")
     kinds = {kind: sum(k == kind for k, _ in soak.drops) for kind in ENDS}
-    say("result", minutes=options.minutes, drops=len(soak.drops), kinds=kinds, faults=faults)
-    return 1 if faults else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    faults = [*wrong, *grown]
+    say("result", minutes=minutes, drops=len(soak.drops), kinds=kinds, faults=faults)
+    return len(soak.drops) - len(wrong), faults

@@ -1,0 +1,158 @@
+"""Long searches for what the tests may miss: see scripts/search.sh.
+
+A search checks its cases batch by batch. What is drawn for a batch depends on the seed and the
+batch's number alone, and the outcomes of finished batches are kept in ``finished.json``: so a
+search that is started again with its seed goes on behind the last batch that it finished.
+"""
+
+import argparse
+import json
+import logging
+import shutil
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+# What a search needs is imported by it: each process of the search for kills imports this module.
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched through, and how."""
+
+    noun: str
+    count: int
+    batch: int
+    outcomes: tuple[str, ...]
+    """What may become of a case; the last one is a fault."""
+    check: Callable[[str, int, Path], list[str]]
+    """Checks so many cases drawn from a seed; the folder gets what explains a fault."""
+
+
+def check_drops(seed: str, count: int, folder: Path) -> list[str]:
+    """Compares random drops with the oracle; keeps those that differ, and all that is made of them."""
+    import hypothesis
+    import pytest
+    from hypothesis import strategies as st
+
+    from drops import Drop, drops
+    from stages import check_drop
+
+    outcomes: list[str] = []
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=count,
+        database=None,  # would bring drops of other searches
+        derandomize=False,  # a CI server's default, which forgets the seed
+        deadline=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(drop=drops(), in_sql=st.booleans())
+    def check(drop: Drop, in_sql: bool) -> None:
+        with TemporaryDirectory() as name:
+            try:
+                check_drop(drop, Path(name), in_sql=in_sql)
+            except (Exception, pytest.fail.Exception):  # noqa: BLE001 - whatever it is, it differs
+                kept = shutil.copytree(name, folder / f"drop_{len(outcomes)}")
+                (kept / "error.txt").write_text(f"{in_sql=}\n{traceback.format_exc()}")
+                outcomes.append("differ")
+            else:
+                outcomes.append("equal")
+
+    check()
+    return outcomes
+
+
+def check_kills(seed: str, count: int, folder: Path) -> list[str]:
+    """Cuts loads short at random moments; after a fault, goes on with another server."""
+    from integration.arena import FAULTS, cut_short, open_arena
+
+    rng = Random(seed)  # noqa: S311
+    outcomes: list[str] = []
+    while len(outcomes) < count:
+        with TemporaryDirectory() as name, open_arena(Path(name), users=10_000) as arena:
+            try:
+                while len(outcomes) < count:
+                    (fault,) = rng.choices(FAULTS, weights=(5, 1, 1, 1))
+                    outcomes.append(f"{cut_short(arena, fault, rng)} its commit")
+            except Exception:  # noqa: BLE001 - a load that fails afterwards is a fault, too
+                folder.mkdir(parents=True, exist_ok=True)
+                error = f"{fault}\n{traceback.format_exc()}"
+                (folder / f"kill_{len(outcomes)}.txt").write_text(error)
+                outcomes.append("inconsistent")
+    return outcomes
+
+
+def check_soak(seed: str, count: int, folder: Path) -> list[str]:
+    """Lets a local stack run for so many minutes, and judges each drop that it was given."""
+    from benchmarks.soak import soak_stack
+
+    from receivers import free_port
+
+    right, faults = soak_stack(folder, free_port(), count, seed)
+    return ["drops as expected"] * right + ["faults"] * len(faults)
+
+
+SEARCHES = {
+    "drops": Search("random drops", 5_000, 50, ("equal", "differ"), check_drops),
+    "kills": Search(
+        "kills", 1_000, 20, ("before its commit", "after its commit", "inconsistent"), check_kills
+    ),
+    "soak": Search("minutes of soak", 60, 10_000, ("drops as expected", "faults"), check_soak),
+}
+
+
+def run(search: Search, seed: int, count: int, folder: Path) -> tuple[Counter[str], float]:
+    """Checks the batches that are not finished; returns the outcomes of all, and the seconds."""
+    state = folder / "finished.json"
+    finished = json.loads(state.read_text()) if state.exists() else {}
+    for number in range(0, count, search.batch):
+        wanted = min(search.batch, count - number)
+        if finished.get(str(number), {}).get("count", 0) < wanted:
+            started = time.monotonic()
+            outcomes = search.check(f"{seed}/{number}", wanted, folder / str(number))
+            finished[str(number)] = {
+                "count": wanted,
+                "outcomes": Counter(outcomes),
+                "seconds": round(time.monotonic() - started, 1),
+            }
+            draft = state.with_suffix(".draft")
+            folder.mkdir(parents=True, exist_ok=True)
+            draft.write_text(json.dumps(finished))
+            draft.replace(state)
+        print(f"{number + wanted:,} of {count:,} {search.noun}", flush=True)
+    batches = finished.values()
+    total = sum((Counter(batch["outcomes"]) for batch in batches), Counter[str]())
+    return total, sum(batch["seconds"] for batch in batches)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the search that the command line names, and prints its figures."""
+    parser = argparse.ArgumentParser(prog="scripts/search.sh")
+    parser.add_argument("what", choices=SEARCHES)
+    parser.add_argument("--count", type=int)
+    parser.add_argument("--seed", type=int, default=time.time_ns() // 10**6)
+    parser.add_argument("--folder", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    search, seed = SEARCHES[options.what], options.seed
+    count = search.count if options.count is None else options.count
+    folder = options.folder / f"{options.what}-{seed}"
+    print(f"{count:,} {search.noun}, to go on if stopped: --seed {seed}", flush=True)
+    total, seconds = run(search, seed, count, folder)
+    figures = ", ".join(f"{total[outcome]:,} {outcome}" for outcome in search.outcomes)
+    if total[search.outcomes[-1]]:
+        print(f"What explains the faults is in {folder}")
+    print(f"{count:,} {search.noun}, seed {seed}: {figures}; {seconds:,.0f} s")
+    return 1 if total[search.outcomes[-1]] else 0
+
+
+if __name__ == "__main__":
+    logging.disable(logging.WARNING)  # such as that a drop has extra columns
+    raise SystemExit(main())
