@@ -82,7 +82,7 @@ class ContainerStack:
             "LANG": "C.UTF-8",
             "AIRFLOW_PORT": str(self.port),
             "AIRFLOW_URL": "",  # overrides a developer's .env
-            "COMPOSE_FILE": "docker-compose.yaml:tests/docker/quick_scheduler.yaml",
+            "COMPOSE_FILE": "docker-compose.yaml:tests/docker/overrides.yaml",
             "COMPOSE_PROJECT_NAME": self.project,
             "EXPERIMENT_FEATURES_DROPS": str(self.drops),
             "EXPERIMENT_FEATURES_LOCAL": str(self.folder / "local"),
