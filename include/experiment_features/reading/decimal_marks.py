@@ -43,7 +43,7 @@ def _has_decimal_comma(database: duckdb.DuckDBPyConnection, column: Column, targ
 def _void(rows: duckdb.DuckDBPyRelation, column: Column) -> duckdb.DuckDBPyRelation:
     """The rows; an ambiguous number is NULL, and beside it stands its text."""
     value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
-    spelled = FunctionExpression("coalesce", text, value.cast("varchar"))
+    spelled = FunctionExpression("spelled", value, text)
     is_ambiguous = FunctionExpression(
         "regexp_matches", spelled, ConstantExpression(AMBIGUOUS_NUMBER)
     )

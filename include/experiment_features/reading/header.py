@@ -136,13 +136,13 @@ def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
             f"{place} lacks the column {', '.join(missing)}; found {found}, with "
             f"'{delimiter}' as delimiter. {remedy}"
         )
+    _check_size(header, place)
     double = sorted(name for name, n in Counter(header.columns).items() if name and n > 1)
     if double:
         shown_names = ", ".join(shown(names[name]) for name in double[:12])
         raise DropRefused(
             f"{place} has the column {shown_names} more than once: remove or rename one"
         )
-    _check_size(header, place)
 
 
 def _check_size(header: Header, place: str) -> None:

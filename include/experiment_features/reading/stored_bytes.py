@@ -10,11 +10,10 @@ import pyarrow as pa
 
 from experiment_features.drop.files import COMPRESSIONS
 from experiment_features.errors import DropRefused
-from experiment_features.reading.foreign_files import (
-    SIGNATURE_BYTES,
-    recognise_bytes,
-    recognise_text,
-)
+from experiment_features.reading.foreign_files import recognise_bytes, recognise_text
+
+_BEGIN_BYTES = 4096
+"""So much tells what a file is."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_BEGIN = b"\x1f\x8b"
@@ -42,8 +41,8 @@ class HashingStream:
         chunk = self._stream.read(size)
         self.sha256.update(chunk)
         self.size += len(chunk)
-        if len(self.begin) < SIGNATURE_BYTES:
-            self.begin += chunk[:SIGNATURE_BYTES]
+        if len(self.begin) < _BEGIN_BYTES:
+            self.begin += chunk[:_BEGIN_BYTES]
         return chunk
 
     def close(self) -> None:
@@ -99,8 +98,9 @@ def _gunzipped(stored: HashingStream, name: str, size: int) -> Iterator[bytes]:
             while fetch():
                 pass
             raise DropRefused(
-                f"{name} holds {stored.size - offset} bytes behind the end of its gzip data, from "
-                f"offset {offset} on, which are no gzip data: deliver the file again"
+                f"{name} is a broken gzip archive: behind the end of its data, from offset "
+                f"{offset} on, stand {stored.size - offset} bytes that are none. Deliver the file "
+                "again"
             )
 
 

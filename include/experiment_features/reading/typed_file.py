@@ -132,9 +132,7 @@ def _extra_columns(names: Sequence[str]) -> str:
         rest.append(f"{more} more")
     if unnamed := len(names) - len(named):
         rest.append(f"{unnamed} without a name")
-    if not told:
-        return f"{unnamed} extra columns without a name"
-    return " and ".join([f"the extra columns {', '.join(told)}", *rest])
+    return f"the extra columns: {' and '.join([', '.join(told), *rest] if told else rest)}"
 
 
 def _write_typed(blocks: Iterable[SplitBlock], plain_rows: BackgroundWriter) -> Rows:

@@ -31,16 +31,23 @@ def rows_of(path: Path, folder: Path) -> list[dict[str, Any]]:
     return [row | {"has_nul": bool(row["has_nul"])} for row in table]
 
 
+@pytest.mark.parametrize("has_commas", [False, True], ids=["points", "commas"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
 @pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (3, 4, 0, 2, 1)], ids=["usual", "other"])
 def test_lines_are_typed_as_sql_types_them(
-    delimiter: str, order: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    has_commas: bool,
+    delimiter: str,
+    order: tuple[int, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Which lines of a file are typed in which way cannot be seen in its rows."""
     names = [*USER_EXPERIMENTS.column_names, "remark"]
     rows = [(i, "4", "2;5", "1.5", "a 0;1.5") for i in IDS]
     rows += [("4", i, items, n, "") for i, items, n in product(IDS[:4], LISTS, NUMBERS)]
-    rows += [("1",), ("1", "2", "3", "4", "5", "6"), ("",)]
+    rows += [("1",), ("1", "2", "3", "4", "5", "6"), ("",), ("",) * 5]
+    if has_commas:  # then a point and three digits are ambiguous
+        rows.append(("1", "2", "3", '"12,5"', ""))
     lines = [
         delimiter.join(row[i] for i in order) if len(row) == len(names) else delimiter.join(row)
         for row in [tuple(names), *rows]
@@ -52,5 +59,8 @@ def test_lines_are_typed_as_sql_types_them(
     monkeypatch.setattr(typed_file, "TYPED_HERE", frozenset())
     assert rows_of_numpy == rows_of(path, tmp_path / "sql")
     plain = tmp_path / "numpy" / "0001_plain.parquet"
-    assert plain.exists()
+    assert plain.exists() == (not has_commas)  # with commas, all rows are in one file
     assert not (tmp_path / "sql" / plain.name).exists()
+    run_times = {row["experiment_run_time"] for row in rows_of_numpy}
+    assert (0.001 in run_times) == (not has_commas)
+    assert run_times >= {39.39, 0.0001}

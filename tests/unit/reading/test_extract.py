@@ -120,11 +120,30 @@ def test_extra_columns_are_ignored_and_told(
 ) -> None:
     """What the contract does not name is left out, and the log says so."""
     (clean / "compounds.csv").write_text(
-        "colour,compound_id,Compound_Name,compound_structure\nred,1,Water,H2O\n"
+        "Colour,compound_id,Compound_Name,compound_structure\nred,1,Water,H2O\n"
     )
     with caplog.at_level(logging.WARNING):
         extract(clean, workspace)
-    assert "compounds.csv: ignored the extra columns colour" in caplog.text
+    assert "compounds.csv: ignored the extra columns: Colour" in caplog.text
+
+
+def test_extra_columns_without_a_name_are_counted(
+    clean: Path, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What has a name is named, as it stands in the file; the rest is a number."""
+    header, rest = (clean / "compounds.csv").read_text().split("\n", 1)
+    for extra, told in [
+        (",,,,", "the extra columns: 4 without a name"),
+        (",Notes,,\x1b[1mX", r"the extra columns: Notes, \x1b[1mX and 1 without a name"),
+        (",n" * 1 + "".join(f",n{i}" for i in range(24)), "n17, n18 and 5 more"),
+    ]:
+        count = extra.count(",")
+        rows = rest.strip().replace("\n", "," * count + "\n") + "," * count
+        (clean / "compounds.csv").write_text(f"{header}{extra}\n{rows}\n")
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert extract(clean, workspace).rows["compounds"] == 3
+        assert told in caplog.text
 
 
 @pytest.mark.parametrize("table", list(CLEAN))

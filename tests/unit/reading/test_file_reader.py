@@ -1,8 +1,11 @@
 """The reader: any dialect, physical lines, and refusals that name the place."""
 
+import bz2
 import gzip
 import hashlib
 import io
+import lzma
+import re
 
 import pyarrow as pa
 import pytest
@@ -144,3 +147,161 @@ def test_a_file_is_hashed_as_it_is_stored() -> None:
     stored = file.text.stored
     assert stored.size == len(archive)
     assert stored.sha256.hexdigest() == hashlib.sha256(archive).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        pytest.param(b",,,\n \n,\n" + HEADER + b"1,a,b\n", [5], id="before_the_header"),
+        pytest.param(HEADER + b"1,a,b\n,,\n ,\t,\n,,,,,\n2,c,d\n", [2, 6], id="between"),
+        pytest.param(HEADER + b"1,a,b\n,,\r\n,,\r,,", [2], id="at_the_end"),
+        pytest.param(HEADER.replace(b",", b"\t") + b"\t\t\n1\ta\tb\n\t\n \t \n", [3], id="tabs"),
+        pytest.param(HEADER.replace(b",", b";") + b";;\n1;,,;b\n,,,\n", [3, 4], id="semicolons"),
+        pytest.param(HEADER + b'1,"a\n,,\nb",c\n"",,\n"","",""\n', [2, 5, 6], id="quoted"),
+        pytest.param(HEADER + b',\0,\n,,x\n"",,\n', [2, 3, 4], id="not_bare"),
+    ],
+)
+def test_rows_of_delimiters_alone_are_empty_lines(content: bytes, lines: list[int]) -> None:
+    """As spreadsheets leave them: no rows, wherever they stand; quotes make a row."""
+    assert [line for line, *_ in read(content)] == lines
+
+
+@pytest.mark.parametrize(
+    "first", [b"sep=;\n", b'\xef\xbb\xbf"SEP=;"\r\n', b"sep=; \r;;;\n", b"\nsep=;;;\n"]
+)
+def test_a_first_line_may_tell_the_delimiter(first: bytes) -> None:
+    """As Excel takes it: under the comma, this header would be whole as well."""
+    header = HEADER[:-1] + b";x;compound_id;compound_name;compound_structure\n"
+    assert read(HEADER + b"1,a,b\n") == [(2, ["1", "a", "b"], None)]
+    ((_, cells, _),) = read(first + header + b"1,a,b;x;1;a;b\n")
+    assert cells == ["1,a,b", "x", "1", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("begin", "kind"),
+    [
+        pytest.param(b"PK\x03\x04\x14\0[Content_Types].xml xl/workbook.xml", "an Excel workbook (.xlsx)",
+                     id="xlsx"),
+        pytest.param(b"PK\x03\x04\x14\0mimetypeapplication/vnd.oasis.opendocument.spreadsheet",
+                     "a spreadsheet (.ods)", id="ods"),
+        pytest.param(b"PK\x03\x04\x14\0users.csv", "a zip archive", id="zip"),
+        pytest.param(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "an Excel workbook (.xls)", id="xls"),
+        pytest.param(gzip.compress(HEADER), "a gzip archive", id="gzip"),
+        pytest.param(b"\x28\xb5\x2f\xfd\x04\0", "a zstd archive", id="zstd"),
+        pytest.param(bz2.compress(HEADER), "a bzip2 archive", id="bzip2"),
+        pytest.param(lzma.compress(HEADER), "an xz archive", id="xz"),
+        pytest.param(b"PAR1\x15\x04\x15", "a Parquet file", id="parquet"),
+        pytest.param(b'[{"compound_id": 1, "compound_name": "a"}]\n', "JSON", id="json"),
+        pytest.param(b'{\n  "compounds": []\n}\n', "JSON", id="json_lines"),
+        pytest.param(b"\n<!DOCTYPE html>\n<html><a href=\"x\">\n", "an HTML page", id="html"),
+        pytest.param(b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS",
+                     id="git_lfs"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_another_kind_of_file_is_named(begin: bytes, kind: str, ending: str) -> None:
+    """With what to do about it; inside of an archive as well, and in place of one."""
+    content = gzip.compress(begin, mtime=0) if ending else begin
+    for stored in (content, begin) if "gzip" not in kind else (content,):
+        with pytest.raises(DropRefused, match=rf"^compounds\.csv{ending} .*{re.escape(kind)}"):
+            read(stored, f"compounds.csv{ending}")
+
+
+def test_a_header_that_begins_like_another_file_is_read() -> None:
+    """What names every column is a header."""
+    for name in (b"[x]", b"{", b"<", b"PAR1", b"PK", b"%PDF-", b"BZh", b"sep=,", b"Obj"):
+        assert len(read(name + b"," + HEADER + b"x,1,a,b\n")) == 1
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 5000, b"\n", b"\r\n\0\n"])
+@pytest.mark.parametrize("size", [1, 7, 2**20])
+def test_what_gzip_passes_over_is_passed_over(
+    tail: bytes, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zeros and line ends behind an archive, and between two, are no fault."""
+    monkeypatch.setattr(text_stream, "BLOCK_BYTES", size)
+    archive = gzip.compress(HEADER + b"1,a,b\n") + tail
+    assert len(read(archive, "compounds.csv.gz")) == 1
+    more = archive + gzip.compress(b"2,c,d\n") + tail
+    assert len(read(more, "compounds.csv.gz")) == 2
+    match = f"broken gzip archive.* from offset {len(more)} on, stand 1001 bytes"
+    with pytest.raises(DropRefused, match=match):
+        read(more + b"x" * 1001, "compounds.csv.gz")
+
+
+@pytest.mark.parametrize(
+    ("rows", "explained"),
+    [
+        pytest.param(b"1,caf\xc3", "a character that is cut off. Deliver", id="end"),
+        pytest.param(b"1,\xe2\x82", "a character that is cut off. Deliver", id="end_of_three"),
+        pytest.param(b"1,\xe2\x82,C\n", "a character that is cut off. Deliver", id="middle"),
+        pytest.param("1,é,".encode() + b"\xe6\xb0,C\n", "that is cut off. Deliver", id="utf_8_before"),
+        pytest.param(b"1,\xed\xa0\xbd\xed\xb8\x80,C\n", "half of a character, as CESU-8", id="surrogate"),
+        pytest.param(b"1,caf\xe9,C\n", "'é' in Latin-1. Save", id="latin_1"),
+        pytest.param(b"1,\xabcaf\xe9\xbb,C\n", "'«' in Latin-1. Save", id="latin_1_quotes"),
+        pytest.param("1,é,".encode() + b"\xe9t\xe9\n", "cut off, or 'é' in Latin-1", id="mixed"),
+    ],
+)  # fmt: skip
+def test_a_byte_that_is_not_utf_8_is_explained(rows: bytes, explained: str) -> None:
+    """Latin-1 is named where it may be that, and not where a character is damaged."""
+    with pytest.raises(DropRefused) as refusal:
+        read(HEADER + rows)
+    assert explained in str(refusal.value)
+
+
+def test_a_zstd_window_is_not_a_broken_archive() -> None:
+    """What needs gigabytes to be read is refused for that."""
+    window_of_2_gib = bytes([(31 - 10) << 3])
+    stored = b"\x28\xb5\x2f\xfd\0" + window_of_2_gib + (len(HEADER) << 3 | 1).to_bytes(3, "little")
+    with pytest.raises(DropRefused, match=r"a window of more than 128 MiB.*without --long"):
+        read(stored + HEADER, "compounds.csv.zst")
+
+
+def test_an_open_quote_is_told_by_how_far_it_was_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the end of the file, or only so far."""
+    monkeypatch.setattr(text_stream, "BLOCK_BYTES", 100)
+    rows = HEADER + b'1,"a\n' + b"2,b,c\n" * 500
+    with pytest.raises(DropRefused, match="not closed before the file's end"):
+        read(rows)
+    monkeypatch.setattr(text_stream, "RECORD_BYTES", 1000)
+    with pytest.raises(DropRefused, match="not closed within 1000 bytes"):
+        read(rows)
+
+
+@pytest.mark.parametrize("row", [b'1,"5\\"",b\n', b'1,"a\n\\"b",c\n'])
+def test_a_backslash_before_a_quote_is_named(row: bytes) -> None:
+    """Those whose tool escapes quotes so would look for a quote in vain."""
+    with pytest.raises(DropRefused, match=r"a backslash before it \(\\\"\) does not escape it"):
+        read(HEADER + row)
+    with pytest.raises(DropRefused) as refusal:
+        read(HEADER + row.replace(b"\\", b""))
+    assert "backslash" not in str(refusal.value)
+
+
+def test_a_header_is_shown_as_it_stands_in_the_file() -> None:
+    """In its own case, and with escapes for what nobody sees."""
+    with pytest.raises(DropRefused) as refusal:
+        read(b"Compound_ID,\xe2\x80\x8bCompound_Name\xc2\xa0,\x1b[31mX\n")
+    assert r"found 'Compound_ID', '\u200bCompound_Name\xa0', '\x1b[31mX'" in str(refusal.value)
+    with pytest.raises(DropRefused, match="has the column Compound_ID more than once"):
+        read(HEADER[:-1] + b",Compound_ID\n")
+    with pytest.raises(DropRefused, match="Delete this line, which may name a comma, semicolon"):
+        read(b"sep=:\n" + HEADER)
+
+
+def test_headers_and_fields_have_a_limit() -> None:
+    """Each is named, and found at once."""
+    many = b"," * 9_000 + HEADER
+    assert len(read(many + b"," * 9_000 + b"1,a,b\n")) == 1
+    with pytest.raises(DropRefused, match="the header has 100003 columns: expected at most 10000"):
+        read(b"x," * 50_000 + b"," * 50_000 + HEADER)
+    with pytest.raises(DropRefused, match="names column 4 in 1000000 bytes"):
+        read(HEADER[:-1] + b"," + b"x" * 1_000_000 + b"\n")
+    for name in (b"x" * 65_537, b'"' + b'x""\n' * 30_000 + b'"'):
+        with pytest.raises(
+            DropRefused, match=r"line 3: compound_name has .* bytes, expected at most"
+        ):
+            read(HEADER + b"1,a,b\n2," + name + b",c\n")
+    assert len(read(HEADER + b"1," + b"x" * 65_536 + b"," + b"C" * 100_000)) == 1
+    with pytest.raises(DropRefused, match="compound_structure has 16777217 bytes"):
+        read(HEADER + b"1,a," + b"C" * (2**24 + 1))

@@ -8,10 +8,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from drops import INVISIBLE_TEXTS
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.errors import ConfigurationError, DropRejected
 from experiment_features.reading.extract import extract
+from experiment_features.rules.issues import summarise
 from experiment_features.rules.validate import validate
 from experiment_features.run import Validated
 from experiment_features.workspace import Workspace
@@ -112,6 +114,29 @@ def test_a_row_that_cannot_be_taken_apart_shows_its_line(tmp_path: Path) -> None
         ("nul_byte", {"user_id": "4", "name": "D�i", "email": "d@e.f", "signup_date": None}),
         ("signup_date_invalid", {"user_id": "4", "name": "D�i", "email": "d@e.f", "signup_date": None}),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+def test_a_name_that_nobody_can_see_is_missing(engine: str, tmp_path: Path) -> None:
+    """Whatever it is made of; a name with one visible character is a name."""
+    names = [*INVISIBLE_TEXTS, "zero\u200bwidth", "\u00a0x", "."]
+    rows = "".join(f'{i},"{name}",a@b.c,2024-01-01\n' for i, name in enumerate(names, start=2))
+    facts, issues = check(tmp_path, USERS + rows, engine=engine)
+    assert [issue["rule"] for issue in issues] == ["name_missing"] * len(INVISIBLE_TEXTS)
+    assert facts.rejected["users"] == len(INVISIBLE_TEXTS)
+    assert [json.loads(i["raw_row"])["user_id"] for i in issues] == [
+        str(i) for i in range(2, 2 + len(INVISIBLE_TEXTS))
+    ]
+
+
+def test_examples_show_what_nobody_sees(tmp_path: Path) -> None:
+    """Zero-width characters, odd blanks and what a terminal would obey, in values and names."""
+    check(tmp_path, USERS + "1\u200b,A,a@b.c,2024-01-01\n2,B,\u202e\x1b[1m\u00a0b,2024-01-01\n")
+    _, rules = summarise(Workspace(tmp_path / "workspace"))
+    assert [rule.examples for rule in rules] == [
+        [r"users.csv:3 1\u200b"],
+        [r"users.csv:4 \u202e\x1b[1m\xa0b"],
+    ]
 
 
 def test_an_id_is_repeated_also_behind_a_rejected_row(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""Decimal commas: in whose column a point with three digits behind it may separate thousands."""
+
+from pathlib import Path
+
+import pytest
+
+from drops import AMBIGUOUS, DECIMAL_COMMAS, RUN_TIMES, RUN_TIMES_NOT
+from experiment_features.workspace import Workspace
+from stages import assert_as_expected, issues_of, run_stages
+
+TABLES = {
+    "users": "user_id,name,email,signup_date\n1,Ann,a@b.org,2024-01-01\n",
+    "compounds": "compound_id,compound_name,compound_structure\n1,Water,H2O\n",
+}
+HEADER = "experiment_id;user_id;experiment_compound_ids;experiment_run_time\n"
+EXPERIMENTS = ("1.250", "1.255", "12.5", "1234.567", "-1.250", "1.250.000", "1.250e3", "", "7")
+IS_AMBIGUOUS = {1, 2, 4, 5}
+
+
+def ambiguous(folder: Path, engine: str, **files: list[str]) -> set[tuple[str, int]]:
+    """File and number of each experiment whose run time is ambiguous; all else is as expected."""
+    source = folder / "source"
+    source.mkdir()
+    for table, text in TABLES.items():
+        (source / f"{table}.csv").write_text(text)
+    first = 0
+    for name, run_times in files.items():
+        rows = [f"{first + i};1;1;{text}" for i, text in enumerate(run_times, start=1)]
+        first += len(rows)
+        (source / f"user_experiments_{name}.csv").write_text(HEADER + "\n".join(rows))
+    workspace = Workspace(folder / "workspace")
+    run_stages(source, workspace, engine)
+    assert_as_expected(source, workspace)
+    return {
+        (file.removeprefix("user_experiments_").removesuffix(".csv"), line - 1)
+        for _, file, line, rule in issues_of(workspace)
+        if rule == "experiment_run_time_ambiguous"
+    }
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+def test_a_decimal_comma_makes_points_of_its_file_ambiguous(engine: str, tmp_path: Path) -> None:
+    """In whatever row it stands; other files of the table are certain."""
+    with_comma = {f"a{n}": [*EXPERIMENTS, comma] for n, comma in enumerate(DECIMAL_COMMAS)}
+    found = ambiguous(tmp_path, engine, **with_comma, b=[*EXPERIMENTS])
+    assert found == {(name, number) for name in with_comma for number in IS_AMBIGUOUS}
+
+
+def test_what_is_no_decimal_comma_changes_nothing(tmp_path: Path) -> None:
+    """Some commas are something else, and so is one in a row that cannot be split."""
+    texts = [",", "1,250.5", "1,2,3", "12,5 s", "x,5", "1 2,5", "12,5;5", "1234.567,8", "-"]
+    files = {f"a{n}": [text, *EXPERIMENTS] for n, text in enumerate(texts)}
+    assert ambiguous(tmp_path, "duckdb", **files) == set()
+
+
+def test_a_comma_is_known_only_at_the_end(tmp_path: Path) -> None:
+    """Rows of earlier blocks, typed as arrays, are judged by the last one, too."""
+    numbers = [f"{n % 1000}.{n % 999 + 1:03}" for n in range(50_000)]
+    found = ambiguous(tmp_path, "duckdb", a=[*numbers, "12,5"])
+    assert len(found) == len(numbers)
+
+
+def test_every_spelling_is_judged_as_the_oracle_judges_it(tmp_path: Path) -> None:
+    """With and without a comma in the column."""
+    spelled = [*RUN_TIMES, *RUN_TIMES_NOT, *AMBIGUOUS, "1" * 300 + ".250", "1" * 305 + ".250"]
+    spelled = [text for text in spelled if not {"\n", ","} & set(text)]
+    found = ambiguous(tmp_path, "duckdb", a=spelled, b=[*spelled, "12,5"])
+    assert {file for file, _ in found} == {"b"}
