@@ -50,6 +50,8 @@ def open_duckdb(memory_limit: str, spill: Path | None = None) -> duckdb.DuckDBPy
         memory_limit: such as ``4GiB``.
         spill: the folder that takes what exceeds the limit; without one, exceeding it is an error.
     """
+    if spill:  # DuckDB makes this folder when it needs it, but none above it
+        spill.parent.mkdir(parents=True, exist_ok=True)
     database = duckdb.connect()
     database.execute("set enable_progress_bar = false")  # it would go to standard output
     database.execute("set preserve_insertion_order = false")

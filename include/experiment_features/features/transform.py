@@ -117,8 +117,8 @@ def _parts(run_time: nw.Expr, whole: nw.Expr) -> nw.Expr:
     """
 
     def rounded(places: int) -> nw.Expr:
-        parts: nw.Expr = ((run_time - whole) * 10**places + 0.5).floor() * (PARTS // 10**places)
-        return parts
+        scale: int = 10**places
+        return ((run_time - whole) * scale + 0.5).floor() * (PARTS // scale)
 
     of_greater = nw.when(run_time < 2**33).then(rounded(6)).otherwise(rounded(3))
     parts: nw.Expr = nw.when(run_time < 2**23).then(rounded(9)).otherwise(of_greater)
