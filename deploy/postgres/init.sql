@@ -20,6 +20,14 @@ alter role airflow login password :'airflow_password';
 alter role features_owner login password :'features_owner_password';
 alter role features_writer login password :'features_writer_password';
 alter role features_reader login password :'features_reader_password';
+-- As migrate does where it may: room for loads, unless somebody has set a limit.
+select format(
+    'alter role features_reader connection limit %s',
+    current_setting('max_connections')::integer / 2
+)
+from pg_roles
+where rolname = 'features_reader' and rolconnlimit = -1
+\gexec
 
 select format('create database %I owner %I', name, owner)
 from (values ('airflow', 'airflow'), ('experiment_features', 'features_owner')) as wanted (name, owner)

@@ -182,9 +182,9 @@ def _plan(options: argparse.Namespace, pipeline: Pipeline, source: AnyPath) -> i
 def _check(options: argparse.Namespace) -> int:
     source = _open_source(options.source)
     if (
-        isinstance(source, Path)
+        isinstance(source, LocalPath)
         and options.csv
-        and options.csv.resolve().parent == source.resolve()
+        and options.csv.resolve().parent == source.path.resolve()
     ):
         options.fail("--csv: FILE would become part of the drop: choose another folder")
     with _pipeline(options, None) as pipeline:

@@ -272,7 +272,7 @@ def test_odd_values(page: TestClient, database: Database) -> None:
 
 def test_issues_of_oddly_named_files(page: TestClient, database: Database) -> None:
     """The links between the pages of issues lead on and back, whatever files are called."""
-    names = [name for name in ODD if "\r" not in name and len(name) < 255]
+    names = ODD[:12]
     database.query(ENTER_RUN)
     database.query(ENTER_ISSUES, names)
     for name in names:

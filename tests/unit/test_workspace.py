@@ -45,7 +45,7 @@ def test_a_full_disk_is_reported_in_one_line(
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (4, "")
     assert done.stderr.startswith("failed: ")
     assert "ree disk space" in done.stderr
     assert "exception" not in done.stderr

@@ -148,6 +148,22 @@ class TestMigrate:
         finally:
             server.close()
 
+    def test_limits_the_readers_connections_once(self) -> None:
+        """The reader leaves half of the connections to others; a limit that was set stays."""
+        server = Server("18", template=False)
+        limit = "select rolconnlimit from pg_roles where rolname = 'features_reader'"
+        try:
+            with server.database("one", "template1") as one:
+                one.query("create role features_reader nologin")
+                one.query("grant features_reader to keeper with admin option")
+                migrate(one.url("keeper"))
+                assert one.value(limit) == int(one.value("show max_connections")) // 2
+                one.query("alter role features_reader connection limit 7")
+                migrate(one.url("keeper"))
+                assert one.value(limit) == 7
+        finally:
+            server.close()
+
     def test_needs_no_right_to_create_existing_roles(self, empty: Database) -> None:
         """If the roles exist, only ownership of the database is needed to migrate."""
         empty.query(f"alter database {empty.name} owner to stranger")

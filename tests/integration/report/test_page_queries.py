@@ -270,3 +270,10 @@ def test_reading_changes_nothing(database: Database) -> None:
         reading(owner),
     ):
         owner.execute("delete from features.user_features")
+
+
+def test_forgotten_transactions_end(reader: Connection) -> None:
+    """The database ends the session of a reader that forgets its transaction."""
+    with reading(reader):
+        (row,) = reader.execute("show idle_in_transaction_session_timeout").fetchall()
+    assert row == ("1min",)

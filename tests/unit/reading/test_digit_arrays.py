@@ -8,6 +8,7 @@ import pytest
 
 from experiment_features.config import Settings
 from experiment_features.contract import USER_EXPERIMENTS
+from experiment_features.drop.local_path import LocalPath
 from experiment_features.reading import typed_file
 from experiment_features.reading.type_cells import open_typing_database
 
@@ -25,7 +26,8 @@ def rows_of(path: Path, folder: Path) -> list[dict[str, Any]]:
     """The typed rows of an experiments file."""
     folder.mkdir()
     with open_typing_database(Settings.memory_limit) as database:
-        typed_file.type_file(database, USER_EXPERIMENTS, path, 1, folder, lambda *_: None)
+        file = LocalPath(path)
+        typed_file.type_file(database, USER_EXPERIMENTS, file, 1, folder, lambda *_: None)
         rows = database.read_parquet(f"{folder}/*.parquet", union_by_name=True).order("position")
         table: list[dict[str, Any]] = rows.to_arrow_table().to_pylist()
     return [row | {"has_nul": bool(row["has_nul"])} for row in table]

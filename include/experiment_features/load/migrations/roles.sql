@@ -18,5 +18,17 @@ begin
             end;
         end if;
     end loop;
+    -- However many read, loads find a connection. -1 is what a role has until somebody sets a limit.
+    if exists (select from pg_roles where rolname = 'features_reader' and rolconnlimit = -1) then
+        begin
+            execute format(
+                'alter role features_reader connection limit %s',
+                current_setting('max_connections')::integer / 2
+            );
+        exception
+            -- An administrator created the role, or another migration is setting the limit.
+            when insufficient_privilege or internal_error then null;
+        end;
+    end if;
 end
 $$
