@@ -26,7 +26,7 @@ def rows_of(path: Path, folder: Path) -> list[dict[str, Any]]:
     """The typed rows of an experiments file."""
     folder.mkdir()
     with open_typing_database(Settings.memory_limit) as database:
-        (file,) = (each for each in LocalPath(path.parent).iterdir() if each.name == path.name)
+        (file,) = (each for each in LocalPath(path.parent).entries() if each.name == path.name)
         typed_file.type_file(database, USER_EXPERIMENTS, file, 1, folder, lambda *_: None)
         rows = database.read_parquet(f"{folder}/*.parquet", union_by_name=True).order("position")
         table: list[dict[str, Any]] = rows.to_arrow_table().to_pylist()
