@@ -342,14 +342,14 @@ class TestRunAgain:
             drop = (FIRST, SECOND)[number % 2 - 1]
             result = run_drop(database, drop.write(source), run_id="mine")
             assert (result["run_id"], result["updated"]) == (f"mine/{number}", 2)
-        assert {row["run_id"] for row in features_of(database)} == {"mine", "mine/2", "mine/3"}
+        assert {row["run_id"] for row in features_of(database)} == {"mine", "mine/3"}
 
 
 @every_version
 def test_hostile_content_arrives_unchanged(database: Database, tmp_path: Path) -> None:
     """Names that look like COPY, CSV, SQL or JSON syntax are loaded as they are."""
     names = [text for text in HOSTILE_TEXTS if text.strip(" \t")]
-    names += ["\\.", "é\\" * 2**19, "\n\\.\n" * 1000]
+    names += ["\\.", "é\\" * 2**14, "\n\\.\n" * 1000]
     drop = make_drop(
         dict(enumerate(names, start=1)),
         [(i, str(i), "") for i, _ in enumerate(names, start=1)],

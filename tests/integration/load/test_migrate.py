@@ -142,7 +142,9 @@ class TestMigrate:
             ):
                 list(pool.map(migrate, [one.url("keeper"), two.url("keeper")]))
                 assert (
-                    one.value("select count(*) from pg_roles where rolname like 'features%er%'")
+                    one.value(
+                        "select count(*) from pg_roles where rolname like 'features!_%' escape '!'"
+                    )
                     == 3
                 )
         finally:
