@@ -20,7 +20,7 @@ from psycopg import sql
 
 import evidence
 import waiting
-from e2e.local_stack import FEATURES, RETRY_NOW, ROOT, RUNS
+from e2e.local_stack import FEATURES, RETRY_NOW, ROOT, RUNS, SAMPLE
 from receivers import free_port
 
 SERVICES = ("postgres", "api-server", "scheduler", "dag-processor", "triggerer")
@@ -164,7 +164,7 @@ class ContainerStack:
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return result
 
-    def start_trigger(self, *arguments: str) -> subprocess.Popen[str]:
+    def start_trigger(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Trigger a run of the DAG without waiting for it."""
         return subprocess.Popen(
             [ROOT / "scripts" / "trigger_etl.sh", *arguments],
@@ -260,7 +260,7 @@ class ContainerStack:
         """Trigger a run whose load is waiting for the lock; at the end, the load gets it."""
         waiting = "select from pg_stat_activity where wait_event = 'advisory'"
         with self.load_lock():
-            trigger = self.start_trigger("--conf", '{"force": true}')
+            trigger = self.start_trigger(SAMPLE, "--conf", '{"force": true}')
             wait_until("a load waits for the lock", lambda: self.query(waiting))
             yield trigger
 

@@ -3,6 +3,7 @@
 import pytest
 
 from docker.container_stack import ContainerStack, wait_until
+from e2e.local_stack import SAMPLE
 
 pytestmark = [
     pytest.mark.xdist_group("docker"),
@@ -15,7 +16,7 @@ pytestmark = [
 def test_service_that_dies_during_a_run(stack: ContainerStack, service: str) -> None:
     """The service restarts, the run succeeds, and the features stay the same."""
     before, restarts = stack.features(), stack.state(service)["RestartCount"]
-    trigger = stack.start_trigger("--conf", '{"force": true}')
+    trigger = stack.start_trigger(SAMPLE, "--conf", '{"force": true}')
     stack.wait_for_task("running")
     stack.crash(service)
     stack.finish(trigger)
@@ -41,7 +42,7 @@ def test_disk_that_is_full_for_a_while(stack: ContainerStack) -> None:
     before = stack.features()
     with stack.small_disk():
         stack.compose("exec", "-T", "scheduler", "bash", "-c", fill.format("nothing"))
-        trigger = stack.start_trigger("--conf", '{"force": true}')
+        trigger = stack.start_trigger(SAMPLE, "--conf", '{"force": true}')
         stack.wait_for_task("up_for_retry")
         assert stack.features() == before
         log = "grep -rhoE 'No space left on device' /opt/airflow/logs | head -n 1"
@@ -58,4 +59,4 @@ def test_later_run_needs_no_intervention(stack: ContainerStack) -> None:
             f"{service} is healthy",
             lambda name=service: stack.state(name)["State"]["Health"]["Status"] == "healthy",
         )
-    assert stack.trigger("--conf", '{"force": true}')["status"] == "loaded"
+    assert stack.trigger(SAMPLE, "--conf", '{"force": true}')["status"] == "loaded"

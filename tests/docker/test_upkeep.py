@@ -7,7 +7,7 @@ import pytest
 from psycopg import sql
 
 from docker.container_stack import ContainerStack
-from e2e.local_stack import ROOT, RUNS
+from e2e.local_stack import ROOT, RUNS, SAMPLE
 
 pytestmark = [
     pytest.mark.xdist_group("docker"),
@@ -66,4 +66,4 @@ def test_backup_brings_everything_back_and_every_secret_can_be_changed(
     assert all_data(stack) == before
     token = stack.token("admin")
     assert stack.call("GET", "/api/v2/variables/kept", token)[1]["value"] == "encrypted"
-    assert stack.trigger("--conf", '{"force": true}')["status"] == "loaded"
+    assert stack.trigger(SAMPLE, "--conf", '{"force": true}')["status"] == "loaded"

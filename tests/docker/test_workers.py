@@ -8,6 +8,7 @@ import json
 import pytest
 
 from docker.container_stack import TASK_IS_DEAD, ContainerStack, docker
+from e2e.local_stack import SAMPLE
 
 pytestmark = [
     pytest.mark.xdist_group("docker"),
@@ -50,7 +51,7 @@ def test_tasks_of_a_run_on_two_workers(stack: ContainerStack) -> None:
     """A run's tasks are spread over both workers, which share its files."""
     before, seen = stack.features(), set[str]()
     for _ in range(4):  # one worker may be faster, but not in four runs
-        result = stack.trigger("--conf", '{"force": true}')
+        result = stack.trigger(SAMPLE, "--conf", '{"force": true}')
         assert (result["status"], result["updated"]) == ("loaded", 0)
         found = set(hosts(stack, result["run_id"]).values())
         assert found <= set(names(stack))

@@ -145,7 +145,7 @@ class Stack:
         result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return result
 
-    def start_trigger(self, *arguments: str) -> subprocess.Popen[str]:
+    def start_trigger(self, *arguments: str | Path) -> subprocess.Popen[str]:
         """Trigger a run of the DAG without waiting for it."""
         return subprocess.Popen(
             [ROOT / "scripts" / "trigger_etl.sh", *arguments],

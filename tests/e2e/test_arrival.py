@@ -41,7 +41,7 @@ def entries(stack: Stack, *drops: Path) -> list[dict[str, Any]]:
     """
     return stack.query(
         "select source, trigger, status from features.pipeline_runs where source = any(%s)"
-        " and trigger <> 'scheduled' order by finished_at",
+        " and trigger <> 'scheduled' and finished_at is not null order by finished_at",
         [str(drop) for drop in drops],
     )
 

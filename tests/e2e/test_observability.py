@@ -68,7 +68,7 @@ def test_lineage(lineage: Lineage, loaded: dict[str, Any]) -> None:
 @pytest.mark.usefixtures("loaded")
 def test_log_lines_carry_the_run(stack: Stack) -> None:
     """Each stage logs a line with the ids of run and task; the last one has the counts."""
-    result = stack.trigger("--conf", '{"force": true}')
+    result = stack.trigger(SAMPLE, "--conf", '{"force": true}')
     log = (stack.local / "logs" / "scheduler.log").read_text()
     lines = [line for line in log.splitlines() if "stage done" in line]
     of_run = [line for line in lines if f"run_id={result['run_id']}" in line]
@@ -99,7 +99,7 @@ def test_another_dag_runs_after_a_load(stack: Stack) -> None:
         lambda: stack.ask_airflow("select from dag where dag_id = 'features_news'"),
     )
     stack.call(example, {"is_paused": False}, cookie=token, method="PATCH")
-    result = stack.trigger("--conf", '{"force": true}')
+    result = stack.trigger(SAMPLE, "--conf", '{"force": true}')
     runs = f"{example}/dagRuns/~/taskInstances"
     (task,) = wait_until(
         "the example has run",

@@ -59,7 +59,7 @@ def test_a_number_can_be_traced_to_its_rows_and_files(stack: Stack) -> None:
 
 def test_a_rejected_drop_can_be_examined(stack: Stack) -> None:
     """The command lists the broken rules, each with the place of its first row."""
-    stack.refusal("--conf", '{"max_rejected_percent": 5}')
+    stack.refusal(SAMPLE, "--conf", '{"max_rejected_percent": 5, "force": true}')
     (command,) = commands("A drop is rejected or refused")
     printed = type_in(stack, command)
     assert re.search(r"user_experiments \| \w+ +\| +\d+ \| user_experiments.csv:\d+", printed)
@@ -150,7 +150,7 @@ def test_a_hanging_load_can_be_ended(stack: Stack, tmp_path: Path) -> None:
     users = range(1, 30_001)  # loading them takes a second
     large = make_drop({i: f"User {i}" for i in users}, ((i, "1", "1.5") for i in users))
     with hanging_load(stack, large.write(tmp_path)) as hanging:
-        trigger = stack.start_trigger("--conf", '{"force": true}')
+        trigger = stack.start_trigger(SAMPLE, "--conf", '{"force": true}')
         stack.wait_for_waiting_load()
         behind = post_run(stack)
         assert_stays_queued(stack, behind)
@@ -183,7 +183,7 @@ def test_a_full_disk_leads_to_a_retry(stack: Stack) -> None:
     """The task reports which disk is full, and its retry succeeds once there is room."""
     workspaces = stack.local / "workspaces"
     with small_disk(workspaces):
-        trigger = stack.start_trigger("--conf", '{"force": true}')
+        trigger = stack.start_trigger(SAMPLE, "--conf", '{"force": true}')
         query = """select run_id, id from task_instance
             where state = 'up_for_retry' and task_id = 'extract'"""
         (task,) = wait_until("extract is to be retried", lambda: stack.ask_airflow(query))

@@ -18,7 +18,7 @@ from receivers import free_port
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
 RESULT_KEYS = {
-    *("run_id", "status", "source", "engine", "seconds"),
+    *("run_id", "status", "given_source", "source", "engine", "notices", "seconds"),
     *("users", "experiments", "compounds", "average_experiments_per_user"),
     *("rejected_rows", "warnings", "inserted", "updated", "deleted", "unchanged"),
 }
@@ -93,7 +93,7 @@ def test_spark_gives_the_same_features(stack: Stack) -> None:
     """Without a connection to a cluster, Spark runs in the tasks and ends with them."""
     require_spark()
     before = stack.features()
-    result = stack.trigger("--conf", '{"engine": "spark", "force": true}')
+    result = stack.trigger(SAMPLE, "--conf", '{"engine": "spark", "force": true}')
     assert (result["status"], result["engine"]) == ("loaded", "spark")
     assert result["unchanged"] == result["users"] == sum("user_id" in row for row in before)
     assert stack.features() == before
@@ -104,7 +104,7 @@ def test_spark_gives_the_same_features(stack: Stack) -> None:
 def test_unavailable_database_leads_to_a_retry(stack: Stack) -> None:
     """A transient error is retried after a while, and the run succeeds."""
     with stack.without_features_database() as wait_for_retry:
-        trigger = stack.start_trigger("--conf", '{"force": true}')
+        trigger = stack.start_trigger(SAMPLE, "--conf", '{"force": true}')
         wait_for_retry()
     result = stack.finish(trigger)
     assert result["status"] == "loaded"
@@ -115,11 +115,11 @@ def test_unavailable_database_leads_to_a_retry(stack: Stack) -> None:
 def test_rejected_drop_is_recorded(stack: Stack) -> None:
     """The drop is rejected without a retry and changes nothing; its issues are recorded."""
     before = stack.features()
-    line = stack.refusal("--conf", '{"max_rejected_percent": 5}')
+    line = stack.refusal(SAMPLE, "--conf", '{"max_rejected_percent": 5, "force": true}')
     assert line.startswith("validate failed: more rows are faulty than max_rejected_percent (5)")
     assert "compounds 7.7% (1 of 13 rows)" in line
     assert stack.features() == before
-    (run,) = stack.query("select * from features.pipeline_runs order by finished_at desc limit 1")
+    (run,) = stack.query("select * from features.pipeline_runs order by started_at desc limit 1")
     assert (run["status"], run["rejected_rows"]) == ("rejected", 9)
     issues = stack.query("select from features.data_issues where run_id = %s", run["run_id"])
     assert len(issues) == len(oracle.compute(SAMPLE).issues)

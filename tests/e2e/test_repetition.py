@@ -49,7 +49,7 @@ def test_a_killed_task_is_retried(stack: Stack) -> None:
     with stack.connect("features_writer", "experiment_features") as holder:
         holder.execute("begin")
         holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
-        trigger = stack.start_trigger("--conf", '{"force": true}')
+        trigger = stack.start_trigger(SAMPLE, "--conf", '{"force": true}')
         task = find_loading_task(stack)
         task.kill()
         task.wait(30)

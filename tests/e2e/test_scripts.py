@@ -156,7 +156,7 @@ def note(stack: Stack, run_id: str) -> Any:
 
 def test_a_rejection_says_how_to_allow_it(stack: Stack) -> None:
     """What the message offers works; the note of the run then names the source."""
-    line = stack.refusal(SAMPLE, "--conf", '{"max_rejected_percent": 5}')
+    line = stack.refusal(SAMPLE, "--conf", '{"max_rejected_percent": 5, "force": true}')
     (conf,) = re.findall(r"--conf '(.*?)'", line)
     assert conf == '{"max_rejected_percent": 8}'
     result = stack.trigger(SAMPLE, "--conf", conf)

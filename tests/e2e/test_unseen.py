@@ -1,0 +1,139 @@
+"""No load takes features away unseen: what a run takes by default, and how every run ends."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.local_stack import RUNS, SAMPLE, Stack
+
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
+
+USERS = "user_id,name,email,signup_date\n"
+COMPOUNDS = "compound_id,compound_name,compound_structure\n1,Water,O\n"
+EXPERIMENTS = "experiment_id,user_id,experiment_compound_ids,experiment_run_time\n"
+
+
+@pytest.fixture
+def laboratory(stack: Stack, loaded: dict[str, Any]) -> Path:
+    """A drop of 60 users that is the last load."""
+    assert loaded["status"] == "loaded"
+    stack.trigger(SAMPLE, "--conf", '{"max_removed_percent": 100}')
+    drop = stack.drops / "laboratory"
+    shutil.rmtree(drop, ignore_errors=True)
+    drop.mkdir()
+    write(drop, 60)
+    assert stack.trigger(drop)["users"] == 60
+    return drop
+
+
+def write(drop: Path, users: int, run_time: str = "10") -> None:
+    """Writes a drop of so many users, each with an experiment."""
+    lines = [f"{i},user {i},u{i}@example.org,2024-01-01\n" for i in range(1, users + 1)]
+    experiments = [f"{i},{i},1,{run_time}\n" for i in range(1, users + 1)]
+    (drop / "users.csv").write_text(USERS + "".join(lines))
+    (drop / "compounds.csv").write_text(COMPOUNDS)
+    (drop / "user_experiments.csv").write_text(EXPERIMENTS + "".join(experiments))
+
+
+def entry(stack: Stack, run_id: str) -> dict[str, Any]:
+    """The ledger's entry for a run, as a reader may see it."""
+    (row,) = stack.query(
+        "select status, task, error, given_source, source, trigger, triggered_by, notices "
+        "from features.pipeline_runs where run_id = %s",
+        run_id,
+    )
+    return row
+
+
+def form(stack: Stack, conf: dict[str, Any]) -> dict[str, Any]:
+    """Runs the DAG as Airflow's form does."""
+    body = {"logical_date": None, "conf": conf, "dag_run_id": None, "note": ""}
+    run = stack.call(RUNS, body, cookie=stack.token())
+    end = stack.wait_for_run(run["dag_run_id"])
+    return {"state": end["state"], "run_id": run["dag_run_id"], **(end["results"]["load"] or {})}
+
+
+def test_a_run_without_a_source_keeps_the_laboratorys_features(
+    stack: Stack, laboratory: Path
+) -> None:
+    """Trigger, Trigger, by script, form and REST: the sample replaces nothing."""
+    before = stack.features()
+    results = [stack.trigger(), stack.trigger("--conf", '{"source": ""}')]
+    results += [form(stack, conf) for conf in ({}, {"source": ""}, {"source": None})]
+    for result in results:
+        assert (result["status"], result["source"]) == ("unchanged", str(laboratory))
+        assert result["given_source"] == ""
+        assert entry(stack, result["run_id"])["given_source"] == ""
+    assert stack.features() == before
+
+
+def test_a_truncated_drop_is_held(stack: Stack, laboratory: Path) -> None:
+    """It changes nothing, says what to do, and is loaded once that is done."""
+    before = stack.features()
+    write(laboratory, 20)
+    line = stack.refusal(laboratory)
+    assert line.startswith("load failed: 40 of 60 users (66.67 %) and 40 of 60 experiments")
+    assert f"run {laboratory} with max_removed_percent 100" in line
+    assert stack.features() == before
+    (held,) = stack.query(
+        "select run_id, count(*) as users from features.held_changes group by run_id"
+        " order by run_id desc limit 1"
+    )
+    assert held["users"] == 40
+    assert entry(stack, held["run_id"]) == {
+        "status": "held",
+        "task": "load",
+        "error": "LoadHeld",
+        "given_source": str(laboratory),
+        "source": str(laboratory),
+        "trigger": "api",
+        "triggered_by": "admin",
+        "notices": [],
+    }
+    assert stack.tries(held["run_id"])["load"] == 1
+    accepted = stack.trigger(laboratory, "--conf", '{"max_removed_percent": 100}')
+    assert (accepted["status"], accepted["deleted"]) == ("loaded", 40)
+    assert stack.trigger()["status"] == "unchanged"
+
+
+def test_a_changed_unit_is_noticed(stack: Stack, laboratory: Path) -> None:
+    """The load succeeds, and its result and the ledger say what to look at."""
+    write(laboratory, 60, run_time="600")
+    result = stack.trigger(laboratory)
+    (notice,) = result["notices"]
+    assert notice.startswith("the mean run time of all experiments was 10 and is now 600")
+    assert entry(stack, result["run_id"])["notices"] == [notice]
+
+
+def test_a_refused_run_is_in_the_ledger(stack: Stack, laboratory: Path) -> None:
+    """Also one whose source was never found: with the task and the kind of error."""
+    (laboratory / "users.csv").write_text("user_id,name\n1,Ann\n")
+    stack.refusal(laboratory)
+    stack.refusal("/etc")
+    rows = stack.query(
+        "select status, task, error, given_source, source from features.pipeline_runs"
+        " order by started_at desc limit 2"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("refused", "extract", "ConfigurationError", "/etc", None),
+        ("refused", "extract", "DropRefused", str(laboratory), str(laboratory)),
+    ]
+
+
+def test_the_daily_run_skips_a_drop_that_is_gone(stack: Stack, laboratory: Path) -> None:
+    """A run by hand is refused instead."""
+    shutil.rmtree(laboratory)
+    assert str(laboratory) in stack.refusal()
+    stack.trigger(SAMPLE, "--conf", '{"max_removed_percent": 100}')
+
+
+@pytest.mark.parametrize("percent", ["-1", "101", '"20"', "NaN", "null"])
+def test_no_percentage_is_refused_at_once(stack: Stack, percent: str) -> None:
+    """No run is made of it."""
+    conf = f'{{"max_removed_percent": {percent}}}'
+    runs = "select count(*) from dag_run"
+    before = stack.ask_airflow(runs)
+    assert "max_removed_percent" in stack.refusal("--conf", conf) or percent == "NaN"
+    assert stack.ask_airflow(runs) == before
