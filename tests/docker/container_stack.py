@@ -329,8 +329,12 @@ class ContainerStack:
     def small_disk(self) -> Iterator[None]:
         """Mount a disk that is soon full over the scheduler's workspaces."""
         pid = self.state("scheduler")["State"]["Pid"]
-        enter = ("--entrypoint=nsenter", "experiment-features", f"--target={pid}", "--mount")
-        run = ("run", "--rm", "--privileged", "--pid=host", "--network=none", "--user=0", *enter)
+        run = (
+            *("run", "--rm", "--pid=host", "--network=none", "--user=0"),
+            *("--cap-add=SYS_ADMIN", "--cap-add=SYS_PTRACE"),
+            *("--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined"),
+            *("--entrypoint=nsenter", "experiment-features", f"--target={pid}", "--mount", "--pid"),
+        )
         folder = "/opt/airflow/workspaces"
         docker(*run, "mount", "-t", "tmpfs", "-o", "size=16m,uid=50000", "tmpfs", folder)
         try:
