@@ -38,7 +38,7 @@ WARNINGS = frozenset(
 LINE_END = re.compile(r"\r\n|\r|\n")
 INTEGER = re.compile(r"[+-]?[0-9]+")
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-POINT_AND_THREE = re.compile(r"[+-]?[0-9]{0,300}\.[0-9]{3}")
+POINT_AND_THREE = re.compile(r"[+-]?[0-9]*\.[0-9]{3}")
 BEFORE_COMMA = re.compile(r"[+\u2212-]?([0-9]+|[0-9]{1,3}([. '\u2019\xa0\u202f][0-9]{3})*)")
 BEHIND_COMMA = re.compile(r"[0-9]*([eE][+-]?[0-9]+)?")
 SEP = re.compile(r'"?sep=([,;|\t])"?(\1| )*', re.IGNORECASE)

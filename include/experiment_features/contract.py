@@ -16,12 +16,6 @@ FIELD_BYTES = 16 * 2**20
 NAME_BYTES = 64 * 2**10
 """What a name may hold: more is a quote that was closed in the wrong place, or no name."""
 
-AMBIGUOUS_NUMBER = r"^[+-]?[0-9]{0,300}[.][0-9]{3}\z"
-"""A number with one point and three digits behind it. Where the same column of the same file also
-has decimal commas, the point may separate thousands: such a cell is typed as NULL
-(reading/decimal_marks.py), and no other cell spelled like that is. An expression for every engine:
-see rules.EMAIL_PATTERN."""
-
 
 class Kind(Enum):
     """What a cell of a column is read as; the value says what a user must write."""

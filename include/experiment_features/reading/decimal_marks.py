@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 from duckdb import CaseExpression, ColumnExpression, ConstantExpression, FunctionExpression
 
-from experiment_features.contract import AMBIGUOUS_NUMBER, Column, Kind, Table
+from experiment_features.contract import Column, Kind, Table
 
 
 def void_ambiguous_numbers(
@@ -41,15 +41,15 @@ def _has_decimal_comma(database: duckdb.DuckDBPyConnection, column: Column, targ
 
 
 def _void(rows: duckdb.DuckDBPyRelation, column: Column) -> duckdb.DuckDBPyRelation:
-    """The rows; an ambiguous number is NULL, and beside it stands its text."""
+    """The rows; an ambiguous number is NULL beside its text, and its row's fault says why."""
     value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
     spelled = FunctionExpression("spelled", value, text)
-    is_ambiguous = FunctionExpression(
-        "regexp_matches", spelled, ConstantExpression(AMBIGUOUS_NUMBER)
-    )
+    is_ambiguous = FunctionExpression("has_point_and_three_digits", spelled)
+    fault = ConstantExpression(f"{column.name}_ambiguous")
     replaced = {
         column.name: CaseExpression(is_ambiguous, ConstantExpression(None)).otherwise(value),
         column.text_name: CaseExpression(is_ambiguous, spelled).otherwise(text),
+        "fault": CaseExpression(is_ambiguous, fault).otherwise(ColumnExpression("fault")),
     }
     return rows.project(
         *(

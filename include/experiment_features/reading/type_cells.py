@@ -40,7 +40,7 @@ def type_cells(
     """Types rows of a file and writes them to a Parquet file.
 
     Grain of what is written: row; columns: position, fault, line, has_nul (sql/split_rows.sql), and
-    each of the table's columns with its ``text_name``.
+    each of the table's columns with its ``text_name``. For ambiguous numbers see decimal_marks.py.
 
     Args:
         database: of open_typing_database.

@@ -12,7 +12,6 @@ from typing import Literal
 import narwhals as nw
 
 from experiment_features.contract import (
-    AMBIGUOUS_NUMBER,
     COMPOUNDS,
     TABLES,
     USER_EXPERIMENTS,
@@ -64,7 +63,7 @@ class Rule:
 def _is_missing(table: Table, name: str) -> nw.Expr:
     column = table.column(name)
     is_empty = nw.col(name).is_null() & nw.col(column.text_name).is_null()
-    is_missing = is_empty & nw.col("fault").is_null()
+    is_missing = is_empty & nw.col("line").is_null()
     if column.is_name:
         is_missing |= nw.col(name).str.contains(INVISIBLE_PATTERN)
     return is_missing
@@ -72,12 +71,6 @@ def _is_missing(table: Table, name: str) -> nw.Expr:
 
 def _is_untyped(table: Table, name: str) -> nw.Expr:
     return nw.col(name).is_null() & ~nw.col(table.column(name).text_name).is_null()
-
-
-def _is_ambiguous(table: Table, name: str) -> nw.Expr:
-    """Whether a number was not typed because of the decimal commas in its column."""
-    text = nw.col(table.column(name).text_name)
-    return nw.col(name).is_null() & text.str.contains(AMBIGUOUS_NUMBER)
 
 
 def _row_rules(table: Table) -> list[Rule]:
@@ -120,7 +113,7 @@ def _invalid(table: Table, column: str) -> Rule:
     kind = table.column(column).kind
     is_invalid = _is_untyped(table, column)
     if kind is Kind.NUMBER:
-        is_invalid &= ~_is_ambiguous(table, column)
+        is_invalid &= nw.col("fault").is_null()  # else it is ambiguous
     message = f"{column} is not {kind.value}"
     return Rule(f"{column}_invalid", table, column, "error", message, is_invalid)
 
@@ -130,8 +123,8 @@ def _ambiguous(table: Table, column: str) -> Rule:
         f"{column} has a point before its last three digits, which may separate thousands: the "
         "file's column also has decimal commas"
     )
-    is_ambiguous = _is_ambiguous(table, column)
-    return Rule(f"{column}_ambiguous", table, column, "error", message, is_ambiguous)
+    name = f"{column}_ambiguous"
+    return Rule(name, table, column, "error", message, nw.col("fault") == name)
 
 
 def _unknown(table: Table, column: str, others: Table) -> Rule:
