@@ -56,7 +56,8 @@ def write_averages(sums: Path, target: Path) -> Totals:
     with pq.ParquetFile(sums) as file:
         kinds = {field.name: field.type for field in file.schema_arrow}
         schema = pa.schema([(n, kinds.get(n, pa.float64())) for n in USER_FEATURES.columns])
-        with pq.ParquetWriter(target, schema, compression="lz4", use_dictionary=False) as writer:
+        # Read once: packing takes longer than it saves.
+        with pq.ParquetWriter(target, schema, compression="none", use_dictionary=False) as writer:
             for batch in arrow.batches(file):
                 totals.update({name: int(arrow.integers(batch[name]).sum()) for name in _SUMMED})
                 columns = {name: batch[name] for name in batch.schema.names} | _averages(batch)
