@@ -44,8 +44,9 @@ def test_issues_are_those_of_the_last_load(database: Database, tmp_path: Path) -
     run_drop(database, make_drop({1: "", 2: "B"}).write(tmp_path / "first"), **lenient)
     drop = make_drop({1: "A", 2: "B", 3: ""}).write(tmp_path / "second")
     run_drop(database, drop, **lenient)
+    rejected = make_drop({1: "", 2: ""}).write(tmp_path / "third")
     with pytest.raises(DropRejected):
-        run_drop(database, drop, max_rejected_percent=0, allow_empty=True)
+        run_drop(database, rejected, max_rejected_percent=0, allow_empty=True)
     assert [(row["line_number"], row["rule"]) for row in ask(database, "issues")] == [
         (4, "name_missing")
     ]
