@@ -6,6 +6,7 @@ import psutil
 import pytest
 
 from e2e.local_stack import DAG, SAMPLE, Stack
+from waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
@@ -58,6 +59,29 @@ def test_a_killed_task_is_retried(stack: Stack) -> None:
     assert (result["status"], result["updated"], result["inserted"]) == ("loaded", 0, 0)
     assert stack.features() == before
     assert stack.tries(result["run_id"]) == {"extract": 1, "validate": 1, "transform": 1, "load": 2}
+
+
+@pytest.mark.usefixtures("loaded")
+def test_a_run_that_died_is_ended_in_the_ledger(stack: Stack) -> None:
+    """If the last try is killed, nobody is left to say so but Airflow's callback."""
+    before = stack.features()
+    with stack.connect("features_writer", "experiment_features") as holder:
+        holder.execute("begin")
+        holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
+        trigger = stack.start_trigger(SAMPLE, "--conf", '{"force": true}')
+        task = find_loading_task(stack)
+        with stack.connect("airflow", "airflow") as airflow:
+            airflow.execute(
+                "update task_instance set max_tries = 0 where task_id = 'load' and state = 'running'"
+            )
+        task.kill()
+        task.wait(30)
+        holder.execute("rollback")
+    assert trigger.wait(120) == 1
+    last = "select status, task, error from features.pipeline_runs order by started_at desc limit 1"
+    wait_until("the ledger says so", lambda: stack.query(last)[0]["status"] != "running")
+    assert stack.query(last) == [{"status": "failed", "task": "load", "error": "PipelineError"}]
+    assert stack.features() == before
 
 
 def find_loading_task(stack: Stack) -> psutil.Process:

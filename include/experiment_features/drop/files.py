@@ -107,6 +107,8 @@ def opened(path: AnyPath) -> Iterator[BufferedReader]:
             except (PipelineError, OSError) as error:
                 if path.stamp_of(stream) != path.stamp:
                     raise _changed(path.name) from error
+                if isinstance(error, DropRefused):
+                    error.file = path.name
                 raise
             if path.stamp_of(stream) != path.stamp:
                 raise _changed(path.name)
@@ -114,7 +116,8 @@ def opened(path: AnyPath) -> Iterator[BufferedReader]:
         raise _changed(path.name) from error
     except OSError as error:
         raise DropRefused(
-            f"{path.name} cannot be read ({error.strerror or error}): make the file readable"
+            f"{path.name} cannot be read ({error.strerror or error}): make the file readable",
+            file=path.name,
         ) from error
 
 

@@ -183,7 +183,8 @@ class FileReader:
         raise DropRefused(
             f"{self.text.name} line {first}: a quoted field that begins in this row ends in line "
             f"{last}, where text follows its closing quote. Close the quote where the field ends, "
-            f"or double it if it is part of the text{explain_backslash(row)}"
+            f"or double it if it is part of the text{explain_backslash(row)}",
+            line=first,
         )
 
     def _refuse_long_lines(
@@ -204,7 +205,9 @@ class FileReader:
             if len(field) > most:
                 raise DropRefused(
                     f"{self.text.name} line {line}: {shown(name)} has {len(field)} bytes, expected "
-                    f"at most {most}. Shorten it, or close the quote that goes on too far"
+                    f"at most {most}. Shorten it, or close the quote that goes on too far",
+                    line=line,
+                    column=name if is_whole else None,
                 )
 
     def _plain_lines(

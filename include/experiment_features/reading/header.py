@@ -116,7 +116,8 @@ def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
     if b"\0" in line:
         raise DropRefused(
             f"{place} holds NUL bytes, as UTF-16 and binary files do: expected text. "
-            "Save the file as UTF-8"
+            "Save the file as UTF-8",
+            line=text.line,
         )
     names = {name.lower(): name for name in header.names}
     missing = [name for name in table.required_names if name not in names]
@@ -124,7 +125,8 @@ def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
         _refuse_foreign(line, text)
     if header.record.is_malformed:
         raise DropRefused(
-            f"{place} has text after a closing quote: double the quotes inside a name"
+            f"{place} has text after a closing quote: double the quotes inside a name",
+            line=text.line,
         )
     if missing:
         delimiter = shown(header.dialect.delimiter.decode())
@@ -134,31 +136,37 @@ def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
             remedy = "Delete this line, which may name a comma, semicolon, pipe or tab only"
         raise DropRefused(
             f"{place} lacks the column {', '.join(missing)}; found {found}, with "
-            f"'{delimiter}' as delimiter. {remedy}"
+            f"'{delimiter}' as delimiter. {remedy}",
+            line=text.line,
+            column=missing[0],
         )
-    _check_size(header, place)
+    _check_size(header, place, text.line)
     double = sorted(name for name, n in Counter(header.columns).items() if name and n > 1)
     if double:
         shown_names = ", ".join(shown(names[name]) for name in double[:12])
         raise DropRefused(
-            f"{place} has the column {shown_names} more than once: remove or rename one"
+            f"{place} has the column {shown_names} more than once: remove or rename one",
+            line=text.line,
+            column=double[0],
         )
 
 
-def _check_size(header: Header, place: str) -> None:
+def _check_size(header: Header, place: str, line: int) -> None:
     if len(header.names) > MAX_COLUMNS:
         raise DropRefused(
             f"{place} has {len(header.names)} columns: expected at most {MAX_COLUMNS}. "
-            "Remove those that are not needed"
+            "Remove those that are not needed",
+            line=line,
         )
     for number, field in enumerate(header.record.fields, start=1):
         if len(field) > NAME_BYTES:
             raise DropRefused(
                 f"{place} names column {number} in {len(field)} bytes ({shown(field.decode())}): "
-                f"expected at most {NAME_BYTES}. Shorten the name, or close its quote"
+                f"expected at most {NAME_BYTES}. Shorten the name, or close its quote",
+                line=line,
             )
 
 
 def _refuse_foreign(begin: bytes, text: TextStream) -> None:
     if kind := recognise_text(begin):
-        raise DropRefused(f"{text.name} line {text.line} begins like {kind}")
+        raise DropRefused(f"{text.name} line {text.line} begins like {kind}", line=text.line)

@@ -86,7 +86,8 @@ class TextStream:
             if cut == 0 and len(text) > RECORD_BYTES:
                 raise DropRefused(
                     f"{self.name} line {self.line} has no end within {RECORD_BYTES} bytes: "
-                    "expected a table of text lines"
+                    "expected a table of text lines",
+                    line=self.line,
                 )
             text = text[:cut]
         try:
@@ -96,7 +97,8 @@ class TextStream:
             raise DropRefused(
                 f"{self.name} is not UTF-8: byte 0x{text[error.start]:02x} at offset "
                 f"{self._offset + error.start}, in line {line}"
-                f"{self._explain_byte(text, error.start)}"
+                f"{self._explain_byte(text, error.start)}",
+                line=line,
             ) from None
         return text
 
@@ -127,7 +129,8 @@ class TextStream:
             raise DropRefused(
                 f"{self.name} line {line}: a quoted field begins in this row and is not closed "
                 f"{limit}. Close the quote, or double it if it is part of the text"
-                f"{explain_backslash(first_line)}"
+                f"{explain_backslash(first_line)}",
+                line=line,
             )
 
     def _explain_byte(self, text: bytes, at: int) -> str:
