@@ -113,12 +113,15 @@ def test_a_refused_run_is_in_the_ledger(stack: Stack, laboratory: Path) -> None:
     stack.refusal(laboratory)
     stack.refusal("/etc")
     rows = stack.query(
-        "select status, task, error, given_source, source from features.pipeline_runs"
-        " order by started_at desc limit 2"
+        "select status, task, error, given_source, source, error_file, error_line, error_column"
+        " from features.pipeline_runs order by started_at desc limit 2"
     )
     assert [tuple(row.values()) for row in rows] == [
-        ("refused", "extract", "ConfigurationError", "/etc", None),
-        ("refused", "extract", "DropRefused", str(laboratory), str(laboratory)),
+        ("refused", "extract", "ConfigurationError", "/etc", None, None, None, None),
+        (
+            *("refused", "extract", "DropRefused", str(laboratory), str(laboratory)),
+            *("users.csv", 1, "email"),
+        ),
     ]
 
 

@@ -104,6 +104,8 @@ def test_what_cannot_be_read_is_refused(content: bytes, message: str) -> None:
         read(content)
     assert message in str(refusal.value)
     assert "compounds.csv" in str(refusal.value)
+    line = re.search(r"line (\d+)", str(refusal.value))  # the ledger has it, too
+    assert refusal.value.line == (int(line[1]) if line else None)
 
 
 @pytest.mark.parametrize(
