@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from experiment_features.contract import TABLES
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet
-from experiment_features.errors import DropRefused, DropRejected, WorkspaceUnavailable
+from experiment_features.errors import DropRefused, DropRejected, LoadHeld, WorkspaceUnavailable
 from experiment_features.pipeline import Pipeline
 from experiment_features.rules.issues import RuleQuality, TableQuality, summarise
 from experiment_features.run import Extracted, Validated
@@ -44,12 +44,12 @@ class Report:
 
     pipeline: Pipeline
     source: AnyPath
-    refusal: DropRefused | None
+    refusal: DropRefused | LoadHeld | None
 
     @property
     def is_unread(self) -> bool:
         """Whether the drop could not even be read."""
-        return self.refusal is not None and not isinstance(self.refusal, DropRejected)
+        return isinstance(self.refusal, DropRefused) and not isinstance(self.refusal, DropRejected)
 
     def summary(self) -> tuple[list[TableQuality], list[RuleQuality]]:
         """The tables of the drop, and the rules that were broken."""
@@ -136,10 +136,14 @@ class Report:
 
 
 def check(pipeline: Pipeline, source: AnyPath) -> Report:
-    """Reads and judges a drop."""
+    """Reads and judges a drop; with a database, also says whether loading it would be held."""
     try:
         pipeline.extract(source)
         pipeline.validate()
+        if pipeline.connect:
+            pipeline.transform()
+            _, plan = pipeline.plan()
+            return Report(pipeline, source, plan.held if plan else None)
     except DropRefused as refusal:
         return Report(pipeline, source, refusal)
     return Report(pipeline, source, None)

@@ -14,7 +14,6 @@ terminal.py is imported only where it is needed, because many runs have no termi
 import argparse
 import getpass
 import logging
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,18 +23,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from experiment_features import version
+from experiment_features.arguments import make_parser
 from experiment_features.check import check
 from experiment_features.config import Settings, is_stored
 from experiment_features.drop.allowed_source import local_path
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors
-from experiment_features.engines.choose import ENGINES
 from experiment_features.errors import (
     ConfigurationError,
     DatabaseRefused,
     DatabaseUnavailable,
-    DropRefused,
     PipelineError,
     TransientError,
     WorkspaceUnavailable,
@@ -57,11 +54,11 @@ _INTERRUPTED = "Query interrupted"
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, handlers=[log_handler()])
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # its warnings repeat the error
     try:
-        return int(options.command(options))
+        return _COMMANDS[options.command](options)
     except (DatabaseUnavailable, DatabaseRefused) as error:
         complain("database", error)
         return 3
@@ -73,77 +70,6 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         complain("interrupted", "the features are either unchanged or fully loaded")
         return 130
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="experiment_features", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show version and commit")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    url = os.environ.get("DATABASE_URL")
-    database = argparse.ArgumentParser(add_help=False)
-    database.add_argument(
-        "--database-url",
-        metavar="URL",
-        default=url,
-        help="postgresql://user@host/database, or set DATABASE_URL",
-    )
-
-    drop = argparse.ArgumentParser(add_help=False)
-    drop.add_argument("source", help="the drop's folder: a path, or a URI such as s3://bucket/key")
-    drop.add_argument("--engine", choices=ENGINES, default="auto", help="what to compute on")
-    drop.add_argument(
-        "--max-rejected-percent",
-        type=_percent,
-        default=Run.max_rejected_percent,
-        metavar="N",
-        help="refuse a drop if more than N percent of a table's rows are faulty (default: 10)",
-    )
-    drop.add_argument(
-        "--max-removed-percent",
-        type=_percent,
-        default=Run.max_removed_percent,
-        metavar="N",
-        help="hold a load if it would take away more than N percent of the users, compounds or "
-        "experiments (default: 20)",
-    )
-    drop.add_argument("--allow-empty", action="store_true", help="accept tables without rows")
-
-    run = commands.add_parser("run", parents=[drop, database], help="load a drop")
-    run.add_argument("--force", action="store_true", help="load an unchanged drop again")
-    run.add_argument(
-        "--dry-run", action="store_true", help="say what a load would do, but do nothing"
-    )
-    run.add_argument("--json", action="store_true", help="print the result as JSON")
-    run.set_defaults(command=_run, fail=run.error)
-
-    judge = commands.add_parser("check", parents=[drop], help="show what loading a drop would do")
-    judge.add_argument("--json", action="store_true", help="print everything as JSON")
-    judge.add_argument("--csv", type=Path, metavar="FILE", help="write all issues to a CSV file")
-    judge.set_defaults(command=_check, fail=judge.error)
-
-    upgrade = commands.add_parser(
-        "migrate", parents=[database], help="create or upgrade the schema"
-    )
-    upgrade.set_defaults(command=_migrate, fail=upgrade.error)
-    return parser
-
-
-class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        sys.stdout.write(f"{parser.prog} {version.describe()}\n")
-        parser.exit()
-
-
-def _percent(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 100") from None
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 100")
-    return value
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -187,12 +113,12 @@ def _check(options: argparse.Namespace) -> int:
         and options.csv.resolve().parent == source.path.resolve()
     ):
         options.fail("--csv: FILE would become part of the drop: choose another folder")
-    with _pipeline(options, None) as pipeline:
+    with _pipeline(options, options.database_url) as pipeline:
         report = check(pipeline, source)
         if options.csv:
             report.write_issues(options.csv)
         if report.is_unread and not options.json:
-            raise cast("DropRefused", report.refusal)
+            raise cast("PipelineError", report.refusal)
         with writing_result():
             if options.json:
                 print_json(report.as_json())
@@ -233,7 +159,7 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
             engine=options.engine,
             connect=None if url is None else lambda: connect(url),
             settings=Settings.from_environment(),
-            is_dry_run=getattr(options, "dry_run", False),
+            is_dry_run=getattr(options, "dry_run", True),
         )
 
 
@@ -304,3 +230,6 @@ def _migrate(options: argparse.Namespace) -> int:
     with suppress(OSError):
         sys.stderr.write(f"the schema features is at revision {revision}\n")
     return 0
+
+
+_COMMANDS = {"run": _run, "check": _check, "migrate": _migrate}

@@ -121,7 +121,7 @@ def print_quality(report: Report) -> None:
         console.print()
     verdict = "[green]would be loaded[/], without the rejected rows."
     if report.refusal:
-        verdict = f"[red]would be refused:[/] {_plain(report.refusal)}"
+        verdict = f"[red]would be {report.refusal.status}:[/] {_plain(report.refusal)}"
     elif not rules:
         verdict = "[green]would be loaded[/]: every row meets the data contract."
     console.print(f"This drop {verdict}", soft_wrap=True)

@@ -100,6 +100,29 @@ def test_it_says_what_the_guard_would_say(
     assert (accepted[0], accepted[1]["plan"]["held"]) == (0, None)
 
 
+def test_check_says_so_too(
+    database: Database,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With a database that is named; one in the environment does not count."""
+    many = make_drop({i: "Ann" for i in range(1, 51)}).write(tmp_path / "many")
+    run_drop(database, many, allow_empty=True)
+    few = make_drop({i: "Ann" for i in range(1, 31)}).write(tmp_path / "few")
+    command = ["check", str(few), "--allow-empty"]
+    monkeypatch.setenv("DATABASE_URL", database.url())
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main([*command, "--database-url", database.url()]) == 1
+    assert "would be held: 20 of 50 users (40 %) would go" in capsys.readouterr().out
+    assert main([*command, "--json", "--database-url", database.url()]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert (report["verdict"], report["why"][:14]) == ("held", "20 of 50 users")
+    assert main([*command, "--database-url", database.url(), "--max-removed-percent", "40"]) == 0
+    assert database.value("select count(*) from features.pipeline_runs") == 1
+
+
 def test_it_neither_waits_for_a_load_nor_holds_one_up(
     database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
