@@ -107,9 +107,9 @@ def test_check_says_so_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With a database that is named; one in the environment does not count."""
-    many = make_drop({i: "Ann" for i in range(1, 51)}).write(tmp_path / "many")
+    many = make_drop(dict.fromkeys(range(1, 51), "Ann")).write(tmp_path / "many")
     run_drop(database, many, allow_empty=True)
-    few = make_drop({i: "Ann" for i in range(1, 31)}).write(tmp_path / "few")
+    few = make_drop(dict.fromkeys(range(1, 31), "Ann")).write(tmp_path / "few")
     command = ["check", str(few), "--allow-empty"]
     monkeypatch.setenv("DATABASE_URL", database.url())
     assert main(command) == 0
