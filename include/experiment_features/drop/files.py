@@ -14,6 +14,7 @@ from experiment_features.drop.arrival import MARKER
 from experiment_features.drop.local_path import FILE, LocalPath
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import DropChanged, DropRefused, PipelineError
+from experiment_features.visible_text import escape, shown
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ def find_parts(source: AnyPath | Path) -> Parts:
     _refuse_unread([e for e in entries if _may_be_part(e.name) and not _is_read(e)], source)
     others = [e.name for e in entries if not _may_be_part(e.name) and not _is_known(e.name)]
     if others:
-        log.warning("ignored in %s, as no table has such files: %s", source, _shown(others))
+        place = escape(str(source))
+        log.warning("ignored in %s, as no table has such files: %s", place, _shown(others))
     return {table: _parts_of(table, entries, source) for table in TABLES}
 
 
@@ -201,7 +203,7 @@ def _parts_of(
 
 def _shown(names: Sequence[str]) -> str:
     more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(map(shown, names[:_SHOWN])) + more
 
 
 def _changed(names: str) -> DropChanged:
