@@ -258,5 +258,5 @@ def test_memory_does_not_grow_with_the_file(clean: Path, tmp_path: Path) -> None
         )
         return int(json.loads(output))
 
-    small, large = peak(500_000), peak(4_000_000)
-    assert large < small + 150, (small, large)
+    small, large = peak(250_000), peak(2_000_000)  # 16 and 130 MiB
+    assert large < small + 75, (small, large)
