@@ -40,7 +40,7 @@ PARAMETERS = {
         description="If more rows of any table are faulty, nothing is loaded."),
     "max_removed_percent": Param(Run.max_removed_percent, type="number", minimum=0, maximum=100,
         title="Most removed (%)", section="Quality",
-        description="If more users, compounds or experiments would go, the load is held."),
+        description="If more users, compounds or experiments would be removed, the load is held."),
     "allow_empty": Param(Run.allow_empty, type="boolean", title="Allow empty", section="Quality",
         description="Accept a table without rows; without users, all features are removed."),
     "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb", "spark"],

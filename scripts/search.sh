@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Searches for an hour or so for what the tests may miss, and ends in one line of figures.
+# Searches for about an hour for faults that the tests may miss, and prints one line of figures.
 #
 # usage: scripts/search.sh drops|kills|soak [--count N] [--seed N]
-#   drops     random drops, whose features and issues must be the oracle's (5,000)
-#   kills     loads that are killed at random moments and must leave all or nothing (1,000)
-#   soak      minutes of a local stack that is fed, stopped and killed, and must not grow (60)
+#   drops     random drops: features and issues must equal the oracle's (5,000)
+#   kills     loads killed at random moments: they must leave all of a load, or nothing (1,000)
+#   soak      minutes of a local stack that loads drops, is stopped and killed, and must not
+#             use ever more memory or disk (60)
 #   --count   how many
-#   --seed    what the random choices follow from (default: a new one, which is printed); a search
-#             that was stopped goes on when it is started again with its seed
+#   --seed    the random seed (default: a new one, which is printed); to resume a search that was
+#             stopped, start it again with its seed
 #
-# Exit status 1: there were faults. What explains them is in .local/searches.
+# Exit status 1: faults were found. Their details are in .local/searches.
 #
 # Environment:
 #   EXPERIMENT_FEATURES_LOCAL     folder of the stack's state, an absolute path (default: .local)

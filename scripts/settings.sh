@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Reads settings as Docker Compose reads .env: as data, never as shell. Sourced by local_env.sh.
 
-# Exports the settings of a file, except those that the environment has.
+# Exports the settings in a file, except those that are already in the environment.
 read_settings() { # FILE
     local line name value
     local assignment='^[[:blank:]]*(export[[:blank:]]+)?([A-Za-z0-9_.-]+)[[:blank:]]*([=:][[:blank:]]*(.*))?$'
@@ -28,7 +28,7 @@ read_quoted() {
     local more quote=${value:0:1}
     local quoted="^$quote(([^\\\\$quote]|\\\\.)*)$quote"
     until [[ $value =~ $quoted ]]; do
-        IFS= read -r more || fail "the quote that begins the value of $name is never closed"
+        IFS= read -r more || fail "the value of $name has an opening quote, but no closing one"
         value+=$'\n'${more%$'\r'}
     done
     value=${BASH_REMATCH[1]}
@@ -70,7 +70,7 @@ resolve() { # TEXT
             of=${BASH_REMATCH[1]} rest=${BASH_REMATCH[2]}
             value+=${!of-}
         elif [[ $rest == '{'* ]]; then
-            fail "the value of $name has a \${...} that is not the name of a variable: write \$\$ for a \$"
+            fail "the value of $name has a \${...} that does not contain just a variable's name: write \$\$ for a \$"
         else
             value+='$'
         fi

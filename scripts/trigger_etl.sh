@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs the DAG experiment_features over Airflow's REST API and waits until it ends. The last line on
 # standard output is the result, a JSON object, and the run's note in Airflow names its source. Exit
-# status 1: the run was refused, or failed; 130: interrupted by Control-C, but the run goes on.
+# status 1: the run was refused, or failed; 130: interrupted by Control-C; the run continues.
 #
 # usage: scripts/trigger_etl.sh [SOURCE] [--conf JSON]
 #   SOURCE        folder or URI of the drop (default: the drop of the last load; the sample drop if
-#                 nothing was ever loaded)
+#                 nothing has been loaded yet)
 #   --conf JSON   the run's other parameters, such as '{"engine": "duckdb", "force": true}'
 #
 # Environment:
@@ -40,7 +40,7 @@ run_id=''
 
 interrupted() {
     printf '\n' >&2 # behind the ^C
-    [[ -z $run_id ]] || printf '%s: interrupted, but the run goes on: %s\n' "$(basename "$0")" "$(run_page)" >&2
+    [[ -z $run_id ]] || printf '%s: interrupted, but the run is still in progress: %s\n' "$(basename "$0")" "$(run_page)" >&2
     exit 130
 }
 trap interrupted INT
@@ -140,8 +140,8 @@ explain_failure() {
     fail "$task failed: ${reason:-no error in its log}$(how_to_allow "$reason") ($page)"
 }
 
-# Prints how to raise the limit that a message names: to what it says, or else above the highest
-# percentage in it.
+# Prints how to raise the limit that a message names: to the value it suggests, or else just above
+# the highest percentage in it.
 how_to_allow() { # MESSAGE
     local limit rest=$1 highest=''
     [[ $1 =~ max_[a-z]+_percent ]] || return 0

@@ -144,11 +144,11 @@ def main(arguments: list[str] | None = None) -> int:
     search, seed = SEARCHES[options.what], options.seed
     count = search.count if options.count is None else options.count
     folder = options.folder / f"{options.what}-{seed}"
-    print(f"{count:,} {search.noun}, to go on if stopped: --seed {seed}", flush=True)
+    print(f"{count:,} {search.noun}; to resume if stopped: --seed {seed}", flush=True)
     total, seconds = run(search, seed, count, folder)
     figures = ", ".join(f"{total[outcome]:,} {outcome}" for outcome in search.outcomes)
     if total[search.outcomes[-1]]:
-        print(f"What explains the faults is in {folder}")
+        print(f"Details of the faults are in {folder}")
     print(f"{count:,} {search.noun}, seed {seed}: {figures}; {seconds:,.0f} s")
     return 1 if total[search.outcomes[-1]] else 0
 

@@ -1,6 +1,7 @@
 """Runs the stages up to the features, and compares all that they wrote with the oracle."""
 
 import shutil
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,14 @@ def compute_features(workspace: Workspace, engine: str, *, spark: str = "") -> N
     transform(workspace, chosen)
 
 
+def compute_on_engines(read: Workspace) -> Iterator[Workspace]:
+    """Computes what was read on each engine, in a copy of its own beside it."""
+    for engine in ENGINES:
+        workspace = Workspace(shutil.copytree(read.folder, read.folder.with_name(engine)))
+        compute_features(workspace, engine)
+        yield workspace
+
+
 def check_drop(drop: Drop, folder: Path, *, in_sql: bool) -> None:
     """Asserts that a drop, read once, gives on each engine what the oracle says, or is refused."""
     source = drop.write(folder / "source")
@@ -60,9 +69,7 @@ def check_drop(drop: Drop, folder: Path, *, in_sql: bool) -> None:
             read_drop(source, read, in_sql=in_sql)
         return
     read_drop(source, read, in_sql=in_sql)
-    for engine in ENGINES:
-        workspace = Workspace(shutil.copytree(read.folder, folder / engine))
-        compute_features(workspace, engine)
+    for workspace in compute_on_engines(read):
         assert_as_expected(source, workspace)
 
 

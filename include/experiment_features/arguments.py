@@ -28,7 +28,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     drop = argparse.ArgumentParser(add_help=False)
     drop.add_argument("source", help="the drop's folder: a path, or a URI such as s3://bucket/key")
-    drop.add_argument("--engine", choices=ENGINES, default="auto", help="what to compute on")
+    drop.add_argument(
+        "--engine", choices=ENGINES, default="auto", help="the engine that computes the features"
+    )
     drop.add_argument(
         "--max-rejected-percent",
         type=_percent,
@@ -41,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=_percent,
         default=Run.max_removed_percent,
         metavar="N",
-        help="hold a load if it would take away more than N percent of the users, compounds or "
+        help="hold a load if it would remove more than N percent of the users, compounds or "
         "experiments (default: 20)",
     )
     drop.add_argument("--allow-empty", action="store_true", help="accept tables without rows")
@@ -49,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", parents=[drop, database], help="load a drop")
     run.add_argument("--force", action="store_true", help="load an unchanged drop again")
     run.add_argument(
-        "--dry-run", action="store_true", help="say what a load would do, but do nothing"
+        "--dry-run", action="store_true", help="show what a load would do, without doing it"
     )
     run.add_argument("--json", action="store_true", help="print the result as JSON")
     run.set_defaults(fail=run.error)
@@ -58,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     judge.add_argument(
         "--database-url",
         metavar="URL",
-        help="also say whether a load would be held (DATABASE_URL alone does not count)",
+        help="also show whether a load would be held (DATABASE_URL is not used for this)",
     )
     judge.add_argument("--json", action="store_true", help="print everything as JSON")
     judge.add_argument("--csv", type=Path, metavar="FILE", help="write all issues to a CSV file")

@@ -118,7 +118,7 @@ class Report:
                     writer.writerow(map(escape_formulas, issue))
         except OSError as error:
             raise WorkspaceUnavailable(
-                f"{target} cannot be written ({error.strerror}): name another file, or free disk "
+                f"{target} cannot be written ({error.strerror}): choose another file, or free disk "
                 "space"
             ) from error
 

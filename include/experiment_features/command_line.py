@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, RuntimeError) as error:
         if isinstance(error, RuntimeError) and str(error) != _INTERRUPTED:
             raise
-        complain("interrupted", "the features are either unchanged or fully loaded")
+        complain("interrupted", "the features are either unchanged or completely loaded")
         return 130
 
 
@@ -112,7 +112,7 @@ def _check(options: argparse.Namespace) -> int:
         and options.csv
         and options.csv.resolve().parent == source.path.resolve()
     ):
-        options.fail("--csv: FILE would become part of the drop: choose another folder")
+        options.fail("--csv: FILE would become part of the drop: choose a path outside its folder")
     with _pipeline(options, options.database_url) as pipeline:
         report = check(pipeline, source)
         if options.csv:
@@ -179,7 +179,7 @@ def _open_source(source: str) -> AnyPath:
         except OSError as error:
             raise ConfigurationError(
                 f"the source {source} is relative, and the current folder cannot be read "
-                f"({error.strerror}): give the source's whole path"
+                f"({error.strerror}): give the source's absolute path"
             ) from error
     from fsspec.core import url_to_fs
 

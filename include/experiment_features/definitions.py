@@ -6,7 +6,7 @@ transform.py computes a feature, and `migrate` adds its column to the tables.
 
 from dataclasses import dataclass
 
-DEFINITION_VERSION = 1
+DEFINITION_VERSION = 2
 """Version of the rules and features; when it changes, even an unchanged drop is loaded again."""
 
 

@@ -55,8 +55,8 @@ def writing_result() -> Iterator[None]:
         pass  # whoever reads it has seen enough
     except OSError as error:
         raise WorkspaceUnavailable(
-            f"the result cannot be written to standard output ({error.strerror}), but the command "
-            "has done its work: free disk space"
+            f"the result cannot be written to standard output ({error.strerror}), but the "
+            "command has completed its work: free disk space"
         ) from error
 
 

@@ -81,7 +81,7 @@ def record_end(connect: Connect, run: Run, task: str, error: BaseException) -> N
         is_told = isinstance(error, DatabaseUnavailable)
         log.log(
             logging.INFO if is_told else logging.WARNING,
-            "the ledger does not say how run %s ended: %s",
+            "the end of run %s could not be recorded in the ledger: %s",
             run.run_id,
             trouble,
         )
@@ -161,7 +161,7 @@ class Pipeline:
         except DropRejected as error:
             if self.connect is None or self.is_dry_run:
                 raise _with_remedy(error, "`check SOURCE --csv FILE` lists") from error
-            rejection = _with_remedy(error, "features.data_issues names for this run")
+            rejection = _with_remedy(error, "features.data_issues lists for this run")
             with self.connect() as connection:
                 record_rejected(
                     connection,

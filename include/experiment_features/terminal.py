@@ -75,7 +75,7 @@ def print_plan(plan: Plan | None) -> None:
     """Prints what a load would do to the database."""
     console = _Console(highlight=False)
     if plan is None:
-        console.print("No database was given, so nothing was compared: add --database-url.")
+        console.print("No database was given, so the changes are unknown: add --database-url.")
         return
     counts = Table(box=box.SIMPLE_HEAD)
     counts.add_column("relation")

@@ -47,7 +47,7 @@ def folder_name(run_id: str) -> str:
     """
     if run_id in ("", ".", ".."):
         raise ConfigurationError(
-            f"the run id {run_id!r} cannot name a folder for the run's files: start the run "
+            f"the run id {run_id!r} cannot be used as the name of a folder: start the run "
             "under another id"
         )
     name = quote(run_id, safe="+")
@@ -162,7 +162,7 @@ class Workspace:
         except _SHORTAGES as error:
             reason = _reason(error)
             raise WorkspaceUnavailable(
-                f"{kind.stage} cannot work in {self}: {reason}. {_remedy(reason)}"
+                f"{kind.stage} cannot use the workspace {self}: {reason}. {_remedy(reason)}"
             ) from error
         if self._copy and recorder.found:
             self._copy.store_facts(record)
@@ -241,7 +241,7 @@ class Workspace:
             owner = self._here(self.folder / MARK).read_text(encoding="utf-8")
             if owner not in ("", self._run_id) and self._run_id:
                 raise ConfigurationError(
-                    f"the workspace {self} holds the files of run {owner}, not those of "
+                    f"the workspace {self} holds the files of run {owner}, not of "
                     f"{self._run_id}: start that run again under another id"
                 )
 
@@ -261,7 +261,7 @@ def _reason(error: BaseException) -> str:
 
 def _remedy(reason: str) -> str:
     if os.strerror(errno.EMFILE) in reason:
-        return "Let the process open more files (`ulimit -n`)"
+        return "Allow the process to open more files (`ulimit -n`)"
     return "Free disk space or memory, or change EXPERIMENT_FEATURES_MEMORY_LIMIT"
 
 

@@ -87,7 +87,7 @@ def alert_notices(context: Context) -> None:
     notices = (task.xcom_pull(task_ids=task.task_id) or {}).get("notices")
     if notices:
         lines = [*(f"What: {notice}" for notice in notices), *_places(context)]
-        _send(Alert(f"{task.dag_id}: loaded, but look at it", "\n".join(lines)), context)
+        _send(Alert(f"{task.dag_id}: loaded, but needs attention", "\n".join(lines)), context)
 
 
 def _places(context: Context) -> list[str]:

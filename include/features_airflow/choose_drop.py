@@ -97,7 +97,7 @@ def _daily_drop(context: Context, pipeline: Pipeline) -> str:
             f"the last drop cannot be used, so there is nothing to do: {error}"
         ) from error
     if is_absent(source, open_store):
-        raise NothingToDo(f"the last drop, {source}, is no longer there: nothing to do")
+        raise NothingToDo(f"the last drop, {source}, no longer exists, so there is nothing to do")
     return source
 
 

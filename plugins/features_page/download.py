@@ -69,14 +69,14 @@ class UsersDownload(StreamingResponse):
             if not self._has_begun:
                 raise
             reason = "it takes too long" if isinstance(error, TimeoutError) else error
-            log.warning("A download of users.csv is broken off: %s", reason)
+            log.warning("A download of users.csv was aborted: %s", reason)
         finally:
             # In the thread that reads, behind what it still does; awaited, it could be cancelled.
             thread.submit(parts.close).add_done_callback(lambda _: _downloads.release())
             thread.shutdown(wait=False)
         # This takes as long as the client does not read, but it holds no connection any more.
         await send(_BREAK_OFF)
-        raise ConnectionAbortedError("a download of users.csv was broken off")
+        raise ConnectionAbortedError("a download of users.csv was aborted")
 
     async def _send_parts(
         self, parts: Iterator[str], thread: ThreadPoolExecutor, send: Send

@@ -113,7 +113,7 @@ def test_a_load_that_is_worth_a_look_is_told(inbox: Mailbox, notices: list[str])
     alerts.alert_notices(context)
     assert len(inbox.mails) == len(notices)
     for mail in inbox.mails:
-        assert mail["Subject"] == "experiment_features: loaded, but look at it"
+        assert mail["Subject"] == "experiment_features: loaded, but needs attention"
         assert "the mean run time of all experiments was 10" in body(mail)
         assert "/drops/1" in body(mail)
 

@@ -121,7 +121,7 @@ def test_without_a_source_the_last_drop_is_taken(
 
 @pytest.mark.parametrize(
     ("last", "reason"),
-    [("gone", "is no longer there"), ("/elsewhere", "lies outside the folders")],
+    [("gone", "no longer exists"), ("/elsewhere", "lies outside the folders")],
 )
 def test_a_last_drop_that_is_gone_or_not_allowed(
     last: str, reason: str, context: dict[str, Any], ledger: Ledger, tmp_path: Path

@@ -132,7 +132,7 @@ class Stack:
         database = self.local / "postgres" / "data" / "server.log"
         return {name: partial(shutil.copytree, folder) for name, folder in logs.items()} | {
             "postgres.log": partial(shutil.copyfile, database),
-            "pipeline_runs.json": lambda to: evidence.write_rows(to, self.query(evidence.RUNS)),
+            "pipeline_runs.json": lambda to: evidence.write_rows(to, self.ledger()),
             "task_instances.json": lambda to: evidence.write_rows(
                 to, self.ask_airflow(evidence.TASKS)
             ),
@@ -190,6 +190,11 @@ class Stack:
         """Query the features database as the read-only role."""
         with self.connect("features_reader", "experiment_features") as connection:
             return connection.execute(query, values).fetchall()
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """All runs, the latest last, with the messages that the read-only role may not see."""
+        with self.connect("features_writer", "experiment_features") as connection:
+            return connection.execute(evidence.RUNS).fetchall()
 
     def features(self) -> list[dict[str, Any]]:
         """All features with the transaction that wrote each row."""

@@ -119,7 +119,7 @@ def test_rejected_drop_is_recorded(stack: Stack) -> None:
     assert line.startswith("validate failed: more rows are faulty than max_rejected_percent (5)")
     assert "compounds 7.7% (1 of 13 rows)" in line
     assert stack.features() == before
-    (run,) = stack.query("select * from features.pipeline_runs order by started_at desc limit 1")
+    (run,) = stack.ledger()[-1:]
     assert (run["status"], run["rejected_rows"]) == ("rejected", 9)
     issues = stack.query("select from features.data_issues where run_id = %s", run["run_id"])
     assert len(issues) == len(oracle.compute(SAMPLE).issues)

@@ -24,11 +24,6 @@ def clear(stack: Stack, run_id: str, task: str) -> dict[str, Any]:
     return result
 
 
-def ledger(stack: Stack) -> list[dict[str, Any]]:
-    """Returns all runs in the ledger."""
-    return stack.query("select * from features.pipeline_runs order by run_id")
-
-
 @pytest.mark.parametrize("task", ["load", "transform"])
 def test_cleared_tasks_give_the_same_result(
     task: str, stack: Stack, loaded: dict[str, Any]
@@ -36,10 +31,10 @@ def test_cleared_tasks_give_the_same_result(
     """Clearing tasks of the last loaded run writes neither features nor the ledger."""
     assert loaded["status"] == "loaded"
     first = stack.trigger(SAMPLE, "--conf", '{"force": true}')
-    before = stack.features(), ledger(stack)
+    before = stack.features(), stack.ledger()
     again = clear(stack, first["run_id"], task)
     assert again | {"seconds": 0} == first | {"seconds": 0}
-    assert (stack.features(), ledger(stack)) == before
+    assert (stack.features(), stack.ledger()) == before
     assert stack.tries(first["run_id"])[task] == 2
 
 

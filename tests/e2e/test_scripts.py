@@ -144,7 +144,9 @@ def test_control_c_leaves_the_run_alone(stack: Stack) -> None:
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (130, "")
     page = f"{stack.url}/dags/experiment_features/runs/{run_id}"
-    assert errors.endswith(f"trigger_etl.sh: interrupted, but the run goes on: {page}\n")
+    assert errors.endswith(
+        f"trigger_etl.sh: interrupted, but the run is still in progress: {page}\n"
+    )
     assert stack.wait_for_run(run_id)["state"] == "success"
 
 

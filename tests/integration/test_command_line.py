@@ -122,7 +122,7 @@ class TestRun:
         assert result["plan"] is None
         status, output, _ = run_command(capsys, "run", tmp_path, "--dry-run")
         assert (status, "None" in output) == (0, False)
-        assert "nothing was compared: add --database-url" in output
+        assert "the changes are unknown: add --database-url" in output
 
     def test_takes_the_url_from_the_environment(
         self,

@@ -13,7 +13,7 @@ from experiment_features.errors import DropRefused
 from experiment_features.reading import typed_file
 from experiment_features.rules import issues, rules
 from experiment_features.workspace import Workspace
-from stages import rows_of, run_stages
+from stages import compute_on_engines, read_drop, rows_of
 
 CELLS = {
     Kind.TEXT: ("good", "NA", None),
@@ -50,27 +50,23 @@ def write_drop(folder: Path, kind: Kind) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
 @pytest.mark.parametrize("in_sql", [False, True], ids=["plain_lines", "in_sql"])
-def test_files_with_and_without_it_are_read(
-    kind: Kind, in_sql: bool, engine: str, tmp_path: Path
-) -> None:
-    """It is in raw rows as it was spelled, and missing where a file lacks it."""
-    workspace = Workspace(tmp_path / "workspace")
-    run_stages(write_drop(tmp_path / "drop", kind), workspace, engine, in_sql=in_sql)
-    found: list[dict[str, Any]] = rows_of(workspace.issues)
-    of_user = [row for row in found if row["rule"] == "user_id_unknown"]
-    spelled = [json.loads(row["raw_row"])["extra"] for row in of_user]
-    assert spelled == [*filter(None, CELLS[kind]), None, None]
-    invalid = [row["value"] for row in found if row["rule"] == "extra_invalid"]
-    assert invalid == [cell for cell in CELLS[kind][2:] if cell]
-    rest = {row["rule"] for row in found} - {"user_id_unknown", "extra_invalid"}
-    assert rest == {"too_many_fields"}
-    plain = [
-        (workspace.rows("user_experiments") / f"{n:04}_plain.parquet").exists() for n in (1, 2)
-    ]
+def test_files_with_and_without_it_are_read(kind: Kind, in_sql: bool, tmp_path: Path) -> None:
+    """It is in raw rows as it was spelled, and missing where a file lacks it, on each engine."""
+    read = Workspace(tmp_path / "read")
+    read_drop(write_drop(tmp_path / "drop", kind), read, in_sql=in_sql)
+    plain = [(read.rows("user_experiments") / f"{n:04}_plain.parquet").exists() for n in (1, 2)]
     can_type = not in_sql and kind in typed_file.TYPED_HERE
     assert plain == [can_type, not in_sql]  # a file that lacks it is read as quickly as ever
+    for workspace in compute_on_engines(read):
+        found: list[dict[str, Any]] = rows_of(workspace.issues)
+        of_user = [row for row in found if row["rule"] == "user_id_unknown"]
+        spelled = [json.loads(row["raw_row"])["extra"] for row in of_user]
+        assert spelled == [*filter(None, CELLS[kind]), None, None]
+        invalid = [row["value"] for row in found if row["rule"] == "extra_invalid"]
+        assert invalid == [cell for cell in CELLS[kind][2:] if cell]
+        rest = {row["rule"] for row in found} - {"user_id_unknown", "extra_invalid"}
+        assert rest == {"too_many_fields"}
 
 
 def test_the_documentation_says_so(kind: Kind) -> None:
@@ -85,4 +81,4 @@ def test_a_column_that_is_not_optional_is_still_required(kind: Kind, tmp_path: P
     source = write_drop(tmp_path / "drop", kind)
     (source / "user_experiments_2.csv").write_text("experiment_id,user_id,experiment_run_time\n")
     with pytest.raises(DropRefused, match="lacks the column experiment_compound_ids; found"):
-        run_stages(source, Workspace(tmp_path / "workspace"), "pandas")
+        read_drop(source, Workspace(tmp_path / "workspace"))

@@ -101,4 +101,4 @@ def test_places_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         capture_output=True,
     )
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
-    assert b"give the source's whole path" in done.stderr
+    assert b"give the source's absolute path" in done.stderr

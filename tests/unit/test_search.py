@@ -82,7 +82,7 @@ def test_a_fault_is_kept_and_told(
     assert calls == ["pandas", "duckdb"] * 2
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith("2 random drops, seed 1: 1 equal, 1 differ; ")
-    assert lines[-2] == f"What explains the faults is in {tmp_path / 'drops-1'}"
+    assert lines[-2] == f"Details of the faults are in {tmp_path / 'drops-1'}"
     kept = tmp_path / "drops-1" / "0" / "drop_0"
     assert "user_features.parquet" in (kept / "error.txt").read_text()
     assert {"source", "pandas", "duckdb"} <= {path.name for path in kept.iterdir()}

@@ -128,8 +128,8 @@ def test_compose_reads_the_same(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("AIRFLOW PORT=1", ".env: expected NAME=value, not AIRFLOW PORT=1"),
-        ("A='b\nC=d", "the quote that begins the value of A is never closed"),
-        ("A=${B:-c}", "the value of A has a ${...} that is not the name of a variable"),
+        ("A='b\nC=d", "the value of A has an opening quote, but no closing one"),
+        ("A=${B:-c}", "the value of A has a ${...} that does not contain just a variable's name"),
     ],
     ids=["blank in a name", "open quote", "default value"],
 )

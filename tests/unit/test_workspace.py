@@ -77,7 +77,7 @@ def test_no_two_runs_share_a_folder() -> None:
 @pytest.mark.parametrize("run_id", ["", ".", ".."])
 def test_an_id_that_is_no_name_is_refused(run_id: str) -> None:
     """It would be the folder of all workspaces, and clearing it would remove them."""
-    with pytest.raises(ConfigurationError, match="cannot name a folder"):
+    with pytest.raises(ConfigurationError, match="cannot be used as the name of a folder"):
         folder_name(run_id)
 
 

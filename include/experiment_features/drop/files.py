@@ -14,6 +14,7 @@ from experiment_features.drop.arrival import MARKER
 from experiment_features.drop.local_path import FILE, LocalPath
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import DropChanged, DropRefused, PipelineError
+from experiment_features.visible_text import escape, shown
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,8 @@ def find_parts(source: AnyPath | Path) -> Parts:
     _refuse_unread([e for e in entries if _may_be_part(e.name) and not _is_read(e)], source)
     others = [e.name for e in entries if not _may_be_part(e.name) and not _is_known(e.name)]
     if others:
-        log.warning("ignored in %s, as no table has such files: %s", source, _shown(others))
+        place = escape(str(source))
+        log.warning("ignored files in %s that belong to no table: %s", place, _shown(others))
     return {table: _parts_of(table, entries, source) for table in TABLES}
 
 
@@ -151,10 +153,10 @@ def _is_read(entry: AnyPath) -> bool:
 
 def _refuse_deltas(source: AnyPath | Path, entries: Sequence[AnyPath]) -> None:
     """Refuses what would say of a drop that it is not the whole, but a part of it."""
-    remedy = "only whole drops are loaded, and this may be a part of one. Deliver all rows"
+    remedy = "only complete drops are loaded, and this may be a partial one. Deliver all rows"
     for entry in entries:
         if entry.name.lower().startswith(_DELETED) and _may_be_part(entry.name):
-            raise DropRefused(f"{entry.name} in {source} names rows to delete: {remedy} without it")
+            raise DropRefused(f"{entry.name} in {source} lists rows to delete: {remedy} without it")
         if entry.name == MARKER and entry.stamp and entry.stamp.kind == FILE:
             with opened(entry) as stream:
                 # A byte order mark and blanks, in UTF-8 or UTF-16.
@@ -172,9 +174,10 @@ def _refuse_unread(unread: Sequence[AnyPath], source: AnyPath | Path) -> None:
         kinds = {e.name: e.stamp.kind for e in unread if e.stamp and e.stamp.kind != FILE}
         names = [f"{e.name} ({kinds[e.name]})" if e.name in kinds else e.name for e in unread]
         raise DropRefused(
-            f"{_shown(names)} in {source} would not be read, but may be part of a table, as the "
-            "name begins with that of one: expected files ending in .csv, .csv.gz or .csv.zst. "
-            "Unpack or rename it, remove it, or wait until it is uploaded"
+            f"{_shown(names)} in {source} cannot be read, but may be part of a table, because "
+            "the name begins with a table's name: expected files ending in .csv, .csv.gz or "
+            ".csv.zst. "
+            "Unpack, rename or remove it, or wait until its upload is complete"
         )
 
 
@@ -201,11 +204,11 @@ def _parts_of(
 
 def _shown(names: Sequence[str]) -> str:
     more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(map(shown, names[:_SHOWN])) + more
 
 
 def _changed(names: str) -> DropChanged:
     return DropChanged(
-        f"{names}: the file changed while it was read; it is tried again. Nothing was loaded. "
-        "Bring files to another folder first, and move them when they are complete"
+        f"{names}: changed while being read. Nothing was loaded; the run will be retried. "
+        "Upload files to another folder first, and move them here once they are complete"
     )

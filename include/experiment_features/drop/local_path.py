@@ -122,7 +122,7 @@ def _look_at(name: str, folder: int) -> Stamp:
     try:
         return _stamp(os.stat(name, dir_fd=folder))
     except OSError:
-        return Stamp("a link that leads nowhere")
+        return Stamp("a broken link")
 
 
 def _stamp(found: os.stat_result) -> Stamp:

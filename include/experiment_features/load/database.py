@@ -51,7 +51,7 @@ _CONNECTION_REFUSED = re.compile(
     r"|no password supplied"
 )
 _NEEDS_UTF8 = (
-    "The database needs the encoding UTF8: make another with "
+    "The database needs the encoding UTF8: create another one with "
     "`create database NAME encoding 'UTF8' template template0`"
 )
 _END_HOLDER = "Wait for it, or end it with `select pg_terminate_backend(PROCESS)`"
@@ -157,7 +157,7 @@ def start_session(connection: Connection) -> None:
         if encoding == "SQL_ASCII":  # bytes of any encoding, so nobody knows what they mean
             raise DatabaseRefused(
                 f"the database {connection.info.dbname} has the encoding {encoding}, which cannot "
-                f"hold every name. {_NEEDS_UTF8}"
+                f"represent every name. {_NEEDS_UTF8}"
             )
         connection.execute(
             read_sql("set_session_options"),
@@ -176,8 +176,9 @@ def _refuse_newer_schema(connection: Connection) -> None:
     known = {path.name[:4] for path in _REVISIONS.glob("[0-9]*.py")}
     if row and row[0] not in known:
         raise DatabaseRefused(
-            f"the schema features is at revision {row[0]}, and this version of the program knows "
-            f"none after {max(known)}. A newer version of this program created it: use that one"
+            f"the schema features is at revision {row[0]}, but this version of the program only "
+            f"supports revisions up to {max(known)}. A newer version of this program "
+            "migrated it: use that one"
         )
 
 
@@ -279,7 +280,7 @@ def check_written(table: str, statement: str, expected: int, written: int) -> No
     """
     if written != expected:
         raise DatabaseRefused(
-            f"{table}: {statement} had to write {expected} rows and wrote {written}, so nothing is "
-            "loaded. Look for what discards or adds rows, and remove it: a trigger, a rule or a "
-            f"policy of the table (psql: \\d {table}), or another session that writes to it"
+            f"{table}: {statement} should have written {expected} rows, but wrote {written}, so "
+            "nothing was loaded. Find and remove whatever discards or adds rows: a trigger, a rule "
+            f"or a policy of the table (psql: \\d {table}), or another session that writes to it"
         )

@@ -70,8 +70,8 @@ def check_volume(
     if not excessive or _is_sample(last):
         return None
     return LoadHeld(
-        f"{' and '.join(excessive)} would go, more than max_removed_percent "
-        f"{run.max_removed_percent:g} allows; if that is right: run {source} with "
+        f"{' and '.join(excessive)} would be removed, more than max_removed_percent "
+        f"{run.max_removed_percent:g} allows. If that is correct, run {source} with "
         "max_removed_percent 100"
     )
 
@@ -85,7 +85,7 @@ def notice_unit(last: Entry | None, computed: Transformed) -> list[str]:
         return []
     notice = (
         f"the mean run time of all experiments was {last.average_run_time:.6g} and is now "
-        f"{computed.average_run_time:.6g}: check whether experiment_run_time has changed its unit"
+        f"{computed.average_run_time:.6g}: check whether experiment_run_time now has another unit"
     )
     return [notice]
 

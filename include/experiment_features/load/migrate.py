@@ -110,8 +110,8 @@ def _compare_tables(connection: Connection) -> None:
     for kind in ("table", "column", "constraint", "index"):  # of what depends on it, say nothing
         if lacking := wanted[kind] - found[kind]:
             raise DatabaseRefused(
-                f"cannot {_DOING}: somebody has changed its tables. Missing: {kind} "
-                f"{'; '.join(sorted(lacking))}. Not known: "
+                f"cannot {_DOING}: its tables were changed by hand. Missing: {kind} "
+                f"{'; '.join(sorted(lacking))}. Unknown: "
                 f"{'; '.join(sorted(found[kind] - wanted[kind])) or 'nothing'}. Change them back, "
                 "and migrate again"
             )

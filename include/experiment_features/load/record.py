@@ -112,7 +112,7 @@ def record_unchanged(
     with workspace.stage(Result) as stage, transaction:
         last = find_last_load(connection)
         if last is None or not last.is_load_of(workspace):
-            change = f"run {last.result.run_id} has loaded another" if last else "no load is left"
+            change = f"run {last.result.run_id} has loaded another" if last else "it was removed"
             raise DatabaseRefused(
                 f"cannot {doing}: its drop was the last one loaded, but since then {change}. "
                 "Run it again from the start"

@@ -205,7 +205,7 @@ class FileReader:
             if len(field) > most:
                 raise DropRefused(
                     f"{self.text.name} line {line}: {shown(name)} has {len(field)} bytes, expected "
-                    f"at most {most}. Shorten it, or close the quote that goes on too far",
+                    f"at most {most}. Shorten it, or add the missing closing quote",
                     line=line,
                     column=name if is_whole else None,
                 )

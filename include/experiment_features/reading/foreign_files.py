@@ -15,7 +15,7 @@ class ForeignFile(NamedTuple):
 
 _UNPACK = "Unpack it"
 _EXPORT = "Export the table as CSV"
-_FETCH = "It is the answer of a web server, perhaps a log-in page: download the file again"
+_FETCH = "It may be a web server's reply, such as a login page: download the file again"
 
 _SIGNATURES = {
     b"PK\x03\x04": ForeignFile("a zip archive", _UNPACK),
@@ -23,9 +23,9 @@ _SIGNATURES = {
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ForeignFile(
         "an Excel workbook (.xls)", "Save it as CSV UTF-8 in Excel"
     ),
-    b"\x1f\x8b": ForeignFile("a gzip archive", f"{_UNPACK}, or let its name end in .csv.gz"),
+    b"\x1f\x8b": ForeignFile("a gzip archive", f"{_UNPACK}, or rename it to end in .csv.gz"),
     b"\x28\xb5\x2f\xfd": ForeignFile(
-        "a zstd archive", f"{_UNPACK}, or let its name end in .csv.zst"
+        "a zstd archive", f"{_UNPACK}, or rename it to end in .csv.zst"
     ),
     b"BZh91AY&SY": ForeignFile("a bzip2 archive", _UNPACK),
     b"\xfd7zXZ\0": ForeignFile("an xz archive", _UNPACK),
@@ -52,7 +52,7 @@ _TEXTS = {
     b"<html": ForeignFile("an HTML page", _FETCH),
     b"<": ForeignFile("XML or HTML", _FETCH),
     b"version https://git-lfs": ForeignFile(
-        "a pointer of Git LFS", "Fetch the file itself: git lfs pull"
+        "a Git LFS pointer", "Fetch the file itself: git lfs pull"
     ),
     b"%pdf": ForeignFile("a PDF document", _EXPORT),
 }

@@ -133,7 +133,7 @@ def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
         found = ", ".join(f"'{shown(name)}'" for name in header.names[:12])
         remedy = "Add the column, or deliver the right file"
         if line.lower().startswith(b"sep="):
-            remedy = "Delete this line, which may name a comma, semicolon, pipe or tab only"
+            remedy = "Delete this line: it may only specify a comma, semicolon, pipe or tab"
         raise DropRefused(
             f"{place} lacks the column {', '.join(missing)}; found {found}, with "
             f"'{delimiter}' as delimiter. {remedy}",
@@ -161,12 +161,13 @@ def _check_size(header: Header, place: str, line: int) -> None:
     for number, field in enumerate(header.record.fields, start=1):
         if len(field) > NAME_BYTES:
             raise DropRefused(
-                f"{place} names column {number} in {len(field)} bytes ({shown(field.decode())}): "
-                f"expected at most {NAME_BYTES}. Shorten the name, or close its quote",
+                f"{place} has a name of {len(field)} bytes for column {number} "
+                f"({shown(field.decode())}): expected at most {NAME_BYTES}. Shorten the name, or "
+                "add the missing closing quote",
                 line=line,
             )
 
 
 def _refuse_foreign(begin: bytes, text: TextStream) -> None:
     if kind := recognise_text(begin):
-        raise DropRefused(f"{text.name} line {text.line} begins like {kind}", line=text.line)
+        raise DropRefused(f"{text.name} line {text.line} looks like {kind}", line=text.line)

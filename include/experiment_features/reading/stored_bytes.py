@@ -98,22 +98,22 @@ def _gunzipped(stored: HashingStream, name: str, size: int) -> Iterator[bytes]:
             while fetch():
                 pass
             raise DropRefused(
-                f"{name} is a broken gzip archive: behind the end of its data, from offset "
-                f"{offset} on, stand {stored.size - offset} bytes that are none. Deliver the file "
-                "again"
+                f"{name} is a broken gzip archive: after the end of its data, from offset "
+                f"{offset} on, there are {stored.size - offset} bytes of something else. "
+                "Deliver the file again"
             )
 
 
 def _fault(stored: HashingStream, name: str, codec: str, error: Exception) -> str:
     kind = recognise_bytes(stored.begin) or recognise_text(stored.begin)
     if kind and codec not in kind.kind:
-        return f"{name} is no {codec} archive but {kind}"
+        return f"{name} is not a {codec} archive but {kind}"
     if "too much memory" in str(error):  # as libzstd says it
         return (
             f"{name} is compressed with a window of more than 128 MiB, as zstd --long=28 and above "
             "do, which would take as much memory: compress it again without --long"
         )
     return (
-        f"{name} is a broken {codec} archive ({error}), noticed within its first {stored.size} "
+        f"{name} is a broken {codec} archive ({error}), found within its first {stored.size} "
         "bytes: deliver the file again"
     )

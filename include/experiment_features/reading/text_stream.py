@@ -137,9 +137,9 @@ class TextStream:
         """What the byte that is not UTF-8 may be, and what to do."""
         save = ". Save the file as UTF-8"
         if at == 0 and text[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            return f", as UTF-16 begins{save}"
+            return f", the start of a UTF-16 file{save}"
         if _SURROGATE.match(text, at):
-            return f", half of a character, as CESU-8 has them{save}"
+            return f", half of a character, as in CESU-8{save}"
         is_utf8 = not text[:at].isascii()  # before it, characters of several bytes were read
         is_cut = (_HALF_CHARACTER if is_utf8 else _HALF_OR_CONTROL).match(text, at)
         if is_cut or (self._lacks_newline and _LAST_CHARACTER.match(text, at)):

@@ -80,8 +80,8 @@ def _row_rules(table: Table) -> list[Rule]:
         return Rule(name, table, None, "error", message, nw.col("fault") == name)
 
     quotes = (
-        "text follows the closing quote of a field; a quote in the text is doubled, "
-        "a backslash before it does not escape it"
+        "text follows the closing quote of a field; a quote in the text must be "
+        "doubled: a backslash does not escape it"
     )
     nul = "the row holds a NUL byte, which no text has"
     return [
@@ -190,8 +190,8 @@ _EXPERIMENT_RULES = [
         USER_EXPERIMENTS,
         "experiment_run_time",
         "error",
-        "experiment_run_time is negative, or so great that it must be a time stamp and not a "
-        f"duration: expected a number from 0 to below {RUN_TIME_LIMIT}",
+        "experiment_run_time is negative, or so large that it must be a timestamp and not a "
+        f"duration: expected at least 0 and less than {RUN_TIME_LIMIT}",
         (nw.col("experiment_run_time") < 0) | (nw.col("experiment_run_time") >= RUN_TIME_LIMIT),
     ),
 ]

@@ -147,7 +147,7 @@ def test_file_that_is_replaced_while_it_is_read(s3: S3Server, tmp_path: Path) ->
     for first, then in ((2**20, -1), (-1, 0)):
         s3.put(folder, "drops/replaced")
         (file,) = at(f"s3://lab@{BUCKET}/drops/replaced").entries()
-        with pytest.raises(DropChanged, match=r"users\.csv: the file"), opened(file) as stream:  # noqa: PT012
+        with pytest.raises(DropChanged, match=r"users\.csv: changed"), opened(file) as stream:  # noqa: PT012
             stream.read(first)
             s3.client().put_object(Bucket=BUCKET, Key="drops/replaced/users.csv", Body=b"1")
             stream.read(then)
@@ -164,16 +164,18 @@ def test_files_that_come_go_or_change_meanwhile(s3: S3Server, tmp_path: Path) ->
             for other in ("compounds.csv", "users_2.csv.part", "notes.txt"):
                 client.put_object(Bucket=BUCKET, Key=prefix + other, Body=b"new")
 
-    with pytest.raises(DropChanged, match=r"compounds\.csv, users\.csv, users_2\.csv\.part: the"):
+    with pytest.raises(
+        DropChanged, match=r"compounds\.csv, users\.csv, users_2\.csv\.part: changed"
+    ):
         extract(source, Workspace(tmp_path / "workspace"), progress=progress)
 
 
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("Users_2.CSV.bz2", r"Users_2\.CSV\.bz2 in s3://.* would not be read"),
+        ("Users_2.CSV.bz2", r"Users_2\.CSV\.bz2 in s3://.* cannot be read"),
         ("user_experiments_2.csv/part-0", r"user_experiments_2\.csv \(a folder\) in s3://"),
-        ("deleted_users.csv", r"deleted_users\.csv in s3://.* names rows to delete"),
+        ("deleted_users.csv", r"deleted_users\.csv in s3://.* lists rows to delete"),
         ("_READY", r"_READY in s3://.* begins with \{"),
         ("users_copy.CSV", r"users\.csv and users_copy\.CSV hold the same rows"),
     ],

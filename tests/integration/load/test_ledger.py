@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from experiment_features.config import Settings
+from experiment_features.definitions import DEFINITION_VERSION
 from experiment_features.errors import (
     ConfigurationError,
     DatabaseRefused,
@@ -92,7 +93,7 @@ def test_a_load_is_recorded_completely(database: Database, tmp_path: Path) -> No
         "notices": [],
         "average_run_time": 5.25,
         "engine": "pandas",
-        "definition_version": 1,
+        "definition_version": DEFINITION_VERSION,
         "status": "loaded",
         "users": 2,
         "experiments": 3,

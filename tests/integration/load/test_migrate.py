@@ -183,20 +183,20 @@ class TestMigrate:
         [
             (
                 "alter table {}.pipeline_runs rename today to day",
-                "Missing: column pipeline_runs.today date. Not known: pipeline_runs.day date.",
+                "Missing: column pipeline_runs.today date. Unknown: pipeline_runs.day date.",
             ),
             (
                 "alter table {}.user_features rename total_experiments to n",
-                "user_features.total_experiments bigint not null. Not known: user_features.n bigint",
+                "user_features.total_experiments bigint not null. Unknown: user_features.n bigint",
             ),
             (
                 "alter table {}.compound_features alter compound_name drop not null",
-                "compound_name text not null. Not known: compound_features.compound_name text.",
+                "compound_name text not null. Unknown: compound_features.compound_name text.",
             ),
-            ("drop table {}.data_issues", "Missing: table data_issues. Not known: nothing"),
+            ("drop table {}.data_issues", "Missing: table data_issues. Unknown: nothing"),
             (
                 "alter table {}.user_features drop constraint user_id_is_positive",
-                "constraint user_features.user_id_is_positive CHECK ((user_id > 0)). Not known: no",
+                "constraint user_features.user_id_is_positive CHECK ((user_id > 0)). Unknown: no",
             ),
             (
                 "drop index {}.user_features_by_name",

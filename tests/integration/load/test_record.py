@@ -161,7 +161,7 @@ def test_a_ledger_that_is_away_hides_no_error(
     database.query("alter table features.pipeline_runs rename to gone", user="keeper")
     with caplog.at_level(logging.WARNING):
         fail(pipeline, "validate", DropRefused("the drop"))
-    assert "the ledger does not say how run mine ended: cannot enter" in caplog.text
+    assert "the end of run mine could not be recorded in the ledger: cannot enter" in caplog.text
 
 
 def test_of_a_run_that_did_not_load_some_issues_are_kept(

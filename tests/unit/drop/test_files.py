@@ -60,16 +60,16 @@ def test_names_count_in_any_case(name: str, drop: Path, workspace: Workspace) ->
 def test_what_may_be_a_lost_part_refuses_the_drop(name: str, drop: Path) -> None:
     """Whatever begins as a table's files do: it is named, and what to do."""
     (drop / name).touch()
-    with pytest.raises(DropRefused, match=r"Unpack or rename it, remove it, or wait") as refusal:
+    with pytest.raises(DropRefused, match=r"Unpack, rename or remove it, or wait") as refusal:
         find_parts(drop)
-    assert str(refusal.value).startswith(f"{name} in {drop} would not be read")
+    assert str(refusal.value).startswith(f"{name} in {drop} cannot be read")
 
 
 def test_what_is_no_regular_file_refuses_the_drop(drop: Path) -> None:
     """A folder as Spark writes it, a link to what is not mounted, and what would block."""
     kinds = {
         "users_1.csv": ("a folder", Path.mkdir),
-        "users_2.csv": ("a link that leads nowhere", lambda path: path.symlink_to(drop / "gone")),
+        "users_2.csv": ("a broken link", lambda path: path.symlink_to(drop / "gone")),
         "users_3.csv": ("a pipe", os.mkfifo),
         "users_4.csv": ("a device", lambda path: path.symlink_to("/dev/zero")),
         "deleted": ("", Path.mkdir),
@@ -105,7 +105,7 @@ def test_by_products_are_passed_over_and_all_else_is_named(
         "users.csv", "compounds.csv", "user_experiments.csv",
     ]  # fmt: skip
     (line,) = caplog.messages
-    assert line.endswith("as no table has such files: archive, my_users.csv, notes.txt")
+    assert line.endswith("that belong to no table: archive, my_users.csv, notes.txt")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_by_products_are_passed_over_and_all_else_is_named(
 def test_deletions_refuse_the_drop(name: str, drop: Path) -> None:
     """They belong to a part of a drop, which must not be taken for the whole."""
     (drop / name).write_bytes(b"user_id\n1\n")
-    with pytest.raises(DropRefused, match=rf"^{name} in .* names rows to delete"):
+    with pytest.raises(DropRefused, match=rf"^{name} in .* lists rows to delete"):
         find_parts(drop)
     (drop / name).rename(drop / f"{name}.sha256")
     find_parts(drop)
@@ -163,7 +163,7 @@ def test_a_file_that_changes_while_it_is_read_is_tried_again(
             reading[0] = 1
             change(drop / name)
 
-    with pytest.raises(DropChanged, match=r"users\.csv: the file changed while it was read; it is"):
+    with pytest.raises(DropChanged, match=r"users\.csv: changed while being read\. Nothing"):
         extract(drop, workspace, progress=progress)
     assert not (workspace.folder / "extract.json").exists()
 
@@ -191,7 +191,7 @@ def test_a_file_that_comes_while_the_drop_is_read_is_tried_again(
             (drop / name).touch()
             _replace(drop / "compounds.csv")
 
-    with pytest.raises(DropChanged, match=rf"compounds\.csv, {name}: the file changed"):
+    with pytest.raises(DropChanged, match=rf"compounds\.csv, {name}: changed while"):
         extract(drop, workspace, progress=progress)
     for path in (drop / name, drop / "notes.txt"):
         path.unlink()

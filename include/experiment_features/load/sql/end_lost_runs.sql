@@ -4,6 +4,6 @@ update features.pipeline_runs
 set
     status = 'failed',
     error = 'Lost',
-    message = 'nothing was heard of this run for a day: its process was killed, or its host stopped',
+    message = 'the run did not end within a day: its process was killed, or its host stopped',
     finished_at = clock_timestamp()
 where status = 'running' and started_at < clock_timestamp() - interval '1 day'
