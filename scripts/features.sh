@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the pipeline's command line against the database of the running stack. With the stack in
-# containers it runs there, so paths are those inside: the drops are in /drops. Ends with the exit
+# containers it runs inside one, so paths are those inside it: the drops are in /drops. Ends with the exit
 # status of the command; docs/running.md lists the commands and statuses.
 #
 # usage: scripts/features.sh COMMAND [ARGUMENTS]

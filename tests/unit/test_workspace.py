@@ -96,6 +96,6 @@ def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
     """What lies at the place of a workspace is left alone, and the stage says what is wrong."""
     (tmp_path / "file").write_text("of the user")
     for folder in (tmp_path / "file", tmp_path / "file" / "run"):
-        with pytest.raises(WorkspaceUnavailable, match="extract cannot work in"):
+        with pytest.raises(WorkspaceUnavailable, match="extract cannot use the workspace"):
             extract(SAMPLE, Workspace(folder))
     assert (tmp_path / "file").read_text() == "of the user"

@@ -8,7 +8,7 @@
 | rejected | found too many faulty rows (max_rejected_percent) |
 | held | would have taken away too much (max_removed_percent) |
 | refused | could not go on with its input, or with a setting |
-| failed | broke off for any other reason |
+| failed | failed for any other reason |
 | skipped | had nothing to do |
 
 A run that is repeated after it loaded is entered anew as <run_id>/2, <run_id>/3 and so on; any
