@@ -11,7 +11,7 @@ drop in a watched folder, by the Trigger button, or over REST.
 `compound_features`, `pipeline_runs`, `data_issues`; the result of `load`, for assets as well.
 
 **What it does not do.** It guesses nothing: a faulty row goes to `data_issues` with file, line and
-rule; a drop that cannot be read with certainty is refused; a load that takes away much is held.
+rule; a drop that cannot be read with certainty is refused; a load that would remove much is held.
 
 **Again.** The same drop twice changes nothing (`unchanged`). To repeat a run, clear it, or a task
 and all that follow. Only transient errors (database away, disk full) are retried.

@@ -46,7 +46,7 @@ if [[ -n $preset ]]; then
 fi
 
 choose_stack
-# Whatever role, database and server are set to.
+# Overrides the settings of role, database and server.
 session='client_encoding=UTF8&options=-c%20DateStyle%3DISO%20-c%20extra_float_digits%3D1'
 query() { # ARGUMENTS OF psql
     if [[ $stack == docker ]]; then

@@ -23,7 +23,7 @@ read_settings() { # FILE
     done <"$1"
 }
 
-# Sets value to what its quotes hold, which may go on in the next lines.
+# Sets value to the text in its quotes, which may span several lines.
 read_quoted() {
     local more quote=${value:0:1}
     local quoted="^$quote(([^\\\\$quote]|\\\\.)*)$quote"

@@ -1,4 +1,4 @@
-"""What a failing test of a running stack leaves: a folder, which its message names."""
+"""What a failing test of a running stack leaves behind: a folder, named in its message."""
 
 import json
 import re

@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-# What a search needs is imported by it: each process of the search for kills imports this module.
+# Each search imports what it needs: each process of the search for kills imports this module.
 
 
 @dataclass(frozen=True)

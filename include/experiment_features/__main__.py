@@ -29,15 +29,15 @@ def _run() -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        pass  # whoever reads it has seen enough
+        pass  # the reader has closed the pipe
     except OSError:
         return status or 4
     return status
 
 
 def _prepare_streams() -> None:
-    """Makes standard output and error take every character, and be there if they were closed."""
-    for number in range(3):  # else a file of the run would take the number, and their text
+    """Makes standard output and error accept every character, and reopens closed ones."""
+    for number in range(3):  # otherwise a file of the run would get the number, and their text
         try:
             os.fstat(number)
         except OSError:
@@ -47,7 +47,7 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    logging.raiseExceptions = False  # what cannot be logged does not fail the run
+    logging.raiseExceptions = False  # a failure to log does not fail the run
 
 
 if __name__ == "__main__":

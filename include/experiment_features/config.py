@@ -10,7 +10,7 @@ from experiment_features.errors import ConfigurationError
 _PROJECT = Path(__file__).resolve().parents[2]
 
 SAMPLE_DROP = _PROJECT / "include" / "data" / "sample"
-"""What a run without a source loads before anything else has been loaded."""
+"""What a run without a source loads if nothing has been loaded yet."""
 
 _MEMORY = re.compile(
     r"\s*([0-9]{1,9}([.][0-9]+)?\s*[kmgt](i?b)?|[0-9]{1,2}%|100%|-1|none)\s*", re.IGNORECASE

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from enum import Enum
 
 MAX_COLUMNS = 10_000
-"""Of a file; a header with more is that of no table."""
+"""Per file; no table has a header with more."""
 
 FIELD_BYTES = 16 * 2**20
-"""What a field may hold: millions of ids."""
+"""The most that a field may hold: millions of ids."""
 
 NAME_BYTES = 64 * 2**10
-"""What a name may hold: more is a quote that was closed in the wrong place, or no name."""
+"""The most that a name may hold: anything longer has a misplaced quote, or is not a name."""
 
 
 class Kind(Enum):
@@ -36,11 +36,11 @@ class Column:
     description: str
     is_optional: bool = False
     is_name: bool = False
-    """Whether people know a thing by it: then it must show something, and has fewer bytes."""
+    """Whether it is a name for people: it needs a visible character, and may have fewer bytes."""
 
     @property
     def max_bytes(self) -> int:
-        """What a cell may hold, in UTF-8."""
+        """The most that a cell may hold, in UTF-8."""
         return NAME_BYTES if self.is_name else FIELD_BYTES
 
     @property
@@ -137,7 +137,7 @@ BY_PRODUCTS = {
     ),
     "Spark": ("_success", "_committed_*", "_started_*"),
 }
-"""By-products by origin: names, in lower case, that mean nothing beside the files of a drop."""
+"""By-products by origin: names, in lower case, that are ignored in the folder of a drop."""
 
 _LINES_PER_FILE = 10**12
 

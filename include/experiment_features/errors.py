@@ -1,7 +1,7 @@
 """Everything that can go wrong, by whether trying again helps.
 
     PipelineError
-    ├── NothingToDo              the run has no drop to load: that is no fault
+    ├── NothingToDo              the run has no drop to load, which is not a fault
     ├── TerminalError            trying again cannot help
     │   ├── ConfigurationError   a parameter or setting is wrong: correct it
     │   ├── DatabaseRefused      PostgreSQL lacks the schema or a privilege, or refuses the data
@@ -25,7 +25,7 @@ class PipelineError(Exception):
     """Anything that stops a run; ``str()`` is one line for the user."""
 
     status = "failed"
-    """How the ledger says that the run ended."""
+    """The status that the run gets in the ledger."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class PipelineError(Exception):
         line: int | None = None,
         column: str | None = None,
     ) -> None:
-        """Keeps the place of the fault, if it has one, for the ledger."""
+        """Keeps the location of the fault, if there is one, for the ledger."""
         super().__init__(escape(message))
         self.file, self.line, self.column = file, line, column
 

@@ -15,10 +15,10 @@ from experiment_features.visible_text import escape
 
 
 class _OneLine(logging.Formatter):
-    """Keeps what a message quotes from looking like another message."""
+    """Prevents quoted text from looking like another message."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
-        """The record's message, with what a terminal would obey escaped."""
+        """The record's message, with terminal control characters escaped."""
         return escape(super().formatMessage(record))
 
 
@@ -37,7 +37,7 @@ def complain(what: str, message: object) -> None:
     """Prints an error."""
     from experiment_features import terminal
 
-    with suppress(OSError):  # if nobody can be told, the exit status still says it
+    with suppress(OSError):  # if it cannot be printed, the exit status still reports it
         terminal.complain(what, message)
 
 
@@ -52,7 +52,7 @@ def writing_result() -> Iterator[None]:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        pass  # whoever reads it has seen enough
+        pass  # the reader has closed the pipe
     except OSError as error:
         raise WorkspaceUnavailable(
             f"the result cannot be written to standard output ({error.strerror}), but the "

@@ -53,7 +53,7 @@ def recorded(
     *,
     retried: tuple[type[BaseException], ...] = (),
 ) -> Iterator[None]:
-    """Enters in the ledger that a run begins, with its first task, and how it ends, by an error.
+    """Enters in the ledger that a run begins, with its first task, and with which error it ends.
 
     Args:
         connect: opens the features database; None for a dry run.

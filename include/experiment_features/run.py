@@ -31,10 +31,10 @@ class Run:
     """The date (UTC) that the rules treat as today; fixed, so that a repeated run agrees."""
 
     triggered_by: str | None = None
-    """The user who asked for the run; None if nobody did, or it is not known."""
+    """The user who requested the run; None if there was none, or it is not known."""
 
     given_source: str = ""
-    """The source as it was asked for; empty for the drop that the run finds by itself."""
+    """The source as requested; empty if the run chooses its drop itself."""
 
     max_rejected_percent: float = 10
     max_removed_percent: float = 20
@@ -131,7 +131,7 @@ class Result:
     status: str
     """loaded, unchanged, or ``dry run``; the ledger has more (load/ledger.py)."""
     given_source: str | None = None
-    """The source as it was asked for; empty for the drop that the run finds by itself."""
+    """The source as requested; empty if the run chooses its drop itself."""
     source: str | None = None
     """The folder of the drop; None if the run ended before it was known."""
     engine: str | None = None
@@ -147,7 +147,7 @@ class Result:
     deleted: int | None = None
     unchanged: int | None = None
     notices: Sequence[str] = field(default_factory=list)
-    """What someone should look at, although the drop was loaded."""
+    """What needs attention, although the drop was loaded."""
     seconds: Mapping[str, float] | None = None
     """Per stage."""
 

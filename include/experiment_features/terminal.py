@@ -28,7 +28,7 @@ _console = _Console(stderr=True)
 
 
 def _plain(text: object) -> str:
-    """Text of others: brackets in it are no markup, and nothing in it rules the terminal."""
+    """Text from outside: its brackets are not markup, and it cannot control the terminal."""
     return escape_markup(escape(str(text)))
 
 
@@ -64,7 +64,7 @@ def print_result(result: Result) -> None:
     """Prints what is known of the result of a run."""
     table = Table(show_header=False, box=None)
     for column in ("name", "value"):
-        table.add_column(column, overflow="fold")  # never cut: a result is also for copying
+        table.add_column(column, overflow="fold")  # never truncated, so that results can be copied
     for name, value in asdict(result).items():
         if value is not None and value != []:
             table.add_row(name, _plain(value if isinstance(value, str) else json.dumps(value)))

@@ -9,15 +9,15 @@ INVISIBLE = (
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""What shows nothing, but for the blank: controls, other blanks, and what only directs the text
-around it. For a class of a regular expression; the characters themselves, because every engine's
-expressions know these. After Unicode: the categories Cc and Z, and Default_Ignorable_Code_Point."""
+"""Invisible characters except the blank: controls, other blanks, and characters that only direct
+the text around them. For a class of a regular expression; the characters themselves, because every
+engine's expressions know these. After Unicode: the categories Cc and Z, and Default_Ignorable_Code_Point."""
 
 _ESCAPED = re.compile(f"[\0\ud800-\udfff{INVISIBLE}]")
 
 
 def shown(text: str, most: int = 60) -> str:
-    r"""The text with escapes such as ``\u200b`` for what nobody sees, and cut where it is long."""
+    r"""The text with escapes such as ``\u200b`` for invisible characters, cut if it is long."""
     return escape(text[:most]) + "…" * (len(text) > most)
 
 

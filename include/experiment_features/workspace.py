@@ -40,7 +40,7 @@ Found = TypeVar("Found", bound=StageFacts)
 
 
 def folder_name(run_id: str) -> str:
-    """The name of a run's workspace, which is no other run's: its id, with unusual signs as %XX.
+    """The name of a run's workspace, unique to the run: its id, with unusual signs as %XX.
 
     Raises:
         ConfigurationError: the id would name the folder of all workspaces, or the one above.
@@ -237,7 +237,7 @@ class Workspace:
         return self.folder / f"{stage}.json"
 
     def _refuse_other_runs(self) -> None:
-        with suppress(OSError):  # there is none yet; if it cannot be read, the stage will say so
+        with suppress(OSError):  # there is none yet; if it cannot be read, the stage will report it
             owner = self._here(self.folder / MARK).read_text(encoding="utf-8")
             if owner not in ("", self._run_id) and self._run_id:
                 raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""Sends alerts when a run fails, a drop is rejected, a load is held, overdue or worth a look.
+"""Sends alerts when a run fails, a drop is rejected, or a load is held, overdue or needs attention.
 
 EXPERIMENT_FEATURES_ALERTS says to whom: e-mail addresses separated by commas (sent through the
 Airflow connection `smtp_default`), or a JSON list of any of Airflow's notifiers,
@@ -82,7 +82,7 @@ def alert_failure(context: Context) -> None:
 
 
 def alert_notices(context: Context) -> None:
-    """Sends an alert if the load that has just succeeded is worth a look."""
+    """Sends an alert if the load that has just succeeded needs attention."""
     task = context["ti"]
     notices = (task.xcom_pull(task_ids=task.task_id) or {}).get("notices")
     if notices:

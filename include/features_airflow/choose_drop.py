@@ -1,4 +1,4 @@
-"""Chooses the drop of a run: the one it was given, or the next one to do.
+"""Chooses the drop of a run: the one it was given, or the next one due.
 
 | run | drop |
 |---|---|
@@ -88,7 +88,7 @@ def _last_drop(_context: Context, pipeline: Pipeline) -> str:
 
 
 def _daily_drop(context: Context, pipeline: Pipeline) -> str:
-    """The same, unless it is gone or no longer allowed: every day would otherwise fail."""
+    """The same, unless it is gone or no longer allowed: the run would otherwise fail every day."""
     source = _last_drop(context, pipeline)
     try:
         resolve_source(source, pipeline.settings.source_roots, open_store)

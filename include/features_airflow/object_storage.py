@@ -29,7 +29,9 @@ def open_store(uri: str) -> "AbstractFileSystem":
     from airflow.sdk import ObjectStoragePath  # slow, and most tasks do without
 
     with opening_errors(uri):
-        path = ObjectStoragePath("/".join(uri.split("/")[:3]))  # of a key it would take signs amiss
+        path = ObjectStoragePath(
+            "/".join(uri.split("/")[:3])
+        )  # it would misread some characters of a key
         try:
             if path.conn_id:  # Amazon's hook would go on without it, anonymously
                 Connection.get(path.conn_id)

@@ -95,7 +95,7 @@ def _report(
 
 
 def end_run_of(context: Context, error: BaseException | None) -> None:
-    """Enters how a run ended whose task has failed for good: it may have died without a word."""
+    """Enters how a run ended after its task failed for good: the task may have died silently."""
     task = context["ti"].task_id
     died = PipelineError(
         f"{task} ended without an error: its process was killed, or its host stopped"

@@ -26,7 +26,7 @@ async def requires_login(
     request: Request,
     token: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer_scheme)],
 ) -> None:
-    """Answers 401 whatever is wrong with the token.
+    """Answers 401 for any invalid token.
 
     Airflow answers 403 to one that is not valid, for example because the secret has been changed.
     It would look as if the user were not allowed to see the page.

@@ -1,4 +1,4 @@
-"""The page's connections to the features database: few, and none longer than it is needed."""
+"""The page's connections to the features database: few, and held only as long as needed."""
 
 from asyncio import Semaphore, timeout
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +22,7 @@ TURN_SECONDS = 10.0
 
 
 class Busy(HTTPException):
-    """As many read the database as may; answered with 503."""
+    """All connections are in use; answered with 503."""
 
     def __init__(self) -> None:
         super().__init__(503, headers={"Retry-After": "30"})

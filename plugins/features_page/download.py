@@ -1,7 +1,7 @@
 """The features as a CSV file that is safe to open in a spreadsheet.
 
-A download holds a transaction while the client reads, so there are few of them, they end in time,
-and they end their transaction however they end.
+A download holds a transaction while the client reads, so downloads are limited in number and time,
+and always end their transaction.
 """
 
 import csv
@@ -42,7 +42,7 @@ _BREAK_OFF: Message = {"type": "features_page.break_off", "body": "broken off", 
 
 
 class UsersDownload(StreamingResponse):
-    """All users as CSV. Of a file that is not complete, the client sees that it was broken off."""
+    """All users as CSV. If the file is incomplete, the client can tell that it was aborted."""
 
     def __init__(self, *, is_head: bool) -> None:
         attachment = {"Content-Disposition": 'attachment; filename="user_features.csv"'}
@@ -71,10 +71,10 @@ class UsersDownload(StreamingResponse):
             reason = "it takes too long" if isinstance(error, TimeoutError) else error
             log.warning("A download of users.csv was aborted: %s", reason)
         finally:
-            # In the thread that reads, behind what it still does; awaited, it could be cancelled.
+            # In the reading thread, after its current work; if awaited, it could be cancelled.
             thread.submit(parts.close).add_done_callback(lambda _: _downloads.release())
             thread.shutdown(wait=False)
-        # This takes as long as the client does not read, but it holds no connection any more.
+        # This waits while the client does not read, but no longer holds a connection.
         await send(_BREAK_OFF)
         raise ConnectionAbortedError("a download of users.csv was aborted")
 

@@ -27,7 +27,7 @@ SETTING = "EXPERIMENT_FEATURES_ALERTS"
 
 @pytest.fixture(autouse=True)
 def ended(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
-    """The errors that the ledger is told of; tests/e2e has it told for good."""
+    """The errors reported to the ledger; tests/e2e writes them to a real one."""
     from features_airflow import run_stage
 
     errors: list[BaseException | None] = []
@@ -98,7 +98,7 @@ def test_the_kind_of_failure_is_said(
     subject: str,
     what: str,
 ) -> None:
-    """A rejected drop or a held load by its subject already; the ledger is told as well."""
+    """The subject already names a rejected drop or a held load; the ledger gets it as well."""
     alerts.alert_failure(failure(error))
     assert ended == [error]
     assert inbox.mails[0]["Subject"] == f"experiment_features: {subject}"

@@ -126,7 +126,7 @@ def test_without_a_source_the_last_drop_is_taken(
 def test_a_last_drop_that_is_gone_or_not_allowed(
     last: str, reason: str, context: dict[str, Any], ledger: Ledger, tmp_path: Path
 ) -> None:
-    """It is no failure of every night, but whoever asks is told."""
+    """The daily run does not fail because of it; a run that a user requested does."""
     ledger.last = str(tmp_path / last)
     context["dag_run"].run_type = DagRunType.SCHEDULED
     with pytest.raises(NothingToDo, match=reason):

@@ -142,7 +142,7 @@ class ContainerStack:
         shutil.rmtree(self.folder)
 
     def evidence(self) -> dict[str, Callable[[Path], object]]:
-        """What tells why a test failed: the logs of all containers and tasks, and the ledger."""
+        """Explains why a test failed: the logs of all containers and tasks, and the ledger."""
         everything = ("--ansi", "never", "--profile", "*")
         task_logs = f"{self.container('api-server')}:/opt/airflow/logs"
         return {

@@ -124,7 +124,7 @@ class Stack:
         shutil.rmtree(self.folder)
 
     def evidence(self) -> dict[str, Callable[[Path], object]]:
-        """What tells why a test failed: the logs of all components and tasks, and the ledger."""
+        """Explains why a test failed: the logs of all components and tasks, and the ledger."""
         logs = {
             "components": self.local / "logs",
             "tasks": self.local / "airflow" / "logs",

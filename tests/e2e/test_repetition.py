@@ -58,7 +58,7 @@ def test_a_killed_task_is_retried(stack: Stack) -> None:
 
 @pytest.mark.usefixtures("loaded")
 def test_a_run_that_died_is_ended_in_the_ledger(stack: Stack) -> None:
-    """If the last try is killed, nobody is left to say so but Airflow's callback."""
+    """If the last try is killed, only Airflow's callback can still report it."""
     before = stack.features()
     with stack.connect("features_writer", "experiment_features") as holder:
         holder.execute("begin")

@@ -116,7 +116,7 @@ def test_presets(stack: Stack, preset: str) -> None:
 
 
 def test_an_unknown_preset_is_wrong_usage(stack: Stack) -> None:
-    """A single word is no SQL."""
+    """A single word is not SQL."""
     done = run(stack, "query_features.sh", "user")
     assert (done.returncode, done.stderr[:25]) == (1, "query_features.sh: usage:")
 
@@ -129,7 +129,7 @@ def test_nothing_is_cut_on_a_narrow_terminal(stack: Stack, loaded: dict[str, Any
 
 
 def test_control_c_leaves_the_run_alone(stack: Stack) -> None:
-    """The script says that the run goes on, and where; the run ends well."""
+    """The script says that the run is still in progress, and where; the run succeeds."""
     process = subprocess.Popen(
         [ROOT / "scripts" / "trigger_etl.sh"],
         env=stack.environment,

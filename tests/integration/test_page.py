@@ -104,7 +104,7 @@ def token(**claims: Any) -> str:
     ],
 )
 def test_token(claims: dict[str, Any], status: int) -> None:
-    """Whoever has no valid token is told to log in, and only a known user that he lacks a right."""
+    """Without a valid token, the answer is 401; only a known user without permission gets 403."""
     create_auth_manager()
     client = TestClient(make_app())
     for headers in (

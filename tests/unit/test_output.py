@@ -1,4 +1,4 @@
-"""Standard output and standard error that are full, closed, or take ASCII alone."""
+"""Standard output and standard error that are full, closed, or limited to ASCII."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Long searches: they go on where they were stopped, and end in a line of figures."""
+"""Long searches: they resume where they were stopped, and end with a line of figures."""
 
 import re
 from dataclasses import replace

@@ -46,7 +46,7 @@ def test_every_fault_is_named(engine: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def plain(sample_drop: Drop, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """What is made of the sample drop, written plainly: as the oracle says."""
+    """The oracle's result for the sample drop, written out."""
     folder = tmp_path_factory.mktemp("plain")
     workspace = Workspace(folder / "workspace")
     source = sample_drop.write(folder / "drop")
@@ -59,7 +59,7 @@ def plain(sample_drop: Drop, tmp_path_factory: pytest.TempPathFactory) -> Worksp
 def test_a_drop_is_the_same_in_every_dialect(
     dialect: Dialect, sample_drop: Drop, plain: Workspace, tmp_path: Path
 ) -> None:
-    """Dialects end where rows are typed: all that comes later gets the same, but for the lines."""
+    """Once rows are typed, all dialects give the same, except for the line numbers."""
     workspace = Workspace(tmp_path / "workspace")
     read_drop(sample_drop.in_dialect(dialect).write(tmp_path / "drop"), workspace)
     for table in TABLES:

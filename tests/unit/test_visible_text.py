@@ -1,4 +1,4 @@
-"""Text for messages: everything in it can be seen, and nothing obeys it."""
+"""Text for messages: everything in it is visible, and it controls no terminal."""
 
 import sys
 import unicodedata

@@ -19,7 +19,7 @@ def resolve_source(source: str, roots: Sequence[str], open_store: OpenStore) -> 
         open_store: finds the file system of a URI, with credentials.
 
     Returns:
-        The folder; nothing in it opens that is, by then, a link to elsewhere.
+        The folder; files in it that have become links to elsewhere cannot be opened.
 
     Raises:
         ConfigurationError: it lies outside, or cannot be the name of a folder.
@@ -66,7 +66,7 @@ def _checked(name: str) -> str:
     if "\0" in name:
         raise ConfigurationError("the source holds a NUL byte: expected the path of a folder")
     try:
-        name.encode(errors="surrogateescape")  # as Python spells the bytes of a name
+        name.encode(errors="surrogateescape")  # how Python represents the bytes of a name
     except UnicodeEncodeError:
         raise ConfigurationError(
             f"the source {name!r} is not Unicode text: expected the path of a folder"

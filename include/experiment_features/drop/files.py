@@ -23,7 +23,7 @@ COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 _ENDINGS = (".csv", *(f".csv{ending}" for ending in COMPRESSIONS))
 _DELETED = "deleted_"
 _SHOWN = 20
-"""So many names a message shows."""
+"""The most names that a message shows."""
 
 Parts = Mapping[Table, Sequence[AnyPath]]
 """The files of every table."""
@@ -41,7 +41,7 @@ class DropFile(TypedDict):
 
 
 def find_parts(source: AnyPath | Path) -> Parts:
-    """The files of every table in the order of their names; the log names what is none of them.
+    """The files of every table in the order of their names; the log names all other files.
 
     Raises:
         DropRefused: the source is not a folder, a table has no file, a file may be a part but is
@@ -59,7 +59,7 @@ def find_parts(source: AnyPath | Path) -> Parts:
 
 
 def refuse_changes(source: AnyPath | Path, parts: Parts) -> None:
-    """Refuses a drop whose folder no longer has just these files, as they were when listed.
+    """Refuses a drop if the files in its folder are no longer exactly those that were listed.
 
     Raises:
         DropChanged: a file has come, gone or changed.
@@ -99,8 +99,8 @@ def opened(path: AnyPath) -> Iterator[BufferedReader]:
 
     Raises:
         DropRefused: it cannot be opened, or not be read to its end.
-        DropChanged: it is no longer the file that was listed, or was written to meanwhile; also
-            in place of what the caller finds wrong with it.
+        DropChanged: it is no longer the file that was listed, or was written to meanwhile; this
+            also replaces any error that the caller raises about its content.
     """
     try:
         with path.open() as stream:
@@ -135,7 +135,7 @@ def _list(source: AnyPath | Path) -> Sequence[AnyPath]:
 
 
 def _may_be_part(name: str) -> bool:
-    """Whether a name begins as those of a table's files do, and is not that of a by-product."""
+    """Whether a name begins like those of a table's files, and is not that of a by-product."""
     is_named = name.lower().removeprefix(_DELETED).startswith(tuple(table.name for table in TABLES))
     return is_named and (name.lower().endswith(_ENDINGS) or not _is_known(name))
 
@@ -152,7 +152,7 @@ def _is_read(entry: AnyPath) -> bool:
 
 
 def _refuse_deltas(source: AnyPath | Path, entries: Sequence[AnyPath]) -> None:
-    """Refuses what would say of a drop that it is not the whole, but a part of it."""
+    """Refuses a drop if something in it indicates that it is only a partial one."""
     remedy = "only complete drops are loaded, and this may be a partial one. Deliver all rows"
     for entry in entries:
         if entry.name.lower().startswith(_DELETED) and _may_be_part(entry.name):

@@ -24,7 +24,7 @@ _KINDS = {
 
 
 class Stamp(NamedTuple):
-    """What an entry of a folder is; that of a file differs once it is written to or replaced."""
+    """Identifies an entry of a folder; changes when a file is written to or replaced."""
 
     kind: str
     """FILE, or what it is instead."""
@@ -37,8 +37,8 @@ class Stamp(NamedTuple):
 class LocalPath:
     """A folder or file on this machine, with the interface of object_storage.StoredPath.
 
-    What was checked by name may be another place by the time it is opened, so it is the open file
-    or folder that is asked where it is, and what.
+    A name may lead elsewhere by the time it is opened, so the location and the type are those of
+    the open file or folder.
     """
 
     path: Path

@@ -30,7 +30,7 @@ BLOCK_BYTES = 16 * 2**20
 """A file is fetched and stored in requests of this size, so that memory does not grow with it."""
 
 _VERSIONS = ("generation", "ETag", "etag", "LastModified", "last_modified", "updated", "mtime")
-"""What stores call that which changes with a file's content, the surest first."""
+"""What stores call the attribute that changes with a file's content, the most reliable first."""
 
 
 @contextmanager
@@ -118,7 +118,7 @@ class StoredPath:
             found = {
                 info["name"].rstrip("/"): info for info in self.store.ls(self.key, detail=True)
             }
-        found.pop(self.key, None)  # some tools make an object to stand for the folder
+        found.pop(self.key, None)  # some tools create an object that represents the folder
         return [
             StoredPath(f"{self}/{key.rpartition('/')[2]}", self.store, _stamp(info))
             for key, info in sorted(found.items())

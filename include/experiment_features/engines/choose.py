@@ -15,8 +15,8 @@ LARGE_DROP_ROWS = 10_000
 named: there is no guessing where its cluster is, or whether a drop is worth sending there."""
 
 LARGE_DROP_BYTES = 4 * 2**20
-"""And for drops with more text, however few their experiments: a compound's id takes two bytes of
-it, and some hundred in pandas, which has no limit to keep to."""
+"""Also for drops with more text, even if they have few experiments: a compound's id takes two bytes
+in the text, but about a hundred in pandas, which has no memory limit."""
 
 
 def choose_engine(

@@ -63,7 +63,7 @@ def open_duckdb(memory_limit: str, spill: Path | None = None) -> duckdb.DuckDBPy
 def read_parquet(database: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:
     """The rows of a Parquet file, or of all in a folder; a column that one lacks is NULL.
 
-    Whatever the names are: DuckDB would take them for patterns, and ``key=value`` for a column.
+    Names are taken literally: DuckDB would treat them as patterns, and ``key=value`` as a column.
     """
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     literal = [escape(str(file)) for file in files]
@@ -71,7 +71,7 @@ def read_parquet(database: duckdb.DuckDBPyConnection, path: Path) -> duckdb.Duck
 
 
 def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
-    """Writes rows to a Parquet file, in groups of so many bytes that long texts fit into memory.
+    """Writes rows to a Parquet file, in groups limited in bytes so that long texts fit into memory.
 
     Readers take a group or less at a time, whatever the memory limit.
     """

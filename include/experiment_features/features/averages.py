@@ -18,10 +18,10 @@ from experiment_features.definitions import USER_FEATURES
 from experiment_features.engines import arrow
 
 PARTS = 10**9
-"""How many parts a whole run time has: a run time counts to nine decimals."""
+"""How many parts make one whole unit: a run time counts to nine decimals."""
 
 HIGH = 2**20
-"""Whole run times are summed in two: how often this goes into them, and what is left. No sum of
+"""Whole run times are summed as two numbers: their quotient by this, and the remainder. No sum of
 64 bits overflows before a user has 9,000 million experiments."""
 
 _SHORT = 1000
@@ -88,8 +88,8 @@ def _averages(batch: pa.RecordBatch) -> dict[str, pa.Array]:
 def mean_run_times(high: Whole, low: Whole, parts: Whole, count: Whole) -> npt.NDArray[np.float64]:
     """The doubles nearest to ((high * HIGH + low) * PARTS + parts) / (PARTS * count)."""
     scale = np.where(parts % (PARTS // _SHORT) == 0, _SHORT, PARTS)
-    # Where dividend and divisor are such that doubles hold them, which is nearly always, the one
-    # rounding is that of the division. The estimate is off by less than a millionth.
+    # If doubles can represent dividend and divisor, which is nearly always so, only the division
+    # rounds. The estimate is off by less than a millionth.
     estimate = (high * float(HIGH) + low + parts / PARTS) * scale
     is_exact = (estimate < _EXACT) & (count * scale.astype(np.float64) < _EXACT)
     means: npt.NDArray[np.float64]

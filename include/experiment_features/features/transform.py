@@ -110,9 +110,9 @@ def _experiment_sums(experiments: Frame) -> Frame:
 
 
 def _parts(run_time: nw.Expr, whole: nw.Expr) -> nw.Expr:
-    """What a run time has beyond its whole part, in parts: rounded, half up, to nine decimals.
+    """The fraction of a run time, in parts, rounded half up to nine decimals.
 
-    To six or three of them where doubles lie further apart than that, so that 999999999999.99
+    To six or three where doubles are further apart than that, so that 999999999999.99
     counts as it is written, and not as the double nearest to it.
     """
 

@@ -68,7 +68,7 @@ def database_errors(
     Args:
         doing: completes "cannot ...".
         privilege: what to do when a privilege is missing.
-        connection: finds out who holds a lock that was waited for in vain.
+        connection: finds out who holds a lock that could not be obtained in time.
 
     Raises:
         DatabaseUnavailable: trying again may help.
@@ -96,7 +96,7 @@ def database_errors(
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {privilege}") from error
-    except psycopg.errors.UntranslatableCharacter as error:  # names both encodings
+    except psycopg.errors.UntranslatableCharacter as error:  # the error names both encodings
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {_NEEDS_UTF8}") from error
     except psycopg.Error as error:
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}") from error
@@ -133,7 +133,7 @@ def connect(url: str) -> Connection:
 
 
 def _is_valid(url: str) -> bool:
-    """Whether PostgreSQL takes the URL, and takes no part of the password for something else."""
+    """Whether PostgreSQL accepts the URL without taking part of the password for something else."""
     try:
         parts = conninfo_to_dict(url)
     except (psycopg.Error, UnicodeError):  # their messages repeat the password
@@ -245,7 +245,7 @@ def take_load_lock(
 
 
 def _find_holder(connection: Connection) -> str | None:
-    """Who most likely holds the lock on a table that a statement has waited for in vain."""
+    """Who most likely holds the lock on a table for which a statement has waited too long."""
     try:
         if connection.info.transaction_status == TransactionStatus.INERROR:
             connection.rollback()
@@ -273,7 +273,7 @@ def read_sql(name: str, folder: Path = _SQL) -> sql.SQL:
 
 
 def check_written(table: str, statement: str, expected: int, written: int) -> None:
-    """Checks that a statement wrote as many rows as it had to: a trigger can discard them unseen.
+    """Checks that a statement wrote as many rows as it should: a trigger can silently discard some.
 
     Raises:
         DatabaseRefused: it did not; the caller's transaction is rolled back.

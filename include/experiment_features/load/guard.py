@@ -1,6 +1,6 @@
-"""The volume guard: holds a load that would take away much of what the last one left.
+"""The volume guard: holds a load that would remove much of what the last one loaded.
 
-A truncated export is well-formed, so only what is missing from it can give it away.
+A truncated export is well-formed, so it can only be recognised by what is missing.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from experiment_features.load.merge import Changes
 from experiment_features.run import Run, Transformed
 
 ALWAYS_ALLOWED = 10
-"""So few users, compounds or experiments may always go: in a small drop, they are a large share."""
+"""So many users, compounds or experiments may always be removed: small drops vary a lot."""
 
 UNIT_FACTOR = 10
 """A mean run time that changes by this factor suggests another unit, such as minutes for hours."""
@@ -24,14 +24,14 @@ UNIT_FACTOR = 10
 
 @dataclass(frozen=True)
 class Removal:
-    """How many of the last load's users, compounds or experiments a load would take away."""
+    """How many of the last load's users, compounds or experiments a load would remove."""
 
     kind: str
     removed: int
     of: int
 
     def exceeds(self, percent: float) -> bool:
-        """Whether it is more than so many percent, and more than may always go."""
+        """Whether it is more than so many percent, and more than may always be removed."""
         return self.removed > ALWAYS_ALLOWED and 100 * self.removed > percent * self.of
 
     def __str__(self) -> str:
@@ -46,14 +46,14 @@ def check_volume(
     computed: Transformed,
     changes: Mapping[Relation, Changes],
 ) -> LoadHeld | None:
-    """The error of a load that would take away too much; None if it may go on.
+    """The error of a load that would remove too much; None if it may proceed.
 
-    Users and compounds are compared by id, experiments by number. What follows a load of the sample
-    drop is never held.
+    Users and compounds are compared by id, experiments by number. A load that
+    follows one of the sample drop is never held.
 
     Args:
         last: the last load.
-        run: says how much may go.
+        run: its parameters say how much may be removed.
         source: the drop's folder.
         computed: the figures of the load.
         changes: the rows of each relation that the load would change.
@@ -77,7 +77,7 @@ def check_volume(
 
 
 def notice_unit(last: Entry | None, computed: Transformed) -> list[str]:
-    """Says, if it is so, that the mean run time of all experiments has changed suspiciously."""
+    """A notice if the mean run time of all experiments has changed suspiciously."""
     if last is None or last.average_run_time is None or computed.average_run_time is None:
         return []
     low, high = sorted((last.average_run_time, computed.average_run_time))

@@ -2,12 +2,12 @@
 
 | status | the run |
 |---|---|
-| running | has begun, and not ended yet |
+| running | has begun, and has not ended yet |
 | loaded | replaced the features |
 | unchanged | found that the features were already those of its drop |
 | rejected | found too many faulty rows (max_rejected_percent) |
-| held | would have taken away too much (max_removed_percent) |
-| refused | could not go on with its input, or with a setting |
+| held | would have removed too much (max_removed_percent) |
+| refused | could not continue because of its input or a setting |
 | failed | failed for any other reason |
 | skipped | had nothing to do |
 
@@ -40,7 +40,7 @@ class Entry:
     source_files: list[DropFile]
     definition_version: int
     average_run_time: float | None
-    """The mean of all known run times; None also for loads of before version 4."""
+    """The mean of all known run times; None also for loads by versions before 4."""
 
     def is_load_of(self, workspace: Workspace) -> bool:
         """Whether it read the workspace's files and computed the features as they are now."""

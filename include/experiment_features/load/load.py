@@ -41,8 +41,8 @@ def load(
     then update, delete and insert rows, count the users by number of experiments, and remove old
     runs. Loads wait for each other.
 
-    A load that would take away too much (guard.py) is held: it changes nothing but the ledger,
-    which also gets what would have gone.
+    A load that would remove too much (guard.py) is held: it changes only the ledger, which also
+    lists what would have been removed.
 
     A committed load can be run again (its acknowledgement was lost, or its task was cleared): as
     long as it is the last one and no row differs, its entry and its result stay as they were.
@@ -56,7 +56,7 @@ def load(
         lock_wait_seconds: how long to wait for another load, or any other lock.
 
     Raises:
-        LoadHeld: it would take away more than the run allows.
+        LoadHeld: it would remove more than the run allows.
         DatabaseUnavailable: the database is down, or another load holds the lock for too long.
         DatabaseRefused: the schema or a privilege is missing, or a row violates a constraint.
     """
@@ -118,7 +118,7 @@ def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | Lo
 def _record_held(
     connection: Connection, workspace: Workspace, run: Run, result: Result, held: LoadHeld
 ) -> None:
-    """Enters a held run, and the users and compounds that it would have taken away."""
+    """Enters a held run, and the users and compounds that it would have removed."""
     average = workspace.found(Transformed).average_run_time
     result = replace(result, status=held.status, inserted=0, updated=0, deleted=0, unchanged=0)
     ending = Ending.of(Result.stage, held)

@@ -2,7 +2,7 @@
 
 Tables change through revisions (migrations/versions), each applied once. The columns of new
 features, the views and the functions follow from definitions.py and need no revision; grants are
-repeated each time. What somebody has changed by hand is found, not repaired.
+repeated each time. Changes made by hand are reported, not repaired.
 """
 
 import hashlib
@@ -97,7 +97,7 @@ def _compare_tables(connection: Connection) -> None:
     """Compares the tables with those that the same revisions make in an empty schema.
 
     Raises:
-        DatabaseRefused: a column, constraint or index is missing or another.
+        DatabaseRefused: a column, constraint or index is missing or different.
     """
     found = _parts_of_tables(connection)
     with connection.transaction(force_rollback=True):  # so nobody else ever sees this
@@ -107,7 +107,7 @@ def _compare_tables(connection: Connection) -> None:
             connection.execute(script.read_text("utf-8"))
         _add_features(connection)
         wanted = _parts_of_tables(connection)
-    for kind in ("table", "column", "constraint", "index"):  # of what depends on it, say nothing
+    for kind in ("table", "column", "constraint", "index"):  # report no kind that depends on it
         if lacking := wanted[kind] - found[kind]:
             raise DatabaseRefused(
                 f"cannot {_DOING}: its tables were changed by hand. Missing: {kind} "
@@ -147,7 +147,7 @@ def _define_views(connection: Connection) -> None:
 
 
 def _views_version(connection: Connection) -> tuple[str | None, str]:
-    """Which version of the views the schema has, and a hash of how they are defined in fact."""
+    """Which version of the views the schema has, and a hash of their actual definitions."""
     ((known, defined),) = connection.execute(read_sql("select_views_version")).fetchall()
     return known, defined
 

@@ -26,7 +26,7 @@ from experiment_features.workspace import Workspace
 
 @dataclass(frozen=True)
 class Ending:
-    """How a run ended that did not reach its end: in which task, by which kind of error, where."""
+    """How a run that failed ended: in which task, with which kind of error, and where."""
 
     status: str
     task: str
@@ -47,7 +47,7 @@ class Ending:
 
 
 def begin_run(connection: Connection, run: Run) -> None:
-    """Enters a run as running, and ends the entries of runs that got lost.
+    """Enters a run as running, and ends the entries of lost runs.
 
     Raises:
         DatabaseUnavailable, DatabaseRefused: see database_errors.

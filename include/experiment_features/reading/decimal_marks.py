@@ -15,7 +15,7 @@ from experiment_features.contract import Column, Kind, Table
 def void_ambiguous_numbers(
     database: duckdb.DuckDBPyConnection, table: Table, target: Path, plain: Path
 ) -> None:
-    """Gives up the value of every ambiguous number in the typed rows of one file of a drop.
+    """Removes the value of every ambiguous number from the typed rows of one file of a drop.
 
     Args:
         database: of open_typing_database.
@@ -41,7 +41,7 @@ def _has_decimal_comma(database: duckdb.DuckDBPyConnection, column: Column, targ
 
 
 def _void(rows: duckdb.DuckDBPyRelation, column: Column) -> duckdb.DuckDBPyRelation:
-    """The rows; an ambiguous number is NULL beside its text, and its row's fault says why."""
+    """The rows; an ambiguous number is NULL, but keeps its text, and the row's fault says why."""
     value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
     spelled = FunctionExpression("spelled", value, text)
     is_ambiguous = FunctionExpression("has_point_and_three_digits", spelled)

@@ -129,7 +129,7 @@ class FileReader:
         ends = find_line_ends(text)
         starts = np.concatenate(([0], ends[:-1]))
         is_plain = np.ones(len(ends), dtype=np.bool_)
-        is_plain[self._dialect.find_bare_lines(text, starts, ends)] = False  # they are no rows
+        is_plain[self._dialect.find_bare_lines(text, starts, ends)] = False  # they are not rows
         read = len(ends)
         if b'"' in text or b"\0" in text:
             records, read = self._parse_odd_rows(text, starts, ends, is_plain)

@@ -1,4 +1,4 @@
-"""Files that are no text with delimiters, whatever they are called: named as what they are."""
+"""Recognises files that are not delimited text, whatever their names say."""
 
 from typing import NamedTuple
 
@@ -36,7 +36,7 @@ _SIGNATURES = {
     b"Obj\x01": ForeignFile("an Avro file", _EXPORT),
     b"SQLite format 3\0": ForeignFile("an SQLite database", _EXPORT),
 }
-"""By the first bytes, which are those of no header."""
+"""By the first bytes, with which no header begins."""
 
 SIGNATURE_BYTES = max(map(len, _SIGNATURES))
 
@@ -56,11 +56,11 @@ _TEXTS = {
     ),
     b"%pdf": ForeignFile("a PDF document", _EXPORT),
 }
-"""By how a text begins that has no header; the first that fits."""
+"""By the beginning of a text that has no header; the first match counts."""
 
 
 def recognise_bytes(content: bytes) -> ForeignFile | None:
-    """What a file is that begins so, if it is not text."""
+    """The type of a file that begins with these bytes, if it is not text."""
     found = next((f for start, f in _SIGNATURES.items() if content.startswith(start)), None)
     if content.startswith(b"PK"):
         return next((f for name, f in _INSIDE_ZIP.items() if name in content), found)
@@ -68,6 +68,6 @@ def recognise_bytes(content: bytes) -> ForeignFile | None:
 
 
 def recognise_text(text: bytes) -> ForeignFile | None:
-    """What a text is that begins so and has not the header of a table."""
+    """The type of a text that begins like this and lacks the header of a table."""
     begin = text.lstrip()[:30].lower()
     return next((f for start, f in _TEXTS.items() if begin.startswith(start)), None)

@@ -22,11 +22,11 @@ from experiment_features.visible_text import shown
 
 _ANY_DELIMITER = b"[" + b"".join(DELIMITERS) + b"]"
 _EMPTY_LINES = re.compile(rb"(?:[ \t,;|]*(?:\r\n|\r|\n))*+")
-"""Blanks and delimiters alone, of whatever dialect."""
+"""Only blanks and delimiters, of any dialect."""
 _DELIMITER_LINE = re.compile(
     rb'"?sep=(' + _ANY_DELIMITER + rb')"?(?:\1| )*(?:\r\n|\r|\n)', re.IGNORECASE
 )
-"""The line in front of the header by which Excel, too, is told the delimiter."""
+"""The line before the header that sets the delimiter, in Excel as well."""
 
 
 class Header(NamedTuple):

@@ -13,12 +13,12 @@ from experiment_features.errors import DropRefused
 from experiment_features.reading.foreign_files import recognise_bytes, recognise_text
 
 _BEGIN_BYTES = 4096
-"""So much tells what a file is."""
+"""Enough to tell the type of a file."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_BEGIN = b"\x1f\x8b"
 _PASSED_OVER = b"\0\r\n"
-"""What may stand behind the end of gzip data: tapes and block devices pad, and transfers add."""
+"""What may follow gzip data: tapes and block devices pad with it, and transfers append it."""
 
 
 class HashingStream:
@@ -46,7 +46,7 @@ class HashingStream:
         return chunk
 
     def close(self) -> None:
-        """Leaves the file open: its opener closes it."""
+        """Leaves the file open: whoever opened it closes it."""
 
 
 def codec_of(name: str) -> str | None:
@@ -59,7 +59,7 @@ def decompressed(stored: HashingStream, name: str, size: int) -> Iterator[bytes]
     """Yields the content of a file whose name tells how it is compressed, some ``size`` at a time.
 
     Raises:
-        DropRefused: the archive is broken, or is none.
+        DropRefused: the archive is broken, or is not an archive.
     """
     codec = codec_of(name)
     if codec is None:
@@ -78,7 +78,7 @@ def decompressed(stored: HashingStream, name: str, size: int) -> Iterator[bytes]
 
 
 def _gunzipped(stored: HashingStream, name: str, size: int) -> Iterator[bytes]:
-    """Yields the content of one gzip archive, or of several, one behind the other."""
+    """Yields the content of one gzip archive, or of several in a row."""
     fetch = partial(stored.read, max(1, size // 4))  # text is some four times as long
     data = fetch()
     while data:
@@ -108,7 +108,7 @@ def _fault(stored: HashingStream, name: str, codec: str, error: Exception) -> st
     kind = recognise_bytes(stored.begin) or recognise_text(stored.begin)
     if kind and codec not in kind.kind:
         return f"{name} is not a {codec} archive but {kind}"
-    if "too much memory" in str(error):  # as libzstd says it
+    if "too much memory" in str(error):  # libzstd's wording
         return (
             f"{name} is compressed with a window of more than 128 MiB, as zstd --long=28 and above "
             "do, which would take as much memory: compress it again without --long"

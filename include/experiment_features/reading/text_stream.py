@@ -151,12 +151,12 @@ class TextStream:
 
 
 def explain_backslash(row: bytes) -> str:
-    """What to say of a row with broken quotes, where a backslash was meant to escape one."""
+    """An explanation for a row with broken quotes, if a backslash was meant to escape one."""
     return r": a backslash before it (\") does not escape it" if b'\\"' in row else ""
 
 
 _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _HALF_CHARACTER = re.compile(rb"[\xe0-\xf4][\x80-\xbf]")
 _HALF_OR_CONTROL = re.compile(rb"[\xe0-\xf4][\x80-\x9f]")
-"""Read as Latin-1, the second byte is a control, which stands in no text."""
+"""Read as Latin-1, the second byte is a control character, which text does not contain."""
 _LAST_CHARACTER = re.compile(rb"[\xc2-\xf4][\x80-\xbf]*\n\Z")

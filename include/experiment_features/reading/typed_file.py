@@ -34,7 +34,7 @@ Progress = Callable[[str, int], None]
 """Told the name of the file being read and how many more of its rows were read."""
 
 _COLUMNS_TOLD = 20
-"""So many extra columns are named; the log need not repeat a header of thousands."""
+"""The most extra columns that the log names: a header may have thousands."""
 
 _SQL_BYTES = 4 * 2**20
 """Of rows that SQL must type, so many are kept until they are: few at a time take longer."""
@@ -124,7 +124,7 @@ def type_file(
 
 
 def _extra_columns(names: Sequence[str]) -> str:
-    """What is said of extra columns: those with a name by it, and how many others there are."""
+    """Describes extra columns: the names of those that have one, and the number of the others."""
     named = [shown(name) for name in names if name]
     told = named[:_COLUMNS_TOLD]
     rest = []

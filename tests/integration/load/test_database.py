@@ -230,7 +230,7 @@ class TestSession:
         assert not found[0].items() & SETTINGS.items()
 
     def test_a_database_without_encoding_is_refused(self, server: Server) -> None:
-        """Nobody knows what its bytes mean."""
+        """The meaning of its bytes is unknown."""
         with in_encoding(server, "SQL_ASCII") as database:
             for user in ("keeper", "etl"):
                 with pytest.raises(DatabaseRefused, match=r"SQL_ASCII.*encoding UTF8"):
@@ -257,7 +257,7 @@ class TestSession:
 
 
 class TestLocks:
-    """A statement does not wait for a lock without end, or without a word."""
+    """A statement does not wait forever for a lock, and the error names who holds it."""
 
     @pytest.fixture(autouse=True)
     def _short(self, monkeypatch: pytest.MonkeyPatch) -> None:

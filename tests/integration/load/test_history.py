@@ -91,7 +91,7 @@ def test_the_features_at_any_time(database: Database, tmp_path: Path) -> None:
 def test_the_features_of_now_after_a_clock_that_was_ahead(
     database: Database, tmp_path: Path
 ) -> None:
-    """They are the current ones, each user once, and stay so after a load by the right clock."""
+    """They are the current ones, each user once, also after a load with the correct clock."""
     now = "select * from features.user_features_as_of(now()) order by user_id"
     load_experiments(database, tmp_path, {1: 1, 2: 2, 3: 3})
     ahead = timedelta(days=365)

@@ -93,7 +93,7 @@ def test_an_error_ends_it(
 
 
 def test_an_error_that_is_retried_does_not_end_it(database: Database, tmp_path: Path) -> None:
-    """Until the retries are over, the run goes on; then it has failed."""
+    """Until the retries are used up, the run is still in progress; then it has failed."""
     pipeline = make_pipeline(database, tmp_path, run_id="mine")
     error = StorageUnavailable("away")
     for _ in range(2):
@@ -104,7 +104,7 @@ def test_an_error_that_is_retried_does_not_end_it(database: Database, tmp_path: 
 
 
 def test_an_ending_is_entered_once(database: Database, tmp_path: Path) -> None:
-    """What is said of a run that is over changes nothing, nor of one that never began."""
+    """The ending of a run that is over, or never began, changes nothing."""
     pipeline = make_pipeline(database, tmp_path, run_id="mine")
     fail(pipeline, "validate", ValueError("never began"))
     assert database.value("select count(*) from features.pipeline_runs") == 0
@@ -154,7 +154,7 @@ def test_a_repeat_of_a_load_has_an_entry_of_its_own(database: Database, tmp_path
 def test_a_ledger_that_is_away_hides_no_error(
     database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The error that ended the run is raised; the log says what the ledger does not."""
+    """The error that ended the run is raised; the log has what the ledger lacks."""
     pipeline = make_pipeline(database, tmp_path, run_id="mine")
     with recorded(pipeline.connect, pipeline.run, "extract"):
         pass

@@ -40,7 +40,7 @@ def workspace(tmp_path: Path) -> Workspace:
     ["USERS_2.CSV", "Users.Csv.GZ", "users .csv.Zst", "users-[1]*?{2} 'q\" %41#é\n=.csv"],
 )
 def test_names_count_in_any_case(name: str, drop: Path, workspace: Workspace) -> None:
-    """A file of a table is one whoever wrote its name, and compressed if it says so."""
+    """Names of a table's files are recognised in any case, and compressed ones by their ending."""
     content = USERS + b"7,Di,d@e.f,2024-01-01\n"
     if name.lower().endswith(".gz"):
         content = gzip.compress(content)
@@ -58,7 +58,7 @@ def test_names_count_in_any_case(name: str, drop: Path, workspace: Workspace) ->
     ],
 )  # fmt: skip
 def test_what_may_be_a_lost_part_refuses_the_drop(name: str, drop: Path) -> None:
-    """Whatever begins as a table's files do: it is named, and what to do."""
+    """A file that begins like a table's is refused; the message names it and says what to do."""
     (drop / name).touch()
     with pytest.raises(DropRefused, match=r"Unpack, rename or remove it, or wait") as refusal:
         find_parts(drop)

@@ -214,7 +214,9 @@ def test_a_workspace_that_cannot_be_written_is_transient(
 ) -> None:
     """A full disk is not the drop's fault: the task is tried again."""
     monkeypatch.setattr(workspace, "fresh_folder", lambda path: path / "missing")
-    with pytest.raises(WorkspaceUnavailable, match=r"extract cannot use the workspace .*Free disk space"):
+    with pytest.raises(
+        WorkspaceUnavailable, match=r"extract cannot use the workspace .*Free disk space"
+    ):
         extract(clean, workspace)
 
 

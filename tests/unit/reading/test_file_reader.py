@@ -252,7 +252,7 @@ def test_a_byte_that_is_not_utf_8_is_explained(rows: bytes, explained: str) -> N
 
 
 def test_a_zstd_window_is_not_a_broken_archive() -> None:
-    """What needs gigabytes to be read is refused for that."""
+    """An archive that needs gigabytes of memory is refused for that reason."""
     window_of_2_gib = bytes([(31 - 10) << 3])
     stored = b"\x28\xb5\x2f\xfd\0" + window_of_2_gib + (len(HEADER) << 3 | 1).to_bytes(3, "little")
     with pytest.raises(DropRefused, match=r"a window of more than 128 MiB.*without --long"):
@@ -272,7 +272,7 @@ def test_an_open_quote_is_told_by_how_far_it_was_followed(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("row", [b'1,"5\\"",b\n', b'1,"a\n\\"b",c\n'])
 def test_a_backslash_before_a_quote_is_named(row: bytes) -> None:
-    """Those whose tool escapes quotes so would look for a quote in vain."""
+    """Otherwise, users whose tool escapes quotes this way would find nothing wrong."""
     with pytest.raises(DropRefused, match=r"a backslash before it \(\\\"\) does not escape it"):
         read(HEADER + row)
     with pytest.raises(DropRefused) as refusal:
@@ -281,7 +281,7 @@ def test_a_backslash_before_a_quote_is_named(row: bytes) -> None:
 
 
 def test_a_header_is_shown_as_it_stands_in_the_file() -> None:
-    """In its own case, and with escapes for what nobody sees."""
+    """As written, and with escapes for invisible characters."""
     with pytest.raises(DropRefused) as refusal:
         read(b"Compound_ID,\xe2\x80\x8bCompound_Name\xc2\xa0,\x1b[31mX\n")
     assert r"found 'Compound_ID', '\u200bCompound_Name\xa0', '\x1b[31mX'" in str(refusal.value)

@@ -1,6 +1,6 @@
 -- Creates the roles that grants.sql refers to. Roles belong to the whole server, so a migration of
 -- another database may have created them, perhaps at this very moment. Where only an administrator
--- may create roles, an installation of before version 4 goes on without features_steward.
+-- may create roles, an installation from before version 4 continues without features_steward.
 do $$
 declare
     wanted text;
@@ -18,7 +18,7 @@ begin
             end;
         end if;
     end loop;
-    -- However many read, loads find a connection. -1 is what a role has until somebody sets a limit.
+    -- Readers cannot use up the connections that loads need. -1 means that no limit has been set.
     if exists (select from pg_roles where rolname = 'features_reader' and rolconnlimit = -1) then
         begin
             execute format(

@@ -1,4 +1,4 @@
--- Records what a held load would have taken away. Grain: row of the relation.
+-- Records what a held load would have removed. Grain: row of the relation.
 -- Values: run_id, table_name.
 insert into features.held_changes (run_id, table_name, id, name, total_experiments)
 select

@@ -1,4 +1,4 @@
-"""How every run ended, who asked for it, and what a held load would have taken away."""
+"""How every run ended, who requested it, and what a held load would have removed."""
 
 from pathlib import Path
 from typing import Any

@@ -32,11 +32,11 @@ comment on column features.pipeline_runs.error is 'The kind of error that ended 
 comment on column features.pipeline_runs.message is
     'What the error says. It may quote a cell, so the role features_reader cannot see it.';
 comment on column features.pipeline_runs.notices is
-    'What someone should look at, although the drop was loaded.';
+    'What needs attention, although the drop was loaded.';
 comment on column features.pipeline_runs.average_run_time is
     'The mean of all known run times, in the unit of the drop. Null in runs of before version 4.';
 
--- The page lists runs by when they began: a run that goes on has no end.
+-- The page lists runs by when they began: a run in progress has no end.
 create index pipeline_runs_by_start on features.pipeline_runs (started_at desc, run_id desc);
 drop index features.pipeline_runs_by_time;
 
