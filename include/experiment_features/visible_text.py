@@ -11,7 +11,8 @@ INVISIBLE = (
 )
 """Invisible characters except the blank: controls, other blanks, and characters that only direct
 the text around them. For a class of a regular expression; the characters themselves, because every
-engine's expressions know these. After Unicode: the categories Cc and Z, and Default_Ignorable_Code_Point."""
+engine's expressions know these. After Unicode: the categories Cc and Z, and
+Default_Ignorable_Code_Point."""
 
 _ESCAPED = re.compile(f"[\0\ud800-\udfff{INVISIBLE}]")
 
