@@ -89,6 +89,9 @@ def test_a_marker_written_again_starts_no_second_load(stack: Stack, arrived: lis
     wait_until("the run has ended", lambda: len(ended_arrivals(stack)) > runs)
     last = ended_arrivals(stack)[-1]
     assert (last["state"], last["extract"]) == ("success", "skipped")
+    entry = stack.ledger()[-1]
+    assert (entry["status"], entry["error"]) == ("skipped", "NothingToDo")
+    assert "another drop since then: nothing to do" in entry["message"]
     assert stack.features() == before
     assert len(entries(stack, *arrived)) == 3
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from e2e.local_stack import RUNS, SAMPLE, Stack
+from receivers import Mailbox, body
+from waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
@@ -69,7 +71,12 @@ def test_a_run_without_a_source_keeps_the_laboratorys_features(
     assert stack.features() == before
 
 
-def test_a_truncated_drop_is_held(stack: Stack, laboratory: Path) -> None:
+def subjects(mailbox: Mailbox, drop: Path) -> list[str]:
+    """The subjects of all mails about a drop."""
+    return [mail["Subject"] for mail in mailbox.mails if f"Drop: {drop}" in body(mail)]
+
+
+def test_a_truncated_drop_is_held(stack: Stack, laboratory: Path, mailbox: Mailbox) -> None:
     """It changes nothing, says what to do, and is loaded once that is done."""
     before = stack.features()
     write(laboratory, 20)
@@ -93,18 +100,22 @@ def test_a_truncated_drop_is_held(stack: Stack, laboratory: Path) -> None:
         "notices": [],
     }
     assert stack.tries(held["run_id"])["load"] == 1
+    subject = "experiment_features: load held"
+    wait_until("a mail says so", lambda: subject in subjects(mailbox, laboratory))
     accepted = stack.trigger(laboratory, "--conf", '{"max_removed_percent": 100}')
     assert (accepted["status"], accepted["deleted"]) == ("loaded", 40)
     assert stack.trigger()["status"] == "unchanged"
 
 
-def test_a_changed_unit_is_noticed(stack: Stack, laboratory: Path) -> None:
+def test_a_changed_unit_is_noticed(stack: Stack, laboratory: Path, mailbox: Mailbox) -> None:
     """The load succeeds, and its result and the ledger say what to look at."""
     write(laboratory, 60, run_time="600")
     result = stack.trigger(laboratory)
     (notice,) = result["notices"]
     assert notice.startswith("the mean run time of all experiments was 10 and is now 600")
     assert entry(stack, result["run_id"])["notices"] == [notice]
+    subject = "experiment_features: loaded, but look at it"
+    wait_until("a mail says so", lambda: subject in subjects(mailbox, laboratory))
 
 
 def test_a_refused_run_is_in_the_ledger(stack: Stack, laboratory: Path) -> None:
