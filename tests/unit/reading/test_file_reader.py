@@ -83,7 +83,7 @@ def test_a_header_may_span_lines_and_blocks(size: int, monkeypatch: pytest.Monke
         pytest.param(b"a,b\n1,2\n", "line 1: the header lacks the column compound_id", id="columns"),
         pytest.param(b"\n" + HEADER.replace(b"\n", b",compound_id\n"),
                      "line 2: the header has the column compound_id more than once", id="double"),
-        pytest.param(HEADER.decode().encode("utf-16"), "offset 0, in line 1, as UTF-16 begins",
+        pytest.param(HEADER.decode().encode("utf-16"), "offset 0, in line 1, the start of a UTF-16 file",
                      id="utf_16"),
         pytest.param(HEADER.decode().encode("utf-16-le"), "the header holds NUL bytes",
                      id="utf_16_without_mark"),
