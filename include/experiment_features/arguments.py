@@ -27,7 +27,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
 
     drop = argparse.ArgumentParser(add_help=False)
-    drop.add_argument("source", help="the drop's folder: a path, or a URI such as s3://bucket/key")
+    drop.add_argument(
+        "source", type=_given, help="the drop's folder: a path, or a URI such as s3://bucket/key"
+    )
     drop.add_argument(
         "--engine", choices=ENGINES, default="auto", help="the engine that computes the features"
     )
@@ -77,6 +79,12 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         sys.stdout.write(f"{parser.prog} {version.describe()}\n")
         parser.exit()
+
+
+def _given(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: expected a folder or URI")
+    return text
 
 
 def _percent(text: str) -> float:

@@ -38,6 +38,7 @@ from experiment_features.reading.extract import extract
 from experiment_features.reading.typed_file import Progress
 from experiment_features.rules.validate import validate
 from experiment_features.run import DRY_RUN, STAGES, Extracted, Result, Run, Transformed, Validated
+from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -68,15 +69,17 @@ def recorded(
         yield
     except (Exception, KeyboardInterrupt) as error:
         if connect and not isinstance(error, retried):
-            record_end(connect, run, task, error)
+            record_end(connect, run, task, error, only_running=False)
         raise
 
 
-def record_end(connect: Connect, run: Run, task: str, error: BaseException) -> None:
-    """Enters how a run ended, unless its entry says so; the log tells if that was not possible."""
+def record_end(
+    connect: Connect, run: Run, task: str, error: BaseException, *, only_running: bool
+) -> None:
+    """Enters how a run ended: see end_run. If that is not possible, the log says so."""
     try:
         with connect() as connection:
-            end_run(connection, run, Ending.of(task, error))
+            end_run(connection, run, Ending.of(task, error), only_running=only_running)
     except PipelineError as trouble:
         is_told = isinstance(error, DatabaseUnavailable)
         log.log(
@@ -129,6 +132,7 @@ class Pipeline:
 
     def extract(self, source: AnyPath, progress: Progress | None = None) -> Extracted:
         """Reads the drop."""
+        log.info("reading the drop in %s", escape(str(source)))
         known_files: list[DropFile] = []
         if self.connect and not self.is_dry_run:
             with self.connect() as connection:

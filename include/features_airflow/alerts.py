@@ -71,14 +71,16 @@ def alert_failure(context: Context) -> None:
 
     error, task = context.get("exception"), context["ti"]
     error = error if isinstance(error, BaseException) else None
-    end_run_of(context, error)
     what = _HEADINGS.get(type(error), f"{task.task_id} failed")
-    lines = [
-        f"What: {_describe(error)}",
-        *_places(context),
-        "The features are still those of the last load. docs/operations.md says what to do.",
-    ]
-    _send(Alert(f"{task.dag_id}: {what}", "\n".join(lines)), context)
+    state = (
+        "The features are still those of the last load, or those of this drop if its load had just "
+        "been committed: see features.pipeline_runs. docs/operations.md says what to do."
+    )
+    lines = [f"What: {_describe(error)}", *_places(context), state]
+    try:
+        _send(Alert(f"{task.dag_id}: {what}", "\n".join(lines)), context)
+    finally:
+        end_run_of(context, error)
 
 
 def alert_notices(context: Context) -> None:

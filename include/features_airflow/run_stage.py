@@ -20,6 +20,7 @@ from experiment_features.load.database import database_errors
 from experiment_features.load.ledger import find_last_success
 from experiment_features.pipeline import Pipeline, record_end, recorded
 from experiment_features.run import Run, StageFacts, Validated
+from experiment_features.visible_text import escape
 from experiment_features.workspace import folder_name
 from features_airflow import telemetry
 from features_airflow.choose_drop import choose_drop
@@ -100,7 +101,7 @@ def end_run_of(context: Context, error: BaseException | None) -> None:
     died = PipelineError(
         f"{task} ended without an error: its process was killed, or its host stopped"
     )
-    record_end(open_features_db, run_of(context), task, error or died)
+    record_end(open_features_db, run_of(context), task, error or died, only_running=True)
 
 
 def last_success() -> datetime | None:
@@ -122,7 +123,7 @@ def run_of(context: Context) -> Run:
         started_at=dag_run.start_date or dag_run.run_after,
         today=dag_run.run_after.astimezone(UTC).date(),
         triggered_by=dag_run.triggering_user_name,
-        given_source=parameters["source"] or "",
+        given_source=escape(parameters["source"] or ""),
         max_rejected_percent=parameters["max_rejected_percent"],
         max_removed_percent=parameters["max_removed_percent"],
         allow_empty=parameters["allow_empty"],

@@ -104,13 +104,13 @@ def test_secrets_are_the_owners_alone(stack: ContainerStack) -> None:
 
 
 def test_each_service_has_only_the_secrets_that_it_needs(stack: ContainerStack) -> None:
-    """Only the scheduler can write features, and only the API server can read them."""
+    """Only what runs tasks, or records how they end, writes; only the API server reads."""
     airflow = {"airflow_password", "fernet_key", "jwt_secret", "session_key"}
     expected: dict[str, set[str]] = {
         "postgres": set(),
         "api-server": airflow | {"features_reader_password"},
         "scheduler": airflow | {"features_writer_password", "redis_password"},
-        "dag-processor": airflow,
+        "dag-processor": airflow | {"features_writer_password"},
         "triggerer": airflow,
     }
     prefix = "/run/secrets/"

@@ -114,7 +114,7 @@ def test_a_changed_unit_is_noticed(stack: Stack, laboratory: Path, mailbox: Mail
     (notice,) = result["notices"]
     assert notice.startswith("the mean run time of all experiments was 10 and is now 600")
     assert entry(stack, result["run_id"])["notices"] == [notice]
-    subject = "experiment_features: loaded, but look at it"
+    subject = "experiment_features: loaded, but needs attention"
     wait_until("a mail says so", lambda: subject in subjects(mailbox, laboratory))
 
 

@@ -181,6 +181,7 @@ class TestRun:
             ["load"],
             ["run"],
             ["run", "x"],
+            ["run", "", "--dry-run"],
             ["run", "x", "--dry-run", "--engine", "abacus"],
             ["run", "x", "--dry-run", "--max-rejected-percent", "101"],
             ["run", "x", "--dry-run", "--max-rejected-percent", "nan"],

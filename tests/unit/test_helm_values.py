@@ -95,12 +95,13 @@ def test_settings_exist() -> None:
 
 
 def test_only_tasks_may_write_features() -> None:
-    """Only workers have the writer's connection, and only the migration has the owner's."""
+    """Besides, the DAG processor records that a task has died; only the migration is owner."""
     having = {
         part: {name for name, _ in used_secrets(values)} & {f"{NAME}writer", f"{NAME}owner"}
         for part, values in VALUES.items()
     }
     assert {part: names for part, names in having.items() if names} == {
         "workers": {f"{NAME}writer"},
+        "dagProcessor": {f"{NAME}writer"},
         "migrateDatabaseJob": {f"{NAME}owner"},
     }

@@ -65,8 +65,24 @@ def find_load_of(connection: Connection, source: str) -> Entry | None:
 
 def entry_id(connection: Connection, run: Run) -> str:
     """The id under which this attempt of a run is entered: see select_attempt.sql."""
+    return _name(run, _attempt(connection, run))
+
+
+def find_committed(connection: Connection, run: Run) -> Entry | None:
+    """The load of this run that was committed, unless the run has begun again since."""
+    attempt = _attempt(connection, run)
+    if attempt == 1 or has_run(connection, _name(run, attempt)):
+        return None
+    return _find(connection, "select_run", {"run_id": _name(run, attempt - 1)})
+
+
+def _attempt(connection: Connection, run: Run) -> int:
     values = {"run_id": run.run_id}
     ((attempt,),) = connection.execute(read_sql("select_attempt"), values).fetchall()
+    return int(attempt)
+
+
+def _name(run: Run, attempt: int) -> str:
     return run.run_id if attempt == 1 else f"{run.run_id}/{attempt}"
 
 

@@ -17,7 +17,7 @@ from experiment_features.load.database import (
     read_sql,
 )
 from experiment_features.load.guard import check_volume, notice_unit
-from experiment_features.load.ledger import entry_id, find_last_load, has_run
+from experiment_features.load.ledger import entry_id, find_committed, find_last_load
 from experiment_features.load.merge import compare, merge, statement_parts
 from experiment_features.load.record import Ending, computed, enter_run, forget_old_runs
 from experiment_features.run import Result, Run, Transformed
@@ -44,8 +44,9 @@ def load(
     A load that would remove too much (guard.py) is held: it changes only the ledger, which also
     lists what would have been removed.
 
-    A committed load can be run again (its acknowledgement was lost, or its task was cleared): as
-    long as it is the last one and no row differs, its entry and its result stay as they were.
+    A committed load can be run again (its acknowledgement was lost, or its task was cleared): its
+    entry and its result stay as they were. Only if it is the last one and rows have been changed
+    by hand are they corrected, as a load of its own.
 
     Args:
         connection: of a user with the role features_writer, not in a transaction.
@@ -87,7 +88,11 @@ def load(
 def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | LoadHeld:
     """Writes features and run, unless the load is held or repeats one that nothing has undone."""
     ((loaded_at,),) = connection.execute(read_sql("select_load_time")).fetchall()
-    last = find_last_load(connection)
+    last, committed = find_last_load(connection), find_committed(connection, run)
+    is_committed = committed is not None and committed.is_load_of(workspace)
+    if committed and is_committed and last != committed:
+        log.warning("run %s had loaded this drop; another has been loaded since", run.run_id)
+        return committed.result
     transformed = workspace.found(Transformed)
     result = replace(
         computed(workspace, run, "loaded"),
@@ -102,10 +107,8 @@ def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | Lo
     if held:
         _record_held(connection, workspace, run, result, held)
         return held
-    if last and last.is_attempt_of(run) and last.is_load_of(workspace):
-        is_entered = has_run(connection, result.run_id)  # repeated from the start
-        if not is_entered and not any(change.written for change in changes.values()):
-            return replace(last.result, source=result.source)
+    if committed and is_committed and not any(change.written for change in changes.values()):
+        return committed.result
     for relation in RELATIONS:
         merge(connection, relation, changes[relation], run_id=result.run_id, loaded_at=loaded_at)
     connection.execute(read_sql("count_users"))

@@ -19,8 +19,9 @@ from experiment_features.load.database import (
     read_sql,
 )
 from experiment_features.load.issues import copy_issues
-from experiment_features.load.ledger import entry_id, find_last_load
+from experiment_features.load.ledger import entry_id, find_last_load, has_run
 from experiment_features.run import Extracted, Result, Run, Transformed, Validated
+from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
 
 
@@ -42,7 +43,7 @@ class Ending:
         """The ending of a run that this error ended."""
         place = (error.file, error.line, error.column) if isinstance(error, PipelineError) else ()
         status = error.status if isinstance(error, PipelineError) else PipelineError.status
-        message = str(error).replace("\0", "\\0") or type(error).__name__
+        message = escape(str(error)) or type(error).__name__
         return cls(status, task, type(error).__name__, *(place or (None, None, None)), message)
 
 
@@ -61,8 +62,16 @@ def begin_run(connection: Connection, run: Run) -> None:
         _enter(connection, run, {"run_id": run_id, "status": "running", "task": Extracted.stage})
 
 
-def end_run(connection: Connection, run: Run, ending: Ending) -> None:
-    """Enters how a run ended, unless its entry says so already.
+def end_run(connection: Connection, run: Run, ending: Ending, *, only_running: bool) -> None:
+    """Enters how a run ended.
+
+    Args:
+        connection: of a user with the role features_writer.
+        run: the run.
+        ending: how it ended.
+        only_running: whether to leave an entry alone that says how the run ended, or is missing.
+            Else the entry is one of an earlier attempt, or there is none, if the run was repeated
+            from a later task than its first.
 
     Raises:
         DatabaseUnavailable, DatabaseRefused: see database_errors.
@@ -71,7 +80,10 @@ def end_run(connection: Connection, run: Run, ending: Ending) -> None:
         database_errors(f"enter the end of run {run.run_id}", connection=connection),
         connection.transaction(),
     ):
-        values = {"run_id": entry_id(connection, run), **asdict(ending)}
+        run_id = entry_id(connection, run)
+        if not only_running and not has_run(connection, run_id):
+            _enter(connection, run, {"run_id": run_id, "status": "running"})
+        values = {"run_id": run_id, "only_running": only_running, **asdict(ending)}
         connection.execute(read_sql("end_run"), values)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from experiment_features.config import SAMPLE_DROP
 from experiment_features.errors import DatabaseUnavailable, LoadHeld
 from experiment_features.load import load as load_module
+from experiment_features.load.guard import Removal
 from integration.running import (
     compute_drop,
     features_of,
@@ -98,6 +99,13 @@ def test_what_may_go(
     assert {change["table_name"]: change["count"] for change in changes} == {
         table: number for table, number in removed.items() if number
     }
+
+
+@pytest.mark.parametrize(("removed", "of", "percent"), [(77, 1375, 5.6), (69, 3000, 2.3)])
+def test_exactly_the_limit_may_go(removed: int, of: int, percent: float) -> None:
+    """In floating point, 100 * 77 is more than 5.6 * 1375."""
+    assert not Removal("users", removed, of).exceeds(percent)
+    assert Removal("users", removed + 1, of).exceeds(percent)
 
 
 def test_accepting_holds_for_one_run(database: Database, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from experiment_features.errors import (
     StorageUnavailable,
 )
 from experiment_features.load.issues import KEPT_ISSUES
-from experiment_features.pipeline import Pipeline, recorded
+from experiment_features.pipeline import Pipeline, record_end, recorded
+from experiment_features.visible_text import escape
 from integration.running import make_drop, make_pipeline, run_drop, run_of
 from integration.servers import Database
 
@@ -71,6 +72,7 @@ def test_a_run_is_running_from_its_first_task_on(database: Database, tmp_path: P
         (StorageUnavailable("away"), "failed"),
         (NothingToDo("gone"), "skipped"),
         (ValueError("a bug with \0 in its message"), "failed"),
+        (OSError("no \udc80 file"), "failed"),
         (KeyboardInterrupt(), "failed"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
@@ -89,7 +91,7 @@ def test_an_error_ends_it(
     place = tuple(row[f"error_{name}"] for name in ("file", "line", "column"))
     is_placed = isinstance(error, DropRefused)
     assert place == (("users.csv", 3, "name") if is_placed else (None, None, None))
-    assert row["message"] == (str(error).replace("\0", "\\0") or "KeyboardInterrupt")
+    assert row["message"] == (escape(str(error)) or "KeyboardInterrupt")
 
 
 def test_an_error_that_is_retried_does_not_end_it(database: Database, tmp_path: Path) -> None:
@@ -103,13 +105,33 @@ def test_an_error_that_is_retried_does_not_end_it(database: Database, tmp_path: 
     assert run_of(database, "mine")["status"] == "failed"
 
 
-def test_an_ending_is_entered_once(database: Database, tmp_path: Path) -> None:
-    """The ending of a run that is over, or never began, changes nothing."""
+def test_a_repeat_from_a_later_task_is_entered(database: Database, tmp_path: Path) -> None:
+    """Its error takes the place of an earlier one; a load stays, and the repeat has an entry."""
     pipeline = make_pipeline(database, tmp_path, run_id="mine")
-    fail(pipeline, "validate", ValueError("never began"))
-    assert database.value("select count(*) from features.pipeline_runs") == 0
     fail(pipeline, "extract", DropRefused("first"))
     fail(pipeline, "load", ValueError("second"))
+    assert (run_of(database, "mine")["task"], run_of(database, "mine")["message"]) == (
+        "load",
+        "second",
+    )
+    run_recorded(pipeline, DROP.write(tmp_path / "drop"))
+    fail(pipeline, "validate", ValueError("third"))
+    assert run_of(database, "mine")["status"] == "loaded"
+    assert (run_of(database, "mine/2")["status"], run_of(database, "mine/2")["message"]) == (
+        "failed",
+        "third",
+    )
+
+
+def test_airflows_callback_adds_nothing_to_an_ending(database: Database, tmp_path: Path) -> None:
+    """It ends runs that are in progress alone: of others, more is known."""
+    pipeline = make_pipeline(database, tmp_path, run_id="mine")
+    assert pipeline.connect
+    died = ValueError("died")
+    record_end(pipeline.connect, pipeline.run, "load", died, only_running=True)
+    assert database.value("select count(*) from features.pipeline_runs") == 0
+    fail(pipeline, "extract", DropRefused("first"))
+    record_end(pipeline.connect, pipeline.run, "extract", died, only_running=True)
     assert run_of(database, "mine")["message"] == "first"
 
 
