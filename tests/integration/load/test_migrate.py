@@ -239,7 +239,7 @@ class TestMigrate:
         """A schema of an unknown, newer revision is left alone."""
         database.query("update features.schema_version set version_num = '9999'")
         with pytest.raises(
-            DatabaseRefused, match=r"9999.*A newer version of this program created it"
+            DatabaseRefused, match=r"9999.*A newer version of this program migrated it"
         ):
             migrate(database.url("keeper"))
 
