@@ -167,7 +167,7 @@ def test_the_command_line_without_a_stack(
             """: --conf '{"max_rejected_percent": 100}'""",
         ),
         (
-            "180 of 200 users (90 %) would be removed, more than max_removed_percent 20 allows. If that is correct, run /data/drops/2026-11-22 with max_removed_percent 100",
+            "180 of 200 users (90 %) would go, more than max_removed_percent 20 allows; if that is right: run /data/drops/2026-11-22 with max_removed_percent 100",
             """: --conf '{"max_removed_percent": 100}'""",
         ),
         ("users.csv: 3 of 4 rows (75 %) have no name", ""),

@@ -72,8 +72,8 @@ def check_volume(
     if not excessive or _is_sample(last):
         return None
     return LoadHeld(
-        f"{' and '.join(excessive)} would be removed, more than max_removed_percent "
-        f"{run.max_removed_percent:g} allows. If that is correct, run {source} with "
+        f"{' and '.join(excessive)} would go, more than max_removed_percent "
+        f"{run.max_removed_percent:g} allows; if that is right: run {source} with "
         "max_removed_percent 100"
     )
 

@@ -83,7 +83,7 @@ def test_what_may_go(
     with pytest.raises(LoadHeld) as held:
         run_drop(database, source, run_id="after")
     assert str(held.value) == (
-        f"{gone} would be removed, more than max_removed_percent 20 allows. If that is correct, run {source} "
+        f"{gone} would go, more than max_removed_percent 20 allows; if that is right: run {source} "
         "with max_removed_percent 100"
     )
     assert (features_of(database), features_of(database, "compound_features")) == features

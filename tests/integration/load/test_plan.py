@@ -93,7 +93,7 @@ def test_it_says_what_the_guard_would_say(
     few = make_drop(dict.fromkeys(range(1, 31), "Ann")).write(tmp_path / "few")
     status, result, errors = plan(database, few, capsys, "--allow-empty")
     assert status == 1
-    assert result["plan"]["held"].startswith("20 of 50 users (40 %) would be removed")
+    assert result["plan"]["held"].startswith("20 of 50 users (40 %) would go")
     assert errors == f"held: {result['plan']['held']}\n"
     assert database.value("select count(*) from features.pipeline_runs") == 1
     accepted = plan(database, few, capsys, "--allow-empty", "--max-removed-percent", "40")
@@ -115,7 +115,7 @@ def test_check_says_so_too(
     assert main(command) == 0
     capsys.readouterr()
     assert main([*command, "--database-url", database.url()]) == 1
-    assert "would be held: 20 of 50 users (40 %) would be removed" in capsys.readouterr().out
+    assert "would be held: 20 of 50 users (40 %) would go" in capsys.readouterr().out
     assert main([*command, "--json", "--database-url", database.url()]) == 1
     report = json.loads(capsys.readouterr().out)
     assert (report["verdict"], report["why"][:14]) == ("held", "20 of 50 users")
