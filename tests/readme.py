@@ -16,9 +16,9 @@ def commands(heading: str) -> str:
 
 
 def objects(text: str) -> list[Any]:
-    """Return the JSON objects in a text, whatever is between them."""
+    """Return the JSON objects in a text, whatever is between them, such as lists in a table."""
     found, end = [], 0
-    while (start := text.find("{", end)) >= 0:
+    while (start := text.find('{"', end)) >= 0:
         value, end = json.JSONDecoder().raw_decode(text, start)
         found.append(value)
     return found

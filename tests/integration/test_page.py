@@ -172,7 +172,7 @@ def test_long_values_make_no_large_page(
     page: TestClient, database: Database, tmp_path: Path
 ) -> None:
     """A page has at most 100 KB, whatever the drop contains."""
-    users = dict.fromkeys(range(1, 61), "&" * 100000)
+    users = dict.fromkeys(range(1, 61), "&" * 65_536)
     ids = ";".join(map(str, range(1, 301)))
     compounds = dict.fromkeys(range(1, 301), "&" * 10000)
     experiments = [(user_id, ids, "1") for user_id in users]

@@ -40,7 +40,7 @@ def test_no_control_and_no_blank_is_forgotten() -> None:
 
 
 def test_a_refusal_cannot_forge_a_line_or_steer_a_terminal() -> None:
-    """Names of files may hold anything; the message's own lines stay."""
+    """Names of files may hold anything; a message is one line."""
     assert str(DropRefused("a\x1b[31m\u202e.csv is wrong:\nexpected b")) == (
-        "a\\x1b[31m\\u202e.csv is wrong:\nexpected b"
+        "a\\x1b[31m\\u202e.csv is wrong:\\nexpected b"
     )
