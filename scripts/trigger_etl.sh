@@ -154,10 +154,12 @@ how_to_allow() { # MESSAGE
     [[ -z $highest ]] || printf ": --conf '{\"%s\": %s}'" "$limit" "$((highest < 100 ? highest + 1 : 100))"
 }
 
-# Makes the source of a run its note, unless this account may not change runs, as `api` may not.
-note_source() { # RESULT
+# Makes the source that a run has found its note, unless this account may not change runs, as `api`
+# may not.
+note_source() {
     local note
-    note=$(get 'json.dumps({"note": body["source"][:1000]})' <<<"$1") || return 0
+    request "$runs/$run_id/taskInstances/extract/xcomEntries/source" --header @- || return 0
+    note=$(get 'json.dumps({"note": body["value"][:1000]})' <<<"$body") || return 0
     request "$runs/$run_id?update_mask=note" --request PATCH --header @- --data "$note" || true
 }
 
@@ -183,10 +185,10 @@ request "$runs" --header @- --data "$run_request" || unreachable
 say "Run $run_id" >&2
 state='' last=''
 wait_for_run
+note_source
 [[ $state == success ]] || explain_failure
 if ! result=$(print_result 'body["results"]["load"]' <<<"$last"); then
     request "$runs/$run_id/taskInstances/load/xcomEntries/return_value" --header @- || unreachable
     result=$(print_result 'body["value"]' <<<"$body") || refused 'the run succeeded, but its result cannot be read'
 fi
-note_source "$result"
 printf '%s\n' "$result"

@@ -102,6 +102,8 @@ def test_a_truncated_drop_is_held(stack: Stack, laboratory: Path, mailbox: Mailb
     assert stack.tries(held["run_id"])["load"] == 1
     subject = "experiment_features: load held"
     wait_until("a mail says so", lambda: subject in subjects(mailbox, laboratory))
+    path = f"{RUNS}/{held['run_id']}"
+    assert stack.call(path, cookie=stack.token())["note"] == str(laboratory)
     accepted = stack.trigger(laboratory, "--conf", '{"max_removed_percent": 100}')
     assert (accepted["status"], accepted["deleted"]) == ("loaded", 40)
     assert stack.trigger()["status"] == "unchanged"
