@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -52,14 +52,30 @@ class BackgroundWriter:
     def __enter__(self) -> "BackgroundWriter":
         return self
 
-    def __exit__(self, *_error: object) -> None:
-        with _writing(self._path):
-            try:
-                self._wait(0)
-            finally:
-                self._thread.shutdown()
-                if self._file:
-                    self._file.close()
+    def __exit__(self, error: type[BaseException] | None, *_rest: object) -> None:
+        """Finishes the file, unless an error has ended the work, which the caller hears of."""
+        try:
+            self._thread.shutdown()
+            if error is None:
+                with _writing(self._path):
+                    self._wait(0)
+        except BaseException:
+            self._discard()
+            raise
+        if error is None:
+            with _writing(self._path):
+                self._close()
+        else:
+            self._discard()
+
+    def _close(self) -> None:
+        if self._file:
+            self._file.close()
+
+    def _discard(self) -> None:
+        """Closes the file of which nothing is expected any more."""
+        with suppress(OSError, pa.ArrowException):  # it would hide the first error
+            self._close()
 
     def write(self, rows: pa.RecordBatch) -> None:
         """Appends rows; they have a position."""

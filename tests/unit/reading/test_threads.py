@@ -1,0 +1,51 @@
+"""Writing beside the reader, when it fails or is interrupted."""
+
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from experiment_features.errors import WorkspaceUnavailable
+from experiment_features.reading.threads import BackgroundWriter
+
+ROWS = pa.record_batch({"position": range(30_000), "value": [i * 0.7919 for i in range(30_000)]})
+
+
+def test_all_that_was_written_is_in_the_file(tmp_path: Path) -> None:
+    """Without an error, the file is finished."""
+    write(tmp_path / "rows", 5)
+    assert pq.read_metadata(tmp_path / "rows").num_rows == 150_000
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Path]:
+    """A file that takes 200 kB: what is left of a disk."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, most))
+    yield tmp_path / "rows"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+
+
+def write(target: Path, batches: int, end: BaseException | None = None) -> None:
+    """Writes the rows so many times; then the work ends with an error, or well."""
+    with BackgroundWriter(target) as writer:
+        for _ in range(batches):
+            writer.write(ROWS)
+        if end:
+            raise end
+
+
+@pytest.mark.parametrize("batches", [2, 3, 6, 12])
+def test_a_full_disk_is_named(batches: int, full: Path) -> None:
+    """Closing a broken file fails in another way, which must not hide the first."""
+    with pytest.raises(WorkspaceUnavailable, match="File too large"):
+        write(full, batches)
+
+
+def test_an_interrupt_is_not_taken_for_a_full_disk(full: Path) -> None:
+    """Nothing is expected of the file any more."""
+    with pytest.raises(KeyboardInterrupt):
+        write(full, 2, KeyboardInterrupt())
