@@ -12,6 +12,7 @@ from waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
+ACCEPTED = ("--conf", '{"max_removed_percent": 100}')
 USERS = "user_id,name,email,signup_date\n"
 COMPOUNDS = "compound_id,compound_name,compound_structure\n1,Water,O\n"
 EXPERIMENTS = "experiment_id,user_id,experiment_compound_ids,experiment_run_time\n"
@@ -21,12 +22,11 @@ EXPERIMENTS = "experiment_id,user_id,experiment_compound_ids,experiment_run_time
 def laboratory(stack: Stack, loaded: dict[str, Any]) -> Path:
     """A drop of 60 users that is the last load."""
     assert loaded["status"] == "loaded"
-    stack.trigger(SAMPLE, "--conf", '{"max_removed_percent": 100}')
     drop = stack.drops / "laboratory"
     shutil.rmtree(drop, ignore_errors=True)
     drop.mkdir()
     write(drop, 60)
-    assert stack.trigger(drop)["users"] == 60
+    assert stack.trigger(drop, *ACCEPTED)["users"] == 60
     return drop
 
 
@@ -62,8 +62,7 @@ def test_a_run_without_a_source_keeps_the_laboratorys_features(
 ) -> None:
     """Trigger, Trigger, by script, form and REST: the sample replaces nothing."""
     before = stack.features()
-    results = [stack.trigger(), stack.trigger("--conf", '{"source": ""}')]
-    results += [form(stack, conf) for conf in ({}, {"source": ""}, {"source": None})]
+    results = [stack.trigger(), *(form(stack, {"source": source}) for source in ("", None))]
     for result in results:
         assert (result["status"], result["source"]) == ("unchanged", str(laboratory))
         assert result["given_source"] == ""
@@ -104,7 +103,7 @@ def test_a_truncated_drop_is_held(stack: Stack, laboratory: Path, mailbox: Mailb
     wait_until("a mail says so", lambda: subject in subjects(mailbox, laboratory))
     path = f"{RUNS}/{held['run_id']}"
     assert stack.call(path, cookie=stack.token())["note"] == str(laboratory)
-    accepted = stack.trigger(laboratory, "--conf", '{"max_removed_percent": 100}')
+    accepted = stack.trigger(laboratory, *ACCEPTED)
     assert (accepted["status"], accepted["deleted"]) == ("loaded", 40)
     assert stack.trigger()["status"] == "unchanged"
 
@@ -142,7 +141,7 @@ def test_the_daily_run_skips_a_drop_that_is_gone(stack: Stack, laboratory: Path)
     """A run by hand is refused instead."""
     shutil.rmtree(laboratory)
     assert str(laboratory) in stack.refusal()
-    stack.trigger(SAMPLE, "--conf", '{"max_removed_percent": 100}')
+    stack.trigger(SAMPLE, *ACCEPTED)  # for the tests that follow
 
 
 @pytest.mark.parametrize("percent", ["-1", "101", '"20"', "NaN", "null"])
