@@ -137,8 +137,8 @@ def test_a_refused_run_is_in_the_ledger(stack: Stack, laboratory: Path) -> None:
     ]
 
 
-def test_the_daily_run_skips_a_drop_that_is_gone(stack: Stack, laboratory: Path) -> None:
-    """A run by hand is refused instead."""
+def test_a_run_whose_drop_is_gone_is_refused(stack: Stack, laboratory: Path) -> None:
+    """The sample does not take its place. The daily run is skipped: see tests/dags."""
     shutil.rmtree(laboratory)
     assert str(laboratory) in stack.refusal()
     stack.trigger(SAMPLE, *ACCEPTED)  # for the tests that follow
