@@ -80,7 +80,7 @@ def test_a_truncated_drop_is_held(stack: Stack, laboratory: Path, mailbox: Mailb
     before = stack.features()
     write(laboratory, 20)
     line = stack.refusal(laboratory)
-    assert line.startswith("load failed: 40 of 60 users (66.67 %) and 40 of 60 experiments")
+    assert line.startswith("load failed: 40 of 60 users (66.6667 %) and 40 of 60 experiments")
     assert f"run {laboratory} with max_removed_percent 100" in line
     assert stack.features() == before
     (held,) = stack.query(
