@@ -78,8 +78,10 @@ def test_a_fault_is_kept_and_told(
 
     monkeypatch.setattr(stages, "compute_features", go_wrong)
     arguments = ["drops", "--count", "2", "--seed", "1", "--folder", str(tmp_path)]
-    assert search.main(arguments) == search.main(arguments) == 1
-    assert calls == ["pandas", "duckdb"] * 2
+    assert search.main(arguments) == 1
+    computed = len(calls)
+    assert search.main(arguments) == 1
+    assert len(calls) == computed  # nothing is checked again
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1].startswith("2 random drops, seed 1: 1 equal, 1 differ; ")
     assert lines[-2] == f"Details of the faults are in {tmp_path / 'drops-1'}"
