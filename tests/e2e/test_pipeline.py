@@ -7,6 +7,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import oracle
@@ -14,6 +15,7 @@ from comparison import assert_features
 from e2e.local_stack import RUNS, SAMPLE, Stack
 from integration.spark_cluster import require_spark
 from receivers import free_port
+from waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
 
@@ -97,7 +99,15 @@ def test_spark_gives_the_same_features(stack: Stack) -> None:
     assert (result["status"], result["engine"]) == ("loaded", "spark")
     assert result["unchanged"] == result["users"] == sum("user_id" in row for row in before)
     assert stack.features() == before
-    assert not [p for p in stack.processes() if p.name() == "java"]
+    wait_until("Spark's Java has ended", lambda: not any(map(is_java, stack.processes())), 60)
+
+
+def is_java(process: psutil.Process) -> bool:
+    """Tells whether a process is a Java that still runs."""
+    try:
+        return process.name() == "java"
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.mark.usefixtures("loaded")
