@@ -30,12 +30,14 @@ def copy_issues(connection: Connection, issues: Path, run_id: str, *, are_all_ke
         are_all_kept: whether to copy all of them.
     """
     with pq.ParquetFile(issues) as file:
-        names = ["run_id", *file.schema_arrow.names]
+        owners = ["run_id", "found_by"] + ([] if are_all_kept else ["closed_by"])
+        names = [*owners, *file.schema_arrow.names]
         batches = file.iter_batches()
         kept = batches if are_all_kept else _first_of_each_kind(batches)
         rows = (
             pa.RecordBatch.from_arrays(
-                [pa.repeat(arrow.text(run_id), len(batch)), *batch.columns], names=names
+                [pa.repeat(arrow.text(run_id), len(batch))] * len(owners) + batch.columns,
+                names=names,
             )
             for batch in kept
         )
