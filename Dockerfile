@@ -8,6 +8,7 @@ LABEL org.opencontainers.image.title="experiment-features" \
 # Byte code is made here, once: at run time the file system is read-only.
 ENV AIRFLOW_CONFIG=/opt/airflow/deploy/airflow/airflow.cfg \
     CONNECTION_CHECK_MAX_COUNT=0 \
+    EXPERIMENT_FEATURES_STORE=/opt/airflow/store \
     EXPERIMENT_FEATURES_WORKSPACES=/opt/airflow/workspaces \
     PGHOST=postgres \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -18,7 +19,7 @@ COPY requirements.txt /opt/airflow/
 COPY requirements/docker.txt /opt/airflow/requirements/
 RUN uv pip sync --no-cache --compile-bytecode --require-hashes \
         /opt/airflow/requirements.txt /opt/airflow/requirements/docker.txt \
-    && mkdir /opt/airflow/workspaces
+    && mkdir -p /opt/airflow/workspaces /opt/airflow/store/user_experiments
 
 # What changes most comes last. .dockerignore leaves out what the image does not need.
 # The code is root's: no process of the image may change it.

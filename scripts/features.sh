@@ -45,7 +45,7 @@ if [[ -n $stack && -z ${DATABASE_URL:-} ]]; then
     role=features_writer
     [[ $1 != migrate ]] || role=postgres # the schema's owner
     DATABASE_URL=$(database_url "$role" experiment_features)
-    export DATABASE_URL
+    export DATABASE_URL EXPERIMENT_FEATURES_STORE=$store
 elif needs_database "$@"; then
     fail "$no_stack; or give --database-url"
 fi

@@ -11,6 +11,7 @@ unset PYTHONDONTWRITEBYTECODE
 
 python=$root/.venv/bin/python
 local=${EXPERIMENT_FEATURES_LOCAL:-$root/.local}
+store=${EXPERIMENT_FEATURES_STORE:-$local/store} # not exported: Compose has another default
 passwords=$local/airflow/passwords.json
 components=(api-server scheduler dag-processor triggerer)
 [[ $local == /* ]] || fail "EXPERIMENT_FEATURES_LOCAL must be an absolute path, not $local"
@@ -93,6 +94,7 @@ export_airflow_env() {
     AIRFLOW_CONN_FEATURES_DB=$(features_connection features_writer)
     AIRFLOW_CONN_FEATURES_DB_READER=$(features_connection features_reader)
     export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN AIRFLOW_CONN_FEATURES_DB AIRFLOW_CONN_FEATURES_DB_READER
+    export EXPERIMENT_FEATURES_STORE=$store
     export EXPERIMENT_FEATURES_WORKSPACES=${EXPERIMENT_FEATURES_WORKSPACES:-$local/workspaces}
     # Generated on the first start: the JWT secret, the session key, the Fernet key.
     # shellcheck source=/dev/null

@@ -94,7 +94,7 @@ wait_until() { # WHAT COMMAND...
     done
 }
 
-mkdir -p "$local"/{airflow,logs,workspaces}
+mkdir -p "$local"/{airflow,logs,store,workspaces}
 # Root's PostgreSQL runs as another user, who has to pass through; the folders inside are private.
 if [[ $EUID -eq 0 ]]; then chmod 711 "$local"; else chmod 700 "$local"; fi
 

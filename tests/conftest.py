@@ -22,6 +22,7 @@ os.environ |= {
     "AIRFLOW_HOME": _home.name,
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+    "EXPERIMENT_FEATURES_STORE": f"{_home.name}/store",
 }
 
 

@@ -15,17 +15,35 @@ import oracle
 from comparison import assert_features
 from drops import Drop
 from experiment_features.engines.choose import choose_engine
+from experiment_features.engines.duckdb_engine import read_parts
+from experiment_features.engines.engine import Engine
 from experiment_features.errors import DropRefused
-from experiment_features.features.transform import transform
+from experiment_features.features import transform as features
+from experiment_features.reading import extract as reading
 from experiment_features.reading import typed_file
-from experiment_features.reading.extract import extract
-from experiment_features.rules.validate import validate
-from experiment_features.run import Extracted, Transformed
+from experiment_features.rules import validate as checking
+from experiment_features.run import Extracted, Transformed, Validated
+from experiment_features.store.parts import NoLedger, workspace_parts
 from experiment_features.workspace import Workspace
 
 TODAY = date(2026, 11, 22)
 ENGINES = ("pandas", "duckdb")
 """Those that need no server."""
+
+
+def extract(source: Any, workspace: Workspace, **options: Any) -> Extracted:
+    """Reads a drop into a workspace, as a run without a database does."""
+    return reading.extract(source, workspace, workspace_parts(workspace), NoLedger(), **options)
+
+
+def validate(workspace: Workspace, engine: Engine, **options: Any) -> Validated:
+    """Checks what was read into a workspace."""
+    return checking.validate(workspace, workspace_parts(workspace), engine, **options)
+
+
+def transform(workspace: Workspace, engine: Engine) -> Transformed:
+    """Computes the features of what was read into a workspace."""
+    return features.transform(workspace, workspace_parts(workspace), engine)
 
 
 def run_stages(
@@ -81,8 +99,9 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 def typed_rows(workspace: Workspace, table: str) -> list[dict[str, Any]]:
     """The typed rows of a table, in their order."""
-    files = str(workspace.rows(table) / "*.parquet")
-    rows = duckdb.read_parquet(files, union_by_name=True).order("position").to_arrow_table()
+    paths = workspace_parts(workspace).paths(workspace.found(Extracted).parts, table)
+    with duckdb.connect() as database:
+        rows = read_parts(database, paths).order("position").to_arrow_table()
     return [row | {"has_nul": bool(row["has_nul"])} for row in rows.to_pylist()]
 
 

@@ -71,6 +71,11 @@ def make_parser() -> argparse.ArgumentParser:
     upgrade = commands.add_parser(
         "migrate", parents=[database], help="create or upgrade the schema"
     )
+    upgrade.add_argument(
+        "--adopt-store",
+        action="store_true",
+        help="take over the parts of the database of which this is a copy, because it is gone",
+    )
     upgrade.set_defaults(fail=upgrade.error)
     return parser
 

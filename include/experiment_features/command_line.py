@@ -153,12 +153,14 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
         ) from error
     with workspace as folder:
         _require_utf8(f"the temporary folder {folder}", folder, "set TMPDIR to another")
+        settings = Settings.from_environment()
         yield Pipeline(
             run=run,
             workspace=Workspace(Path(folder) / "run"),
             engine=options.engine,
             connect=None if url is None else lambda: connect(url),
-            settings=Settings.from_environment(),
+            settings=settings,
+            store=_open_store(settings.store),
             is_dry_run=getattr(options, "dry_run", True),
         )
 
@@ -171,7 +173,7 @@ def _user() -> str | None:
 
 
 def _open_source(source: str) -> AnyPath:
-    """The drop's folder; object storage has its own access settings (AWS_ACCESS_KEY_ID, ...)."""
+    """The drop's folder."""
     _require_utf8(f"the source {source}", source, "rename the folder")
     if not is_stored(source):
         try:
@@ -181,11 +183,20 @@ def _open_source(source: str) -> AnyPath:
                 f"the source {source} is relative, and the current folder cannot be read "
                 f"({error.strerror}): give the source's absolute path"
             ) from error
+    return _open_stored(source)
+
+
+def _open_store(place: str) -> Path | StoredPath:
+    """The store of parts."""
+    return _open_stored(place) if is_stored(place) else Path(place).absolute()
+
+
+def _open_stored(uri: str) -> StoredPath:
+    """A place in object storage, which has its own access settings (AWS_ACCESS_KEY_ID, ...)."""
     from fsspec.core import url_to_fs
 
-    with opening_errors(source):
-        store = url_to_fs(source)[0]
-    return StoredPath(source, store)
+    with opening_errors(uri):
+        return StoredPath(uri, url_to_fs(uri)[0])
 
 
 def _require_utf8(what: str, path: str, remedy: str) -> None:
@@ -226,7 +237,7 @@ def _shown_progress() -> Iterator[tuple[Callable[[str], None], Progress | None]]
 def _migrate(options: argparse.Namespace) -> int:
     if not options.database_url:
         options.fail("--database-url is required")
-    revision = migrate(options.database_url)
+    revision = migrate(options.database_url, adopt_store=options.adopt_store)
     with suppress(OSError):
         sys.stderr.write(f"the schema features is at revision {revision}\n")
     return 0

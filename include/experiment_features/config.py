@@ -65,6 +65,17 @@ class Settings:
             default="include/data",
         )
     )
+    store: str = field(
+        default=str(_PROJECT / ".local" / "store"),
+        metadata=_described(
+            "EXPERIMENT_FEATURES_STORE",
+            "Where the rows of the drops are kept, typed, so that no file is read twice, a number "
+            "leads to its lines, and a run can be computed again: a folder, or a URI in object "
+            "storage.",
+            example="s3://lab@laboratory/store",
+            default=".local/store",
+        ),
+    )
     watched_folders: tuple[str, ...] = field(
         default=(),
         metadata=_described(
@@ -100,6 +111,15 @@ class Settings:
             "How many days the database keeps runs and their issues. The last load "
             "and the history of the features are kept for good.",
             example="365",
+        ),
+    )
+    keep_parts_days: int = field(
+        default=30,
+        metadata=_described(
+            "EXPERIMENT_FEATURES_KEEP_PARTS_DAYS",
+            "How many days the store keeps rows that the last load does not need any more. After "
+            "that, runs that used them can be neither traced nor reproduced.",
+            example="90",
         ),
     )
     keep_workspace_days: int = field(
@@ -141,11 +161,15 @@ class Settings:
         )
         return cls(
             workspaces=str(workspaces),
+            store=environment.get("EXPERIMENT_FEATURES_STORE") or cls.store,
             source_roots=_folders(roots),
             watched_folders=_watched(watch) if watch else local_roots,
             memory_limit=_memory("EXPERIMENT_FEATURES_MEMORY_LIMIT", cls.memory_limit),
             spark_master=environment.get("EXPERIMENT_FEATURES_SPARK_MASTER") or cls.spark_master,
             keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", cls.keep_days, "days"),
+            keep_parts_days=_whole_number(
+                "EXPERIMENT_FEATURES_KEEP_PARTS_DAYS", cls.keep_parts_days, "days"
+            ),
             keep_workspace_days=_whole_number(
                 "EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", cls.keep_workspace_days, "days"
             ),

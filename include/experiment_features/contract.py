@@ -139,17 +139,23 @@ BY_PRODUCTS = {
 }
 """By-products by origin: names, in lower case, that are ignored in the folder of a drop."""
 
-_LINES_PER_FILE = 10**12
+LINES_PER_FILE = 10**12
 
 
 def position_of(file_number: int, line: int) -> int:
-    """A row's *position*: one integer for its file's number and the line on which it starts.
+    """A row's *position*: one integer for its file's number, from 1, and the line it starts on.
 
-    Positions sort the rows of a table in file order. In SQL: rules/sql/positions.sql.
+    Positions sort the rows of a table in file order. Engines make them when they read parts; in
+    SQL: rules/sql/positions.sql.
     """
-    return file_number * _LINES_PER_FILE + line
+    return file_number * LINES_PER_FILE + line
+
+
+def file_number_of(position: int) -> int:
+    """The number of the file of the row at a position."""
+    return position // LINES_PER_FILE
 
 
 def line_of(position: int) -> int:
     """The line on which the row at a position starts."""
-    return position % _LINES_PER_FILE
+    return position % LINES_PER_FILE

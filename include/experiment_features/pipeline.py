@@ -4,10 +4,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 from experiment_features.config import Settings
 from experiment_features.drop.files import DropFile, holds_files
-from experiment_features.drop.object_storage import AnyPath
+from experiment_features.drop.object_storage import AnyPath, StoredPath
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.engine import Engine
 from experiment_features.errors import (
@@ -24,13 +26,14 @@ from experiment_features.load.database import (
     database_errors,
 )
 from experiment_features.load.load import load
+from experiment_features.load.part_store import LedgerParts, open_store, remove_old_parts
 from experiment_features.load.plan import Plan, plan_load
 from experiment_features.load.record import (
     Ending,
     begin_run,
     computed,
     end_run,
-    find_known_files,
+    find_last_files,
     record_rejected,
     record_unchanged,
 )
@@ -38,6 +41,7 @@ from experiment_features.reading.extract import extract
 from experiment_features.reading.typed_file import Progress
 from experiment_features.rules.validate import validate
 from experiment_features.run import DRY_RUN, STAGES, Extracted, Result, Run, Transformed, Validated
+from experiment_features.store.parts import NamedParts, NoLedger, PartStore, workspace_parts
 from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
 
@@ -107,6 +111,9 @@ class Pipeline:
 
     settings: Settings
 
+    store: Path | StoredPath
+    """Where the parts are, of all databases."""
+
     timeout_seconds: float = TIMEOUT_SECONDS
     """How long a database statement may take; Airflow's tasks pass their own timeout."""
 
@@ -133,15 +140,20 @@ class Pipeline:
     def extract(self, source: AnyPath, progress: Progress | None = None) -> Extracted:
         """Reads the drop."""
         log.info("reading the drop in %s", escape(str(source)))
-        known_files: list[DropFile] = []
+        database_id, last_files = "", list[DropFile]()
+        named_parts: NamedParts = NoLedger()
         if self.connect and not self.is_dry_run:
+            named_parts = LedgerParts(self.connect, self.run, str(source))
             with self.connect() as connection:
-                known_files = find_known_files(connection, self.run, str(source))
+                database_id = open_store(connection, str(self.store))
+                last_files = find_last_files(connection, self.run, str(source))
         return extract(
             source,
             self.workspace,
+            self._parts_of(database_id),
+            named_parts,
+            last_files=last_files,
             allow_empty=self.run.allow_empty,
-            known_files=known_files,
             memory_limit=self.settings.memory_limit,
             progress=progress,
         )
@@ -157,6 +169,7 @@ class Pipeline:
         try:
             return validate(
                 self.workspace,
+                self._parts,
                 self._engine,
                 max_rejected_percent=self.run.max_rejected_percent,
                 today=self.run.today,
@@ -178,7 +191,7 @@ class Pipeline:
 
     def transform(self) -> Transformed | None:
         """Computes the features, unless the drop is unchanged."""
-        return None if self._is_unchanged else transform(self.workspace, self._engine)
+        return None if self._is_unchanged else transform(self.workspace, self._parts, self._engine)
 
     def load(self) -> Result:
         """Loads the features, removes expired runs and workspaces, and returns the result.
@@ -188,7 +201,7 @@ class Pipeline:
         """
         if self.connect is None:
             raise ConfigurationError("a load needs a database")
-        write = record_unchanged if self._is_unchanged else load
+        write = record_unchanged if self._is_unchanged else partial(load, store=self._parts)
         with self.connect() as connection:
             result = write(
                 connection,
@@ -197,6 +210,10 @@ class Pipeline:
                 keep_days=self.settings.keep_days,
                 timeout_seconds=self.timeout_seconds,
             )
+            try:
+                remove_old_parts(connection, self._parts, self.settings.keep_parts_days)
+            except PipelineError as trouble:  # the next load will remove them
+                log.warning("old parts could not be removed: %s", trouble)
         self.workspace.remove_old_siblings(self.settings.keep_workspace_days)
         return result
 
@@ -221,6 +238,15 @@ class Pipeline:
         ):
             yield connection
             connection.rollback()
+
+    @property
+    def _parts(self) -> PartStore:
+        return self._parts_of(self.workspace.found(Extracted).database_id)
+
+    def _parts_of(self, database_id: str) -> PartStore:
+        if not database_id:
+            return workspace_parts(self.workspace)
+        return PartStore(self.store, database_id, self.workspace.scratch / "parts")
 
     @property
     def _is_unchanged(self) -> bool:

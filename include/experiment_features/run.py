@@ -7,9 +7,10 @@ version, so a new field needs a default.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-from experiment_features.drop.files import DropFile
+from experiment_features.contract import TABLES
+from experiment_features.drop.files import DropFile, Part
 from experiment_features.errors import ConfigurationError
 
 STAGES = ("extract", "validate", "transform", "load")
@@ -67,15 +68,33 @@ class Extracted:
     stage: ClassVar[str] = "extract"
 
     source: str
-    files: Sequence[DropFile]
-    rows: Mapping[str, int]
-    """Per table."""
     is_unchanged: bool
-    """Whether the files are those of the last load; if so, no rows were written."""
+    """Whether the files are those of the last load."""
+    parts: Sequence[Part]
+    """Per table, in the order of the files' names."""
     rising_keys: Sequence[str] = ()
     """Tables whose ids are known to be unique, because they rise from row to row."""
-    text_bytes: int = 0
-    """Of all files, decompressed."""
+    database_id: str = ""
+    """Whose parts they are, in the store; empty for parts in the workspace."""
+
+    @property
+    def files(self) -> list[DropFile]:
+        """The files of the drop."""
+        names = DropFile.__annotations__
+        return [cast("DropFile", {name: part[name] for name in names}) for part in self.parts]  # type: ignore[literal-required]
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """How many rows were read, per table."""
+        return {
+            table.name: sum(part["rows"] for part in self.parts if part["table"] == table.name)
+            for table in TABLES
+        }
+
+    @property
+    def text_bytes(self) -> int:
+        """How much text all files hold, decompressed."""
+        return sum(part["text_bytes"] for part in self.parts)
 
     def counts(self) -> dict[str, Any]:
         """The figures for the log, the metrics and the next task."""

@@ -1,6 +1,6 @@
 """The folder in which the stages of one run exchange files and record what they found.
 
-<workspace>/users/0001.parquet ...   typed rows, one file per file of the drop (extract)
+<workspace>/users/*.parquet ...      parts (store/parts.py) of a run that uses no store (extract)
 <workspace>/rejected/users.parquet   positions of the rejected rows (validate)
 <workspace>/issues.parquet           one row per issue, if there are any (validate)
 <workspace>/user_features.parquet, compound_features.parquet   (transform)
@@ -105,10 +105,6 @@ class Workspace:
     def __str__(self) -> str:
         return str(self._copy or self.folder)
 
-    def rows(self, table: str) -> Path:
-        """The folder of a table's typed rows."""
-        return self._here(self.folder / table)
-
     def rejected(self, table: str) -> Path:
         """The positions of a table's rejected rows. Grain: row; column: position.
 
@@ -177,13 +173,13 @@ class Workspace:
         self._refuse_other_runs()
         try:
             record = json.loads(self._here(self._record(kind.stage)).read_text("utf-8"))
-        except FileNotFoundError:
+            known = {field.name for field in fields(kind)}
+            return kind(**{name: value for name, value in record.items() if name in known})
+        except (FileNotFoundError, TypeError):  # it was not run, or by an earlier version
             raise ConfigurationError(
-                f"the workspace {self} holds no finished {kind.stage!r} stage: run it first "
-                f"(in Airflow, clear the run's task {kind.stage!r} and all tasks after it)"
+                f"the workspace {self} holds no finished {kind.stage!r} stage of this version: run "
+                f"it first (in Airflow, clear the run's task {kind.stage!r} and all tasks after it)"
             ) from None
-        known = {field.name for field in fields(kind)}
-        return kind(**{name: value for name, value in record.items() if name in known})
 
     def seconds(self) -> dict[str, float]:
         """How long each finished stage took."""

@@ -43,12 +43,18 @@ def open_store(uri: str) -> "AbstractFileSystem":
         return path.fs
 
 
+def open_place(place: str) -> Path | StoredPath:
+    """The folder or URI as a path; raises as open_store does."""
+    return StoredPath(place, open_store(place)) if is_stored(place) else Path(place)
+
+
 @contextmanager
 def open_workspace(place: str, run_id: str = "") -> Iterator[Workspace]:
     """Opens a run's workspace at a path or URI; one in object storage, in a temporary folder."""
-    if not is_stored(place):
-        yield Workspace(Path(place), run_id=run_id)
+    opened = open_place(place)
+    if isinstance(opened, Path):
+        yield Workspace(opened, run_id=run_id)
         return
     with TemporaryDirectory(prefix="experiment_features_") as folder:
-        copy = StoredCopy(StoredPath(place, open_store(place)), Path(folder))
+        copy = StoredCopy(opened, Path(folder))
         yield Workspace(Path(folder), copy, run_id)

@@ -25,7 +25,7 @@ from experiment_features.workspace import folder_name
 from features_airflow import telemetry
 from features_airflow.choose_drop import choose_drop
 from features_airflow.features_db import open_features_db
-from features_airflow.object_storage import open_workspace
+from features_airflow.object_storage import open_place, open_workspace
 from features_airflow.schedule import FEATURES, RETRIED
 
 SPARK_CONNECTION_ID = "features_spark"
@@ -151,6 +151,7 @@ def pipeline_of_run(context: Context, workspace: str | None = None) -> Iterator[
             engine=parameters["engine"],
             connect=open_features_db,
             settings=settings,
+            store=open_place(settings.store),
             timeout_seconds=context["task"].execution_timeout.total_seconds(),
         )
 

@@ -14,9 +14,9 @@ from airflow.utils.types import DagRunType
 from e2e.local_stack import SAMPLE
 from experiment_features.errors import ConfigurationError, DatabaseUnavailable
 from experiment_features.pipeline import Pipeline
-from experiment_features.reading.extract import extract
 from experiment_features.workspace import MARK
 from features_airflow import run_stage
+from stages import extract
 
 STARTED_AT = datetime(2026, 11, 22, 2, tzinfo=UTC)
 

@@ -18,6 +18,7 @@ from experiment_features.load.database import connect
 from experiment_features.load.load import load
 from experiment_features.pipeline import Pipeline
 from experiment_features.run import Extracted, Run, Transformed, Validated
+from experiment_features.store.parts import workspace_parts
 from experiment_features.workspace import Workspace, folder_name
 from integration.servers import Database
 
@@ -55,10 +56,14 @@ def make_pipeline(database: Database | None, folder: Path, **options: Any) -> Pi
     """
     run_id = options.pop("run_id", new_run_id())
     settings = {
-        name: options.pop(name) for name in ("keep_days", "keep_workspace_days") if name in options
+        name: options.pop(name)
+        for name in ("keep_days", "keep_parts_days", "keep_workspace_days")
+        if name in options
     }
     of_pipeline = {
-        name: options.pop(name) for name in ("engine", "timeout_seconds") if name in options
+        name: options.pop(name)
+        for name in ("engine", "timeout_seconds", "store")
+        if name in options
     }
     now = datetime.now(UTC)
     options = {"trigger": "manual", "started_at": now, "today": now.date(), **options}
@@ -67,7 +72,11 @@ def make_pipeline(database: Database | None, folder: Path, **options: Any) -> Pi
         workspace=Workspace(folder / folder_name(run_id)),
         connect=(lambda: connect(database.url())) if database else None,
         settings=Settings(workspaces=str(folder), source_roots=(), **settings),
-        **{"engine": "pandas", **of_pipeline},
+        **{
+            "engine": "pandas",
+            "store": Path(os.environ["EXPERIMENT_FEATURES_STORE"]),
+            **of_pipeline,
+        },
     )
 
 
@@ -90,7 +99,10 @@ def load_workspace(url: str, folder: Path) -> str:
     now = datetime.now(UTC)
     run = Run(new_run_id(), "manual", started_at=now, today=now.date())
     with connect(url) as connection:
-        return load(connection, Workspace(folder), run, keep_days=90).status
+        workspace = Workspace(folder)
+        return load(
+            connection, workspace, run, store=workspace_parts(workspace), keep_days=90
+        ).status
 
 
 def load_experiments(
@@ -127,7 +139,7 @@ def load_experiments(
     pq.write_table(pa.table(compounds), workspace.features("compound_features"))
     average = total / len(experiments) if experiments else None
     with workspace.stage(Extracted) as extracted:
-        extracted.finish(Extracted("made", files=[], rows={}, is_unchanged=False))
+        extracted.finish(Extracted("made", is_unchanged=False, parts=[]))
     with workspace.stage(Validated) as validated:
         validated.finish(Validated(rejected={}, rejected_rows=0, warnings=0, rules={}))
     with workspace.stage(Transformed) as transformed:

@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 import experiment_features
-from experiment_features.contract import TABLES, Kind, line_of, position_of
+from experiment_features.contract import TABLES, Kind, file_number_of, line_of, position_of
 
 PACKAGE = Path(experiment_features.__file__).parent
 WHAT_READS = [
@@ -50,4 +50,4 @@ def test_a_position_is_the_same_in_sql(file_number: int, line: int) -> None:
         database.execute(script)
         query = "select file_number_of($position), line_of($position)"
         assert database.execute(query, {"position": position}).fetchone() == (file_number, line)
-    assert line_of(position) == line
+    assert (file_number_of(position), line_of(position)) == (file_number, line)

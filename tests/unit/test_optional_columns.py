@@ -10,7 +10,6 @@ import write_docs
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.contract import USER_EXPERIMENTS, Column, Kind
 from experiment_features.errors import DropRefused
-from experiment_features.reading import typed_file
 from experiment_features.rules import issues, rules
 from experiment_features.workspace import Workspace
 from stages import compute_on_engines, read_drop, rows_of
@@ -55,9 +54,6 @@ def test_files_with_and_without_it_are_read(kind: Kind, in_sql: bool, tmp_path: 
     """It is in raw rows as it was spelled, and missing where a file lacks it, on each engine."""
     read = Workspace(tmp_path / "read")
     read_drop(write_drop(tmp_path / "drop", kind), read, in_sql=in_sql)
-    plain = [(read.rows("user_experiments") / f"{n:04}_plain.parquet").exists() for n in (1, 2)]
-    can_type = not in_sql and kind in typed_file.TYPED_HERE
-    assert plain == [can_type, not in_sql]  # a file that lacks it is read as quickly as ever
     for workspace in compute_on_engines(read):
         found: list[dict[str, Any]] = rows_of(workspace.issues)
         of_user = [row for row in found if row["rule"] == "user_id_unknown"]

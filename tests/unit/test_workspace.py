@@ -11,11 +11,10 @@ import pytest
 
 from drops import Drop, every_fault
 from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
-from experiment_features.reading.extract import extract
 from experiment_features.rules.issues import summarise
 from experiment_features.run import Extracted
 from experiment_features.workspace import Workspace, folder_name
-from stages import assert_as_expected, run_stages
+from stages import assert_as_expected, extract, run_stages
 
 INCLUDE = Path(__file__).parents[2] / "include"
 SAMPLE = INCLUDE / "data" / "sample"

@@ -25,7 +25,7 @@ _DELETED = "deleted_"
 _SHOWN = 20
 """The most names that a message shows."""
 
-Parts = Mapping[Table, Sequence[AnyPath]]
+TableFiles = Mapping[Table, Sequence[AnyPath]]
 """The files of every table."""
 
 
@@ -40,7 +40,20 @@ class DropFile(TypedDict):
     rows: int
 
 
-def find_parts(source: AnyPath | Path) -> Parts:
+class Part(DropFile):
+    """A file of a drop, and the part that has its rows; the ledger keeps it as JSON."""
+
+    part: str
+    """The name of the part in the store: see store/parts.py."""
+    content_sha256: str
+    """Of what is in the file, decompressed."""
+    text_bytes: int
+    """How much text it holds, decompressed."""
+    ids: Sequence[int] | None
+    """The first and last id, if each is greater than the one before; else None."""
+
+
+def find_files(source: AnyPath | Path) -> TableFiles:
     """The files of every table in the order of their names; the log names all other files.
 
     Raises:
@@ -55,16 +68,16 @@ def find_parts(source: AnyPath | Path) -> Parts:
     if others:
         place = escape(str(source))
         log.warning("ignored files in %s that belong to no table: %s", place, _shown(others))
-    return {table: _parts_of(table, entries, source) for table in TABLES}
+    return {table: _files_of(table, entries, source) for table in TABLES}
 
 
-def refuse_changes(source: AnyPath | Path, parts: Parts) -> None:
+def refuse_changes(source: AnyPath | Path, files: TableFiles) -> None:
     """Refuses a drop if the files in its folder are no longer exactly those that were listed.
 
     Raises:
         DropChanged: a file has come, gone or changed.
     """
-    before = {(part.name, part.stamp) for of_table in parts.values() for part in of_table}
+    before = {(file.name, file.stamp) for of_table in files.values() for file in of_table}
     now = {(entry.name, entry.stamp) for entry in _list(source) if _may_be_part(entry.name)}
     changed = sorted({name for name, _ in before ^ now})
     if changed:
@@ -75,22 +88,32 @@ def holds_files(source: AnyPath, files: Sequence[DropFile]) -> bool:
     """Whether a source holds just these files: table, name, bytes and sha256 of each.
 
     Raises:
-        DropRefused: see find_parts.
+        DropRefused: see find_files.
     """
-    return are_known(find_parts(source), files)
-
-
-def are_known(parts: Parts, known_files: Sequence[DropFile]) -> bool:
-    """Whether the files are the known ones: names and sizes first, and hashes if those agree."""
-    paths = [(table.name, path) for table, of_table in parts.items() for path in of_table]
-    known = [(file["table"], file["name"], file["bytes"]) for file in known_files]
-    if [(table, p.name, p.stamp.size if p.stamp else 0) for table, p in paths] != known:
+    paths = [
+        (table.name, path) for table, of_table in find_files(source).items() for path in of_table
+    ]
+    known = [(file["table"], file["name"], file["bytes"]) for file in files]
+    if [(table, path.name, size_of(path)) for table, path in paths] != known:
         return False
-    for (_, path), file in zip(paths, known_files, strict=True):
-        with opened(path) as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != file["sha256"]:
-                return False
-    return True
+    return all(
+        hash_file(path) == file["sha256"] for (_, path), file in zip(paths, files, strict=True)
+    )
+
+
+def size_of(path: AnyPath) -> int:
+    """The bytes of a listed file."""
+    return path.stamp.size if path.stamp else 0
+
+
+def hash_file(path: AnyPath) -> str:
+    """The sha256 of a file's stored bytes.
+
+    Raises:
+        DropRefused, DropChanged: see opened.
+    """
+    with opened(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager
@@ -181,7 +204,7 @@ def _refuse_unread(unread: Sequence[AnyPath], source: AnyPath | Path) -> None:
         )
 
 
-def _parts_of(
+def _files_of(
     table: Table, entries: Sequence[AnyPath], source: AnyPath | Path
 ) -> Sequence[AnyPath]:
     parts = [e for e in entries if e.name.lower().startswith(table.name) and _is_read(e)]

@@ -1,12 +1,14 @@
 """DuckDB: the engine for large drops, and the database in which stages type and describe rows."""
 
+from collections.abc import Sequence
 from glob import escape
 from pathlib import Path
 
 import duckdb
 import narwhals as nw
+from duckdb import ColumnExpression
 
-from experiment_features.contract import Kind
+from experiment_features.contract import LINES_PER_FILE, Kind
 from experiment_features.engines.engine import Engine, Frame
 
 _GROUP_BYTES = 16 * 2**20
@@ -22,8 +24,12 @@ class DuckDBEngine(Engine):
         self._database = open_duckdb(memory_limit, spill)
 
     def read(self, path: Path) -> Frame:
-        """The rows of a Parquet file, or of all Parquet files in a folder."""
+        """The rows of a Parquet file."""
         return nw.from_native(read_parquet(self._database, path))
+
+    def read_parts(self, parts: Sequence[Path]) -> Frame:
+        """The rows of a table's parts, each with its position."""
+        return nw.from_native(read_parts(self._database, parts))
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame once, however often the returned one is used."""
@@ -34,12 +40,8 @@ class DuckDBEngine(Engine):
         """One row per ``key`` with the list of its ``value``s, ascending."""
         relation = frame.select(key, value).to_native()
         items = duckdb.SQLExpression("list(item order by item)").alias(value)
-        renamed = relation.project(
-            duckdb.ColumnExpression(key), duckdb.ColumnExpression(value).alias("item")
-        )
-        gathered: Frame = nw.from_native(
-            renamed.aggregate([duckdb.ColumnExpression(key), items], key)
-        )
+        renamed = relation.project(ColumnExpression(key), ColumnExpression(value).alias("item"))
+        gathered: Frame = nw.from_native(renamed.aggregate([ColumnExpression(key), items], key))
         return gathered
 
 
@@ -60,14 +62,22 @@ def open_duckdb(memory_limit: str, spill: Path | None = None) -> duckdb.DuckDBPy
     return database
 
 
-def read_parquet(database: duckdb.DuckDBPyConnection, path: Path) -> duckdb.DuckDBPyRelation:
-    """The rows of a Parquet file, or of all in a folder; a column that one lacks is NULL.
+def read_parquet(database: duckdb.DuckDBPyConnection, *files: Path) -> duckdb.DuckDBPyRelation:
+    """The rows of Parquet files with the same columns.
 
     Names are taken literally: DuckDB would treat them as patterns, and ``key=value`` as a column.
     """
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     literal = [escape(str(file)) for file in files]
-    return database.read_parquet(literal, union_by_name=True, hive_partitioning=False)
+    return database.read_parquet(literal, hive_partitioning=False)
+
+
+def read_parts(
+    database: duckdb.DuckDBPyConnection, parts: Sequence[Path]
+) -> duckdb.DuckDBPyRelation:
+    """The rows of a table's parts, each with its position (contract.position_of)."""
+    number = ColumnExpression("file_index").cast("bigint") + 1
+    position = number * LINES_PER_FILE + ColumnExpression("line_number")
+    return read_parquet(database, *parts).project("*", position.alias("position"))
 
 
 def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> None:

@@ -4,6 +4,7 @@ Frames are lazy, integers stay integers (nullable where they may be missing), an
 the same rows.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +19,10 @@ class Engine(Protocol):
     name: str
 
     def read(self, path: Path) -> Frame:
-        """The rows of a Parquet file, or of all in a folder; a column that one lacks is NULL."""
+        """The rows of a Parquet file, or of all in a folder."""
+
+    def read_parts(self, parts: Sequence[Path]) -> Frame:
+        """The rows of a table's parts, each with its position (contract.position_of)."""
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame, writes it to a Parquet file, and returns what is written."""

@@ -1,11 +1,15 @@
 """The engine for everyday drops: pandas, in memory."""
 
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import narwhals as nw
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from experiment_features.contract import position_of
 from experiment_features.engines.engine import Engine, Frame
 
 
@@ -15,11 +19,14 @@ class PandasEngine(Engine):
     name = "pandas"
 
     def read(self, path: Path) -> Frame:
-        """The rows of a Parquet file, or of all Parquet files in a folder."""
-        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-        tables = [pq.ParquetFile(file).read() for file in files]
-        table = pa.concat_tables(tables, promote_options="default")
-        return _in_pandas(table)
+        """The rows of a Parquet file."""
+        return _in_pandas(pq.ParquetFile(path).read())
+
+    def read_parts(self, parts: Sequence[Path]) -> Frame:
+        """The rows of a table's parts, each with its position."""
+        return _in_pandas(
+            pa.concat_tables(map(_with_positions, count(1), parts), promote_options="permissive")
+        )
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Writes the frame, which is computed already, to a Parquet file."""
@@ -42,6 +49,12 @@ class PandasEngine(Engine):
         lists = table.group_by(key).aggregate([(value, "list")])
         lists = lists.rename_columns({f"{value}_list": value})
         return _in_pandas(lists)
+
+
+def _with_positions(number: int, part: Path) -> pa.Table:
+    rows = pq.ParquetFile(part).read()
+    positions = pc.add(rows["line_number"], position_of(number, 0))
+    return rows.append_column("position", positions)
 
 
 def _in_pandas(table: pa.Table) -> Frame:

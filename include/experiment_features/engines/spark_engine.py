@@ -8,13 +8,14 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import narwhals as nw
 
+from experiment_features.contract import position_of
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.errors import ConfigurationError, EngineUnavailable
 
@@ -53,9 +54,19 @@ class SparkEngine(Engine):
         """The rows of a Parquet file, or of all Parquet files in a folder."""
         with self._errors():
             place = re.sub(r"([\\{}\[\]*?])", r"\\\1", _uri(path))  # it takes patterns
-            rows = self._session.read.option("mergeSchema", "true").parquet(place)
-        frame: Frame = nw.from_native(rows)
+            frame: Frame = nw.from_native(self._session.read.parquet(place))
         return frame
+
+    def read_parts(self, parts: Sequence[Path]) -> Frame:
+        """The rows of a table's parts, each with its position."""
+        return nw.concat(
+            [
+                self.read(part).with_columns(
+                    position=nw.col("line_number") + position_of(number, 0)
+                )
+                for number, part in enumerate(parts, start=1)
+            ]
+        )
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame and writes it to one Parquet file, which others can read."""

@@ -9,7 +9,8 @@ from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS
 from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.features.averages import HIGH, PARTS, Totals, write_averages
-from experiment_features.run import Transformed
+from experiment_features.run import Extracted, Transformed
+from experiment_features.store.parts import PartStore
 from experiment_features.store.valid_rows import valid_rows
 from experiment_features.workspace import Workspace
 
@@ -26,16 +27,22 @@ _SUMS = ("timed_experiments", "high", "low", "parts", "compounds")
 """What the averages are divided from: see averages.write_averages."""
 
 
-def transform(workspace: Workspace, engine: Engine) -> Transformed:
+def transform(workspace: Workspace, store: PartStore, engine: Engine) -> Transformed:
     """Computes the features of a run and writes them to the workspace.
 
     Grain: valid user, valid compound; columns: those of definitions.USER_FEATURES and
     COMPOUND_FEATURES.
+
+    Args:
+        workspace: of a run whose validate stage is done.
+        store: has its parts.
+        engine: what to compute on.
     """
+    parts = workspace.found(Extracted).parts
     with workspace.stage(Transformed) as stage:
         users, compounds, experiments = (
             valid_rows(
-                engine.read(workspace.rows(table.name)).select("position", *columns),
+                engine.read_parts(store.paths(parts, table.name)).select("position", *columns),
                 workspace.rejected(table.name),
                 engine,
             )

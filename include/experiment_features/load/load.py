@@ -19,8 +19,10 @@ from experiment_features.load.database import (
 from experiment_features.load.guard import check_volume, notice_unit
 from experiment_features.load.ledger import entry_id, find_committed, find_last_load
 from experiment_features.load.merge import compare, merge, statement_parts
+from experiment_features.load.part_store import check_parts
 from experiment_features.load.record import Ending, computed, enter_run, forget_old_runs
-from experiment_features.run import Result, Run, Transformed
+from experiment_features.run import Extracted, Result, Run, Transformed
+from experiment_features.store.parts import PartStore
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ def load(
     workspace: Workspace,
     run: Run,
     *,
+    store: PartStore,
     keep_days: int,
     timeout_seconds: float = TIMEOUT_SECONDS,
     lock_wait_seconds: float = LOCK_WAIT_SECONDS,
@@ -52,6 +55,7 @@ def load(
         connection: of a user with the role features_writer, not in a transaction.
         workspace: of a run whose transform stage is done.
         run: the run to record.
+        store: has its parts.
         keep_days: how long the ledger keeps runs and their issues.
         timeout_seconds: how long a statement may take, or the session be idle.
         lock_wait_seconds: how long to wait for another load, or any other lock.
@@ -60,6 +64,7 @@ def load(
         LoadHeld: it would remove more than the run allows.
         DatabaseUnavailable: the database is down, or another load holds the lock for too long.
         DatabaseRefused: the schema or a privilege is missing, or a row violates a constraint.
+        ConfigurationError: a part of the run has been removed from the store.
     """
     transaction = load_transaction(
         connection,
@@ -72,6 +77,8 @@ def load(
         with transaction:
             outcome = _load(connection, workspace, run)
             forget_old_runs(connection, keep_days)
+            if isinstance(outcome, Result):
+                check_parts(connection, store, workspace.found(Extracted))
         if isinstance(outcome, LoadHeld):  # only now is it recorded for good
             raise outcome
         result = stage.finish(outcome)

@@ -29,12 +29,17 @@ _LOCK_WAIT_SECONDS = 60
 """Rather than block every reader for longer."""
 
 
-def migrate(url: str, revision: str = "head") -> str:
+def migrate(url: str, revision: str = "head", *, adopt_store: bool = False) -> str:
     """Creates the schema `features`, or upgrades it to this version; safe to run again.
 
     The user must own the database or be allowed to create schemas in it, and must be allowed to
     create roles unless features_writer, features_reader and features_steward exist. Loads and
     migrations wait for each other.
+
+    Args:
+        url: of the database.
+        revision: the one to upgrade to.
+        adopt_store: whether a copy of a database takes over its parts: the original is gone.
 
     Returns:
         The revision that the schema is now at.
@@ -72,6 +77,11 @@ def migrate(url: str, revision: str = "head") -> str:
                 database=sql.Identifier(database), run_columns=comma_separated(columns)
             )
             connection.execute(grants)
+            connection.execute(read_sql("name_database"))
+            if adopt_store:
+                connection.execute(
+                    read_sql("set_part_store"), {"location": None, "is_renamed": False}
+                )
             connection.commit()
         return reached
 

@@ -20,6 +20,7 @@ from experiment_features.load.database import (
 )
 from experiment_features.load.issues import copy_issues
 from experiment_features.load.ledger import entry_id, find_last_load, has_run
+from experiment_features.load.part_store import layers_of
 from experiment_features.run import Extracted, Result, Run, Transformed, Validated
 from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
@@ -87,10 +88,10 @@ def end_run(connection: Connection, run: Run, ending: Ending, *, only_running: b
         connection.execute(read_sql("end_run"), values)
 
 
-def find_known_files(connection: Connection, run: Run, source: str) -> list[DropFile]:
-    """Enters the source of a running run; returns the files that it need not read again.
+def find_last_files(connection: Connection, run: Run, source: str) -> list[DropFile]:
+    """Enters the source of a running run; returns the files of the last load.
 
-    Those are the files of the last load, unless this run would compute something else from them.
+    None, if this run would compute something else from them.
     """
     with database_errors("read the run ledger", connection=connection), connection.transaction():
         connection.execute(
@@ -205,9 +206,11 @@ def enter_run(
     ``loaded_at`` is when its periods begin. Of a run that did not load, the issues of each file and
     rule are kept up to a limit.
     """
+    extracted = workspace.found(Extracted)
     entry = {name: getattr(result, name) for name in Result.columns()} | {
         "notices": list(result.notices),
-        "source_files": Jsonb(workspace.found(Extracted).files),
+        "source_files": Jsonb(extracted.files),
+        "parts": Jsonb(layers_of(result.run_id, extracted.source, extracted.parts)),
         "average_run_time": average_run_time,
         **(asdict(ending) if ending else {}),
     }

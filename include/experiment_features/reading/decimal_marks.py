@@ -4,38 +4,42 @@ The point may separate thousands there. Which marks a file uses is known only wh
 read; its typed rows are then written again, without values for such cells.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 from duckdb import CaseExpression, ColumnExpression, ConstantExpression, FunctionExpression
 
 from experiment_features.contract import Column, Kind, Table
+from experiment_features.engines.duckdb_engine import read_parquet, write_parquet
 
 
-def void_ambiguous_numbers(
-    database: duckdb.DuckDBPyConnection, table: Table, target: Path, plain: Path
-) -> None:
-    """Removes the value of every ambiguous number from the typed rows of one file of a drop.
+def find_decimal_commas(
+    database: duckdb.DuckDBPyConnection, table: Table, rows: Path
+) -> list[Column]:
+    """The columns of numbers that hold a decimal comma.
 
     Args:
         database: of open_typing_database.
-        table: whose file it is.
-        target: the rows that SQL has typed (type_cells.type_cells), and with them all cells that
-            hold a decimal comma; gets the others, too, if there is one.
-        plain: the other rows; need not exist.
+        table: whose rows they are.
+        rows: those that SQL has typed; no others hold a decimal comma.
     """
-    for column in table.columns:
-        if column.kind is Kind.NUMBER and _has_decimal_comma(database, column, target):
-            files = [str(file) for file in (target, plain) if file.exists()]
-            rows = database.read_parquet(files, union_by_name=True)
-            rewritten = target.with_suffix(".rewritten")
-            _void(rows, column).write_parquet(str(rewritten))
-            rewritten.rename(target)
-            plain.unlink(missing_ok=True)
+    columns = [column for column in table.columns if column.kind is Kind.NUMBER]
+    return [column for column in columns if _has_decimal_comma(database, column, rows)]
 
 
-def _has_decimal_comma(database: duckdb.DuckDBPyConnection, column: Column, target: Path) -> bool:
-    untyped = database.read_parquet(str(target)).filter(ColumnExpression(column.name).isnull())
+def void_ambiguous_numbers(
+    database: duckdb.DuckDBPyConnection, columns: Sequence[Column], part: Path
+) -> None:
+    """Removes the value of every ambiguous number from some columns of a part."""
+    for column in columns:
+        rewritten = part.with_suffix(".rewritten")
+        write_parquet(_void(read_parquet(database, part), column), rewritten)
+        rewritten.replace(part)
+
+
+def _has_decimal_comma(database: duckdb.DuckDBPyConnection, column: Column, rows: Path) -> bool:
+    untyped = read_parquet(database, rows).filter(ColumnExpression(column.name).isnull())
     has_comma = FunctionExpression("has_decimal_comma", ColumnExpression(column.text_name))
     return bool(untyped.filter(has_comma).limit(1).fetchall())
 

@@ -1,4 +1,4 @@
-"""Extract: the files of a drop, each read once, become typed Parquet.
+"""Extract: the files of a drop, each read once, become parts: typed Parquet.
 
 All dialects and spellings end here; so do drops that cannot be read as the contract asks, before
 anything is changed.
@@ -7,25 +7,30 @@ anything is changed.
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from experiment_features.config import Settings
-from experiment_features.contract import TABLES, Table
+from experiment_features.contract import TABLES
 from experiment_features.drop.files import (
     DropFile,
-    Parts,
-    are_known,
-    find_parts,
+    Part,
+    TableFiles,
+    find_files,
+    hash_file,
     refuse_changes,
+    size_of,
 )
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import DropRefused
 from experiment_features.reading.freed_memory import keep_freed_memory
-from experiment_features.reading.rising_ids import join_spans
+from experiment_features.reading.rising_ids import Span, join_spans
 from experiment_features.reading.type_cells import open_typing_database
 from experiment_features.reading.typed_file import Progress, type_file
 from experiment_features.run import Extracted
+from experiment_features.store.parts import NamedParts, PartStore
 from experiment_features.visible_text import shown
 from experiment_features.workspace import Workspace
 
@@ -53,19 +58,23 @@ def log_progress() -> Progress:
 def extract(
     source: AnyPath | Path,
     workspace: Workspace,
+    store: PartStore,
+    named_parts: NamedParts,
     *,
+    last_files: Sequence[DropFile] = (),
     allow_empty: bool = False,
-    known_files: Sequence[DropFile] = (),
     memory_limit: str = Settings.memory_limit,
     progress: Progress | None = None,
 ) -> Extracted:
-    """Reads every file of a drop and writes its rows, typed, to the workspace.
+    """Makes a part of every file of a drop; a file whose bytes are known is only hashed.
 
     Args:
         source: the drop's folder.
-        workspace: where ``rows(table)`` gets the typed rows: see type_cells.type_cells.
+        workspace: of the run.
+        store: where the parts are.
+        named_parts: those that the ledger names.
+        last_files: the files of the last load; when the drop's are the same, it is unchanged.
         allow_empty: whether a table may have no rows.
-        known_files: the files of the last load; when the drop's are the same, they are only hashed.
         memory_limit: what DuckDB may use.
         progress: told of the rows as they are read; by default the log is.
 
@@ -74,66 +83,120 @@ def extract(
             archive is broken, a quote is never closed, two files of a table are the same, or a
             table has no rows.
         DropChanged: a file was written, replaced, added or removed meanwhile.
+        StorageUnavailable: the store cannot be read or written.
     """
     workspace.clear()
-    with workspace.stage(Extracted) as stage:
-        parts = find_parts(source)
-        files, rising_keys, text_bytes = list(known_files), list[str](), 0
-        is_unchanged = are_known(parts, known_files)
-        if not is_unchanged:
-            files, rising_keys, text_bytes = _extract_files(
-                parts, workspace, memory_limit, progress or log_progress()
-            )
-        refuse_changes(source, parts)
-        rows = {
-            table.name: sum(file["rows"] for file in files if file["table"] == table.name)
-            for table in TABLES
+    with workspace.stage(Extracted) as stage, ExitStack() as drafts:
+        files = find_files(source)
+        known = _find_known(files, store, named_parts)
+        others = {
+            table: [path for path in paths if path.name not in known]
+            for table, paths in files.items()
         }
+        read = _read_new(others, store, drafts, memory_limit, progress or log_progress())
+        refuse_changes(source, files)
+        found = known | {name: new.part for name, new in read.items()}
+        parts = [found[path.name] for of_table in files.values() for path in of_table]
+        _refuse_copies(parts)
+        extracted = Extracted(
+            source=str(source),
+            is_unchanged=not read and _are_the_files(parts, last_files),
+            parts=parts,
+            rising_keys=_find_rising_keys(parts),
+            database_id=store.database_id,
+        )
         if not allow_empty:
-            _refuse_empty_tables(rows, parts)
-        return stage.finish(
-            Extracted(str(source), files, rows, is_unchanged, rising_keys, text_bytes)
-        )
+            _refuse_empty_tables(extracted.rows, files)
+        named_parts.name(parts)
+        for new in read.values():
+            store.keep(new.part, new.draft)
+        return stage.finish(extracted)
 
 
-def _extract_files(
-    parts: Parts, workspace: Workspace, memory_limit: str, progress: Progress
-) -> tuple[list[DropFile], list[str], int]:
-    """Extracts all files; returns what they are, the tables whose ids rise, and bytes of text."""
+def _find_known(files: TableFiles, store: PartStore, named_parts: NamedParts) -> dict[str, Part]:
+    """The parts, by file name, of those files whose bytes are known, if the parts are intact."""
+    sizes = [size_of(path) for of_table in files.values() for path in of_table]
+    named = {(part["table"], part["sha256"]): part for part in named_parts.find(sizes)}
+    named_sizes = {(part["table"], part["bytes"]) for part in named.values()}
+    known: dict[str, Part] = {}
+    for table, paths in files.items():
+        for path in paths:  # others have bytes that are new, and are hashed as they are read
+            if (table.name, size_of(path)) in named_sizes:
+                part = named.get((table.name, hash_file(path)))
+                if part:
+                    known[path.name] = {**part, "name": path.name}
+    named_parts.name(list(known.values()))  # before they are relied on, so that they stay
+    return {name: part for name, part in known.items() if store.is_intact(part)}
+
+
+class _New(NamedTuple):
+    """A part that was written, but not kept yet."""
+
+    part: Part
+    draft: Path
+
+
+def _read_new(
+    files: TableFiles,
+    store: PartStore,
+    drafts: ExitStack,
+    memory_limit: str,
+    progress: Progress,
+) -> dict[str, _New]:
+    """Reads files, and writes their parts as drafts; returns them by file name."""
     keep_freed_memory()
-    files: list[DropFile] = []
-    rising: list[str] = []
-    text_bytes = 0
+    read: dict[str, _New] = {}
     with open_typing_database(memory_limit) as database:
-        for table, paths in parts.items():
-            folder = workspace.fresh_folder(workspace.rows(table.name))
-            spans = []
-            names: dict[str, str] = {}  # of the files with rows, by their content
-            for number, path in enumerate(paths, start=1):
-                typed = type_file(database, table, path, number, folder, progress)
-                files.append(typed.file)
-                if typed.file["rows"]:
-                    _refuse_copy(path.name, names.setdefault(typed.content, path.name), table)
-                spans.append(typed.ids)
-                text_bytes += typed.text_bytes
-                rows = f"{typed.file['rows']:,}"
+        for table, paths in files.items():
+            for path in paths:
+                draft = store.draft(table.name)
+                drafts.callback(draft.unlink, missing_ok=True)
+                typed = type_file(database, table, path, draft, progress)
+                part = Part(
+                    **typed.file,
+                    part=store.name_of(typed.file["sha256"], draft),
+                    content_sha256=typed.content_sha256,
+                    text_bytes=typed.text_bytes,
+                    ids=typed.ids,
+                )
+                read[path.name] = _New(part, draft)
+                rows = f"{part['rows']:,}"
                 log.info("read %s: %s rows of %s", shown(path.name), rows, table.name)
-            if join_spans(spans):
-                rising.append(table.name)
-    return files, rising, text_bytes
+    return read
 
 
-def _refuse_copy(name: str, first: str, table: Table) -> None:
-    """Refuses a drop if a file of a table is a copy of the first one with its content."""
-    if name != first:
-        raise DropRefused(
-            f"{first} and {name} hold the same rows of {table}: expected each row in one file. "
-            "Remove one of the two"
-        )
+def _are_the_files(parts: Sequence[Part], files: Sequence[DropFile]) -> bool:
+    """Whether the parts are those of these files: table, name and sha256 of each."""
+
+    def listed(each: Sequence[DropFile]) -> list[tuple[str, str, str]]:
+        return [(file["table"], file["name"], file["sha256"]) for file in each]
+
+    return listed(parts) == listed(files)
 
 
-def _refuse_empty_tables(rows: dict[str, int], parts: Parts) -> None:
-    for table, paths in parts.items():
+def _find_rising_keys(parts: Sequence[Part]) -> list[str]:
+    """The tables whose ids rise from row to row, in all of their files."""
+    spans: dict[str, list[Span | None]] = {table.name: [] for table in TABLES}
+    for part in parts:
+        spans[part["table"]].append(Span(*part["ids"]) if part["ids"] else None)
+    return [table for table, of_table in spans.items() if join_spans(of_table)]
+
+
+def _refuse_copies(parts: Sequence[Part]) -> None:
+    """Refuses a drop if a file of a table has the same content as another one."""
+    names: dict[tuple[str, str], str] = {}
+    for part in parts:
+        if part["rows"]:
+            first = names.setdefault((part["table"], part["content_sha256"]), part["name"])
+            if first != part["name"]:
+                raise DropRefused(
+                    f"{first} and {part['name']} hold the same rows of {part['table']}: expected "
+                    "each row in one file. Remove one of the two"
+                )
+
+
+def _refuse_empty_tables(rows: Mapping[str, int], files: TableFiles) -> None:
+    for table, paths in files.items():
         if not rows[table.name]:
             names = ", ".join(path.name for path in paths)
             raise DropRefused(

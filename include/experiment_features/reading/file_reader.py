@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from experiment_features.contract import FIELD_BYTES, Table, position_of
+from experiment_features.contract import FIELD_BYTES, Table
 from experiment_features.engines import arrow
 from experiment_features.errors import DropRefused
 from experiment_features.reading.dialect import (
@@ -30,7 +30,7 @@ from experiment_features.visible_text import shown
 
 ROWS = pa.schema(
     [
-        ("position", pa.int64()),  # contract.position_of the line on which the row starts
+        ("line_number", pa.int64()),  # on which the row starts, from 1
         ("line", pa.string()),  # the row's text; only that of a plain line can be split
         ("fields", pa.list_(pa.string())),  # the cells, where the reader parsed them; else NULL
         ("fault", pa.string()),  # malformed_quotes; else NULL
@@ -47,7 +47,8 @@ class PlainLines:
     ends: Offsets
     """The offset after each line's end."""
 
-    positions: Offsets
+    numbers: Offsets
+    """The number of each line."""
 
     def rows(self, is_selected: Flags | None = None) -> pa.RecordBatch:
         """The selected lines, or all, as rows (ROWS); empty lines are not rows."""
@@ -57,10 +58,10 @@ class PlainLines:
             is_row &= is_selected
         buffers = pa.py_buffer(offsets), pa.py_buffer(self.text)
         lines = pa.StringArray.from_buffers(len(self.ends), *buffers).filter(arrow.array(is_row))
-        positions = self.positions[is_row]
-        count = len(positions)
+        numbers = self.numbers[is_row]
+        count = len(numbers)
         arrays = [
-            arrow.array(positions),
+            arrow.array(numbers),
             pc.ascii_rtrim(lines, "\n"),
             pa.nulls(count, ROWS.field("fields").type),
             pa.nulls(count, pa.string()),
@@ -80,20 +81,18 @@ class FileReader:
     file, that are none of the table's.
     """
 
-    def __init__(self, stream: BinaryIO, name: str, number: int, table: Table) -> None:
+    def __init__(self, stream: BinaryIO, name: str, table: Table) -> None:
         """Opens the file and reads its header.
 
         Args:
             stream: the stored bytes, compressed if ``name`` ends in one of COMPRESSIONS.
             name: the file's name, for messages.
-            number: which file of its table it is, from 1.
             table: what the file must hold.
 
         Raises:
             DropRefused: the file is not text, or its header is not the table's.
         """
         self.text = TextStream(stream, name)
-        self._number = number
         header = read_header(self.text, table)
         self.columns = header.columns
         self.ignored = [
@@ -135,18 +134,13 @@ class FileReader:
             records, read = self._parse_odd_rows(text, starts, ends, is_plain)
             if records:
                 texts = [text[int(starts[i]) : record.end] for i, record in records.items()]
-                positions = [self._position + i for i in records]
-                yield _parsed_rows(positions, texts, list(records.values()))
+                numbers = [self.text.line + i for i in records]
+                yield _parsed_rows(numbers, texts, list(records.values()))
         is_plain[read:] = False
         self._refuse_long_lines(text, starts, ends, is_plain)
         if is_plain.any():
             yield self._plain_lines(text, starts, ends, is_plain)
         self.text.consume(int(ends[read - 1]) if read else 0, read)
-
-    @property
-    def _position(self) -> int:
-        """The position of the line on which the pending text begins."""
-        return position_of(self._number, self.text.line)
 
     def _parse_odd_rows(
         self, text: bytes, starts: Offsets, ends: Offsets, is_plain: Flags
@@ -214,7 +208,7 @@ class FileReader:
         self, text: bytes, starts: Offsets, ends: Offsets, is_plain: Flags
     ) -> PlainLines:
         """The plain ones of some lines, without their quotes and padding."""
-        positions = self._position + np.flatnonzero(is_plain)
+        numbers = self.text.line + np.flatnonzero(is_plain)
         plain = text
         if not is_plain.all() or b"\r" in plain:
             characters = np.frombuffer(plain, np.uint8).copy()
@@ -224,13 +218,13 @@ class FileReader:
             plain = plain.translate(None, b'"')
         plain = self._dialect.strip_padding(plain)
         plain_ends = ends if plain is text else find_line_ends(plain)
-        return PlainLines(plain, plain_ends, positions)
+        return PlainLines(plain, plain_ends, numbers)
 
 
-def _parsed_rows(positions: list[int], texts: list[bytes], records: list[Record]) -> pa.RecordBatch:
+def _parsed_rows(numbers: list[int], texts: list[bytes], records: list[Record]) -> pa.RecordBatch:
     """Rows that were parsed field by field, with their text, as ROWS."""
     columns = [
-        positions,
+        numbers,
         [text.rstrip(b"\r\n").decode() for text in texts],
         [[field.decode() for field in record.fields] for record in records],
         ["malformed_quotes" if record.is_malformed else None for record in records],

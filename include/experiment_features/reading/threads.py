@@ -14,7 +14,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiment_features.errors import WorkspaceUnavailable
+from experiment_features.errors import StorageUnavailable
 
 TYPING_THREADS = min(4, os.cpu_count() or 1)
 """One thread reads and one writes beside them, so more would only wait."""
@@ -43,7 +43,8 @@ def run_ahead(
 class BackgroundWriter:
     """Writes batches to a Parquet file, which is made with the first of them."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.schema = schema
         self._path = path
         self._file: pq.ParquetWriter | None = None
         self._thread = ThreadPoolExecutor(1)
@@ -57,16 +58,21 @@ class BackgroundWriter:
         try:
             self._thread.shutdown()
             if error is None:
-                with _writing(self._path):
+                with writing(self._path):
                     self._wait(0)
         except BaseException:
             self._discard()
             raise
         if error is None:
-            with _writing(self._path):
+            with writing(self._path):
                 self._close()
         else:
             self._discard()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written."""
+        return self._file is None
 
     def _close(self) -> None:
         if self._file:
@@ -78,16 +84,16 @@ class BackgroundWriter:
             self._close()
 
     def write(self, rows: pa.RecordBatch) -> None:
-        """Appends rows; they have a position."""
-        with _writing(self._path):
+        """Appends rows of the schema, one of whose columns is line_number."""
+        with writing(self._path):
             if self._file is None:
                 # Rising whole numbers pack well; dictionaries cost more time than they save.
                 self._file = pq.ParquetWriter(
                     self._path,
-                    rows.schema,
+                    self.schema,
                     compression="lz4",
                     use_dictionary=False,
-                    column_encoding={"position": "DELTA_BINARY_PACKED"},
+                    column_encoding={"line_number": "DELTA_BINARY_PACKED"},
                 )
             self._pending.append(self._thread.submit(self._file.write_batch, rows))
             self._wait(_BATCHES_BEHIND)
@@ -99,10 +105,17 @@ class BackgroundWriter:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def writing(path: Path, kind: type[Exception] = OSError) -> Iterator[None]:
+    """Says that a part cannot be written, if that raises an error of this kind.
+
+    Raises:
+        StorageUnavailable: the disk is full, or the folder cannot be written.
+    """
     try:
         yield
-    except OSError as error:
-        raise WorkspaceUnavailable(
-            f"{path} cannot be written ({error.strerror or error}): free disk space"
+    except kind as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise StorageUnavailable(
+            f"the part {path} cannot be written ({reason}): free disk space, or remove parts that "
+            "only older runs need (`store prune`)"
         ) from error

@@ -37,10 +37,9 @@ def type_cells(
     rows: Rows,
     target: Path,
 ) -> None:
-    """Types rows of a file and writes them to a Parquet file.
+    """Types rows of a file and writes them to a Parquet file, with the columns of a part.
 
-    Grain of what is written: row; columns: position, fault, line, has_nul (sql/split_rows.sql), and
-    each of the table's columns with its ``text_name``. For ambiguous numbers see decimal_marks.py.
+    Ambiguous numbers are still values: see decimal_marks.py.
 
     Args:
         database: of open_typing_database.

@@ -1,10 +1,10 @@
-"""One file of a drop becomes typed Parquet.
+"""One file of a drop becomes a part: typed rows in one Parquet file.
 
-    file -> file_reader.py -> plain lines -> digit_arrays.py -> 0001_plain.parquet
-                        |            '-> the others -.
-                        '-> parsed rows -------------'-> type_cells.py -> 0001.parquet
+    file -> file_reader.py -> plain lines -> digit_arrays.py ------------------> part
+                        |            '-> the others -.                           |
+                        '-> parsed rows -------------'-> type_cells.py -> others '
 
-Both Parquet files are read as one; a column that ``0001_plain.parquet`` lacks is NULL there.
+The rows are in no order; each has the number of the line on which it starts.
 """
 
 import logging
@@ -15,16 +15,17 @@ from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from experiment_features.contract import Table
+from experiment_features.contract import Kind, Table
 from experiment_features.drop.files import DropFile, opened
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.engines import arrow
-from experiment_features.reading.decimal_marks import void_ambiguous_numbers
+from experiment_features.reading.decimal_marks import find_decimal_commas, void_ambiguous_numbers
 from experiment_features.reading.digit_arrays import TYPED_HERE, TypedLines, type_lines
 from experiment_features.reading.file_reader import Block, FileReader, PlainLines
 from experiment_features.reading.rising_ids import Span, join_spans, span_of
-from experiment_features.reading.threads import BackgroundWriter, run_ahead
+from experiment_features.reading.threads import BackgroundWriter, run_ahead, writing
 from experiment_features.reading.type_cells import Rows, type_cells
 from experiment_features.visible_text import shown
 
@@ -36,6 +37,14 @@ Progress = Callable[[str, int], None]
 _COLUMNS_TOLD = 20
 """The most extra columns that the log names: a header may have thousands."""
 
+_TYPES = {
+    Kind.INTEGER: pa.int64(),
+    Kind.INTEGERS: pa.list_(pa.int64()),
+    Kind.NUMBER: pa.float64(),
+    Kind.DATE: pa.date32(),
+    Kind.TEXT: pa.string(),
+}
+
 _SQL_BYTES = 4 * 2**20
 """Of rows that SQL must type, so many are kept until they are: few at a time take longer."""
 
@@ -46,7 +55,7 @@ class TypedFile(NamedTuple):
     file: DropFile
     ids: Span | None
     """Its ids, if they rise from each row to the next."""
-    content: str
+    content_sha256: str
     """The sha256 of what is in it, decompressed."""
     text_bytes: int
     """How much text it holds, decompressed."""
@@ -56,7 +65,7 @@ class SplitBlock(NamedTuple):
     """The rows of a block, by what types them."""
 
     typed: pa.RecordBatch | None
-    """Those that digit_arrays.py has typed: position, and columns of the contract."""
+    """Those that digit_arrays.py has typed, with the columns of a part."""
     others: pa.RecordBatch
     """Those that SQL must type (file_reader.ROWS)."""
     ids: Span | None
@@ -68,12 +77,27 @@ class SplitBlock(NamedTuple):
         return int((self.typed.num_rows if self.typed else 0) + self.others.num_rows)
 
 
+def part_schema(table: Table) -> pa.Schema:
+    """The columns of a part, in their order.
+
+    line_number: where the row starts, from 1; fault, line: why a row could not be split, and its
+    text; has_nul; and of each column of the contract its value, and the text that the value alone
+    does not give back (sql/kinds.sql). Plain rows have NULL for all but line_number and the values.
+    """
+    fields = [("line_number", pa.int64()), ("fault", pa.string()), ("line", pa.string())]
+    fields.append(("has_nul", pa.bool_()))
+    for column in table.columns:
+        fields.append((column.name, _TYPES[column.kind]))
+        if column.text_name != column.name:
+            fields.append((column.text_name, pa.string()))
+    return pa.schema(fields)
+
+
 def type_file(
     database: duckdb.DuckDBPyConnection,
     table: Table,
     path: AnyPath,
-    number: int,
-    folder: Path,
+    target: Path,
     progress: Progress,
 ) -> TypedFile:
     """Types one file.
@@ -82,17 +106,15 @@ def type_file(
         database: of open_typing_database.
         table: whose file it is.
         path: the file.
-        number: which file of its table it is, from 1.
-        folder: gets the typed rows, in no order: see type_cells.type_cells.
+        target: gets the typed rows, in no order: see part_schema.
         progress: told of the rows as they are read.
 
     Raises:
         DropRefused: the file cannot be read as the contract asks.
-        WorkspaceUnavailable, duckdb.IOException: the folder cannot be written.
+        StorageUnavailable: the target cannot be written.
     """
-    target = folder / f"{number:04}.parquet"
-    plain = target.with_stem(f"{number:04}_plain")
-    writer = BackgroundWriter(plain)
+    others = target.with_suffix(".others")
+    schema = part_schema(table)
     spans: list[Span | None] = []
     count = 0
 
@@ -104,14 +126,20 @@ def type_file(
             progress(path.name, block.rows)
             yield block
 
-    with opened(path) as stream, writer as plain_rows:
-        reader = FileReader(stream, path.name, number, table)
+    with opened(path) as stream, BackgroundWriter(target, schema) as part:
+        reader = FileReader(stream, path.name, table)
         if reader.ignored:
             log.warning("%s: ignored %s", shown(path.name), _extra_columns(reader.ignored))
-        blocks = noted(run_ahead(_block_splitter(reader, table), reader.blocks()))
-        others = _write_typed(blocks, plain_rows)
-        type_cells(database, table, reader.columns, reader.delimiter, others, target)
-    void_ambiguous_numbers(database, table, target, plain)
+        blocks = noted(run_ahead(_block_splitter(reader, table, schema), reader.blocks()))
+        rows = _write_typed(blocks, part)
+        with writing(target, duckdb.IOException):
+            type_cells(database, table, reader.columns, reader.delimiter, rows, others)
+            ambiguous = find_decimal_commas(database, table, others)
+        _append(others, part)
+    if others.exists():  # it has all rows
+        others.replace(target)
+    with writing(target, duckdb.IOException):
+        void_ambiguous_numbers(database, ambiguous, target)
     stored = reader.text.stored
     file = DropFile(
         table=table.name,
@@ -135,12 +163,12 @@ def _extra_columns(names: Sequence[str]) -> str:
     return f"the extra columns: {' and '.join([', '.join(told), *rest] if told else rest)}"
 
 
-def _write_typed(blocks: Iterable[SplitBlock], plain_rows: BackgroundWriter) -> Rows:
+def _write_typed(blocks: Iterable[SplitBlock], part: BackgroundWriter) -> Rows:
     """Writes the rows that are typed, and yields the others."""
     kept: list[pa.RecordBatch] = []
     for block in blocks:
         if block.typed:
-            plain_rows.write(block.typed)
+            part.write(block.typed)
         if block.others.num_rows:
             kept.append(block.others)
         if sum(batch.nbytes for batch in kept) >= _SQL_BYTES:
@@ -150,7 +178,19 @@ def _write_typed(blocks: Iterable[SplitBlock], plain_rows: BackgroundWriter) -> 
         yield pa.concat_batches(kept)
 
 
-def _block_splitter(reader: FileReader, table: Table) -> Callable[[Block], SplitBlock]:
+def _append(others: Path, part: BackgroundWriter) -> None:
+    """Moves the rows of a file to the end of a part, unless the part would have no other rows."""
+    if part.is_empty:
+        return
+    with pq.ParquetFile(others) as file:
+        for batch in arrow.batches(file):
+            part.write(batch.cast(part.schema))
+    others.unlink()
+
+
+def _block_splitter(
+    reader: FileReader, table: Table, schema: pa.Schema
+) -> Callable[[Block], SplitBlock]:
     """What splits the blocks of a file."""
     kinds = {column.name: column.kind for column in table.columns}
     names = [name for name in reader.columns if name in kinds]
@@ -162,17 +202,23 @@ def _block_splitter(reader: FileReader, table: Table) -> Callable[[Block], Split
             kinds=[kinds.get(name) for name in reader.columns],
             key=reader.columns.index(table.key),
         )
-    return partial(_split, type_here=type_here, names=["position", *names])
+    return partial(_split, type_here=type_here, names=["line_number", *names], schema=schema)
 
 
 def _split(
-    block: Block, type_here: Callable[[bytes], TypedLines] | None, names: list[str]
+    block: Block,
+    type_here: Callable[[bytes], TypedLines] | None,
+    names: list[str],
+    schema: pa.Schema,
 ) -> SplitBlock:
     if not isinstance(block, PlainLines):
         return SplitBlock(None, block, None)
     if type_here is None:
         return SplitBlock(None, block.rows(), None)
     is_typed, values, ids = type_here(block.text)
-    typed = pa.record_batch([arrow.array(block.positions[is_typed]), *values], names)
+    columns = dict(zip(names, [arrow.array(block.numbers[is_typed]), *values], strict=True))
+    count = int(is_typed.sum())
+    arrays = [columns.get(field.name, pa.nulls(count, field.type)) for field in schema]
+    typed = pa.record_batch(arrays, schema=schema)
     span = None if ids is None else span_of(ids)
     return SplitBlock(typed, block.rows(~is_typed), span)

@@ -1,6 +1,6 @@
 """The issues of a drop: described row by row for the database, and summed up for a person."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from glob import escape
@@ -15,7 +15,12 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 from experiment_features.config import Settings
 from experiment_features.contract import TABLES, Column, Table
 from experiment_features.drop.files import DropFile
-from experiment_features.engines.duckdb_engine import call_macro, open_duckdb, read_parquet
+from experiment_features.engines.duckdb_engine import (
+    call_macro,
+    open_duckdb,
+    read_parquet,
+    read_parts,
+)
 from experiment_features.rules.rules import RULES
 from experiment_features.run import Extracted, Validated
 from experiment_features.store.valid_rows import count_rows
@@ -93,14 +98,19 @@ def _shown_place(place: dict[str, Any]) -> str:
 
 
 def describe_issues(
-    workspace: Workspace, faults: Path, drop_files: Sequence[DropFile], memory_limit: str
+    workspace: Workspace,
+    faults: Path,
+    drop_files: Sequence[DropFile],
+    parts: Mapping[str, Sequence[Path]],
+    memory_limit: str,
 ) -> list[BrokenRule]:
     """Writes workspace.issues, if there are faults: each with its rule, file and row.
 
     Args:
-        workspace: has the typed rows.
+        workspace: gets the issues.
         faults: has a folder per table with its faults: see validate._find_faults.
         drop_files: table and name of every file, in their order.
+        parts: the typed rows of every table.
         memory_limit: what DuckDB may use.
     """
     if not any(map(count_rows, faults.rglob("*.parquet"))):
@@ -111,7 +121,7 @@ def describe_issues(
         _list_rules_and_files(database, drop_files)
         names = [escape(str(file)) for file in sorted(faults.rglob("*.parquet"))]
         database.execute((_SQL / "list_faults.sql").read_text("utf-8"), {"files": names})
-        raw_rows = (_raw_rows(database, workspace, table) for table in TABLES)
+        raw_rows = (_raw_rows(database, parts[table.name], table) for table in TABLES)
         reduce(DuckDBPyRelation.union, raw_rows).create_view("raw_rows")
         target = str(workspace.issues)
         database.execute((_SQL / "describe_issues.sql").read_text("utf-8"), {"target": target})
@@ -139,11 +149,13 @@ def _list_rules_and_files(database: DuckDBPyConnection, drop_files: Sequence[Dro
     database.execute((_SQL / "list_files.sql").read_text("utf-8"), files_of_drop)
 
 
-def _raw_rows(database: DuckDBPyConnection, workspace: Workspace, table: Table) -> DuckDBPyRelation:
+def _raw_rows(
+    database: DuckDBPyConnection, parts: Sequence[Path], table: Table
+) -> DuckDBPyRelation:
     """Grain: row of a table that has a fault; columns: table_name, position, raw_row (JSON)."""
     is_of_table = ColumnExpression("table_name") == ConstantExpression(table.name)
     faulty = database.table("faults").filter(is_of_table).project("position")
-    rows = read_parquet(database, workspace.rows(table.name))
+    rows = read_parts(database, parts)
     cells = ((ConstantExpression(column.name), _written(column)) for column in table.columns)
     return rows.join(faulty, "position", how="semi").project(
         ConstantExpression(table.name).alias("table_name"),

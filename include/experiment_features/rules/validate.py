@@ -15,6 +15,7 @@ from experiment_features.rules.footers import can_skip
 from experiment_features.rules.issues import BrokenRule, describe_issues
 from experiment_features.rules.rules import Rule, Unknown, rules_of
 from experiment_features.run import Extracted, Validated
+from experiment_features.store.parts import PartStore
 from experiment_features.store.valid_rows import count_rows, valid_rows
 from experiment_features.workspace import Workspace
 
@@ -26,6 +27,7 @@ Checked = dict[Table, Frame]
 
 def validate(
     workspace: Workspace,
+    store: PartStore,
     engine: Engine,
     *,
     max_rejected_percent: float,
@@ -40,6 +42,7 @@ def validate(
 
     Args:
         workspace: of a run whose extract stage is done.
+        store: has its parts.
         engine: what to compute on.
         max_rejected_percent: of each table's rows, from 0 to 100.
         today: the day of the run, UTC.
@@ -55,12 +58,11 @@ def validate(
         faults = workspace.fresh_folder(workspace.scratch / "faults")
         checked: Checked = {}
         rejected: dict[str, int] = {}
+        parts = {table.name: store.paths(extracted.parts, table.name) for table in TABLES}
         for table in TABLES:
-            rows = engine.read(workspace.rows(table.name)).with_columns(today=nw.lit(today))
+            rows = engine.read_parts(parts[table.name]).with_columns(today=nw.lit(today))
             rules = [
-                rule
-                for rule in rules_of(table)
-                if not can_skip(rule, extracted, rejected, workspace)
+                rule for rule in rules_of(table) if not can_skip(rule, extracted, rejected, parts)
             ]
             errors = _find_faults(table, rules, rows, checked, engine, faults)
             target = workspace.rejected(table.name)
@@ -69,7 +71,7 @@ def validate(
             rejected[table.name] = count_rows(target)
             checked[table] = valid_rows(rows.select("position", table.key), target, engine)
             log.info("checked %s", table)
-        issues = describe_issues(workspace, faults, extracted.files, memory_limit)
+        issues = describe_issues(workspace, faults, extracted.files, parts, memory_limit)
         validated = stage.finish(_count(rejected, issues))
     _refuse_excess(extracted.rows, rejected, max_rejected_percent)
     return validated

@@ -24,16 +24,13 @@ from experiment_features.errors import (
     PipelineError,
     StorageUnavailable,
 )
-from experiment_features.features.transform import transform
-from experiment_features.reading.extract import extract
-from experiment_features.rules.validate import validate
 from experiment_features.run import Extracted
 from experiment_features.workspace import Workspace
 from features_airflow.object_storage import open_store, open_workspace
 from integration.running import features_of, make_pipeline, run_drop
 from integration.servers import Database
 from s3_server import BUCKET, Proxy, S3Server, proxy_to
-from stages import TODAY, assert_as_expected, run_stages
+from stages import TODAY, assert_as_expected, extract, run_stages, transform, validate
 
 QUICK = {"retries": {"max_attempts": 1}}
 WORKSPACE = "s3://lab@laboratory/workspaces/run"

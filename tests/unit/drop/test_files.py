@@ -13,11 +13,11 @@ import pytest
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.contract import BY_PRODUCTS
 from experiment_features.contract import USERS as USERS_TABLE
-from experiment_features.drop.files import find_parts, holds_files, opened
+from experiment_features.drop.files import find_files, holds_files, opened
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.errors import DropChanged, DropRefused
-from experiment_features.reading.extract import extract
 from experiment_features.workspace import Workspace
+from stages import extract
 
 USERS = b"user_id,name,email,signup_date\n"
 
@@ -61,7 +61,7 @@ def test_what_may_be_a_lost_part_refuses_the_drop(name: str, drop: Path) -> None
     """A file that begins like a table's is refused; the message names it and says what to do."""
     (drop / name).touch()
     with pytest.raises(DropRefused, match=r"Unpack, rename or remove it, or wait") as refusal:
-        find_parts(drop)
+        find_files(drop)
     assert str(refusal.value).startswith(f"{name} in {drop} cannot be read")
 
 
@@ -78,7 +78,7 @@ def test_what_is_no_regular_file_refuses_the_drop(drop: Path) -> None:
         make(drop / name)
     shown = ", ".join(f"{name} ({kind})" for name, (kind, _) in kinds.items() if kind)
     with pytest.raises(DropRefused) as refusal:
-        find_parts(drop)
+        find_files(drop)
     assert str(refusal.value).startswith(f"{shown} in {drop}")
 
 
@@ -101,7 +101,7 @@ def test_by_products_are_passed_over_and_all_else_is_named(
     for name in ("notes.txt", "my_users.csv", "_READY"):
         (drop / name).touch()
     (drop / "archive").mkdir()
-    assert [part.name for parts in find_parts(drop).values() for part in parts] == [
+    assert [part.name for parts in find_files(drop).values() for part in parts] == [
         "users.csv", "compounds.csv", "user_experiments.csv",
     ]  # fmt: skip
     (line,) = caplog.messages
@@ -115,9 +115,9 @@ def test_deletions_refuse_the_drop(name: str, drop: Path) -> None:
     """They belong to a part of a drop, which must not be taken for the whole."""
     (drop / name).write_bytes(b"user_id\n1\n")
     with pytest.raises(DropRefused, match=rf"^{name} in .* lists rows to delete"):
-        find_parts(drop)
+        find_files(drop)
     (drop / name).rename(drop / f"{name}.sha256")
-    find_parts(drop)
+    find_files(drop)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -126,11 +126,11 @@ def test_a_manifest_refuses_the_drop(encoding: str, drop: Path) -> None:
     marker = drop / "_READY"
     for content in ("", "ready", "\n\n", "[{}]"):
         marker.write_text(content, encoding=encoding)
-        find_parts(drop)
+        find_files(drop)
     for content in ('{"mode": "delta"}', " \r\n\t {", "{"):
         marker.write_text(content, encoding=encoding)
         with pytest.raises(DropRefused, match=r"_READY in .* begins with \{, as the manifest"):
-            find_parts(drop)
+            find_files(drop)
 
 
 def _append(file: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_file_that_changes_while_it_is_read_is_tried_again(
 
 def test_what_is_wrong_with_a_torn_file_is_not_held_against_it(drop: Path) -> None:
     """The error of the reader gives way to that of the change."""
-    (part,) = find_parts(drop)[USERS_TABLE]
+    (part,) = find_files(drop)[USERS_TABLE]
     refused = DropRefused("users.csv is a broken archive")
     with pytest.raises(DropChanged) as changed, opened(part):  # noqa: PT012
         _append(drop / "users.csv")
@@ -234,5 +234,5 @@ def test_names_in_the_log_are_bounded(drop: Path, caplog: pytest.LogCaptureFixtu
     for number in range(30):
         (drop / f"note_{number:02}.txt").touch()
     with caplog.at_level(logging.WARNING):
-        find_parts(drop)
+        find_files(drop)
     assert caplog.messages[0].endswith("note_19.txt, and 10 more")

@@ -8,6 +8,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from experiment_features.contract import TABLES
 from experiment_features.engines.duckdb_engine import (
     DuckDBEngine,
     open_duckdb,
@@ -53,9 +54,8 @@ def test_names_are_no_patterns(name: str, tmp_path: Path) -> None:
             rows = database.sql("select $value as i", params={"value": value})
             rows.write_parquet(str(tmp_path / folder / "1.parquet"))
     with open_duckdb("1GiB") as database:
-        for path in (tmp_path / name, tmp_path / name / "1.parquet"):
-            rows = read_parquet(database, path)
-            assert (rows.columns, rows.fetchall()) == (["i"], [(1,)])
+        rows = read_parquet(database, tmp_path / name / "1.parquet")
+        assert (rows.columns, rows.fetchall()) == (["i"], [(1,)])
 
 
 def test_long_texts_are_kept_in_small_groups(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_long_texts_are_kept_in_small_groups(tmp_path: Path) -> None:
     names = {number: f"{number:06}" * 10_000 for number in range(1, 1001)}
     pipeline = make_pipeline(None, tmp_path)
     pipeline.extract(make_drop(names, [(1, "1", "1.5")]).write(tmp_path / "drop"))
-    (typed,) = pipeline.workspace.rows("users").glob("*.parquet")
+    (typed,) = (pipeline.workspace.folder / "users").glob("*.parquet")
     engine = DuckDBEngine("1GiB", tmp_path / "spill")
     engine.write(engine.read(typed), tmp_path / "copy.parquet")
     for path in (typed, tmp_path / "copy.parquet"):
@@ -77,16 +77,24 @@ def test_describing_issues_spills(tmp_path: Path) -> None:
     """300,000 users with a warning each take more memory than there is."""
     pipeline = make_pipeline(None, tmp_path)
     found = pipeline.extract(make_drop({1: "Ann"}, [(1, "1", "1.5")]).write(tmp_path / "drop"))
-    users = pipeline.workspace.rows("users") / "more.parquet"
+    parts = {t.name: sorted((pipeline.workspace.folder / t.name).glob("*")) for t in TABLES}
+    parts["users"].append(tmp_path / "more.parquet")
     faults = pipeline.workspace.fresh_folder(tmp_path / "faults")
     with duckdb.connect() as database:
         rows = database.sql(
-            "select 1_000_000_001_000 + i as position, i as user_id, 'Ann' as name, "
-            "'nobody' as email from range(300_000) as t (i)"
+            "select i as line_number, null as fault, null as line, null as has_nul, i as user_id, "
+            "null as user_id_text, 'Ann' as name, 'nobody' as email, null as signup_date, "
+            "null as signup_date_text from range(300_000) as t (i)"
         )
-        rows.write_parquet(str(users))
-        is_faulty = rows.project("position, true as email_invalid")
+        rows.write_parquet(str(parts["users"][1]))
+        is_faulty = rows.project("2_000_000_000_000 + i as position, true as email_invalid")
         (faults / "users").mkdir()
         is_faulty.write_parquet(str(faults / "users" / "of_rows.parquet"))
-    (broken,) = describe_issues(pipeline.workspace, faults, found.files, "160MiB")
+    (broken,) = describe_issues(
+        pipeline.workspace,
+        faults,
+        [*found.files, found.files[0] | {"name": "users_2.csv"}],
+        parts,
+        "160MiB",
+    )
     assert broken == ("users", "email_invalid", "warning", 300_000)

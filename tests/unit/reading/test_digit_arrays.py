@@ -9,6 +9,7 @@ import pytest
 from experiment_features.config import Settings
 from experiment_features.contract import USER_EXPERIMENTS
 from experiment_features.drop.local_path import LocalPath
+from experiment_features.engines.duckdb_engine import read_parquet
 from experiment_features.reading import typed_file
 from experiment_features.reading.type_cells import open_typing_database
 
@@ -27,8 +28,9 @@ def rows_of(path: Path, folder: Path) -> list[dict[str, Any]]:
     folder.mkdir()
     with open_typing_database(Settings.memory_limit) as database:
         (file,) = (each for each in LocalPath(path.parent).entries() if each.name == path.name)
-        typed_file.type_file(database, USER_EXPERIMENTS, file, 1, folder, lambda *_: None)
-        rows = database.read_parquet(f"{folder}/*.parquet", union_by_name=True).order("position")
+        part = folder / "part.parquet"
+        typed_file.type_file(database, USER_EXPERIMENTS, file, part, lambda *_: None)
+        rows = read_parquet(database, part).order("line_number")
         table: list[dict[str, Any]] = rows.to_arrow_table().to_pylist()
     return [row | {"has_nul": bool(row["has_nul"])} for row in table]
 

@@ -6,17 +6,20 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.config import Settings
+from experiment_features.drop import files
 from experiment_features.engines.duckdb_engine import open_duckdb
 from experiment_features.errors import DropRefused, WorkspaceUnavailable
-from experiment_features.reading.extract import extract
+from experiment_features.reading import extract as reading
+from experiment_features.store.parts import NoLedger, workspace_parts
 from experiment_features.workspace import Workspace
-from stages import assert_as_expected, run_stages
+from stages import assert_as_expected, extract, run_stages
 
 
 @pytest.fixture
@@ -220,22 +223,76 @@ def test_a_workspace_that_cannot_be_written_is_transient(
         extract(clean, workspace)
 
 
-def test_known_files_are_only_hashed(clean: Path, workspace: Workspace) -> None:
-    """A drop that the database holds is told by size and hash, and not read again."""
-    known = extract(clean, workspace).files
-    facts = extract(clean, workspace, known_files=known)
-    assert facts.is_unchanged
-    assert facts.files == known
-    assert not workspace.rows("users").exists()
-    path = clean / "users.csv"
-    path.write_bytes(path.read_bytes().replace(b"Ann", b"Anne"[:3].swapcase()))
-    assert not extract(clean, workspace, known_files=known).is_unchanged
+class Remembered(NoLedger):
+    """Remembers which parts were named."""
+
+    def __init__(self) -> None:
+        self.parts: list[files.Part] = []
+
+    def find(self, sizes: Sequence[int]) -> list[files.Part]:
+        """Those of files with one of these sizes."""
+        return [part for part in self.parts if part["bytes"] in sizes]
+
+    def name(self, parts: Sequence[files.Part]) -> None:
+        """Remembers them."""
+        self.parts += parts
+
+
+def test_known_files_are_only_hashed(clean: Path, workspace: Workspace, tmp_path: Path) -> None:
+    """A file is known by its bytes, under whatever name, and its part is used again."""
+    store = workspace_parts(Workspace(tmp_path / "store"))
+    named = Remembered()
+    first = reading.extract(clean, workspace, store, named)
+    (clean / "users.csv").rename(clean / "users_1.csv")
+    told: list[str] = []
+    second = reading.extract(
+        clean,
+        workspace,
+        store,
+        named,
+        last_files=first.files,
+        progress=lambda name, _: told.append(name),
+    )
+    assert not told
+    assert not second.is_unchanged  # another name
+    assert [part["part"] for part in second.parts] == [part["part"] for part in first.parts]
+    assert second.files[0]["name"] == "users_1.csv"
+    assert reading.extract(clean, workspace, store, named, last_files=second.files).is_unchanged
+
+
+@pytest.mark.parametrize("fault", ["lost", "damaged", "emptied"])
+def test_a_part_that_is_not_intact_is_made_anew(
+    fault: str, clean: Path, workspace: Workspace, tmp_path: Path
+) -> None:
+    """Nothing is taken from it, and the drop is not unchanged."""
+    store = workspace_parts(Workspace(tmp_path / "store"))
+    named = Remembered()
+    first = reading.extract(clean, workspace, store, named)
+    (part,) = store.paths(first.parts, "users")
+    content = part.read_bytes()
+    if fault == "lost":
+        part.unlink()
+    else:
+        part.write_bytes(content[:-9] + bytes(9) if fault == "damaged" else b"")
+    again = reading.extract(clean, workspace, store, named, last_files=first.files)
+    assert not again.is_unchanged
+    assert all(map(store.is_intact, again.parts))
+    again = reading.extract(clean, workspace, store, named, last_files=first.files)
+    assert again.is_unchanged
+
+
+def test_a_refused_drop_leaves_no_parts(clean: Path, workspace: Workspace) -> None:
+    """Nor drafts of them."""
+    (clean / "user_experiments.csv").write_bytes(b"experiment_id\n")
+    with pytest.raises(DropRefused):
+        extract(clean, workspace)
+    assert not list(workspace_parts(workspace).files())
 
 
 _PEAK = """
 import json, resource, sys
 from pathlib import Path
-from experiment_features.reading.extract import extract
+from stages import extract
 from experiment_features.workspace import Workspace
 extract(Path(sys.argv[1]), Workspace(Path(sys.argv[2])))
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
@@ -255,7 +312,7 @@ def test_memory_does_not_grow_with_the_file(clean: Path, tmp_path: Path) -> None
             )
         output = subprocess.check_output(
             [sys.executable, "-c", _PEAK, clean, tmp_path / "workspace"],
-            env={**os.environ, "PYTHONPATH": "include"},
+            env={**os.environ, "PYTHONPATH": "include:tests"},
             cwd=Path(__file__).parents[3],
         )
         return int(json.loads(output))

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from comparison import rows_of_file
-from experiment_features.contract import COMPOUNDS, line_of
+from experiment_features.contract import COMPOUNDS
 from experiment_features.errors import DropRefused
 from experiment_features.reading import text_stream
 from experiment_features.reading.file_reader import FileReader
@@ -21,11 +21,11 @@ HEADER = b"compound_id,compound_name,compound_structure\n"
 
 def read(content: bytes, name: str = "compounds.csv") -> list[tuple[int, list[str], str | None]]:
     """Line, cells and fault of every row, in file order."""
-    file = FileReader(io.BytesIO(content), name, 1, COMPOUNDS)
+    file = FileReader(io.BytesIO(content), name, COMPOUNDS)
     rows = rows_of_file(file)
     return sorted(
         (
-            line_of(row["position"]),
+            row["line_number"],
             row["line"].split(file.delimiter) if row["fields"] is None else row["fields"],
             row["fault"],
         )
@@ -144,7 +144,7 @@ def test_a_row_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_is_hashed_as_it_is_stored() -> None:
     """Size and hash are those of the stored bytes."""
     archive = gzip.compress(HEADER + b"1,a,b\n")
-    file = FileReader(io.BytesIO(archive), "compounds.csv.gz", 1, COMPOUNDS)
+    file = FileReader(io.BytesIO(archive), "compounds.csv.gz", COMPOUNDS)
     assert len(rows_of_file(file)) == 1
     stored = file.text.stored
     assert stored.size == len(archive)

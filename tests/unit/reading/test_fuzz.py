@@ -13,7 +13,7 @@ import pytest
 import oracle
 from comparison import rows_of_file
 from drops import ALL_DIALECTS, CLEAN, INVISIBLE_TEXTS, NASTY_TEXTS, Row, render
-from experiment_features.contract import USERS, line_of
+from experiment_features.contract import USERS
 from experiment_features.errors import DropRefused
 from experiment_features.reading import text_stream
 from experiment_features.reading.file_reader import FileReader
@@ -65,12 +65,12 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
 def read(content: bytes) -> Found | None:
     """What the reader finds; None if it refuses."""
     try:
-        file = FileReader(io.BytesIO(content), "users.csv", 1, USERS)
+        file = FileReader(io.BytesIO(content), "users.csv", USERS)
         rows = rows_of_file(file)
     except DropRefused as refusal:
         return None if "users.csv" in str(refusal) else []
     found: Found = []
-    for row in sorted(rows, key=lambda row: row["position"]):
+    for row in sorted(rows, key=lambda row: row["line_number"]):
         fields = row["fields"]
         fields = row["line"].split(file.delimiter) if fields is None else fields
         faults = ["nul_byte"] if row["has_nul"] else []
@@ -81,7 +81,7 @@ def read(content: bytes) -> Found | None:
             faults.append("too_few_fields" if is_short else "too_many_fields")
         is_whole = not faults or faults == ["nul_byte"]
         cells = dict(zip(file.columns, fields, strict=True)) if is_whole else {}
-        found.append((line_of(row["position"]), faults, cells))
+        found.append((row["line_number"], faults, cells))
     return found
 
 

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from experiment_features.errors import WorkspaceUnavailable
+from experiment_features.errors import StorageUnavailable
 from experiment_features.reading.threads import BackgroundWriter
 
-ROWS = pa.record_batch({"position": range(30_000), "value": [i * 0.7919 for i in range(30_000)]})
+ROWS = pa.record_batch({"line_number": range(30_000), "value": [i * 0.7919 for i in range(30_000)]})
 
 
 def test_all_that_was_written_is_in_the_file(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def full(tmp_path: Path) -> Iterator[Path]:
 
 def write(target: Path, batches: int, end: BaseException | None = None) -> None:
     """Writes the rows so many times; then the work ends with an error, or well."""
-    with BackgroundWriter(target) as writer:
+    with BackgroundWriter(target, ROWS.schema) as writer:
         for _ in range(batches):
             writer.write(ROWS)
         if end:
@@ -41,7 +41,7 @@ def write(target: Path, batches: int, end: BaseException | None = None) -> None:
 @pytest.mark.parametrize("batches", [2, 3, 6, 12])
 def test_a_full_disk_is_named(batches: int, full: Path) -> None:
     """Closing a broken file fails in another way, which must not hide the first."""
-    with pytest.raises(WorkspaceUnavailable, match="File too large"):
+    with pytest.raises(StorageUnavailable, match="File too large"):
         write(full, batches)
 
 

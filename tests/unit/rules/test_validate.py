@@ -12,11 +12,10 @@ from drops import INVISIBLE_TEXTS
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.errors import ConfigurationError, DropRejected
-from experiment_features.reading.extract import extract
 from experiment_features.rules.issues import summarise
-from experiment_features.rules.validate import validate
 from experiment_features.run import Validated
 from experiment_features.workspace import Workspace
+from stages import extract, validate
 
 TODAY = date(2026, 11, 22)
 

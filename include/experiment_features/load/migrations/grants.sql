@@ -14,8 +14,10 @@ grant select, insert on
 to features_writer;
 grant select, insert, delete on features.pipeline_runs to features_writer;
 grant update (
-    status, source, task, error, error_file, error_line, error_column, message, finished_at
+    status, source, parts, task, error, error_file, error_line, error_column, message, finished_at
 ) on features.pipeline_runs to features_writer;
+grant select, update (database_id, location, system_identifier, database_oid)
+on features.part_store to features_writer;
 grant select on features.schema_version, features.user_features_history, features.user_feature_report
 to features_writer;
 do $$

@@ -1,13 +1,18 @@
--- Rows as the reader hands them on (file_reader.ROWS), split into cells. Grain: row; key: position.
+-- Rows as the reader hands them on (file_reader.ROWS), split into cells. Grain: row; key: line_number.
 -- fault, line: why a row could not be split, and its text; its cells are then NULL.
 create or replace temporary macro split_rows(delimiter, width) as table
     with split as (
-        select position, line, fault, has_nul, coalesce(fields, string_split(line, delimiter)) as cells
+        select
+            line_number,
+            line,
+            fault,
+            has_nul,
+            coalesce(fields, string_split(line, delimiter)) as cells
         from rows
     ),
     judged as (
         select
-            position,
+            line_number,
             line,
             has_nul,
             case
@@ -19,7 +24,7 @@ create or replace temporary macro split_rows(delimiter, width) as table
         from split
     )
     select
-        position,
+        line_number,
         fault,
         case when fault is not null then line end as line,
         has_nul,

@@ -30,10 +30,6 @@ create table features.part_store (
 );
 comment on table features.part_store is
     'Grain: one row. The name of this database in the store of parts, where it was given, and where the store is.';
-insert into features.part_store (database_oid)
-select oid::bigint
-from pg_database
-where datname = current_database();
 
 -- Issues: stored once, and closed by the load after which they no longer hold.
 alter table features.data_issues

@@ -1,0 +1,135 @@
+"""The parts that the ledger names, and the removal of those that nothing needs.
+
+The ledger is the only truth about the store. A run enters the parts that it needs before it relies
+on them, and under the lock that a removal takes, so that they stay.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from experiment_features.drop.files import Part
+from experiment_features.errors import ConfigurationError, DatabaseRefused
+from experiment_features.load.database import Connection, database_errors, read_sql
+from experiment_features.load.ledger import entry_id
+from experiment_features.run import Extracted, Run
+from experiment_features.store.parts import READER_VERSION, PartStore
+
+log = logging.getLogger(__name__)
+
+_DAY_SECONDS = 24 * 60 * 60
+
+_DOING = "read which parts the ledger names"
+
+
+def open_store(connection: Connection, location: str) -> str:
+    """The name of this database in the store of parts, which is at this location.
+
+    Raises:
+        ConfigurationError: the database is a copy of one that uses the same store.
+        DatabaseRefused, DatabaseUnavailable: see database_errors.
+    """
+    with database_errors(_DOING, connection=connection), connection.transaction():
+        found = connection.execute(read_sql("select_part_store")).fetchall()
+        if not found:
+            raise DatabaseRefused(
+                f"cannot {_DOING}: features.part_store is empty. Run `migrate` to name the "
+                "database anew"
+            )
+        ((database_id, known_location, is_here),) = found
+        if not is_here and known_location == location:
+            raise ConfigurationError(
+                f"this database is a copy of another one, which has its parts in the same store, "
+                f"{location}. If the other one is gone, take them over: `migrate --adopt-store`. "
+                "Otherwise give this one a store of its own (EXPERIMENT_FEATURES_STORE)"
+            )
+        if not is_here or known_location != location:
+            is_renamed = not is_here and known_location is None
+            values = {"location": location, "is_renamed": is_renamed}
+            ((database_id,),) = connection.execute(read_sql("set_part_store"), values).fetchall()
+        return str(database_id)
+
+
+@dataclass(frozen=True)
+class LedgerParts:
+    """The parts that the ledger names, for a run that adds its own."""
+
+    connect: Callable[[], AbstractContextManager[Connection]]
+    run: Run
+    source: str
+
+    def find(self, sizes: Sequence[int]) -> list[Part]:
+        """The parts of files with one of these sizes, in bytes; the latest come last."""
+        values = {"sizes": list(sizes), "reader": f".v{READER_VERSION}."}
+        with (
+            self.connect() as connection,
+            database_errors(_DOING, connection=connection),
+            connection.transaction(),
+        ):
+            rows = connection.execute(read_sql("select_named_parts"), values)
+            return [part for (part,) in rows][::-1]
+
+    def name(self, parts: Sequence[Part]) -> None:
+        """Enters that the run needs these parts, so that they stay."""
+        doing = f"enter the parts of run {self.run.run_id}"
+        with (
+            self.connect() as connection,
+            database_errors(doing, connection=connection),
+            connection.transaction(),
+        ):
+            connection.execute(read_sql("take_store_lock"))
+            run_id = entry_id(connection, self.run)
+            layers = layers_of(run_id, self.source, parts)
+            values = {"run_id": run_id, "parts": Jsonb(layers)}
+            connection.execute(read_sql("name_parts"), values)
+
+
+def layers_of(run_id: str, source: str, parts: Sequence[Part]) -> list[dict[str, Any]]:
+    """The layers of a snapshot, for the ledger: one, with the run and the source it came from."""
+    return [{"run_id": run_id, "source": source, "parts": list(parts)}] if parts else []
+
+
+def check_parts(connection: Connection, store: PartStore, extracted: Extracted) -> None:
+    """Makes sure that the parts which the load is about to name are there, and will stay.
+
+    Args:
+        connection: in the load's transaction, which keeps the lock until it has named them.
+        store: where they should be.
+        extracted: names them.
+
+    Raises:
+        ConfigurationError: a part has been removed.
+    """
+    connection.execute(read_sql("take_store_lock"))
+    for table in {part["table"] for part in extracted.parts}:
+        store.paths(extracted.parts, table)
+
+
+def remove_old_parts(
+    connection: Connection, store: PartStore, keep_days: float, *, is_young_kept: bool = True
+) -> int:
+    """Removes parts that neither the last load nor runs of so many days need; returns how many.
+
+    What was written within a day stays, because a run may be about to name it; if ``is_young_kept``
+    is false, only drafts do.
+
+    Raises:
+        StorageUnavailable, DatabaseUnavailable, DatabaseRefused
+    """
+    removed = 0
+    with database_errors("remove old parts", connection=connection), connection.transaction():
+        connection.execute(read_sql("take_store_lock"))
+        values = {"keep_days": keep_days}
+        needed = set(connection.execute(read_sql("select_needed_parts"), values).fetchall())
+        oldest = time.time() - _DAY_SECONDS
+        for file in store.files():
+            is_young = file.written_at > oldest and (is_young_kept or file.is_draft)
+            if (file.table, file.name) not in needed and not is_young:
+                store.remove(file)
+                removed += 1
+    return removed

@@ -1,0 +1,225 @@
+"""The store of parts: each part has the rows of one file of a drop, and never changes.
+
+<store>/<table>/<database id>/<sha256>.v<reader>.<digest>.parquet
+
+sha256 is that of the file's stored bytes, reader the version of the reader, and digest tells
+whether the part is intact. A part is written under another name first, so a crash leaves no half of
+one. The ledger says which parts there are (load/named_parts.py); the store is only looked into.
+"""
+
+import hashlib
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from experiment_features.contract import TABLES
+from experiment_features.drop.files import Part
+from experiment_features.drop.object_storage import StoredPath
+from experiment_features.errors import ConfigurationError, PipelineError, StorageUnavailable
+from experiment_features.workspace import Workspace
+
+READER_VERSION = 1
+"""Of reading/: when it makes other rows of a file, the number rises and files are read again."""
+
+_DIGEST_CHARACTERS = 16
+_DRAFT = ".draft-"
+
+
+class NamedParts(Protocol):
+    """The parts that the ledger names; nothing that it names is removed."""
+
+    def find(self, sizes: Sequence[int]) -> list[Part]:
+        """The parts of files with one of these sizes, in bytes."""
+
+    def name(self, parts: Sequence[Part]) -> None:
+        """Enters that the run needs these parts, so that they stay."""
+
+
+class NoLedger:
+    """For parts in a workspace, which nobody else knows or removes."""
+
+    def find(self, sizes: Sequence[int]) -> list[Part]:  # noqa: ARG002
+        """None."""
+        return []
+
+    def name(self, parts: Sequence[Part]) -> None:
+        """Does nothing."""
+
+
+class StoredFile(NamedTuple):
+    """A file in the store."""
+
+    table: str
+    name: str
+    bytes: int
+    written_at: float
+    """Seconds since 1970."""
+
+    @property
+    def is_draft(self) -> bool:
+        """Whether it is still being written, or a crash has left it so."""
+        return self.name.startswith(_DRAFT)
+
+
+@dataclass(frozen=True)
+class PartStore:
+    """The parts of one database, in a folder or in object storage."""
+
+    root: Path | StoredPath
+    database_id: str
+    """Empty for parts in a workspace."""
+    cache: Path
+    """A folder for copies of parts in object storage; the caller removes it."""
+
+    def draft(self, table: str) -> Path:
+        """Where a new part of a table can be written; the caller keeps or removes the file.
+
+        Raises:
+            StorageUnavailable: the store cannot be written.
+        """
+        folder = self.cache if isinstance(self.root, StoredPath) else self._folder(table)
+        with self._errors():
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{_DRAFT}{uuid.uuid4().hex}.parquet"
+
+    def name_of(self, sha256: str, draft: Path) -> str:
+        """The name of a part that has been written as a draft, made from a file with that hash."""
+        return f"{sha256}.v{READER_VERSION}.{_digest(draft)}.parquet"
+
+    def keep(self, part: Part, draft: Path) -> None:
+        """Gives a draft the name of its part, in place of an equal one.
+
+        Raises:
+            StorageUnavailable, ConfigurationError: the store cannot be written.
+        """
+        table, name = part["table"], part["part"]
+        with self._errors():
+            if isinstance(self.root, StoredPath):
+                self._stored(self.root, table, name).keep(draft)
+                draft.replace(self.cache / name)
+            else:
+                draft.replace(self._folder(table) / name)
+
+    def is_intact(self, part: Part) -> bool:
+        """Whether the part is there, with the bytes that were written.
+
+        Raises:
+            StorageUnavailable, ConfigurationError: the store cannot be read.
+        """
+        path = self._find(part)
+        return path is not None and f".{_digest(path)}." in part["part"]
+
+    def intact(self, parts: Sequence[Part], run_id: str) -> Sequence[Part]:
+        """The parts of a load, once it is certain that they are there as they were written.
+
+        Raises:
+            ConfigurationError: a part has been removed, or is damaged.
+            StorageUnavailable: the store cannot be read.
+        """
+        if not parts:
+            raise ConfigurationError(
+                f"what run {run_id} read is not in the store: it was loaded by an earlier version"
+            )
+        for part in parts:
+            if not self.is_intact(part):
+                raise ConfigurationError(
+                    f"what run {run_id} read from {part['name']} is no longer in the store, or is "
+                    "damaged there: only parts that the last load or recent runs need are kept "
+                    "(EXPERIMENT_FEATURES_KEEP_PARTS_DAYS)"
+                )
+        return parts
+
+    def paths(self, parts: Sequence[Part], table: str) -> list[Path]:
+        """The parts of a table as files of this machine, in their order.
+
+        Raises:
+            ConfigurationError: a part has been removed.
+            StorageUnavailable: the store cannot be read.
+        """
+        return [self._path(part) for part in parts if part["table"] == table]
+
+    def files(self) -> Iterator[StoredFile]:
+        """All files, those that are still being written or were left by a crash among them.
+
+        Raises:
+            StorageUnavailable, ConfigurationError: the store cannot be read.
+        """
+        for table in TABLES:
+            with self._errors():
+                if isinstance(self.root, StoredPath):
+                    for file in self._stored(self.root, table.name).walk():
+                        size = file.store.size(file.key) or 0
+                        yield StoredFile(table.name, file.name, size, file.written_at())
+                    continue
+                for path in sorted(self._folder(table.name).glob("*")):
+                    with suppress(FileNotFoundError):  # a draft that has got its name meanwhile
+                        stat = path.stat()
+                        yield StoredFile(table.name, path.name, stat.st_size, stat.st_mtime)
+
+    def remove(self, file: StoredFile) -> None:
+        """Removes a file of the store, if it is there.
+
+        Raises:
+            StorageUnavailable, ConfigurationError: the store cannot be written.
+        """
+        with self._errors():
+            if isinstance(self.root, StoredPath):
+                self._stored(self.root, file.table, file.name).remove()
+            else:
+                (self._folder(file.table) / file.name).unlink(missing_ok=True)
+
+    def _path(self, part: Part) -> Path:
+        path = self._find(part)
+        if path is None:
+            raise ConfigurationError(
+                f"the rows of {part['name']} are no longer in the store {self.root}: start the run "
+                "again from the beginning (in Airflow, clear its task 'extract' and all after it)"
+            )
+        return path
+
+    def _find(self, part: Part) -> Path | None:
+        with self._errors():
+            if isinstance(self.root, StoredPath):
+                path = self.cache / part["part"]
+                if not path.exists():
+                    self.cache.mkdir(parents=True, exist_ok=True)
+                    draft = self.cache / f"{_DRAFT}{uuid.uuid4().hex}"
+                    try:
+                        self._stored(self.root, part["table"], part["part"]).fetch(draft)
+                    except FileNotFoundError:
+                        return None
+                    draft.replace(path)
+            else:
+                path = self._folder(part["table"]) / part["part"]
+            return path if path.exists() else None
+
+    def _folder(self, table: str) -> Path:
+        return Path(str(self.root), table, self.database_id)
+
+    def _stored(self, root: StoredPath, table: str, name: str = "") -> StoredPath:
+        return root / "/".join(filter(None, (table, self.database_id, name)))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except PipelineError:
+            raise
+        except OSError as error:
+            raise StorageUnavailable(
+                f"the store of parts {self.root} cannot be used ({error.strerror or error}): free "
+                "disk space, make it writable, or set EXPERIMENT_FEATURES_STORE to another place"
+            ) from error
+
+
+def workspace_parts(workspace: Workspace) -> PartStore:
+    """The parts of a run that is known to no database, in its workspace."""
+    return PartStore(workspace.folder, "", workspace.scratch)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:_DIGEST_CHARACTERS]
