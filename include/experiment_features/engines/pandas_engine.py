@@ -1,5 +1,6 @@
 """The engine for everyday drops: pandas, in memory."""
 
+from importlib import metadata
 from pathlib import Path
 
 import narwhals as nw
@@ -13,6 +14,11 @@ class PandasEngine(Engine):
     """Everything in memory, with Arrow-backed columns: for everyday drops."""
 
     name = "pandas"
+
+    @property
+    def version(self) -> str:
+        """The release of pandas."""
+        return metadata.version("pandas")
 
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all Parquet files in a folder."""
