@@ -26,7 +26,12 @@ RUN uv pip sync --no-cache --compile-bytecode --require-hashes \
 USER 0
 COPY . /opt/airflow/
 RUN chmod -R a+rX /opt/airflow/dags /opt/airflow/deploy /opt/airflow/include /opt/airflow/plugins \
+    && chmod a+r /opt/airflow/requirements.txt \
     && python -m compileall -q /opt/airflow/dags /opt/airflow/include /opt/airflow/plugins
+# Which code this is, for the ledger: the image has no repository. scripts/start_docker.sh gives it.
+ARG COMMIT=
+ENV EXPERIMENT_FEATURES_COMMIT=$COMMIT
+LABEL org.opencontainers.image.revision=$COMMIT
 USER 50000
 
 ENTRYPOINT ["/usr/bin/dumb-init", "--", "/opt/airflow/deploy/airflow/entrypoint.sh"]

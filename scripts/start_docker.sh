@@ -15,8 +15,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/docker_env.sh"
 
 timeout_seconds=600
 
+# The image has no repository, so it is told its commit.
 build() {
     local output
+    if [[ -e $root/.git ]]; then
+        EXPERIMENT_FEATURES_COMMIT=$(git -C "$root" describe --always --dirty '--exclude=*' --abbrev=40 2>/dev/null) || true
+        export EXPERIMENT_FEATURES_COMMIT
+    fi
     output=$(compose --progress plain build 2>&1) || {
         printf '%s\n' "$output" | tail -n 40 >&2
         fail 'docker compose build failed'

@@ -87,8 +87,11 @@ def check_drop(drop: Drop, folder: Path, *, in_sql: bool) -> None:
             read_drop(source, read, in_sql=in_sql)
         return
     read_drop(source, read, in_sql=in_sql)
+    digests = set()
     for workspace in compute_on_engines(read):
         assert_as_expected(source, workspace)
+        digests.add(digests_of(workspace))
+    assert len(digests) == 1
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
@@ -111,6 +114,15 @@ def issues_of(workspace: Workspace) -> set[tuple[str, str, int, str]]:
         return set()
     names = ("table_name", "file_name", "line_number", "rule")
     return {tuple(row[name] for name in names) for row in rows_of(workspace.issues)}
+
+
+def digests_of(workspace: Workspace) -> tuple[str, str]:
+    """The digests of features and issues: the same on every engine."""
+    features = workspace.found(Transformed).features_sha256
+    issues = workspace.found(Validated).issues_sha256
+    assert features is not None
+    assert issues is not None
+    return features, issues
 
 
 def assert_as_expected(folder: Path, workspace: Workspace) -> None:

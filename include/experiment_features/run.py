@@ -15,6 +15,16 @@ from experiment_features.errors import ConfigurationError
 
 STAGES = ("extract", "validate", "transform", "load")
 
+COMPUTATION = (
+    "features_sha256",
+    "issues_sha256",
+    "code_version",
+    "lock_sha256",
+    "python_version",
+    "engine_version",
+)
+"""What stages find so that a run can be computed again; each has a column in the run ledger."""
+
 DRY_RUN = "dry run"
 """The status of a result that was not loaded."""
 
@@ -114,6 +124,8 @@ class Validated:
     """Issues that do not reject a row."""
     rules: Mapping[str, int]
     """Issues per rule, as ``table.rule``."""
+    issues_sha256: str | None = None
+    """The digest of the issues: see digest.py."""
 
     def counts(self) -> dict[str, Any]:
         """The figures for the log, the metrics and the next task."""
@@ -134,10 +146,19 @@ class Transformed:
     engine: str
     average_run_time: float | None = None
     """The mean of all known run times, in the drop's own unit; None if none is known."""
+    features_sha256: str | None = None
+    """The digest of the features of users and compounds together: see digest.py."""
+    code_version: str | None = None
+    """The commit of the code, if it is known."""
+    lock_sha256: str | None = None
+    """The sha256 of the file that locks the libraries' versions, if it is there."""
+    python_version: str | None = None
+    engine_version: str | None = None
 
     def counts(self) -> dict[str, Any]:
         """The figures for the log, the metrics and the next task."""
-        return {name: v for name, v in asdict(self).items() if not name.startswith("average")}
+        names = ("users", "experiments", "compounds", "engine")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """The version is the one that the changelog describes; a checkout also knows its commit."""
 
+import hashlib
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,39 @@ def test_a_checkout_knows_its_commit() -> None:
     assert found in version.describe()
 
 
-def test_a_copy_has_the_version_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a repository, as in the image, the commit is left out."""
-    monkeypatch.setattr(version, "_PROJECT", tmp_path)
-    assert version.describe() == version.VERSION
+def test_the_lock_is_the_one_that_was_installed() -> None:
+    """Its sha256 is the file's own."""
+    lock = (ROOT / "requirements.txt").read_bytes()
+    assert version.find_lock() == hashlib.sha256(lock).hexdigest()
+
+
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The code lies in a folder without a repository and a lock."""
+    caches = (version.find_commit, version.find_lock)
+    for cached in caches:
+        cached.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(version, "_PROJECT", tmp_path)
+        yield
+    for cached in caches:
+        cached.cache_clear()
+
+
+@pytest.mark.usefixtures("bare")
+@pytest.mark.parametrize(("given", "commit"), [(None, None), ("", None), ("abc", "abc")])
+def test_a_copy_knows_the_commit_that_its_image_was_given(
+    given: str | None, commit: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a repository and without that, the commit is left out."""
+    if given is not None:
+        monkeypatch.setenv(version.COMMIT_VARIABLE, given)
+    assert version.find_commit() == commit
+    assert version.describe() == version.VERSION + (f" (commit {commit})" if commit else "")
+    assert version.find_lock() is None
+
+
+def test_the_image_is_given_its_commit() -> None:
+    """From the script that builds it to the variable that is read."""
+    files = ("scripts/start_docker.sh", "docker-compose.yaml", "Dockerfile")
+    assert all(version.COMMIT_VARIABLE in (ROOT / file).read_text() for file in files)

@@ -23,6 +23,11 @@ class DuckDBEngine(Engine):
         """Opens a database in memory that spills to a folder."""
         self._database = open_duckdb(memory_limit, spill)
 
+    @property
+    def version(self) -> str:
+        """The release of DuckDB."""
+        return duckdb.__version__
+
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file."""
         return nw.from_native(read_parquet(self._database, path))

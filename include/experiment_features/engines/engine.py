@@ -18,6 +18,10 @@ class Engine(Protocol):
 
     name: str
 
+    @property
+    def version(self) -> str:
+        """The release of the library or cluster that computes."""
+
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all in a folder."""
 

@@ -1,6 +1,7 @@
 """The engine for everyday drops: pandas, in memory."""
 
 from collections.abc import Sequence
+from importlib import metadata
 from itertools import count
 from pathlib import Path
 
@@ -17,6 +18,11 @@ class PandasEngine(Engine):
     """Everything in memory, with Arrow-backed columns: for everyday drops."""
 
     name = "pandas"
+
+    @property
+    def version(self) -> str:
+        """The release of pandas."""
+        return metadata.version("pandas")
 
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file."""

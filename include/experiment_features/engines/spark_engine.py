@@ -50,6 +50,12 @@ class SparkEngine(Engine):
         with self._errors():
             self._session = _open_session(master)
 
+    @property
+    def version(self) -> str:
+        """The release of Spark that the cluster runs."""
+        with self._errors():
+            return str(self._session.version)
+
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all Parquet files in a folder."""
         with self._errors():

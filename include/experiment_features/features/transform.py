@@ -1,17 +1,20 @@
 """Computes the features of definitions.py, per user and per compound, from the valid rows."""
 
 import logging
+import platform
 
 import narwhals as nw
 import pyarrow.parquet as pq
 
 from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS
-from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES
+from experiment_features.definitions import COMPOUND_FEATURES, RELATIONS, USER_FEATURES
+from experiment_features.digest import digest_of
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.features.averages import HIGH, PARTS, Totals, write_averages
 from experiment_features.run import Extracted, Transformed
 from experiment_features.store.parts import PartStore
 from experiment_features.store.valid_rows import valid_rows
+from experiment_features.version import find_commit, find_lock
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -56,7 +59,7 @@ def transform(workspace: Workspace, store: PartStore, engine: Engine) -> Transfo
         totals = write_averages(sums, workspace.features(USER_FEATURES.name))
         of_compounds = _compound_features(compounds, uses).select(*COMPOUND_FEATURES.columns)
         engine.write(of_compounds, workspace.features(COMPOUND_FEATURES.name))
-        return stage.finish(_totals(workspace, totals, engine))
+        return stage.finish(_found(workspace, totals, engine))
 
 
 def _uses(experiments: Frame) -> Frame:
@@ -161,7 +164,7 @@ def _compound_features(compounds: Frame, uses: Frame) -> Frame:
     )
 
 
-def _totals(workspace: Workspace, totals: Totals, engine: Engine) -> Transformed:
+def _found(workspace: Workspace, totals: Totals, engine: Engine) -> Transformed:
     users = pq.read_metadata(workspace.features(USER_FEATURES.name)).num_rows
     return Transformed(
         users=users,
@@ -170,4 +173,12 @@ def _totals(workspace: Workspace, totals: Totals, engine: Engine) -> Transformed
         average_experiments_per_user=totals.experiments / users if users else None,
         engine=engine.name,
         average_run_time=totals.average_run_time,
+        features_sha256=digest_of(
+            (relation.name, relation.columns, workspace.features(relation.name))
+            for relation in RELATIONS
+        ),
+        code_version=find_commit(),
+        lock_sha256=find_lock(),
+        python_version=platform.python_version(),
+        engine_version=engine.version,
     )

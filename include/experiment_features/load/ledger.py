@@ -25,11 +25,11 @@ from psycopg.rows import dict_row
 from experiment_features.definitions import DEFINITION_VERSION
 from experiment_features.drop.files import DropFile
 from experiment_features.load.database import Connection, comma_separated, read_sql
-from experiment_features.run import Extracted, Result, Run
+from experiment_features.run import COMPUTATION, Extracted, Result, Run
 from experiment_features.workspace import Workspace
 
 _INPUT_COLUMNS = ("source_files", "definition_version", "average_run_time")
-_COLUMNS = (*Result.columns(), *_INPUT_COLUMNS)
+_COLUMNS = (*Result.columns(), *_INPUT_COLUMNS, *COMPUTATION)
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Entry:
     definition_version: int
     average_run_time: float | None
     """The mean of all known run times; None also for loads by versions before 4."""
+    computation: dict[str, str | None]
+    """See run.COMPUTATION; each None for loads by versions before 5."""
 
     def is_load_of(self, workspace: Workspace) -> bool:
         """Whether it read the workspace's files and computed the features as they are now."""
@@ -99,7 +101,8 @@ def _find(connection: Connection, query: str, values: dict[str, Any]) -> Entry |
     if row is None:
         return None
     result = Result(**{name: row[name] for name in Result.columns()})
-    return Entry(result, **{name: row[name] for name in _INPUT_COLUMNS})
+    computation = {name: row[name] for name in COMPUTATION}
+    return Entry(result, computation=computation, **{name: row[name] for name in _INPUT_COLUMNS})
 
 
 def find_last_success(connection: Connection) -> datetime | None:

@@ -20,7 +20,13 @@ from experiment_features.load.guard import check_volume, notice_unit
 from experiment_features.load.ledger import entry_id, find_committed, find_last_load
 from experiment_features.load.merge import compare, merge, statement_parts
 from experiment_features.load.part_store import check_parts
-from experiment_features.load.record import Ending, computed, enter_run, forget_old_runs
+from experiment_features.load.record import (
+    Ending,
+    computation_of,
+    computed,
+    enter_run,
+    forget_old_runs,
+)
 from experiment_features.run import Extracted, Result, Run, Transformed
 from experiment_features.store.parts import PartStore
 from experiment_features.workspace import Workspace
@@ -120,8 +126,15 @@ def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | Lo
         merge(connection, relation, changes[relation], run_id=result.run_id, loaded_at=loaded_at)
     connection.execute(read_sql("count_users"))
     result = replace(result, **asdict(changes[USER_FEATURES]))
-    average = transformed.average_run_time
-    enter_run(connection, workspace, run, result, average_run_time=average, loaded_at=loaded_at)
+    enter_run(
+        connection,
+        workspace,
+        run,
+        result,
+        average_run_time=transformed.average_run_time,
+        computation=computation_of(workspace),
+        loaded_at=loaded_at,
+    )
     return result
 
 

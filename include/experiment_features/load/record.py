@@ -21,7 +21,7 @@ from experiment_features.load.database import (
 from experiment_features.load.issues import copy_issues
 from experiment_features.load.ledger import entry_id, find_last_load, has_run
 from experiment_features.load.part_store import layers_of
-from experiment_features.run import Extracted, Result, Run, Transformed, Validated
+from experiment_features.run import COMPUTATION, Extracted, Result, Run, Transformed, Validated
 from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
 
@@ -143,7 +143,15 @@ def record_unchanged(
             unchanged=last.result.users,
             notices=[],
         )
-        enter_run(connection, workspace, run, result, average_run_time=last.average_run_time)
+        average, computation = last.average_run_time, last.computation
+        enter_run(
+            connection,
+            workspace,
+            run,
+            result,
+            average_run_time=average,
+            computation=computation,
+        )
         forget_old_runs(connection, keep_days)
         stage.finish(result)
     return replace(result, seconds=workspace.seconds())
@@ -191,6 +199,12 @@ def computed(workspace: Workspace, run: Run, status: str) -> Result:
     )
 
 
+def computation_of(workspace: Workspace) -> dict[str, str | None]:
+    """By what a run was computed, and the digests of the outcome: see run.COMPUTATION."""
+    found = asdict(workspace.found(Validated)) | asdict(workspace.found(Transformed))
+    return {name: found[name] for name in COMPUTATION}
+
+
 def enter_run(
     connection: Connection,
     workspace: Workspace,
@@ -199,12 +213,13 @@ def enter_run(
     ending: Ending | None = None,
     *,
     average_run_time: float | None = None,
+    computation: dict[str, str | None] | None = None,
     loaded_at: datetime | None = None,
 ) -> None:
     """Records how a run ended, and its issues; replaces the entry of the attempt.
 
-    ``loaded_at`` is when its periods begin. Of a run that did not load, the issues of each file and
-    rule are kept up to a limit.
+    ``computation`` is that of the features in force, and ``loaded_at`` when its periods begin. Of
+    a run that did not load, the issues of each file and rule are kept up to a limit.
     """
     extracted = workspace.found(Extracted)
     entry = {name: getattr(result, name) for name in Result.columns()} | {
@@ -212,6 +227,7 @@ def enter_run(
         "source_files": Jsonb(extracted.files),
         "parts": Jsonb(layers_of(result.run_id, extracted.source, extracted.parts)),
         "average_run_time": average_run_time,
+        **(computation or {}),
         **(asdict(ending) if ending else {}),
     }
     _enter(connection, run, entry, loaded_at)

@@ -152,7 +152,7 @@ def _list_rules_and_files(database: DuckDBPyConnection, drop_files: Sequence[Dro
 def _raw_rows(
     database: DuckDBPyConnection, parts: Sequence[Path], table: Table
 ) -> DuckDBPyRelation:
-    """Grain: row of a table that has a fault; columns: table_name, position, raw_row (JSON)."""
+    """Grain: row that has a fault; columns: table_name, position, row_id, raw_row (JSON)."""
     is_of_table = ColumnExpression("table_name") == ConstantExpression(table.name)
     faulty = database.table("faults").filter(is_of_table).project("position")
     rows = read_parts(database, parts)
@@ -160,6 +160,9 @@ def _raw_rows(
     return rows.join(faulty, "position", how="semi").project(
         ConstantExpression(table.name).alias("table_name"),
         ColumnExpression("position"),
+        duckdb.FunctionExpression(
+            "row_id", ColumnExpression("line"), ColumnExpression(table.key)
+        ).alias("row_id"),
         duckdb.FunctionExpression(
             "raw_row",
             ColumnExpression("line"),

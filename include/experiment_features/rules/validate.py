@@ -9,6 +9,7 @@ import narwhals as nw
 
 from experiment_features.config import Settings
 from experiment_features.contract import TABLES, Column, Kind, Table
+from experiment_features.digest import digest_of
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.errors import DropRejected
 from experiment_features.rules.footers import can_skip
@@ -20,6 +21,9 @@ from experiment_features.store.valid_rows import count_rows, valid_rows
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
+
+ISSUE_DIGEST_COLUMNS = ("table_name", "row_id", "rule", "column_name", "value")
+"""Without the place: which file a row is in says nothing of the row."""
 
 Checked = dict[Table, Frame]
 """The valid rows of the tables so far, to which rows of later ones refer: position and key."""
@@ -37,8 +41,8 @@ def validate(
     """Checks every typed row, and writes which are rejected and all that is wrong.
 
     Writes, if there are any, ``workspace.rejected(table)`` (grain: rejected row; column: position)
-    and ``workspace.issues`` (grain: fault of a row; columns: severity, table_name, file_name,
-    line_number, rule, column_name, value, message, raw_row as JSON text).
+    and ``workspace.issues`` (grain: fault of a row; columns: severity, table_name, row_id,
+    file_name, line_number, rule, column_name, value, message, raw_row as JSON text).
 
     Args:
         workspace: of a run whose extract stage is done.
@@ -72,7 +76,7 @@ def validate(
             checked[table] = valid_rows(rows.select("position", table.key), target, engine)
             log.info("checked %s", table)
         issues = describe_issues(workspace, faults, extracted.files, parts, memory_limit)
-        validated = stage.finish(_count(rejected, issues))
+        validated = stage.finish(_count(workspace, rejected, issues))
     _refuse_excess(extracted.rows, rejected, max_rejected_percent)
     return validated
 
@@ -150,12 +154,13 @@ def _references(rows: Frame, column: Column, key: str) -> Frame:
     return references
 
 
-def _count(rejected: dict[str, int], issues: list[BrokenRule]) -> Validated:
+def _count(workspace: Workspace, rejected: dict[str, int], issues: list[BrokenRule]) -> Validated:
     return Validated(
         rejected=rejected,
         rejected_rows=sum(rejected.values()),
         warnings=sum(broken.issues for broken in issues if broken.severity == "warning"),
         rules={f"{broken.table}.{broken.rule}": broken.issues for broken in issues},
+        issues_sha256=digest_of([("data_issues", ISSUE_DIGEST_COLUMNS, workspace.issues)]),
     )
 
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from hypothesis import HealthCheck, given, settings
 from drops import Drop, drops, every_fault, run_times_of_all_sizes
 from experiment_features.engines.choose import choose_engine
 from experiment_features.errors import ConfigurationError
+from experiment_features.run import COMPUTATION
 from experiment_features.workspace import Workspace
-from integration.running import features_of, make_drop, run_drop
+from integration.running import features_of, make_drop, run_drop, run_of
 from integration.servers import Database
 from integration.spark_cluster import (
     Cluster,
@@ -31,7 +33,7 @@ from integration.spark_cluster import (
     running_connect_server,
     wait_until,
 )
-from stages import assert_as_expected, run_stages
+from stages import assert_as_expected, digests_of, run_stages
 
 pytestmark = [pytest.mark.xdist_group("spark"), pytest.mark.timeout(900)]
 
@@ -82,6 +84,9 @@ def test_a_hard_drop_gives_what_the_oracle_says(
     workspace = Workspace(tmp_path / "-s*r q?x {c,d} [a-b] 'e\" %41#2\n名=v")
     run_stages(source, workspace, "spark", spark=cluster.master)
     assert_as_expected(source, workspace)
+    on_duckdb = Workspace(tmp_path / "duckdb")
+    run_stages(source, on_duckdb, "duckdb")
+    assert digests_of(workspace) == digests_of(on_duckdb)
 
 
 @given(drop=drops())
@@ -106,7 +111,7 @@ def test_a_load_changes_nothing_that_duckdb_has_loaded(
 ) -> None:
     """Spark finds nothing to write (here through Spark Connect, below through a master)."""
     source = sample_drop.write(tmp_path / "source")
-    run_drop(database, source, engine="duckdb")
+    first = run_of(database, run_drop(database, source, engine="duckdb")["run_id"])
     before = features_of(database)
     arguments = ("run", source, "--force", "--json", "--database-url", database.url())
     with running_connect_server(cluster) as url:
@@ -117,6 +122,10 @@ def test_a_load_changes_nothing_that_duckdb_has_loaded(
     assert (result["engine"], result["status"]) == ("spark", "loaded")
     assert result["unchanged"] == result["users"] == len(before)
     assert features_of(database) == before
+    second = run_of(database, result["run_id"])
+    same = set(COMPUTATION) - {"engine_version"}
+    assert {name: second[name] for name in same} == {name: first[name] for name in same}
+    assert second["engine_version"] == metadata.version("pyspark")
 
 
 def test_a_workspace_that_workers_do_not_share_is_an_error(

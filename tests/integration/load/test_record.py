@@ -1,24 +1,39 @@
 """Every run that began is in the ledger, with how it ended."""
 
+import json
 import logging
+import platform
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from experiment_features.errors import (
     ConfigurationError,
     DropRefused,
     DropRejected,
+    LoadHeld,
     NothingToDo,
     StorageUnavailable,
 )
 from experiment_features.load.issues import KEPT_ISSUES
 from experiment_features.pipeline import Pipeline, record_end, recorded
+from experiment_features.run import COMPUTATION
+from experiment_features.version import find_commit, find_lock
 from experiment_features.visible_text import escape
-from integration.running import make_drop, make_pipeline, run_drop, run_of
+from integration.running import (
+    compute_drop,
+    features_of,
+    make_drop,
+    make_pipeline,
+    run_drop,
+    run_of,
+)
 from integration.servers import Database
 
 DROP = make_drop({1: "Ann"}, [(1, "1", "10")])
@@ -204,3 +219,58 @@ def test_of_a_run_that_did_not_load_some_issues_are_kept(
     assert run_of(database, "rejected")["rejected_rows"] == len(users)
     run_drop(database, source, run_id="loaded", max_rejected_percent=100)
     assert {row["count"] for row in database.query(counts, "loaded")} == {len(users)}
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+def test_a_load_says_what_computed_it(engine: str, database: Database, tmp_path: Path) -> None:
+    """It has its digests and every version; a run that finds it unchanged has those of the load."""
+    source = DROP.write(tmp_path / "drop")
+    loaded = run_of(database, run_drop(database, source, engine=engine)["run_id"])
+    unchanged = run_of(database, run_drop(database, source)["run_id"])
+    assert (loaded["status"], unchanged["status"]) == ("loaded", "unchanged")
+    assert loaded["engine_version"] == metadata.version(engine)
+    assert loaded["python_version"] == platform.python_version()
+    assert (loaded["code_version"], loaded["lock_sha256"]) == (find_commit(), find_lock())
+    assert loaded["issues_sha256"] == "0" * 64
+    rows = (
+        b"compound_features\ncompound_id=1\ncompound_name=5:Water\ntotal_experiments=1"
+        b"\ntotal_users=1",
+        b"user_features\naverage_compounds_per_experiment=3ff0000000000000"
+        b"\naverage_experiment_run_time=4024000000000000\nmost_common_compound_experiments=1"
+        b"\nmost_common_compound_id=1\nmost_common_compound_ids=[1]"
+        b"\nmost_common_compound_name=5:Water\ntotal_experiments=1\nuser_id=1\nuser_name=3:Ann",
+    )
+    total = sum(int.from_bytes(sha256(row).digest(), "big") for row in rows)
+    assert loaded["features_sha256"] == f"{total % 2**256:064x}"
+    of_load = {name: loaded[name] for name in COMPUTATION}
+    assert {name: unchanged[name] for name in COMPUTATION} == of_load
+
+
+def test_a_run_that_does_not_load_has_no_digests(database: Database, tmp_path: Path) -> None:
+    """Neither one that is rejected nor one that is held."""
+    run_drop(database, make_drop({1: "Ann", 2: "Bob"}, []).write(tmp_path / "first"))
+    with pytest.raises(LoadHeld):
+        run_drop(database, DROP.write(tmp_path / "held"), run_id="held")
+    with pytest.raises(DropRejected):
+        run_drop(database, make_drop({1: ""}, []).write(tmp_path / "bad"), run_id="rejected")
+    for run_id in ("held", "rejected"):
+        entry = run_of(database, run_id)
+        assert entry["status"] == run_id
+        assert {entry[name] for name in COMPUTATION} == {None}
+
+
+def test_a_workspace_of_an_earlier_version_is_loaded(database: Database, tmp_path: Path) -> None:
+    """Computed before an upgrade and loaded after it: what it does not say stays unknown."""
+    source = make_drop({1: "Ann", 2: ""}, []).write(tmp_path / "drop")
+    pipeline = make_pipeline(database, tmp_path, run_id="mine", max_rejected_percent=100)
+    workspace = compute_drop(pipeline, source).workspace
+    for stage in ("validate", "transform"):
+        record = workspace.folder / f"{stage}.json"
+        facts = json.loads(record.read_text())
+        kept = {name: value for name, value in facts.items() if name not in COMPUTATION}
+        record.write_text(json.dumps(kept))
+    issues = pq.read_table(workspace.issues).drop_columns(["row_id"])
+    pq.write_table(issues, workspace.issues)
+    assert pipeline.load().status == "loaded"
+    assert {run_of(database, "mine")[name] for name in COMPUTATION} == {None}
+    assert {row["row_id"] for row in features_of(database, "data_issues")} == {None}

@@ -86,6 +86,7 @@ def test_an_issue_tells_everything(tmp_path: Path) -> None:
     assert issue == {
         "severity": "error",
         "table_name": "user_experiments",
+        "row_id": 7,
         "file_name": "user_experiments.csv",
         "line_number": 4,
         "rule": "user_id_unknown",
@@ -93,6 +94,30 @@ def test_an_issue_tells_everything(tmp_path: Path) -> None:
         "value": "9",
         "message": "no valid row of users has this user_id",
     }
+
+
+@pytest.mark.parametrize(
+    ("row", "row_id"),
+    [
+        ("2, ,,", 2),
+        ("1,Ann,ann@example.org,2024-01-01", 1),
+        ("+02,\0,,", 2),
+        ("9223372036854775807, ,,", 2**63 - 1),
+        ("9223372036854775808,Bob,,", None),
+        ("0,Bob,,", None),
+        ("-2,Bob,,", None),
+        ("x,Bob,,", None),
+        (",Bob,,", None),
+        ("2,Bob", None),
+        ('2,"Bob"x,,', None),
+    ],
+)
+def test_an_issue_has_the_id_of_its_row_if_that_is_readable(
+    row: str, row_id: int | None, tmp_path: Path
+) -> None:
+    """Whatever else is wrong with the row, if it could be split and its id is above 0."""
+    _, issues = check(tmp_path, f"{USERS}{row}\n")
+    assert {issue["row_id"] for issue in issues} == {row_id}
 
 
 @pytest.mark.parametrize(

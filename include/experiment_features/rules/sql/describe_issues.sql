@@ -1,10 +1,11 @@
 -- What is wrong with a drop, for people. Grain: fault of a row; key: table_name, file_name,
--- line_number, rule. raw_row: the cells as they were written, or the whole line where it could not
+-- line_number, rule. row_id: null without a readable one. raw_row: the cells as they were written, or the whole line where it could not
 -- be split.
 copy (
     select
         rules.severity,
         faults.table_name,
+        raw_rows.row_id,
         files.file_name,
         line_of(faults.position) as line_number,
         faults.rule,

@@ -17,3 +17,6 @@ create temporary macro number_written(value, text) as
 -- A row that could not be split is its line.
 create temporary macro raw_row(line, cells) as
     case when line is null then cells else json_object('line', shown(line)) end;
+
+-- The id of a row, if it is readable: of one that could be split, a whole number above 0.
+create temporary macro row_id(line, id) as case when line is null and id > 0 then id end;
