@@ -69,15 +69,20 @@ select
     now() - (10001 - n) * interval '1 hour', now() - (10000 - n) * interval '1 hour'
 from generate_series(1, 10000) as n;
 
-insert into features.data_issues
+insert into features.data_issues (
+    run_id, found_by, closed_by, severity, table_name, file_name, line_number, rule, column_name,
+    value, message, raw_row
+)
 select
     -- Half of them belong to the last load, which the page shows first.
-    'run ' || case when n % 2 = 0 then 10000 else 1 + n % 9999 end,
+    'run ' || run, 'run ' || run, case when run < 10000 then 'run ' || 1 + run end,
     case when n % 5 = 0 then 'error' else 'warning' end,
     (array['users', 'user_experiments'])[1 + n % 3 % 2],
     'part ' || n % 20 || '.csv', n, 'rule_' || n % 5, 'email', 'x',
     'a message of the usual length for rule ' || n % 5, '{}'
-from generate_series(1, 100000) as n;
+from
+    generate_series(1, 100000) as n,
+    lateral (select case when n % 2 = 0 then 10000 else 1 + n % 9999 end as run) as runs;
 """
 
 VIEWS = {

@@ -39,8 +39,6 @@ class Relation:
     name: str
     grain: str
     features: tuple[Feature, ...]
-    past: str | None = None
-    """The table of past periods, if the relation has a history."""
 
     @property
     def key(self) -> str:
@@ -51,6 +49,16 @@ class Relation:
     def table(self) -> str:
         """The table of the drop that has the same grain."""
         return f"{self.grain}s"
+
+    @property
+    def past(self) -> str:
+        """The table of the periods that are over."""
+        return f"{self.name}_past"
+
+    @property
+    def history(self) -> str:
+        """The view of all periods."""
+        return f"{self.name}_history"
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -66,7 +74,6 @@ class Relation:
 USER_FEATURES = Relation(
     "user_features",
     grain="user",
-    past="user_features_past",
     features=(
         Feature("user_id", "bigint", "The user's id."),
         Feature("user_name", "text", "The user's name."),

@@ -7,12 +7,5 @@ select
     rule,
     column_name,
     message
-from features.data_issues
-where run_id = (
-    select run_id
-    from features.pipeline_runs
-    where status = 'loaded'
-    order by finished_at desc
-    limit 1
-)
+from features.latest_data_issues
 order by table_name, file_name, line_number, rule;

@@ -106,11 +106,15 @@ def load_workspace(url: str, folder: Path) -> str:
 
 
 def load_experiments(
-    database: Database, folder: Path, experiments: Mapping[int, int], **options: Any
+    database: Database,
+    folder: Path,
+    experiments: Mapping[int, int],
+    of_compounds: Mapping[int, int] | None = None,
+    **options: Any,
 ) -> str:
     """Loads users by id and number of experiments, without reading a drop; returns the run id.
 
-    Every experiment uses one compound. Ten times faster than a whole run. The volume guard is off,
+    Every experiment uses one compound, or the compounds have the given numbers. Ten times faster than a whole run. The volume guard is off,
     unless the options say otherwise.
     """
     pipeline = make_pipeline(database, folder, **{"max_removed_percent": 100, **options})
@@ -129,11 +133,12 @@ def load_experiments(
         "most_common_compound_ids": pa.array([n and [1] for n in ran], pa.list_(pa.int64())),
     }
     total = sum(experiments.values())
+    of_compounds = {1: total} if of_compounds is None else of_compounds
     compounds = {
-        "compound_id": pa.array([1], pa.int64()),
-        "compound_name": ["Water"],
-        "total_experiments": pa.array([total], pa.int64()),
-        "total_users": pa.array([sum(map(bool, ran))], pa.int64()),
+        "compound_id": pa.array(of_compounds, pa.int64()),
+        "compound_name": pa.array(["Water"] * len(of_compounds), pa.string()),
+        "total_experiments": pa.array(of_compounds.values(), pa.int64()),
+        "total_users": pa.array([min(n, 1) for n in of_compounds.values()], pa.int64()),
     }
     pq.write_table(pa.table(users), workspace.features("user_features"))
     pq.write_table(pa.table(compounds), workspace.features("compound_features"))
@@ -143,7 +148,9 @@ def load_experiments(
     with workspace.stage(Validated) as validated:
         validated.finish(Validated(rejected={}, rejected_rows=0, warnings=0, rules={}))
     with workspace.stage(Transformed) as transformed:
-        transformed.finish(Transformed(len(experiments), total, 1, average, "pandas"))
+        transformed.finish(
+            Transformed(len(experiments), total, len(of_compounds), average, "pandas")
+        )
     return pipeline.load().run_id
 
 

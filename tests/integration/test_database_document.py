@@ -3,10 +3,14 @@
 import re
 from pathlib import Path
 
+from experiment_features.definitions import RELATIONS
 from integration.servers import Database
 
 DOCS = Path(__file__).parents[2] / "docs"
-HISTORY = {"user_features_past": "user_features_history"}
+TOGETHER = {
+    **{relation.past: relation.history for relation in RELATIONS},
+    "latest_data_issues": "data_issues",
+}
 """Relations that are described along with another one."""
 
 
@@ -28,7 +32,7 @@ def test_every_relation_and_column_is_described(database: Database) -> None:
     missing = []
     for column in columns:
         relation, name = column["table_name"], column["column_name"]
-        text = section_of(HISTORY.get(relation, relation))
+        text = section_of(TOGETHER.get(relation, relation))
         if f"`{name}`" not in text + features * relation.startswith(
             ("user_feature", "compound_feature")
         ):

@@ -45,8 +45,11 @@ insert into features.pipeline_runs (
 values ('odd', 'cli', 'x', '[]', '{}', 1, 'loaded', now(), now())
 """
 ENTER_ISSUES = """
-insert into features.data_issues
-select 'odd', 'error', 'users', name, n, 'a rule', 'x', 'secret', 'message', '{}'
+insert into features.data_issues (
+    run_id, found_by, severity, table_name, file_name, line_number, rule, column_name, value,
+    message, raw_row
+)
+select 'odd', 'odd', 'error', 'users', name, n, 'a rule', 'x', 'secret', 'message', '{}'
 from unnest(%s::text[]) as name, generate_series(1, 60) as n
 """
 

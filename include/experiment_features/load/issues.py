@@ -1,4 +1,4 @@
-"""Copies the issues of a run's drop to the ledger."""
+"""The issues in the ledger: open while they hold after the last load, closed from then on."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from psycopg import sql
 
 from experiment_features.engines import arrow
 from experiment_features.load.copy import copy_batches
-from experiment_features.load.database import Connection
+from experiment_features.load.database import Connection, check_written, read_sql
 
 KEPT_ISSUES = 1_000
 """Of each file and rule, for a run that did not load: a drop may be refused again and again."""
@@ -20,20 +20,28 @@ KEPT_ISSUES = 1_000
 _KIND = ["table_name", "file_name", "rule"]
 
 
-def copy_issues(connection: Connection, issues: Path, run_id: str, *, are_all_kept: bool) -> None:
-    """Copies the issues of a run into data_issues, or else the first of each file and rule.
+def close_issues(connection: Connection, run_id: str) -> None:
+    """Closes all open issues on behalf of a load, which is already in the ledger."""
+    ((expected,),) = connection.execute(read_sql("count_open_issues")).fetchall()
+    written = connection.execute(read_sql("close_issues"), {"run_id": run_id}).rowcount
+    check_written("features.data_issues", "close_issues", expected, written)
+
+
+def copy_issues(connection: Connection, issues: Path, run_id: str, *, is_load: bool) -> None:
+    """Copies the issues that a run found into data_issues.
 
     Args:
         connection: in the transaction that enters the run.
         issues: grain: issue, in the order of the files' lines; columns: see rules.validate.
         run_id: the run's entry in the ledger.
-        are_all_kept: whether to copy all of them.
+        is_load: whether they hold now; else they are closed, and only the first of each file and
+            rule are copied.
     """
     with pq.ParquetFile(issues) as file:
-        owners = ["run_id", "found_by"] + ([] if are_all_kept else ["closed_by"])
+        owners = ["run_id", "found_by"] + ([] if is_load else ["closed_by"])
         names = [*owners, *file.schema_arrow.names]
         batches = file.iter_batches()
-        kept = batches if are_all_kept else _first_of_each_kind(batches)
+        kept = batches if is_load else _first_of_each_kind(batches)
         rows = (
             pa.RecordBatch.from_arrays(
                 [pa.repeat(arrow.text(run_id), len(batch))] * len(owners) + batch.columns,

@@ -82,8 +82,7 @@ def merge(
         written = connection.execute(read_sql(statement).format(**parts), values).rowcount
         check_written(f"features.{table}", statement, rows, written)
 
-    if relation.past:
-        write("close_periods", relation.past, changes.updated + changes.deleted)
+    write("close_periods", relation.past, changes.updated + changes.deleted)
     write("update", relation.name, changes.updated)
     write("delete", relation.name, changes.deleted)
     write("insert", relation.name, changes.inserted)
@@ -97,7 +96,7 @@ def statement_parts(relation: Relation) -> dict[str, sql.Composable]:
 
     return {
         "relation": sql.Identifier("features", relation.name),
-        "past": sql.Identifier("features", relation.past or ""),
+        "past": sql.Identifier("features", relation.past),
         "staged": sql.Identifier(f"staged_{relation.name}"),
         "changed": sql.Identifier(f"changed_{relation.name}"),
         "key": sql.Identifier(relation.key),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from psycopg import sql
 
-from experiment_features.definitions import RELATIONS, USER_FEATURES
+from experiment_features.definitions import RELATIONS, USER_FEATURES, Relation
 from experiment_features.errors import DatabaseRefused
 from experiment_features.load.database import (
     Connection,
@@ -71,12 +71,7 @@ def migrate(url: str, revision: str = "head", *, adopt_store: bool = False) -> s
             _add_features(connection)
             _compare_tables(connection)
             _define_views(connection)
-            ((database,),) = connection.execute("select current_database()").fetchall()
-            columns = [c for c in _columns_of(connection, "pipeline_runs") if c != "message"]
-            grants = read_sql("grants", _MIGRATIONS).format(
-                database=sql.Identifier(database), run_columns=comma_separated(columns)
-            )
-            connection.execute(grants)
+            _grant(connection)
             connection.execute(read_sql("name_database"))
             if adopt_store:
                 connection.execute(
@@ -90,7 +85,7 @@ def _add_features(connection: Connection) -> None:
     """Adds the columns of new features; they are null until a load computes them."""
     add = sql.SQL("alter table {table} add column {name} {type}")
     for relation in RELATIONS:
-        for table in filter(None, (relation.name, relation.past)):
+        for table in (relation.name, relation.past):
             known = _columns_of(connection, table)
             for feature in relation.features:
                 if feature.name not in known:
@@ -127,6 +122,19 @@ def _compare_tables(connection: Connection) -> None:
             )
 
 
+def _grant(connection: Connection) -> None:
+    """Gives each role its rights; readers see no column that may hold a cell."""
+    ((database,),) = connection.execute("select current_database()").fetchall()
+    runs = [c for c in _columns_of(connection, "pipeline_runs") if c != "message"]
+    issues = [c for c in _columns_of(connection, "data_issues") if c not in ("value", "raw_row")]
+    grants = read_sql("grants", _MIGRATIONS).format(
+        database=sql.Identifier(database),
+        run_columns=comma_separated(runs),
+        issue_columns=comma_separated(issues),
+    )
+    connection.execute(grants)
+
+
 def _parts_of_tables(connection: Connection) -> dict[str, set[str]]:
     """By kind, the tables of the schema, and their columns, constraints and indexes."""
     parts: dict[str, set[str]] = defaultdict(set)
@@ -137,16 +145,7 @@ def _parts_of_tables(connection: Connection) -> dict[str, set[str]]:
 
 def _define_views(connection: Connection) -> None:
     """Recreates the views and functions only if they have changed: readers have to wait."""
-    report = list(USER_FEATURES.columns)
-    report.insert(report.index("total_experiments") + 1, "average_experiments_per_user")
-    history = [*USER_FEATURES.columns, "valid_from", "valid_to", "run_id"]
-    statements = read_sql("views", _MIGRATIONS).format(
-        features=comma_separated(USER_FEATURES.columns),
-        history_columns=_view_columns(connection, "user_features_history", history),
-        report_columns=_view_columns(
-            connection, "user_feature_report", [*report, "run_id", "updated_at"]
-        ),
-    )
+    statements = _compose_views(connection)
     version = f"views {hashlib.sha256(statements.as_bytes(connection)).hexdigest()}"
     known, defined = _views_version(connection)
     if known != f"{version} {defined}":
@@ -156,9 +155,47 @@ def _define_views(connection: Connection) -> None:
         connection.execute(comment.format(sql.Literal(f"{version} {defined}")))
 
 
+def _compose_views(connection: Connection) -> sql.Composed:
+    report = list(USER_FEATURES.columns)
+    report.insert(report.index("total_experiments") + 1, "average_experiments_per_user")
+    views = read_sql("views", _MIGRATIONS).format(
+        features=comma_separated(USER_FEATURES.columns),
+        history_columns=_history_columns(connection, USER_FEATURES),
+        report_columns=_view_columns(
+            connection, "user_feature_report", [*report, "run_id", "updated_at"]
+        ),
+        issue_columns=_view_columns(
+            connection, "latest_data_issues", _columns_of(connection, "data_issues")
+        ),
+    )
+    histories = [
+        read_sql("history", _MIGRATIONS).format(
+            history=sql.Identifier("features", relation.history),
+            past=sql.Identifier("features", relation.past),
+            relation=sql.Identifier("features", relation.name),
+            features=comma_separated(relation.columns),
+            history_columns=_history_columns(connection, relation),
+            comment=sql.Literal(
+                f"Grain: {relation.grain} and period, [valid_from, valid_to); valid_to is null "
+                "while the period lasts."
+            ),
+        )
+        for relation in RELATIONS
+    ]
+    return sql.SQL(";\n").join([*histories, views])
+
+
+def _history_columns(connection: Connection, relation: Relation) -> sql.Composed:
+    wanted = [*relation.columns, "valid_from", "valid_to", "run_id"]
+    return _view_columns(connection, relation.history, wanted)
+
+
 def _views_version(connection: Connection) -> tuple[str | None, str]:
     """Which version of the views the schema has, and a hash of their actual definitions."""
-    ((known, defined),) = connection.execute(read_sql("select_views_version")).fetchall()
+    values = {
+        "views": ["latest_data_issues", "user_feature_report", *(r.history for r in RELATIONS)]
+    }
+    ((known, defined),) = connection.execute(read_sql("select_views_version"), values).fetchall()
     return known, defined
 
 

@@ -18,7 +18,7 @@ from experiment_features.load.database import (
     load_transaction,
     read_sql,
 )
-from experiment_features.load.issues import copy_issues
+from experiment_features.load.issues import close_issues, copy_issues
 from experiment_features.load.ledger import entry_id, find_last_load, has_run
 from experiment_features.load.part_store import layers_of
 from experiment_features.run import COMPUTATION, Extracted, Result, Run, Transformed, Validated
@@ -100,7 +100,7 @@ def find_last_files(connection: Connection, run: Run, source: str) -> list[DropF
         last = find_last_load(connection)
         if last is None or run.force or last.definition_version != DEFINITION_VERSION:
             return []
-        values = {"run_id": last.result.run_id, "today": run.today.isoformat()}
+        values = {"today": run.today.isoformat()}
         ((is_due,),) = connection.execute(read_sql("has_due_signup"), values).fetchall()
         return [] if is_due else last.source_files
 
@@ -218,8 +218,9 @@ def enter_run(
 ) -> None:
     """Records how a run ended, and its issues; replaces the entry of the attempt.
 
-    ``computation`` is that of the features in force, and ``loaded_at`` when its periods begin. Of
-    a run that did not load, the issues of each file and rule are kept up to a limit.
+    ``computation`` is that of the features in force, and ``loaded_at`` when its periods begin. A
+    load closes all issues that were open. Of a run that did not load, the issues of each file and
+    rule are kept up to a limit.
     """
     extracted = workspace.found(Extracted)
     entry = {name: getattr(result, name) for name in Result.columns()} | {
@@ -231,10 +232,11 @@ def enter_run(
         **(asdict(ending) if ending else {}),
     }
     _enter(connection, run, entry, loaded_at)
+    is_load = result.status == "loaded"
+    if is_load:
+        close_issues(connection, result.run_id)
     if workspace.issues.exists() and result.status != "unchanged":
-        copy_issues(
-            connection, workspace.issues, result.run_id, are_all_kept=result.status == "loaded"
-        )
+        copy_issues(connection, workspace.issues, result.run_id, is_load=is_load)
 
 
 def _enter(
@@ -260,5 +262,9 @@ def _enter(
 
 
 def forget_old_runs(connection: Connection, keep_days: int) -> None:
-    """Removes runs that ended longer ago, with their issues; never the last load."""
-    connection.execute(read_sql("delete_old_runs"), {"keep_days": keep_days})
+    """Removes runs that ended longer ago, and issues that were closed longer ago.
+
+    The last load stays, and so do the runs that open issues name.
+    """
+    for statement in ("delete_old_issues", "delete_old_runs"):
+        connection.execute(read_sql(statement), {"keep_days": keep_days})

@@ -12,7 +12,7 @@ from psycopg import sql
 
 from experiment_features.definitions import USER_FEATURES
 from experiment_features.load import ledger
-from experiment_features.load.database import Connection
+from experiment_features.load.database import Connection, comma_separated
 from experiment_features.report.paging import (
     PAGE_ROWS,
     Cursor,
@@ -39,7 +39,6 @@ _USER_KEYS: dict[Sort, tuple[sql.Composable, ...]] = {
     "experiments": (sql.Identifier("total_experiments"), sql.Identifier("user_id")),
 }
 _RUN_KEYS = (sql.Identifier("runs", "started_at"), sql.Identifier("runs", "run_id"))
-_ISSUE_KEYS = ("table_name", "file_name", "line_number", "rule")
 
 
 class IssuePlace(NamedTuple):
@@ -171,9 +170,11 @@ def find_run_files(connection: Connection, run_id: str) -> list[Row]:
 
 
 def count_issues(connection: Connection, run_id: str) -> list[Row]:
-    """The rules broken by the rows of a run's drop, by table and file, errors first."""
+    """The rules that a run's issues break, by table and file, errors first."""
     values = {"run_id": run_id, "rows": 2 * PAGE_ROWS}
-    return fetch(connection, read_sql("count_issues"), values)
+    issues, is_of_run = _issues_of(connection, run_id)
+    query = read_sql("count_issues").format(issues=issues, is_of_run=is_of_run)
+    return fetch(connection, query, values)
 
 
 def find_issues(
@@ -188,7 +189,7 @@ def find_issues(
     """A page of a run's issues in the order of the drop; ``cursor`` is an IssuePlace."""
     filters = {"table_name": table_name, "rule": rule, "file_name": file_name}
     # Columns that are filtered by are left out, so that the filter's index gives the order.
-    names = [name for name in _ISSUE_KEYS if filters.get(name) is None]
+    names = [name for name in IssuePlace._fields if filters.get(name) is None]
     keys = tuple(map(sql.Identifier, names))
     values: dict[str, Any] = {"run_id": run_id, **filters}
     is_beyond: sql.Composable = sql.SQL("true")
@@ -199,7 +200,26 @@ def find_issues(
             sql.SQL("<" if cursor.backwards else ">"),
             sql.SQL(", ").join(sql.Placeholder(f"cursor_{name}") for name in names),
         )
-    return read_page(connection, "page_issues", keys, values, cursor, is_beyond=is_beyond)
+    issues, is_of_run = _issues_of(connection, run_id)
+    return read_page(
+        connection,
+        "page_issues",
+        keys,
+        values,
+        cursor,
+        is_beyond=is_beyond,
+        place=comma_separated(IssuePlace._fields),
+        issues=issues,
+        is_of_run=is_of_run,
+    )
+
+
+def _issues_of(connection: Connection, run_id: str) -> tuple[sql.Composable, sql.Composable]:
+    """Relation and condition of a run's issues: the last load's all hold, others found theirs."""
+    last = ledger.find_last_load(connection)
+    if last and last.result.run_id == run_id:
+        return sql.Identifier("features", "latest_data_issues"), sql.SQL("true")
+    return sql.Identifier("features", "data_issues"), sql.SQL("found_by = %(run_id)s")
 
 
 def read_users(connection: Connection) -> Generator[list[tuple[Any, ...]], None, None]:

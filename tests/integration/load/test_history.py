@@ -11,8 +11,10 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from psycopg import sql
 
 from comparison import USER_COLUMNS
+from experiment_features.definitions import RELATIONS, USER_FEATURES, Relation
 from integration.running import features_of, load_experiments
 from integration.servers import VERSIONS, Database, Server
 
@@ -20,36 +22,41 @@ ROOT = Path(__file__).parents[3]
 
 every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
 
+every_relation = pytest.mark.parametrize(
+    "relation", [pytest.param(relation, id=relation.name) for relation in RELATIONS]
+)
+
 Experiments = dict[int, int]
-"""The number of experiments of each user in a drop."""
+"""The number of experiments of each user, and of the compound with the same id, in a drop."""
 
 
-def periods_of(database: Database) -> list[dict[str, Any]]:
-    """Returns all periods, ordered by user and time."""
+def periods_of(database: Database, relation: Relation = USER_FEATURES) -> list[dict[str, Any]]:
+    """Returns all periods, ordered by id and time."""
+    query = sql.SQL(
+        "select {} as id, total_experiments, valid_from, valid_to, run_id "
+        "from features.{} order by id, valid_from"
+    )
     return database.query(
-        "select user_id, total_experiments, valid_from, valid_to, run_id "
-        "from features.user_features_history order by user_id, valid_from"
+        query.format(sql.Identifier(relation.key), sql.Identifier(relation.history))
     )
 
 
 @every_version
-def test_a_user_who_leaves_and_returns_has_exact_periods(
-    database: Database, tmp_path: Path
+@every_relation
+def test_what_leaves_and_returns_has_exact_periods(
+    relation: Relation, database: Database, tmp_path: Path
 ) -> None:
     """Each period has exact bounds and belongs to the run that began it."""
     drops: list[Experiments] = [{1: 1, 2: 5}, {1: 2, 2: 5}, {2: 5}, {1: 2, 2: 5}, {1: 2}]
-    runs = [load_experiments(database, tmp_path, drop) for drop in drops]
-    begun = [
-        database.value(
-            "select valid_from from features.user_features_history where run_id = %s limit 1",
-            run_id,
-        )
-        for run_id in (runs[0], runs[1], runs[3])
-    ]
-    ended = database.query("select valid_to from features.user_features_past order by valid_to")
-    (first_end, left, second_left) = [row["valid_to"] for row in ended]
+    runs = [load_experiments(database, tmp_path, drop, drop) for drop in drops]
+    periods = periods_of(database, relation)
+    first_of = {row["run_id"]: row["valid_from"] for row in periods}
+    begun = [first_of[run_id] for run_id in (runs[0], runs[1], runs[3])]
+    (first_end, left, second_left) = sorted(
+        row["valid_to"] for row in features_of(database, relation.past)
+    )
     assert first_end == begun[1]
-    assert [tuple(row.values()) for row in periods_of(database)] == [
+    assert [tuple(row.values()) for row in periods] == [
         (1, 1, begun[0], begun[1], runs[0]),
         (1, 2, begun[1], left, runs[1]),
         (1, 2, begun[2], None, runs[3]),
@@ -128,12 +135,14 @@ def test_any_sequence_of_drops_leaves_an_exact_history(
     with server_of("18").database("history") as database:
         loaded: list[tuple[Any, list[dict[str, Any]]]] = []
         for drop in drops:
-            load_experiments(database, folder, drop)
+            load_experiments(database, folder, drop, drop)
             users = features_of(database)
             assert {row["user_id"]: row["total_experiments"] for row in users} == drop
             loaded.append((database.value("select clock_timestamp()"), users))
-            assert_history_is_exact(database)
-        assert follow_periods(database) == expected_periods(drops)
+            for relation in RELATIONS:
+                assert_history_is_exact(database, relation)
+        for relation in RELATIONS:
+            assert follow_periods(database, relation) == expected_periods(drops)
         for moment, users in loaded:
             stood = database.query(
                 "select * from features.user_features_as_of(%s) order by user_id", moment
@@ -148,37 +157,38 @@ def pick(row: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: row[name] for name in names}
 
 
-def assert_history_is_exact(database: Database) -> None:
-    """Asserts that periods do not overlap and that the current ones match user_features."""
-    periods = periods_of(database)
+def assert_history_is_exact(database: Database, relation: Relation = USER_FEATURES) -> None:
+    """Asserts that periods do not overlap and that the current ones match the relation."""
+    periods = periods_of(database, relation)
     for before, after in pairwise(periods):
-        if before["user_id"] == after["user_id"]:
+        if before["id"] == after["id"]:
             assert before["valid_from"] < before["valid_to"] <= after["valid_from"]
     current = [row for row in periods if row["valid_to"] is None]
-    assert [pick(row, "user_id", "total_experiments", "run_id") for row in current] == [
-        pick(row, "user_id", "total_experiments", "run_id") for row in features_of(database)
+    assert [(row["id"], row["total_experiments"], row["run_id"]) for row in current] == [
+        (row[relation.key], row["total_experiments"], row["run_id"])
+        for row in features_of(database, relation.name)
     ]
 
 
-def follow_periods(database: Database) -> list[tuple[int, int, bool]]:
-    """Returns user, experiments, and whether the user's next period follows immediately."""
-    periods = periods_of(database)
-    begins = {(row["user_id"], row["valid_from"]) for row in periods}
+def follow_periods(database: Database, relation: Relation) -> list[tuple[int, int, bool]]:
+    """Returns id, experiments, and whether the next period of that id follows immediately."""
+    periods = periods_of(database, relation)
+    begins = {(row["id"], row["valid_from"]) for row in periods}
     return [
-        (row["user_id"], row["total_experiments"], (row["user_id"], row["valid_to"]) in begins)
+        (row["id"], row["total_experiments"], (row["id"], row["valid_to"]) in begins)
         for row in periods
     ]
 
 
 def expected_periods(drops: list[Experiments]) -> list[tuple[int, int, bool]]:
-    """Returns user, experiments, and whether the user's next period follows immediately."""
+    """Returns id, experiments, and whether the next period of that id follows immediately."""
     periods = []
-    for user_id in range(1, 5):
-        of_user = [drop.get(user_id) for drop in drops]
-        changes = [n for i, n in enumerate(of_user) if i == 0 or n != of_user[i - 1]]
+    for each in range(1, 5):
+        numbers = [drop.get(each) for drop in drops]
+        changes = [n for i, n in enumerate(numbers) if i == 0 or n != numbers[i - 1]]
         for number, following in zip(changes, [*changes[1:], None], strict=True):
             if number is not None:
-                periods.append((user_id, number, following is not None))
+                periods.append((each, number, following is not None))
     return periods
 
 

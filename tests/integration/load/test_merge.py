@@ -9,7 +9,13 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import sql
 
-from experiment_features.definitions import RELATIONS, Feature, Relation
+from experiment_features.definitions import (
+    COMPOUND_FEATURES,
+    RELATIONS,
+    USER_FEATURES,
+    Feature,
+    Relation,
+)
 from experiment_features.errors import DatabaseRefused
 from experiment_features.load.database import connect
 from experiment_features.load.merge import Changes, compare, merge
@@ -92,21 +98,18 @@ def test_a_change_of_one_feature_is_written(
     assert {name: changed[name] for name in relation.columns} == {
         name: staged[0][name] for name in relation.columns
     }
-    if relation.past:
-        (period,) = features_of(database, relation.past)
-        assert {name: period[name] for name in relation.columns} == {
-            name: before[0][name] for name in relation.columns
-        }
-        assert (period["run_id"], period["valid_to"]) == ("one", changed["updated_at"])
+    (period,) = features_of(database, relation.past)
+    assert {name: period[name] for name in relation.columns} == {
+        name: before[0][name] for name in relation.columns
+    }
+    assert (period["run_id"], period["valid_to"]) == ("one", changed["updated_at"])
 
 
 @every_relation
 def test_the_tables_have_the_features_as_defined(relation: Relation, database: Database) -> None:
     """The tables have exactly the defined columns, with the same types."""
-    tables = [(relation.name, ["run_id", "updated_at"])]
-    if relation.past:
-        tables.append((relation.past, ["run_id", "valid_from", "valid_to"]))
-    for table, further in tables:
+    periods = ["run_id", "valid_from", "valid_to"]
+    for table, further in ((relation.name, ["run_id", "updated_at"]), (relation.past, periods)):
         columns = database.query(
             "select attname, format_type(atttypid, atttypmod) as type from pg_attribute "
             "where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attnum",
@@ -120,48 +123,64 @@ def test_the_tables_have_the_features_as_defined(relation: Relation, database: D
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("relation", "query"),
     [
-        "select * from features.user_features_history",
-        "select * from features.user_features_as_of(now())",
-        "select * from features.user_feature_report",
+        (USER_FEATURES, "select * from features.user_features_history order by 1"),
+        (COMPOUND_FEATURES, "select * from features.compound_features_history order by 1"),
+        (USER_FEATURES, "select * from features.user_features_as_of(now()) order by 1"),
+        (USER_FEATURES, "select * from features.user_feature_report order by 1"),
     ],
 )
-def test_the_views_show_every_feature(query: str, database: Database, tmp_path: Path) -> None:
+def test_the_views_show_every_feature(
+    relation: Relation, query: str, database: Database, tmp_path: Path
+) -> None:
     """The views have all features of the table."""
     run_drop(database, DROP.write(tmp_path / "drop"))
-    (relation,) = (relation for relation in RELATIONS if relation.name == "user_features")
-    rows = database.query(f"{query} order by user_id")
+    rows = database.query(query)
     assert [{name: row[name] for name in relation.columns} for row in rows] == [
-        {name: row[name] for name in relation.columns} for row in features_of(database)
+        {name: row[name] for name in relation.columns}
+        for row in features_of(database, relation.name)
     ]
 
 
 DISCARD = "create function discard() returns trigger language plpgsql as 'begin return null; end'"
+FAULTY = make_drop(
+    {1: "Ann", 2: "Bob"},
+    [(1, "1;2", "10"), (2, "3", "1"), (9, "3", "1")],
+    {1: "Water", 2: "Ethanol", 3: "Methane"},
+)
 CHANGED = make_drop(
     {1: "Ann B.", 3: "Cyd"}, [(1, "1", "10"), (9, "3", "1")], {1: "Water", 3: "Tar"}
 )
-TABLES = ["user_features", "user_features_past", "compound_features", "pipeline_runs"]
+TABLES = [
+    *(table for relation in RELATIONS for table in (relation.name, relation.past)),
+    "pipeline_runs",
+    "data_issues",
+]
 
 
 @pytest.mark.parametrize(
     ("table", "statement"),
     [
         pytest.param("user_features_past", "close_periods", id="close_periods"),
+        pytest.param("compound_features_past", "close_periods", id="close_periods_of_compounds"),
         pytest.param("user_features", "update", id="update"),
         pytest.param("user_features", "delete", id="delete"),
         pytest.param("user_features", "insert", id="insert"),
         pytest.param("compound_features", "update", id="update_compounds"),
         pytest.param("data_issues", "copy", id="copy_issues"),
+        pytest.param("data_issues", "close_issues", id="close_issues"),
     ],
 )
 def test_a_trigger_that_discards_writes_is_named(
     table: str, statement: str, database: Database, tmp_path: Path
 ) -> None:
     """Nothing is loaded, and without the trigger the same drop loads."""
-    run_drop(database, DROP.write(tmp_path / "drop"))
+    run_drop(database, FAULTY.write(tmp_path / "drop"), max_rejected_percent=50)
     before = [features_of(database, name) for name in TABLES]
-    event = statement if statement in ("update", "delete") else "insert"
+    event = {"update": "update", "close_issues": "update", "delete": "delete"}.get(
+        statement, "insert"
+    )
     database.query(DISCARD)
     database.query(
         sql.SQL(

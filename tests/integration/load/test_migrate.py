@@ -29,8 +29,12 @@ RELATIONS = {
     "user_features_past": "r",
     "user_features_history": "v",
     "user_feature_report": "v",
+    "compound_features_past": "r",
+    "compound_features_history": "v",
     "pipeline_runs": "r",
+    "part_store": "r",
     "data_issues": "r",
+    "latest_data_issues": "v",
     "held_changes": "r",
     "users_by_total_experiments": "r",
     "schema_version": "r",
@@ -51,10 +55,25 @@ insert into features.pipeline_runs
     (run_id, trigger, source, source_files, parameters, definition_version, status, started_at,
     finished_at)
 values ('old', 'cli', 'x', '[]', '{}', 1, 'loaded', '2026-01-01', '2026-01-02');
-insert into features.data_issues
-values ('old', 'error', 'users', 'users.csv', 2, 'name_missing', 'name', null, 'x', '{}')
+insert into features.compound_features
+values (1, 'Water', 9, 1, 'old', '2026-01-02')
 """
 """Rows for the first revision, which all later ones must keep."""
+
+RUNS = """
+insert into features.pipeline_runs
+    (run_id, trigger, source, source_files, parameters, definition_version, status, started_at,
+    finished_at)
+select run_id, 'cli', 'x', '[]', '{}', 1, status, finished_at, finished_at
+from (
+    values
+    ('rejected', 'rejected', timestamptz '2026-01-03'), ('last', 'loaded', '2026-01-04')
+) as runs (run_id, status, finished_at);
+insert into features.data_issues
+select run_id, 'error', 'users', 'users.csv', 2, 'name_missing', 'name', null, 'x', '{}'
+from features.pipeline_runs
+"""
+"""Further runs, each with an issue, for revisions before an issue was stored once."""
 
 
 @pytest.fixture
@@ -107,6 +126,8 @@ class TestMigrate:
         if revision < "0003":
             empty.query(OLD_VIEWS, user="keeper")
         empty.query(DATA)
+        if revision < "0005":
+            empty.query(RUNS)
         migrate(empty.url("keeper"))
         assert [row["user_name"] for row in features_of(empty)] == ["Ann"]
         assert [row["user_name"] for row in features_of(empty, "user_features_history")] == [
@@ -115,12 +136,24 @@ class TestMigrate:
         ]
         counts = features_of(empty, "users_by_total_experiments")
         assert counts == ([{"total_experiments": 0, "users": 1}] if revision < "0002" else [])
+        closed_by = {row["found_by"]: row["closed_by"] for row in features_of(empty, "data_issues")}
+        assert closed_by == (
+            {"old": "last", "rejected": "rejected", "last": None} if revision < "0005" else {}
+        )
+        began = empty.value("select updated_at from features.compound_features")
         source = DROP.write(tmp_path / "drop")
-        assert run_drop(empty, source, max_rejected_percent=50)["updated"] == 1
-        old, new = empty.query("select * from features.pipeline_runs order by started_at")
-        found = {name: (old[name], new[name] is None) for name in COMPUTATION}
-        assert found == dict.fromkeys(COMPUTATION, (None, False))
+        loaded = run_drop(empty, source, max_rejected_percent=50)
+        assert loaded["updated"] == 1
+        ledger = {run["run_id"]: run for run in features_of(empty, "pipeline_runs")}
+        unknown = {name for name in COMPUTATION if ledger["old"][name] is None}
+        assert unknown == set(COMPUTATION)
+        assert None not in {ledger[loaded["run_id"]][name] for name in COMPUTATION}
         assert len(features_of(empty, "user_features_history")) == 3
+        (first, second, *_) = features_of(empty, "compound_features_history")
+        assert (first["run_id"], first["valid_from"]) == ("old", began)
+        assert (second["run_id"], second["valid_from"]) == (loaded["run_id"], first["valid_to"])
+        (issue,) = features_of(empty, "latest_data_issues")
+        assert (issue["run_id"], issue["found_by"]) == (loaded["run_id"],) * 2
         counts = features_of(empty, "users_by_total_experiments")
         assert counts == [{"total_experiments": 1, "users": 1}]
 
@@ -197,7 +230,7 @@ class TestMigrate:
                 "alter table {}.compound_features alter compound_name drop not null",
                 "compound_name text not null. Unknown: compound_features.compound_name text.",
             ),
-            ("drop table {}.data_issues", "Missing: table data_issues. Unknown: nothing"),
+            ("drop table {}.held_changes", "Missing: table held_changes. Unknown: nothing"),
             (
                 "alter table {}.user_features drop constraint user_id_is_positive",
                 "constraint user_features.user_id_is_positive CHECK ((user_id > 0)). Unknown: no",
@@ -252,19 +285,26 @@ READER_MAY = [
     "select * from features.user_features",
     "select * from features.compound_features",
     "select * from features.user_features_history",
+    "select * from features.compound_features_history",
     "select * from features.user_features_as_of(now())",
     "select * from features.user_feature_report",
     "select run_id, status, task, error, error_line, notices from features.pipeline_runs",
     "select * from features.held_changes",
     "select * from features.users_by_total_experiments",
-    "select run_id, severity, table_name, file_name, line_number, rule, column_name, message from features.data_issues",
+    "select run_id, severity, table_name, row_id, file_name, line_number, rule, column_name, message, found_by, closed_by from features.data_issues",
+    "select run_id, severity, table_name, row_id, file_name, line_number, rule, column_name, message, found_by, closed_by from features.latest_data_issues",
 ]
-READER_MAY_NOT = [
+READER_MAY_NOT_SEE = [
     "select raw_row from features.data_issues",
     "select value from features.data_issues",
     "select * from features.data_issues",
+    "select raw_row from features.latest_data_issues",
+    "select value from features.latest_data_issues",
     "select message from features.pipeline_runs",
     "select * from features.pipeline_runs",
+]
+READER_MAY_NOT = [
+    *READER_MAY_NOT_SEE,
     "insert into features.compound_features values (9, 'x', 0, 0, 'x', now())",
     "update features.user_features set user_name = 'x'",
     "delete from features.user_features",
@@ -276,6 +316,9 @@ READER_MAY_NOT = [
 WRITER_MAY_NOT = [
     "update features.user_features_past set user_name = 'x'",
     "delete from features.user_features_past",
+    "update features.compound_features_past set compound_name = 'x'",
+    "delete from features.compound_features_past",
+    "update features.data_issues set raw_row = '{}'",
     "update features.pipeline_runs set users = 0",
     "update features.held_changes set name = 'x'",
     "update features.schema_version set version_num = 'x'",
@@ -289,6 +332,7 @@ WRITER_MAY_NOT = [
 
 STEWARD_MAY = [
     *READER_MAY,
+    "select * from features.latest_data_issues",
     "select message from features.pipeline_runs",
     "select raw_row, value from features.data_issues",
 ]
@@ -312,7 +356,7 @@ class TestRoles:
         """The steward reads raw rows, values and messages, but writes nothing."""
         for statement in STEWARD_MAY:
             database.query(statement, user="steward")
-        for statement in READER_MAY_NOT[5:]:
+        for statement in READER_MAY_NOT[len(READER_MAY_NOT_SEE) :]:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 database.query(statement, user="steward")
 
@@ -354,7 +398,7 @@ class TestViews:
         monkeypatch.setattr(migrate_module, "USER_FEATURES", more)
         monkeypatch.setattr(migrate_module, "RELATIONS", (more, COMPOUND_FEATURES))
         migrate(database.url("keeper"))
-        for view in ("user_features_history", "user_feature_report"):
+        for view in (USER_FEATURES.history, "user_feature_report"):
             (row,) = features_of(database, view)
             assert list(row)[-1] == "last_experiment_id"
         (row,) = database.query("select * from features.user_features_as_of(now())")
@@ -373,13 +417,15 @@ class TestViews:
             "function features.user_features_as_of",
             "view features.user_feature_report",
             "view features.user_features_history cascade",
+            "view features.compound_features_history",
+            "view features.latest_data_issues",
         ],
     )
     def test_what_was_dropped_is_created_again(self, missing: str, database: Database) -> None:
         """A view or function that somebody dropped is there again after a migration."""
         database.query(f"drop {missing}")
         migrate(database.url("keeper"))
-        for query in READER_MAY[2:5]:
+        for query in READER_MAY:
             database.query(query, user="analyst")
 
     def test_what_was_changed_is_as_defined_again(self, database: Database) -> None:

@@ -233,12 +233,16 @@ def test_a_load_says_what_computed_it(engine: str, database: Database, tmp_path:
     assert (loaded["code_version"], loaded["lock_sha256"]) == (find_commit(), find_lock())
     assert loaded["issues_sha256"] == "0" * 64
     rows = (
-        b"compound_features\ncompound_id=1\ncompound_name=5:Water\ntotal_experiments=1"
-        b"\ntotal_users=1",
-        b"user_features\naverage_compounds_per_experiment=3ff0000000000000"
-        b"\naverage_experiment_run_time=4024000000000000\nmost_common_compound_experiments=1"
-        b"\nmost_common_compound_id=1\nmost_common_compound_ids=[1]"
-        b"\nmost_common_compound_name=5:Water\ntotal_experiments=1\nuser_id=1\nuser_name=3:Ann",
+        (
+            b"compound_features\ncompound_id=1\ncompound_name=5:Water\ntotal_experiments=1"
+            b"\ntotal_users=1"
+        ),
+        (
+            b"user_features\naverage_compounds_per_experiment=3ff0000000000000"
+            b"\naverage_experiment_run_time=4024000000000000\nmost_common_compound_experiments=1"
+            b"\nmost_common_compound_id=1\nmost_common_compound_ids=[1]"
+            b"\nmost_common_compound_name=5:Water\ntotal_experiments=1\nuser_id=1\nuser_name=3:Ann"
+        ),
     )
     total = sum(int.from_bytes(sha256(row).digest(), "big") for row in rows)
     assert loaded["features_sha256"] == f"{total % 2**256:064x}"

@@ -211,8 +211,12 @@ def test_rejected_try_of_a_loaded_run(database: Database, reader: Connection) ->
 
 
 ISSUES = """
-insert into features.data_issues
+insert into features.data_issues (
+    run_id, found_by, severity, table_name, file_name, line_number, rule, column_name, value,
+    message, raw_row
+)
 select
+    'run',
     'run',
     case when n % 2 = 0 then 'error' else 'warning' end,
     case when n % 4 < 2 then 'users' else 'compounds' end,
@@ -239,14 +243,20 @@ from generate_series(1, 700) as n
     ],
     ids=lambda filters: " ".join(filters) or "all",
 )
-def test_pages_of_issues_are_complete(filters: dict[str, str], database: Database) -> None:
+@pytest.mark.parametrize("status", ["loaded", "rejected"])
+def test_pages_of_issues_are_complete(
+    status: str, filters: dict[str, str], database: Database
+) -> None:
     """Every issue that matches the filters is on exactly one page, in the order of the drop."""
     database.query(
         "insert into features.pipeline_runs (run_id, trigger, source, source_files, parameters, "
         "definition_version, status, started_at, finished_at) "
-        "values ('run', 'cli', 'x', '[]', '{}', 1, 'loaded', now(), now())"
+        "values ('run', 'cli', 'x', '[]', '{}', 1, %s, now(), now())",
+        status,
     )
     database.query(ISSUES)
+    if status == "rejected":
+        database.query("update features.data_issues set closed_by = 'run'")
     with connect(database.url("analyst")) as reader, reading(reader):
         found = walk(
             lambda cursor: page_queries.find_issues(reader, "run", cursor=cursor, **filters),

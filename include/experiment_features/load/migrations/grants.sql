@@ -10,15 +10,19 @@ grant select, insert, update, delete on
     features.user_features, features.compound_features, features.users_by_total_experiments
 to features_writer;
 grant select, insert on
-    features.user_features_past, features.data_issues, features.held_changes
+    features.user_features_past, features.compound_features_past, features.data_issues,
+    features.held_changes
 to features_writer;
+grant update (closed_by), delete on features.data_issues to features_writer;
 grant select, insert, delete on features.pipeline_runs to features_writer;
 grant update (
     status, source, parts, task, error, error_file, error_line, error_column, message, finished_at
 ) on features.pipeline_runs to features_writer;
 grant select, update (database_id, location, system_identifier, database_oid)
 on features.part_store to features_writer;
-grant select on features.schema_version, features.user_features_history, features.user_feature_report
+grant select on
+    features.schema_version, features.user_features_history, features.compound_features_history,
+    features.user_feature_report, features.latest_data_issues
 to features_writer;
 do $$
 declare
@@ -29,12 +33,15 @@ begin
         execute format('grant usage on schema features to %I', who);
         execute format(
             'grant select on features.user_features, features.compound_features,
-            features.users_by_total_experiments, features.user_features_past, features.held_changes,
-            features.user_features_history, features.user_feature_report to %I', who
+            features.users_by_total_experiments, features.user_features_past,
+            features.compound_features_past, features.held_changes, features.user_features_history,
+            features.compound_features_history, features.user_feature_report to %I', who
         );
         execute format('grant execute on function features.user_features_as_of to %I', who);
         if who = 'features_steward' then
-            grant select on features.pipeline_runs, features.data_issues to features_steward;
+            grant select on
+                features.pipeline_runs, features.data_issues, features.latest_data_issues
+            to features_steward;
         end if;
     end loop;
 end
@@ -42,6 +49,5 @@ $$;
 -- Raw rows, values and the messages of errors, which may quote them, are for stewards only.
 revoke select on features.pipeline_runs from features_reader;
 grant select ({run_columns}) on features.pipeline_runs to features_reader;
-grant select (
-    run_id, severity, table_name, file_name, line_number, rule, column_name, message
-) on features.data_issues to features_reader
+grant select ({issue_columns})
+on features.data_issues, features.latest_data_issues to features_reader

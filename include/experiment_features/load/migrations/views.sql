@@ -1,16 +1,6 @@
 -- The views and functions of the schema, composed from definitions.py and recreated when this text
 -- changes. A view only gains columns, at its end, so that whatever users have built on it stays.
 
-create or replace view features.user_features_history as
-select {history_columns}
-from (
-    select {features}, run_id, valid_from, valid_to from features.user_features_past
-    union all
-    select {features}, run_id, updated_at, null from features.user_features
-) as periods;
-comment on view features.user_features_history is
-    'Grain: user and period, [valid_from, valid_to); valid_to is null while the period lasts.';
-
 create or replace function features.user_features_as_of(moment timestamptz)
 returns setof features.user_features_history
 language sql stable parallel safe
@@ -42,4 +32,11 @@ left join (
     limit 1
 ) as last_load on true;
 comment on view features.user_feature_report is
-    'Grain: user. The features beside the average of the last loaded run.'
+    'Grain: user. The features beside the average of the last loaded run.';
+
+create or replace view features.latest_data_issues as
+select {issue_columns}
+from features.data_issues
+where closed_by is null;
+comment on view features.latest_data_issues is
+    'Grain: one issue of one row that holds after the last load.'

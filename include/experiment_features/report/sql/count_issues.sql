@@ -1,4 +1,5 @@
--- The rules broken by the rows of a run's drop. Grain: table, rule and file. Values: run_id, rows.
+-- The rules broken by the rows of a drop. Grain: table, rule and file. Values: run_id, except for
+-- the last load; rows.
 with counted as (
     select
         table_name,
@@ -6,8 +7,8 @@ with counted as (
         file_name,
         min(severity) as severity,
         count(*) as issues
-    from features.data_issues
-    where run_id = %(run_id)s
+    from {issues}
+    where {is_of_run}
     group by table_name, rule, file_name
     order by table_name, rule, file_name
     limit %(rows)s
@@ -18,8 +19,8 @@ select
 from counted
 cross join lateral (
     select message
-    from features.data_issues
-    where run_id = %(run_id)s
+    from {issues}
+    where {is_of_run}
         and table_name = counted.table_name
         and rule = counted.rule
     limit 1

@@ -55,8 +55,15 @@ where runs.run_id = issues.run_id;
 alter table features.data_issues
     alter column found_by set not null,
     drop constraint data_issues_pkey,
-    add primary key (run_id, table_name, file_name, line_number, rule, found_by);
-create index data_issues_by_closing on features.data_issues (closed_by);
+    add primary key (found_by, table_name, file_name, line_number, rule, run_id);
+create index data_issues_by_closing on features.data_issues (closed_by) where closed_by is not null;
+-- Only of the issues that hold may there be so many that a page needs an index for each filter.
+create index open_issues_by_place
+on features.data_issues (table_name, file_name, line_number, rule) where closed_by is null;
+create index open_issues_by_rule
+on features.data_issues (table_name, rule, file_name, line_number) include (severity)
+where closed_by is null;
+drop index features.data_issues_by_rule;
 comment on table features.data_issues is
     'Grain: one issue of one row. An error rejected the row, a warning did not.';
 comment on column features.data_issues.run_id is 'The run whose drop brought the row.';
@@ -66,6 +73,8 @@ comment on column features.data_issues.found_by is 'The run that found the issue
 comment on column features.data_issues.closed_by is
     'The load after which it no longer held; null while it holds. Of a run that did not load, that run.';
 
+-- Without the exclusion constraint of user_features_past, which costs more than all the rest: nearly
+-- every compound changes in every load. A load begins periods after the end of any earlier load.
 create table features.compound_features_past (
     compound_id bigint not null,
     compound_name text not null,
@@ -75,11 +84,7 @@ create table features.compound_features_past (
     valid_from timestamptz not null,
     valid_to timestamptz not null,
     primary key (compound_id, valid_from),
-    constraint period_is_not_empty check (valid_from < valid_to),
-    constraint compound_periods_do_not_overlap exclude using gist (
-        int8range(compound_id - 1, compound_id) with &&,
-        tstzrange(valid_from, valid_to) with &&
-    )
+    constraint period_is_not_empty check (valid_from < valid_to)
 );
 comment on table features.compound_features_past is
     'Grain: compound and period that is over. Read compound_features_history instead.';
