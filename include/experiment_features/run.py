@@ -95,6 +95,8 @@ class Validated:
     """Issues that do not reject a row."""
     rules: Mapping[str, int]
     """Issues per rule, as ``table.rule``."""
+    notices: Sequence[str] = ()
+    """What the issues say of the drop as a whole."""
 
     def counts(self) -> dict[str, Any]:
         """The figures for the log, the metrics and the next task."""

@@ -94,10 +94,11 @@ def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | Lo
         log.warning("run %s had loaded this drop; another has been loaded since", run.run_id)
         return committed.result
     transformed = workspace.found(Transformed)
+    result = computed(workspace, run, "loaded")
     result = replace(
-        computed(workspace, run, "loaded"),
+        result,
         run_id=entry_id(connection, run),
-        notices=notice_unit(last, transformed),
+        notices=[*result.notices, *notice_unit(last, transformed)],
     )
     changes = {
         relation: compare(connection, relation, workspace.features(relation.name))

@@ -186,6 +186,7 @@ def computed(workspace: Workspace, run: Run, status: str) -> Result:
         source=workspace.found(Extracted).source,
         rejected_rows=validated.rejected_rows,
         warnings=validated.warnings,
+        notices=list(validated.notices),
         **{name: transformed[name] for name in transformed if name in Result.columns()},
     )
 
