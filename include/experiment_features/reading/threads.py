@@ -3,6 +3,7 @@
 Plainly: ``map`` in place of run_ahead, ``pq.ParquetWriter`` in place of BackgroundWriter.
 """
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiment_features.errors import WorkspaceUnavailable
+from experiment_features.errors import SHORTAGES, WorkspaceUnavailable
 
 TYPING_THREADS = min(4, os.cpu_count() or 1)
 """One thread reads and one writes beside them, so more would only wait."""
@@ -103,6 +104,7 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        remedy = SHORTAGES.get(error.errno or 0, SHORTAGES[errno.ENOSPC])
         raise WorkspaceUnavailable(
-            f"{path} cannot be written ({error.strerror or error}): free disk space"
+            f"{path} cannot be written ({error.strerror or error}): {remedy}"
         ) from error
