@@ -21,6 +21,7 @@ from experiment_features.load.ledger import entry_id, find_committed, find_last_
 from experiment_features.load.merge import compare, merge, statement_parts
 from experiment_features.load.record import Ending, computed, enter_run, forget_old_runs
 from experiment_features.run import Result, Run, Transformed
+from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ def load(
         result = stage.finish(outcome)
     log.info(
         "loaded run %s: %s users inserted, %s updated, %s deleted, %s unchanged",
-        result.run_id,
+        escape(result.run_id),
         *(getattr(result, name) for name in ("inserted", "updated", "deleted", "unchanged")),
     )
     for notice in result.notices:
@@ -91,7 +92,9 @@ def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | Lo
     last, committed = find_last_load(connection), find_committed(connection, run)
     is_committed = committed is not None and committed.is_load_of(workspace)
     if committed and is_committed and last != committed:
-        log.warning("run %s had loaded this drop; another has been loaded since", run.run_id)
+        log.warning(
+            "run %s had loaded this drop; another has been loaded since", escape(run.run_id)
+        )
         return committed.result
     transformed = workspace.found(Transformed)
     result = computed(workspace, run, "loaded")
