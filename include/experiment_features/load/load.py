@@ -5,20 +5,22 @@ and whatever users add to the tables (views, grants, foreign keys) stays.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 
-from experiment_features.definitions import RELATIONS, USER_FEATURES
+from experiment_features.definitions import RELATIONS, USER_FEATURES, Relation
 from experiment_features.errors import LoadHeld
 from experiment_features.load.database import (
     LOCK_WAIT_SECONDS,
     TIMEOUT_SECONDS,
     Connection,
+    check_written,
     load_transaction,
     read_sql,
 )
 from experiment_features.load.guard import check_volume, notice_unit
 from experiment_features.load.ledger import entry_id, find_committed, find_last_load
-from experiment_features.load.merge import compare, merge, statement_parts
+from experiment_features.load.merge import Changes, compare, count_users, merge, statement_parts
 from experiment_features.load.record import Ending, computed, enter_run, forget_old_runs
 from experiment_features.run import Result, Run, Transformed
 from experiment_features.visible_text import escape
@@ -109,13 +111,13 @@ def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | Lo
     }
     held = check_volume(last, run, str(result.source), transformed, changes)
     if held:
-        _record_held(connection, workspace, run, result, held)
+        _record_held(connection, workspace, run, result, held, changes)
         return held
     if committed and is_committed and not any(change.written for change in changes.values()):
         return committed.result
     for relation in RELATIONS:
         merge(connection, relation, changes[relation], run_id=result.run_id, loaded_at=loaded_at)
-    connection.execute(read_sql("count_users"))
+    count_users(connection)
     result = replace(result, **asdict(changes[USER_FEATURES]))
     average = transformed.average_run_time
     enter_run(connection, workspace, run, result, average_run_time=average, loaded_at=loaded_at)
@@ -123,7 +125,12 @@ def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | Lo
 
 
 def _record_held(
-    connection: Connection, workspace: Workspace, run: Run, result: Result, held: LoadHeld
+    connection: Connection,
+    workspace: Workspace,
+    run: Run,
+    result: Result,
+    held: LoadHeld,
+    changes: Mapping[Relation, Changes],
 ) -> None:
     """Enters a held run, and the users and compounds that it would have removed."""
     average = workspace.found(Transformed).average_run_time
@@ -131,7 +138,8 @@ def _record_held(
     ending = Ending.of(Result.stage, held)
     enter_run(connection, workspace, run, result, ending, average_run_time=average)
     for relation in RELATIONS:
-        connection.execute(
+        written = connection.execute(
             read_sql("insert_held_changes").format(**statement_parts(relation)),
             {"run_id": result.run_id, "table_name": relation.table},
-        )
+        ).rowcount
+        check_written("features.held_changes", "insert", changes[relation].deleted, written)
