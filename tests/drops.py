@@ -217,12 +217,31 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Change:
+    """What becomes of a file while it is read."""
+
+    part: Part
+    """The file as it is afterwards."""
+    in_place: bool
+    """Whether it is written over, not replaced."""
+    once_read: bool
+    """Whether this happens after the first read, not before it."""
+
+    def make(self, folder: Path) -> None:
+        """Change the file."""
+        if not self.in_place:
+            (folder / self.part.file_name).unlink()
+        self.part.write(folder)
+
+
+@dataclass(frozen=True)
 class Drop:
     """All files of a drop."""
 
     parts: tuple[Part, ...]
     beside: tuple[str, ...] = ()
     """The names of other files."""
+    change: Change | None = None
 
     def write(self, folder: Path) -> Path:
         """Write the files into the folder, made if need be, and return it."""
@@ -484,7 +503,8 @@ SPELLINGS = st.sampled_from(("{}", "{}", "{}", "+{}", "00{}", " {} "))
 def drops(draw: st.DrawFn, *, faults: bool = True, refused: bool = False) -> Drop:
     """Draw a whole drop with a row in every table at least, some of them faulty unless told.
 
-    If so told, some drops have a file that refuses them: a lost part, or a copy of another.
+    If so told, some drops have a file that refuses them: a lost part, or a copy of another; and
+    some have a file that loses or gains a row while it is read.
 
     The ids of a table are near each other, from 1, 2^53 or the end of bigint on: a pipeline that
     lets them pass through a float mixes them up.
@@ -518,7 +538,11 @@ def drops(draw: st.DrawFn, *, faults: bool = True, refused: bool = False) -> Dro
         parts.append(
             replace(parts[-1], suffix=" (1)", compression=draw(st.sampled_from(("", ".gz"))))
         )
-    return Drop(tuple(parts), tuple(beside))
+    torn = draw(st.sampled_from([part for part in parts if part.rows]))
+    rows = draw(st.sampled_from((torn.rows[:-1], (*torn.rows, torn.rows[0]))))
+    change = Change(replace(torn, rows=rows), draw(st.booleans()), draw(st.booleans()))
+    is_torn = refused and draw(st.integers(0, 9)) == 0
+    return Drop(tuple(parts), tuple(beside), change if is_torn else None)
 
 
 def _draw_cells(

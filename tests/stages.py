@@ -1,7 +1,9 @@
 """Runs the stages up to the features, and compares all that they wrote with the oracle."""
 
+import io
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,12 @@ import pytest
 
 import oracle
 from comparison import assert_features
-from drops import Drop
+from drops import Change, Drop
+from experiment_features.drop.local_path import LocalPath
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.duckdb_engine import read_parts
 from experiment_features.engines.engine import Engine
-from experiment_features.errors import DropRefused
+from experiment_features.errors import ConfigurationError, DropChanged, DropRefused
 from experiment_features.features import transform as features
 from experiment_features.reading import extract as reading
 from experiment_features.reading import typed_file
@@ -77,9 +80,14 @@ def compute_on_engines(read: Workspace) -> Iterator[Workspace]:
 
 
 def check_drop(drop: Drop, folder: Path, *, in_sql: bool) -> None:
-    """Asserts that a drop, read once, gives on each engine what the oracle says, or is refused."""
+    """Asserts that a drop, read once, gives on each engine what the oracle says, or is refused.
+
+    If a file changes while it is read, that try gives nothing, and the next one reads the new file.
+    """
     source = drop.write(folder / "source")
     read = Workspace(folder / "read")
+    if drop.change:
+        _check_torn(drop.change, source, read, in_sql=in_sql)
     try:
         oracle.compute(source, TODAY)
     except oracle.RefusedError:
@@ -92,6 +100,48 @@ def check_drop(drop: Drop, folder: Path, *, in_sql: bool) -> None:
         assert_as_expected(source, workspace)
         digests.add(digests_of(workspace))
     assert len(digests) == 1
+
+
+def _check_torn(change: Change, source: Path, workspace: Workspace, *, in_sql: bool) -> None:
+    """Asserts that a drop is not read while one of its files changes."""
+    expected: tuple[type[Exception], ...] = (DropChanged,)
+    try:
+        oracle.compute(source, TODAY)
+    except oracle.RefusedError:  # perhaps even before the file is opened
+        expected = (DropChanged, DropRefused)
+    with _changing(change, source), pytest.raises(expected):
+        read_drop(source, workspace, in_sql=in_sql)
+    with pytest.raises(ConfigurationError, match="no finished 'extract' stage"):
+        workspace.found(Extracted)
+
+
+@contextmanager
+def _changing(change: Change, folder: Path) -> Iterator[None]:
+    """Makes the change when its file is first opened, or read."""
+    pending = [change]
+    open_file = LocalPath.open
+
+    def make_once() -> None:
+        if pending:
+            pending.pop().make(folder)
+
+    class ChangingStream(io.BufferedReader):
+        def read(self, size: int | None = -1, /) -> bytes:
+            chunk = super().read(size)
+            make_once()
+            return chunk
+
+    def open_changing(path: LocalPath) -> io.BufferedReader:
+        stream = open_file(path)
+        if path.name != change.part.file_name:
+            return stream
+        if change.once_read:
+            return ChangingStream(stream.detach())
+        make_once()
+        return stream
+
+    with patch.object(LocalPath, "open", open_changing):
+        yield
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

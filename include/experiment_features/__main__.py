@@ -10,7 +10,7 @@ import sys
 
 def _run() -> int:
     _prepare_streams()
-    signals = (signal.SIGINT, signal.SIGTERM)
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     handled = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
     for number in handled:  # exit silently while there is nothing to clean up
         signal.signal(number, signal.SIG_DFL)

@@ -1,7 +1,7 @@
 """The command `check`: what a load would do with a drop, for people, programs and spreadsheets."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,13 @@ class Report:
         """Whether the drop could not even be read."""
         return isinstance(self.refusal, DropRefused) and not isinstance(self.refusal, DropRejected)
 
+    @property
+    def notices(self) -> Sequence[str]:
+        """What else needs attention: what the refusal does not already say."""
+        if isinstance(self.refusal, DropRefused):
+            return ()
+        return self.pipeline.workspace.found(Validated).notices
+
     def summary(self) -> tuple[list[TableQuality], list[RuleQuality]]:
         """The tables of the drop, and the rules that were broken."""
         return summarise(self.pipeline.workspace, self.pipeline.settings.memory_limit)
@@ -73,6 +80,7 @@ class Report:
             **report,
             "rejected_rows": validated.rejected_rows,
             "warnings": validated.warnings,
+            "notices": list(validated.notices),
             "tables": self._tables(),
             "issues": self._issues_by_file(),
         }

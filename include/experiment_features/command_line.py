@@ -15,7 +15,6 @@ import argparse
 import getpass
 import logging
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -35,7 +34,6 @@ from experiment_features.errors import (
     DatabaseUnavailable,
     PipelineError,
     TransientError,
-    WorkspaceUnavailable,
 )
 from experiment_features.load.database import connect
 from experiment_features.load.migrate import migrate
@@ -43,6 +41,7 @@ from experiment_features.output import complain, log_handler, print_json, writin
 from experiment_features.pipeline import Pipeline, recorded
 from experiment_features.reading.typed_file import Progress
 from experiment_features.run import Run
+from experiment_features.temporary_folder import temporary_folder
 from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
 
@@ -145,18 +144,12 @@ def _pipeline(options: argparse.Namespace, url: str | None) -> Iterator[Pipeline
         allow_empty=options.allow_empty,
         force=getattr(options, "force", False),
     )
-    try:
-        workspace = tempfile.TemporaryDirectory(prefix="experiment_features_")
-    except OSError as error:
-        raise WorkspaceUnavailable(
-            f"cannot create a temporary folder ({error}): free disk space, or set TMPDIR"
-        ) from error
-    with workspace as folder:
-        _require_utf8(f"the temporary folder {folder}", folder, "set TMPDIR to another")
+    with temporary_folder() as folder:
+        _require_utf8(f"the temporary folder {folder}", str(folder), "set TMPDIR to another")
         settings = Settings.from_environment()
         yield Pipeline(
             run=run,
-            workspace=Workspace(Path(folder) / "run"),
+            workspace=Workspace(folder / "run"),
             engine=options.engine,
             connect=None if url is None else lambda: connect(url),
             settings=settings,

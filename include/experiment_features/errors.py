@@ -12,13 +12,32 @@
         ├── DatabaseUnavailable  PostgreSQL is down or busy, or the connection was lost
         ├── DropChanged          a file of the drop was written or replaced while it was read
         ├── EngineUnavailable    the same, for the computing cluster
-        ├── StorageUnavailable   the same, for the object storage
+        ├── StorageUnavailable   the same, for object storage, a disk or a network share
         └── WorkspaceUnavailable the workspace cannot be written: disk full or out of memory
 
 A message says what happened, where (file, line, column), what was expected and what to do.
 """
 
+import errno
+
 from experiment_features.visible_text import escape
+
+_CHECK_DISK = "check the disk or network share"
+
+SHORTAGES = {
+    errno.EMFILE: "allow the process to open more files (`ulimit -n`)",
+    errno.ENFILE: "close other programs, or allow the machine to open more files (fs.file-max)",
+    errno.ENOMEM: "free memory",
+    errno.ENOSPC: "free disk space",
+    errno.EDQUOT: "free disk space, or raise the quota",
+    errno.EIO: _CHECK_DISK,
+    errno.ESTALE: _CHECK_DISK,
+    errno.ETIMEDOUT: _CHECK_DISK,
+    errno.ENOTCONN: _CHECK_DISK,
+    errno.EHOSTDOWN: _CHECK_DISK,
+    errno.EHOSTUNREACH: _CHECK_DISK,
+}
+"""What to do when the operating system cannot open or read any file, whichever it is."""
 
 
 class PipelineError(Exception):
@@ -93,7 +112,7 @@ class EngineUnavailable(TransientError):
 
 
 class StorageUnavailable(TransientError):
-    """The object storage could not be reached, or the connection was lost."""
+    """Object storage or a network share is away, a disk fails, or the system is short of files."""
 
 
 class WorkspaceUnavailable(TransientError):

@@ -89,7 +89,7 @@ def record_end(
         log.log(
             logging.INFO if is_told else logging.WARNING,
             "the end of run %s could not be recorded in the ledger: %s",
-            run.run_id,
+            escape(run.run_id),
             trouble,
         )
 

@@ -126,6 +126,8 @@ class Validated:
     """Issues per rule, as ``table.rule``."""
     issues_sha256: str | None = None
     """The digest of the issues: see digest.py."""
+    notices: Sequence[str] = ()
+    """What the issues say of the drop as a whole."""
 
     def counts(self) -> dict[str, Any]:
         """The figures for the log, the metrics and the next task."""

@@ -117,6 +117,8 @@ def print_quality(report: Report) -> None:
         )
         for example in r.examples:
             console.print(f"    {_plain(example)}", soft_wrap=True)
+    for notice in report.notices:
+        console.print(f"[yellow]notice[/] {_plain(notice)}", soft_wrap=True)
     if rules:
         console.print()
     verdict = "[green]would be loaded[/], without the rejected rows."

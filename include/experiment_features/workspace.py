@@ -25,7 +25,7 @@ from urllib.parse import quote
 
 import duckdb
 
-from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
+from experiment_features.errors import SHORTAGES, ConfigurationError, WorkspaceUnavailable
 from experiment_features.run import STAGES, StageFacts
 
 MARK = ".workspace"
@@ -256,8 +256,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _remedy(reason: str) -> str:
-    if os.strerror(errno.EMFILE) in reason:
-        return "Allow the process to open more files (`ulimit -n`)"
+    for number in (errno.ENFILE, errno.EMFILE):  # the text of the one begins with the other's
+        if os.strerror(number) in reason:
+            return SHORTAGES[number].capitalize()
     return "Free disk space or memory, or change EXPERIMENT_FEATURES_MEMORY_LIMIT"
 
 

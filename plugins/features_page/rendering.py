@@ -9,7 +9,9 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from experiment_features.visible_text import escape
 from features_page.access import DAG_ID
 
 _FOLDER = Path(__file__).parent
@@ -101,9 +103,15 @@ def _query(**values: Any) -> str:
     return f"?{query}" if query else ""
 
 
+def _visible(value: Any) -> Any:
+    """A text from outside with escapes for invisible characters, which could disguise a name."""
+    return escape(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 _environment = Environment(
     loader=FileSystemLoader(_FOLDER / "templates"),
     autoescape=True,
+    finalize=_visible,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -10,27 +10,36 @@ with loads as (
     order by finished_at desc
     limit 1
 ),
-before as (
-    select history.user_id, cell.feature, cell.value, cell.position
+cells as (
+    select
+        history.user_id,
+        cell.feature,
+        cell.value,
+        cell.position,
+        history.valid_from > loads.since and history.valid_from <= loads.finished_at as is_begun,
+        history.valid_to > loads.since and history.valid_to <= loads.finished_at as is_ended
     from loads
     inner join features.user_features_history as history
-        on history.valid_to > loads.since and history.valid_to <= loads.finished_at
+        on history.valid_from > loads.since or history.valid_to > loads.since
     cross join lateral json_each_text(to_json(history)) with ordinality as cell (feature, value, position)
+    where cell.feature not in ('user_id', 'run_id', 'valid_from', 'valid_to')
 ),
-after as (
-    select history.user_id, cell.feature, cell.value, cell.position
-    from loads
-    inner join features.user_features_history as history
-        on history.valid_from > loads.since and history.valid_from <= loads.finished_at
-    cross join lateral json_each_text(to_json(history)) with ordinality as cell (feature, value, position)
+changes as (
+    select
+        user_id,
+        feature,
+        position,
+        max(value) filter (where is_ended) as before,
+        max(value) filter (where is_begun) as after
+    from cells
+    where is_begun or is_ended
+    group by user_id, feature, position
 )
 select
     user_id,
     feature,
-    before.value as before,
-    after.value as after
-from before
-full join after using (user_id, feature, position)
-where before.value is distinct from after.value
-    and feature not in ('user_id', 'run_id', 'valid_from', 'valid_to')
+    before,
+    after
+from changes
+where before is distinct from after
 order by user_id, position;

@@ -320,8 +320,10 @@ def started(folder: Path, *arguments: str | Path) -> Iterator[subprocess.Popen[s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Tests that run in the background ignore SIGINT, and their children would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        # Tests that run in the background ignore these, and their children would inherit that.
+        preexec_fn=lambda: [
+            signal.signal(n, signal.SIG_DFL) for n in (signal.SIGINT, signal.SIGHUP)
+        ],
     ) as process:
         try:
             yield process
@@ -329,11 +331,11 @@ def started(folder: Path, *arguments: str | Path) -> Iterator[subprocess.Popen[s
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_ends_it_with_one_line(
     number: signal.Signals, database: Database, tmp_path: Path
 ) -> None:
-    """SIGINT or SIGTERM while waiting for another load gives one line and leaves nothing behind."""
+    """A signal while waiting for another load gives one line and leaves nothing behind."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     source = GOOD.write(tmp_path / "source")
@@ -352,15 +354,44 @@ def test_an_interrupt_ends_it_with_one_line(
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_at_startup_ends_it_silently(number: signal.Signals, tmp_path: Path) -> None:
-    """SIGINT or SIGTERM during the imports prints no stack trace."""
+    """A signal during the imports prints no stack trace."""
     with started(tmp_path, "check", tmp_path) as process:
         while not any("numpy" in m.path for m in psutil.Process(process.pid).memory_maps()):
             assert process.poll() is None
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (-number, "")
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(database: Database, tmp_path: Path) -> None:
+    """But not the files of runs that are in progress, of other users, or of other programs."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = ["run", GOOD.write(tmp_path / "source"), "--database-url", database.url()]
+    waiting = "select count(*) from pg_locks where not granted"
+    with database.connect("etl") as holder:
+        holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
+        with started(temporary, *command) as killed:
+            while database.value(waiting) < 1:
+                assert killed.poll() is None
+            (left,) = temporary.iterdir()
+            with started(temporary, *command) as living:
+                while database.value(waiting) < 2:
+                    assert living.poll() is None
+                killed.kill()
+                killed.wait()
+                assert (left / "run" / "extract.json").exists()
+                foreign = Path(shutil.copytree(left, temporary / f"{left.name}_foreign"))
+                (foreign / ".lock").rename(foreign / "lock")
+                if os.geteuid() == 0:
+                    foreign = Path(shutil.copytree(left, temporary / f"{left.name}_of_another"))
+                    os.chown(foreign, 65534, 65534)
+                kept = set(temporary.iterdir()) - {left}
+                with started(temporary, "check", tmp_path / "source") as check:
+                    assert check.wait(timeout=60) == 0
+                assert set(temporary.iterdir()) == kept
 
 
 @pytest.mark.parametrize(

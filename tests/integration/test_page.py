@@ -171,17 +171,58 @@ def test_hostile_names_stay_text(page: TestClient, database: Database, tmp_path:
     assert database.value("select count(*) from features.user_features") == len(users)
 
 
-def test_long_values_make_no_large_page(
+INVISIBLE = "\x1b[2J\x07\x85\u200b\u202e\ufeff\xad\U000e0041"
+
+
+def test_invisible_characters_are_shown(
     page: TestClient, database: Database, tmp_path: Path
 ) -> None:
-    """A page has at most 100 KB, whatever the drop contains."""
-    users = dict.fromkeys(range(1, 61), "&" * 65_536)
+    """Escaped, wherever a page shows what people have named; a download has names as they are."""
+    name, shown = f"x{INVISIBLE}", "x" + INVISIBLE.encode("unicode_escape").decode()
+    drop = make_drop({1: f"a{name}", 2: ""}, [(1, "1", "1")], {1: f"b{name}"})
+    source = drop.write(tmp_path / f"c{name}")
+    (source / "users.csv").rename(source / f"users d{name}.csv")
+    run_id, options = f"e{name}", {"max_rejected_percent": 100.0}
+    run_drop(database, source, run_id=run_id, triggered_by=f"f{name}", **options)
+    database.query("update features.pipeline_runs set notices = array['g'||%s]", name)
+    database.query("update features.pipeline_runs set error = 'h', error_file = 'h'||%s", name)
+    address, unknown = f"/runs/{quote(run_id, safe='')}", f"/runs/{quote('i' + name)}"
+    views = (
+        *VIEWS,
+        "/users/1",
+        address,
+        f"/quality?file={quote('users d' + name)}",
+        unknown,
+    )
+    html = {view: page.get(view).text for view in views}
+    for view, text in html.items():
+        assert not set(INVISIBLE) & set(text) - set("x[2J"), view
+    for view, names in [
+        ("/", "be"),
+        ("/users", "ab"),
+        ("/quality", "de"),
+        ("/users/1", "abe"),
+        (address, "cdefgh"),
+        (unknown, "i"),
+    ]:
+        for letter in names:
+            assert f"{letter}{shown}" in html[view], (view, letter)
+    assert f'value="{name}"' in page.get(f"/users?q={quote(name)}").text  # to be searched again
+    assert f"a{name}" in page.get("/users.csv").text
+
+
+@pytest.mark.parametrize(("sign", "most"), [("&", 100_000), ("\U000e0041", 150_000)], ids=ascii)
+def test_long_values_make_no_large_page(
+    sign: str, most: int, page: TestClient, database: Database, tmp_path: Path
+) -> None:
+    """A page has at most 100 KB, or 150 KB of escapes, whatever the drop contains."""
+    users = dict.fromkeys(range(1, 61), "x" + sign * 16_000)
     ids = ";".join(map(str, range(1, 301)))
-    compounds = dict.fromkeys(range(1, 301), "&" * 10000)
+    compounds = dict.fromkeys(range(1, 301), "x" + sign * 10000)
     experiments = [(user_id, ids, "1") for user_id in users]
     run_drop(database, make_drop(users, experiments, compounds).write(tmp_path / "drop"))
     for address in (*VIEWS, "/users/1"):
-        assert len(page.get(address).content) < 100_000, address
+        assert len(page.get(address).content) < most, address
 
 
 def test_download(page: TestClient, database: Database, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,17 @@ from hypothesis import strategies as st
 import oracle
 from comparison import COMPOUND_COLUMNS, USER_COLUMNS, assert_features
 from drops import ALL_DIALECTS, HAND_OUT, Drop, drops
+from experiment_features.drop.local_path import LocalPath
 from experiment_features.errors import DropRefused
-from integration.running import compute_drop, features_of, make_pipeline, run_drop, run_of
+from experiment_features.pipeline import recorded
+from integration.running import (
+    compute_drop,
+    features_of,
+    make_drop,
+    make_pipeline,
+    run_drop,
+    run_of,
+)
 from integration.servers import VERSIONS, Database, Server
 
 ROWS = (*USER_COLUMNS, "user_id")
@@ -148,6 +158,39 @@ def test_any_stage_can_be_rerun_with_all_later_ones(
     else:
         assert asdict(again) | {"seconds": 0} == result | {"seconds": 0}
     assert after == before
+
+
+def test_a_run_cleared_after_its_folder_changed_keeps_provenance(
+    database: Database, tmp_path: Path
+) -> None:
+    """Each load has an entry with the files that it read, and each period names its entry."""
+    pipeline = make_pipeline(database, tmp_path / "workspaces", run_id="mine")
+    source = tmp_path / "drop"
+    read = []
+    for name in ("Ann", "Anne"):
+        make_drop({1: name}, [(1, "1", name.replace("Ann", "1").replace("e", "0"))]).write(source)
+        for stage, call in {
+            "extract": lambda: pipeline.extract(LocalPath(source)),
+            "validate": pipeline.validate,
+            "transform": pipeline.transform,
+            "load": pipeline.load,
+        }.items():
+            with recorded(pipeline.connect, pipeline.run, stage):
+                call()
+        read.append({f.name: sha256(f.read_bytes()).hexdigest() for f in source.iterdir()})
+    entries = {row["run_id"]: row for row in features_of(database, "pipeline_runs")}
+    assert {run_id: row["status"] for run_id, row in entries.items()} == {
+        "mine": "loaded",
+        "mine/2": "loaded",
+    }
+    for run_id, files in zip(("mine", "mine/2"), read, strict=True):
+        found = {file["name"]: file["sha256"] for file in entries[run_id]["source_files"]}
+        assert found == files, run_id
+    assert read[0] != read[1]
+    periods = database.query(
+        "select user_name, run_id from features.user_features_history order by valid_from"
+    )
+    assert [tuple(period.values()) for period in periods] == [("Ann", "mine"), ("Anne", "mine/2")]
 
 
 def test_both_engines_load_the_same_rows(

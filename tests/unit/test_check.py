@@ -65,6 +65,7 @@ def test_a_fit_drop_as_json(check: Any, tmp_path: Path) -> None:
         "max_rejected_percent": 10,
         "rejected_rows": 0,
         "warnings": 0,
+        "notices": [],
         "issues": [],
     }
     (users,) = tables[0].pop("files")
@@ -97,6 +98,19 @@ def test_a_rejected_drop_as_json(check: Any, tmp_path: Path) -> None:
         "count": 2,
         "first": [{"line": 22, "value": "7"}, {"line": 23, "value": "8"}],
     }
+
+
+def test_a_version_of_a_file_is_told(check: Any, tmp_path: Path) -> None:
+    """Once: as the reason of a rejection, or else as a notice."""
+    drop = GOOD.write(tmp_path)
+    users = (drop / "users.csv").read_text()
+    (drop / "users_2.csv").write_text(users.replace("Ann", "Anne"))
+    told = "every id in users.csv is also in users_2.csv"
+    for arguments in ([], ["--max-rejected-percent", "100"]):
+        _, output, _ = check(drop, *arguments)
+        assert output.count(told) == 1
+        report = json.loads(check(drop, "--json", *arguments)[1])
+        assert told in (report["notices"][0] if arguments else report["why"])
 
 
 def test_all_issues_as_csv(check: Any, tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """The stages up to the features, on pandas and DuckDB, compared with the oracle."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from drops import ALL_DIALECTS, EVERY_FAULT, Dialect, Drop, drops, every_fault
+from drops import ALL_DIALECTS, EVERY_FAULT, Change, Dialect, Drop, drops, every_fault
 from experiment_features.contract import TABLES
+from experiment_features.drop.local_path import LocalPath
+from experiment_features.reading import extract
 from experiment_features.run import Extracted
 from experiment_features.workspace import Workspace
 from stages import (
@@ -30,6 +33,22 @@ def test_any_drop_gives_what_the_oracle_says(in_sql: bool, drop: Drop) -> None:
     """Features and issues, with file, line and rule, are exactly those of the oracle."""
     with TemporaryDirectory() as folder:
         check_drop(drop, Path(folder), in_sql=in_sql)
+
+
+@pytest.mark.parametrize("in_place", [True, False], ids=["written over", "replaced"])
+@pytest.mark.parametrize("once_read", [True, False], ids=["after a read", "before it"])
+def test_a_file_that_changes_is_never_read_torn(
+    in_place: bool, once_read: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is kept of such a try; a pipeline that overlooked the change would be found."""
+    drop = every_fault("users", "email_invalid")
+    longer = replace(drop.parts[0], rows=(*drop.parts[0].rows, drop.parts[0].rows[0]))
+    drop = replace(drop, change=Change(longer, in_place, once_read))
+    check_drop(drop, tmp_path / "1", in_sql=False)
+    monkeypatch.setattr(LocalPath, "stamp_of", lambda path, _: path.stamp)
+    monkeypatch.setattr(extract, "refuse_changes", lambda *_: None)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        check_drop(drop, tmp_path / "2", in_sql=False)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

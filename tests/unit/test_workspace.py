@@ -82,7 +82,11 @@ def test_an_id_that_is_no_name_is_refused(run_id: str) -> None:
 
 @pytest.mark.parametrize(
     ("number", "remedy"),
-    [(errno.ENOSPC, "Free disk space or memory"), (errno.EMFILE, "open more files (`ulimit -n`)")],
+    [
+        (errno.ENOSPC, "Free disk space or memory"),
+        (errno.EMFILE, "Allow the process to open more files (`ulimit -n`)"),
+        (errno.ENFILE, "(fs.file-max)"),
+    ],
 )
 def test_each_shortage_has_its_remedy(number: int, remedy: str, tmp_path: Path) -> None:
     """A limit of open files has nothing to do with the disk."""

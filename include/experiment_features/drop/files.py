@@ -13,7 +13,13 @@ from experiment_features.contract import BY_PRODUCTS, TABLES, Table
 from experiment_features.drop.arrival import MARKER
 from experiment_features.drop.local_path import FILE, LocalPath
 from experiment_features.drop.object_storage import AnyPath
-from experiment_features.errors import DropChanged, DropRefused, PipelineError
+from experiment_features.errors import (
+    SHORTAGES,
+    DropChanged,
+    DropRefused,
+    PipelineError,
+    StorageUnavailable,
+)
 from experiment_features.visible_text import escape, shown
 
 log = logging.getLogger(__name__)
@@ -122,6 +128,7 @@ def opened(path: AnyPath) -> Iterator[BufferedReader]:
 
     Raises:
         DropRefused: it cannot be opened, or not be read to its end.
+        StorageUnavailable: the same, but the file is not to blame.
         DropChanged: it is no longer the file that was listed, or was written to meanwhile; this
             also replaces any error that the caller raises about its content.
     """
@@ -140,10 +147,15 @@ def opened(path: AnyPath) -> Iterator[BufferedReader]:
     except FileNotFoundError as error:
         raise _changed(path.name) from error
     except OSError as error:
-        raise DropRefused(
-            f"{path.name} cannot be read ({error.strerror or error}): make the file readable",
-            file=path.name,
-        ) from error
+        fault = f"{path.name} cannot be read ({error.strerror or error})"
+        _refuse_shortage(fault, error, path.name)
+        raise DropRefused(f"{fault}: make the file readable", file=path.name) from error
+
+
+def _refuse_shortage(fault: str, error: OSError, file: str | None = None) -> None:
+    """Raises StorageUnavailable if an error does not come from the file itself."""
+    if error.errno in SHORTAGES:
+        raise StorageUnavailable(f"{fault}: {SHORTAGES[error.errno]}", file=file) from error
 
 
 def _list(source: AnyPath | Path) -> Sequence[AnyPath]:
@@ -151,10 +163,10 @@ def _list(source: AnyPath | Path) -> Sequence[AnyPath]:
     try:
         return place.entries()
     except OSError as error:
-        raise DropRefused(
-            f"the source {source} cannot be read as a folder ({error.strerror or error}): expected "
-            f"a folder with the files of {', '.join(table.name for table in TABLES)}"
-        ) from error
+        fault = f"the source {source} cannot be read as a folder ({error.strerror or error})"
+        _refuse_shortage(fault, error)
+        tables = ", ".join(table.name for table in TABLES)
+        raise DropRefused(f"{fault}: expected a folder with the files of {tables}") from error
 
 
 def _may_be_part(name: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiment_features.errors import ConfigurationError, DropRefused
+from experiment_features.errors import SHORTAGES, ConfigurationError, DropRefused
 
 FILE = "a file"
 
@@ -121,7 +121,9 @@ def _place_of(descriptor: int) -> Path:
 def _look_at(name: str, folder: int) -> Stamp:
     try:
         return _stamp(os.stat(name, dir_fd=folder))
-    except OSError:
+    except OSError as error:
+        if error.errno in SHORTAGES:
+            raise
         return Stamp("a broken link")
 
 

@@ -5,20 +5,22 @@ and whatever users add to the tables (views, grants, foreign keys) stays.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 
-from experiment_features.definitions import RELATIONS, USER_FEATURES
+from experiment_features.definitions import RELATIONS, USER_FEATURES, Relation
 from experiment_features.errors import LoadHeld
 from experiment_features.load.database import (
     LOCK_WAIT_SECONDS,
     TIMEOUT_SECONDS,
     Connection,
+    check_written,
     load_transaction,
     read_sql,
 )
 from experiment_features.load.guard import check_volume, notice_unit
 from experiment_features.load.ledger import entry_id, find_committed, find_last_load
-from experiment_features.load.merge import compare, merge, statement_parts
+from experiment_features.load.merge import Changes, compare, count_users, merge, statement_parts
 from experiment_features.load.part_store import check_parts
 from experiment_features.load.record import (
     Ending,
@@ -29,6 +31,7 @@ from experiment_features.load.record import (
 )
 from experiment_features.run import Extracted, Result, Run, Transformed
 from experiment_features.store.parts import PartStore
+from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -90,7 +93,7 @@ def load(
         result = stage.finish(outcome)
     log.info(
         "loaded run %s: %s users inserted, %s updated, %s deleted, %s unchanged",
-        result.run_id,
+        escape(result.run_id),
         *(getattr(result, name) for name in ("inserted", "updated", "deleted", "unchanged")),
     )
     for notice in result.notices:
@@ -104,13 +107,16 @@ def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | Lo
     last, committed = find_last_load(connection), find_committed(connection, run)
     is_committed = committed is not None and committed.is_load_of(workspace)
     if committed and is_committed and last != committed:
-        log.warning("run %s had loaded this drop; another has been loaded since", run.run_id)
+        log.warning(
+            "run %s had loaded this drop; another has been loaded since", escape(run.run_id)
+        )
         return committed.result
     transformed = workspace.found(Transformed)
+    result = computed(workspace, run, "loaded")
     result = replace(
-        computed(workspace, run, "loaded"),
+        result,
         run_id=entry_id(connection, run),
-        notices=notice_unit(last, transformed),
+        notices=[*result.notices, *notice_unit(last, transformed)],
     )
     changes = {
         relation: compare(connection, relation, workspace.features(relation.name))
@@ -118,13 +124,13 @@ def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | Lo
     }
     held = check_volume(last, run, str(result.source), transformed, changes)
     if held:
-        _record_held(connection, workspace, run, result, held)
+        _record_held(connection, workspace, run, result, held, changes)
         return held
     if committed and is_committed and not any(change.written for change in changes.values()):
         return committed.result
     for relation in RELATIONS:
         merge(connection, relation, changes[relation], run_id=result.run_id, loaded_at=loaded_at)
-    connection.execute(read_sql("count_users"))
+    count_users(connection)
     result = replace(result, **asdict(changes[USER_FEATURES]))
     enter_run(
         connection,
@@ -139,7 +145,12 @@ def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | Lo
 
 
 def _record_held(
-    connection: Connection, workspace: Workspace, run: Run, result: Result, held: LoadHeld
+    connection: Connection,
+    workspace: Workspace,
+    run: Run,
+    result: Result,
+    held: LoadHeld,
+    changes: Mapping[Relation, Changes],
 ) -> None:
     """Enters a held run, and the users and compounds that it would have removed."""
     average = workspace.found(Transformed).average_run_time
@@ -147,7 +158,8 @@ def _record_held(
     ending = Ending.of(Result.stage, held)
     enter_run(connection, workspace, run, result, ending, average_run_time=average)
     for relation in RELATIONS:
-        connection.execute(
+        written = connection.execute(
             read_sql("insert_held_changes").format(**statement_parts(relation)),
             {"run_id": result.run_id, "table_name": relation.table},
-        )
+        ).rowcount
+        check_written("features.held_changes", "insert", changes[relation].deleted, written)

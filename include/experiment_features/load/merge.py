@@ -88,6 +88,18 @@ def merge(
     write("insert", relation.name, changes.inserted)
 
 
+def count_users(connection: Connection) -> None:
+    """Counts the users by their number of experiments, after `merge`.
+
+    Raises:
+        DatabaseRefused: other rows were written than have changed.
+    """
+    table = "features.users_by_total_experiments"
+    ((due, past, written, deleted),) = connection.execute(read_sql("count_users")).fetchall()
+    check_written(table, "insert", due, written)
+    check_written(table, "delete", past, deleted)
+
+
 def statement_parts(relation: Relation) -> dict[str, sql.Composable]:
     """The parts from which the statements for a relation are composed."""
 

@@ -90,10 +90,11 @@ def plan_load(
         }
         largest = connection.execute(_largest_changes(), {"rows": LARGEST}).fetchall()
     source = workspace.found(Extracted).source
+    result = computed(workspace, run, DRY_RUN)
     result = replace(
-        computed(workspace, run, DRY_RUN),
+        result,
         seconds=workspace.seconds(),
-        notices=notice_unit(last, transformed),
+        notices=[*result.notices, *notice_unit(last, transformed)],
         **asdict(changes[USER_FEATURES]),
     )
     plan = Plan(

@@ -13,6 +13,7 @@ from experiment_features.errors import DatabaseRefused, DropRejected, PipelineEr
 from experiment_features.load.database import (
     TIMEOUT_SECONDS,
     Connection,
+    check_written,
     comma_separated,
     database_errors,
     load_transaction,
@@ -195,6 +196,7 @@ def computed(workspace: Workspace, run: Run, status: str) -> Result:
         source=workspace.found(Extracted).source,
         rejected_rows=validated.rejected_rows,
         warnings=validated.warnings,
+        notices=list(validated.notices),
         **{name: transformed[name] for name in transformed if name in Result.columns()},
     )
 
@@ -251,14 +253,26 @@ def _enter(
         "today": run.today,
         **entry,
     }
-    connection.execute(read_sql("delete_run"), {"run_id": entry["run_id"]})
-    connection.execute(
+    _delete(connection, entry["run_id"])
+    written = connection.execute(
         read_sql("insert_run").format(
             columns=comma_separated(entry),
             values=sql.SQL(", ").join(map(sql.Placeholder, entry)),
         ),
         entry | {"started_at": run.started_at, "loaded_at": loaded_at},
-    )
+    ).rowcount
+    check_written("features.pipeline_runs", "insert", 1, written)
+
+
+def _delete(connection: Connection, run_id: str) -> None:
+    """Deletes the entry of a run, if it has one, with its issues and held changes."""
+    is_known = has_run(connection, run_id)
+    deleted = connection.execute(read_sql("delete_run"), {"run_id": run_id}).rowcount
+    check_written("features.pipeline_runs", "delete", int(is_known), deleted)
+    counted = connection.execute(read_sql("count_kept_rows"), {"run_id": run_id})
+    ((issues, changes),) = counted.fetchall()
+    check_written("features.data_issues", "delete", issues, 0)
+    check_written("features.held_changes", "delete", changes, 0)
 
 
 def forget_old_runs(connection: Connection, keep_days: int) -> None:

@@ -3,6 +3,7 @@
 Plainly: ``map`` in place of run_ahead, ``pq.ParquetWriter`` in place of BackgroundWriter.
 """
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +15,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiment_features.errors import StorageUnavailable
+from experiment_features.errors import SHORTAGES, StorageUnavailable
 
 TYPING_THREADS = min(4, os.cpu_count() or 1)
 """One thread reads and one writes beside them, so more would only wait."""
@@ -115,7 +116,8 @@ def writing(path: Path, kind: type[Exception] = OSError) -> Iterator[None]:
         yield
     except kind as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        remedy = SHORTAGES.get(getattr(error, "errno", None) or 0, SHORTAGES[errno.ENOSPC])
         raise StorageUnavailable(
-            f"the part {path} cannot be written ({reason}): free disk space, or remove parts that "
-            "only older runs need (`store prune`)"
+            f"the part {path} cannot be written ({reason}): {remedy}, or remove parts that only "
+            "older runs need (`store prune`)"
         ) from error

@@ -15,6 +15,7 @@ from experiment_features.errors import DropRejected
 from experiment_features.rules.footers import can_skip
 from experiment_features.rules.issues import BrokenRule, describe_issues
 from experiment_features.rules.rules import Rule, Unknown, rules_of
+from experiment_features.rules.shared_ids import describe_shared_ids
 from experiment_features.run import Extracted, Validated
 from experiment_features.store.parts import PartStore
 from experiment_features.store.valid_rows import count_rows, valid_rows
@@ -76,8 +77,9 @@ def validate(
             checked[table] = valid_rows(rows.select("position", table.key), target, engine)
             log.info("checked %s", table)
         issues = describe_issues(workspace, faults, extracted.files, parts, memory_limit)
-        validated = stage.finish(_count(workspace, rejected, issues))
-    _refuse_excess(extracted.rows, rejected, max_rejected_percent)
+        shared = list(describe_shared_ids(workspace, extracted.files, parts, issues, memory_limit))
+        validated = stage.finish(_count(workspace, rejected, issues, shared))
+    _refuse_excess(extracted.rows, validated, max_rejected_percent)
     return validated
 
 
@@ -154,23 +156,29 @@ def _references(rows: Frame, column: Column, key: str) -> Frame:
     return references
 
 
-def _count(workspace: Workspace, rejected: dict[str, int], issues: list[BrokenRule]) -> Validated:
+def _count(
+    workspace: Workspace,
+    rejected: dict[str, int],
+    issues: list[BrokenRule],
+    notices: list[str],
+) -> Validated:
     return Validated(
         rejected=rejected,
         rejected_rows=sum(rejected.values()),
         warnings=sum(broken.issues for broken in issues if broken.severity == "warning"),
         rules={f"{broken.table}.{broken.rule}": broken.issues for broken in issues},
         issues_sha256=digest_of([("data_issues", ISSUE_DIGEST_COLUMNS, workspace.issues)]),
+        notices=notices,
     )
 
 
-def _refuse_excess(rows: Mapping[str, int], rejected: Mapping[str, int], limit: float) -> None:
+def _refuse_excess(rows: Mapping[str, int], validated: Validated, limit: float) -> None:
+    rejected = validated.rejected
     shares = {t: 100 * rejected[t] / rows[t] if rows[t] else 0.0 for t in rows}
     if any(share > limit for share in shares.values()):
         shown = ", ".join(
             f"{table} {share:.1f}% ({rejected[table]} of {rows[table]} rows)"
             for table, share in shares.items()
         )
-        raise DropRejected(
-            f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {shown}"
-        )
+        told = [f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {shown}"]
+        raise DropRejected(". ".join([*told, *validated.notices]))

@@ -12,6 +12,7 @@ from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
 from experiment_features.load.database import connect
 from experiment_features.load.migrate import migrate
 from features_airflow.features_db import open_features_db
+from features_page.connection import open_reader
 from integration.running import features_of, make_drop, make_pipeline, run_drop
 from integration.servers import VERSIONS, Database, Server
 
@@ -217,15 +218,18 @@ class TestSession:
     ) -> None:
         """The connections of tasks, page and command line do so alike."""
         url = misled.url()
-        monkeypatch.setenv("AIRFLOW_CONN_FEATURES_DB", url.replace("postgresql", "postgres", 1))
+        for name in ("FEATURES_DB", "FEATURES_DB_READER"):
+            monkeypatch.setenv(f"AIRFLOW_CONN_{name}", url.replace("postgresql", "postgres", 1))
         query = "select name, setting from pg_settings where name = any(%s)"
-        with open_features_db() as of_task, connect(url) as of_command:
+        with open_features_db() as of_task, connect(url) as of_command, open_reader() as of_page:
             found = [
                 {name.lower(): value for name, value in session.execute(query, [names])}
-                for session in (of_task, of_command)
+                for session in (of_task, of_command, of_page)
                 for names in [[*SETTINGS, "DateStyle", "IntervalStyle", "TimeZone"]]
             ]
         assert found[0] == found[1]
+        assert found[2] == found[0] | {"statement_timeout": "10000"}
+        assert found[2]["timezone"] == "UTC"
         assert set(found[0]) == set(SETTINGS)
         assert not found[0].items() & SETTINGS.items()
 

@@ -16,7 +16,7 @@ from experiment_features.definitions import (
     Feature,
     Relation,
 )
-from experiment_features.errors import DatabaseRefused
+from experiment_features.errors import DatabaseRefused, DropRejected
 from experiment_features.load.database import connect
 from experiment_features.load.merge import Changes, compare, merge
 from integration.running import features_of, make_drop, run_drop
@@ -196,3 +196,53 @@ def test_a_trigger_that_discards_writes_is_named(
     database.query("drop function discard cascade")
     result = run_drop(database, changed, max_rejected_percent=50)
     assert (result["inserted"], result["updated"], result["deleted"]) == (1, 1, 1)
+
+
+TRIGGER = (
+    "create trigger discards before {event} on {table} for each row execute function discard()"
+)
+RULE = "create rule discards as on {event} to {table} do instead nothing"
+
+
+@pytest.mark.parametrize(
+    ("by", "event", "table", "run_id"),
+    [
+        pytest.param(by, event, table, run_id, id=f"{event} {table} by {name}")
+        for name, by, event, table, run_id in (
+            ("trigger", TRIGGER, "insert", "pipeline_runs", "new"),
+            ("rule", RULE, "insert", "pipeline_runs", "new"),
+            ("trigger", TRIGGER, "delete", "pipeline_runs", "mine"),
+            ("rule", RULE, "delete", "pipeline_runs", "mine"),
+            ("trigger", TRIGGER, "delete", "data_issues", "mine"),
+            ("trigger", TRIGGER, "insert", "users_by_total_experiments", "new"),
+            ("trigger", TRIGGER, "delete", "users_by_total_experiments", "new"),
+        )
+    ],
+)
+def test_a_ledger_that_is_not_written_is_named(
+    by: str, event: str, table: str, run_id: str, database: Database, tmp_path: Path
+) -> None:
+    """Entries, issues and counts, too, are either written, or nothing is loaded."""
+    before = make_drop({1: "Ann", 2: "Bob"}, [(1, "1", "1"), (2, "3", "1"), (2, "3", "1")])
+    run_drop(database, before.write(tmp_path / "drop"))
+    changed = CHANGED.write(tmp_path / "changed")
+    with pytest.raises(DropRejected):
+        run_drop(database, changed, run_id="mine")
+    database.query(DISCARD)
+    statement = sql.SQL(by).format(event=sql.SQL(event), table=sql.Identifier("features", table))
+    database.query(statement)
+    found = [features_of(database, name) for name in [*TABLES, "data_issues"]]
+    with pytest.raises(DatabaseRefused, match=rf"features.*{table}.*: {event} should have written"):
+        run_drop(database, changed, run_id=run_id, max_rejected_percent=50)
+    assert [features_of(database, name) for name in [*TABLES, "data_issues"]] == found
+
+
+def test_held_changes_that_are_not_written_are_named(database: Database, tmp_path: Path) -> None:
+    """A load that is held lists what it would have removed, or says that it could not."""
+    users = dict.fromkeys(range(1, 31), "Ann")
+    run_drop(database, make_drop(users).write(tmp_path / "drop"), allow_empty=True)
+    database.query(DISCARD)
+    database.query(TRIGGER.format(event="insert", table="features.held_changes"))
+    few = make_drop({1: "Ann"}).write(tmp_path / "few")
+    with pytest.raises(DatabaseRefused, match="held_changes: insert should have written 29 rows"):
+        run_drop(database, few, allow_empty=True)

@@ -412,18 +412,18 @@ class TestViews:
             migrate(database.url("keeper"))
 
     @pytest.mark.parametrize(
-        "missing",
+        "drop",
         [
-            "function features.user_features_as_of",
-            "view features.user_feature_report",
-            "view features.user_features_history cascade",
-            "view features.compound_features_history",
-            "view features.latest_data_issues",
+            "drop function features.user_features_as_of",
+            "drop view features.user_feature_report",
+            "drop view features.user_features_history cascade",
+            "drop view features.compound_features_history",
+            "drop view features.latest_data_issues",
         ],
     )
-    def test_what_was_dropped_is_created_again(self, missing: str, database: Database) -> None:
+    def test_what_was_dropped_is_created_again(self, drop: str, database: Database) -> None:
         """A view or function that somebody dropped is there again after a migration."""
-        database.query(f"drop {missing}")
+        database.query(drop)
         migrate(database.url("keeper"))
         for query in READER_MAY:
             database.query(query, user="analyst")

@@ -1,10 +1,14 @@
 """The files of a drop: what is read, what is passed over, what refuses it, and what changes."""
 
+import errno
 import gzip
 import logging
 import os
+import re
+import resource
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,7 +19,7 @@ from experiment_features.contract import BY_PRODUCTS
 from experiment_features.contract import USERS as USERS_TABLE
 from experiment_features.drop.files import find_files, holds_files, opened
 from experiment_features.drop.local_path import LocalPath
-from experiment_features.errors import DropChanged, DropRefused
+from experiment_features.errors import DropChanged, DropRefused, StorageUnavailable
 from experiment_features.workspace import Workspace
 from stages import extract
 
@@ -236,3 +240,55 @@ def test_names_in_the_log_are_bounded(drop: Path, caplog: pytest.LogCaptureFixtu
     with caplog.at_level(logging.WARNING):
         find_files(drop)
     assert caplog.messages[0].endswith("note_19.txt, and 10 more")
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """This process cannot open another file."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened_here: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+    try:
+        with suppress(OSError):
+            while True:
+                opened_here.append(os.open(os.devnull, os.O_RDONLY))
+        yield
+    finally:
+        for descriptor in opened_here:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_too_few_descriptors_are_no_fault_of_the_drop(drop: Path) -> None:
+    """Folder and file may be read well by the next try; the message says what is short."""
+    (file,) = find_files(LocalPath(drop))[USERS_TABLE]
+    remedy = r" \(Too many open files\): allow the process to open more files \(`ulimit -n`\)"
+    with no_more_files():
+        with pytest.raises(StorageUnavailable, match=re.escape(str(drop)) + ".*" + remedy):
+            find_files(drop)
+        with pytest.raises(
+            StorageUnavailable, match=r"users\.csv cannot be read" + remedy
+        ) as caught:
+            opened(file).__enter__()
+    assert caught.value.file == "users.csv"
+
+
+def test_a_failing_disk_is_no_fault_of_the_drop(drop: Path, workspace: Workspace) -> None:
+    """Of the files of this machine, the memory of a process fails like a broken disk."""
+    (drop / "users.csv").unlink()
+    (drop / "users.csv").symlink_to("/proc/self/mem")
+    with pytest.raises(StorageUnavailable, match=r"\(Input/output error\): check the disk"):
+        extract(drop, workspace)
+
+
+def test_a_share_that_is_away_is_no_broken_link(
+    drop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of a network share may be there again soon."""
+
+    def fail(name: str, *, dir_fd: int) -> os.stat_result:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), name, dir_fd)
+
+    monkeypatch.setattr(os, "stat", fail)
+    with pytest.raises(StorageUnavailable, match="check the disk or network share"):
+        find_files(LocalPath(drop))

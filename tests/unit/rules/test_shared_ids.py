@@ -1,0 +1,87 @@
+"""Two versions of a table's file, side by side in a drop."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drops import CLEAN, Drop, Part, Row
+from experiment_features.errors import DropRejected
+from experiment_features.rules import shared_ids
+from experiment_features.run import Result
+from integration.running import make_pipeline
+
+OLD = [str(number) for number in range(1, 11)]
+LONGER = [str(number) for number in range(1, 31)]
+OTHERS = [str(number) for number in range(6, 16)]
+
+
+def drop_of(*ids_of_files: list[str]) -> Drop:
+    """A drop with files users_1.csv, users_2.csv, ... that hold these ids under other names."""
+    users = [
+        Part(
+            "users",
+            f"_{n}",
+            tuple(Row((i, f"Ann {n}", "a@example.org", "2024-01-01")) for i in ids),
+        )
+        for n, ids in enumerate(ids_of_files, start=1)
+    ]
+    others = [Part(t, "", tuple(map(Row, CLEAN[t]))) for t in ("compounds", "user_experiments")]
+    return Drop((*users, *others))
+
+
+def run(folder: Path, drop: Drop, **options: Any) -> Result:
+    """The result of a dry run."""
+    pipeline = make_pipeline(None, folder / "run", **options)
+    pipeline.extract(drop.write(folder / "source"))
+    pipeline.validate()
+    pipeline.transform()
+    return pipeline.plan()[0]
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+@pytest.mark.parametrize(
+    ("files", "part", "whole"),
+    [
+        ([OLD, OLD[::-1]], 1, 2),
+        ([OLD, LONGER], 1, 2),
+        ([LONGER, OLD], 2, 1),
+        ([OTHERS, LONGER, OLD], 1, 2),
+        ([OLD, [*LONGER[:-1], "x"]], 1, 2),
+        ([LONGER, [*OLD[:-1], "x"]], 2, 1),
+        ([OTHERS, OLD, ["x"], [*OLD, "40"]], 2, 4),
+    ],
+    ids=["the same", "longer", "shorter", "three", "faulty whole", "faulty part", "among others"],
+)
+def test_two_versions_of_a_file_are_named(
+    files: list[list[str]], part: int, whole: int, engine: str, tmp_path: Path
+) -> None:
+    """In the rejection, or else in the notices of the run."""
+    told = (
+        f"every id in users_{part}.csv is also in users_{whole}.csv: one of the two probably has "
+        "to go"
+    )
+    drop = drop_of(*files)
+    with pytest.raises(DropRejected) as caught:
+        run(tmp_path / "1", drop, engine=engine)
+    assert f"{told}. Correct the rows" in str(caught.value)
+    result = run(tmp_path / "2", drop, engine=engine, max_rejected_percent=100.0)
+    assert result.notices == [told]
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+def test_other_repetitions_are_only_issues(engine: str, tmp_path: Path) -> None:
+    """Files that share some ids, a file that repeats its own, and ids spread over two others."""
+    for number, files in enumerate(
+        [[OLD, OTHERS], [OLD + OLD], [OLD[:5], [*OLD[5:], "50"], [*OLD, "60"][3:]]]
+    ):
+        drop = drop_of(*files)
+        result = run(tmp_path / str(number), drop, engine=engine, max_rejected_percent=100.0)
+        assert result.notices == []
+
+
+def test_a_sound_drop_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor one that repeats fewer ids than any of its files has."""
+    monkeypatch.setattr(shared_ids, "open_duckdb", pytest.fail)
+    run(tmp_path / "1", drop_of(OLD, OTHERS[5:]))
+    run(tmp_path / "2", drop_of(OLD, ["10", *OTHERS[5:]]))
