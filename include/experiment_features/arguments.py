@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from experiment_features import version
 from experiment_features.engines.choose import ENGINES
@@ -68,6 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
     judge.add_argument("--csv", type=Path, metavar="FILE", help="write all issues to a CSV file")
     judge.set_defaults(fail=judge.error)
 
+    _add_load_commands(commands, database)
     upgrade = commands.add_parser(
         "migrate", parents=[database], help="create or upgrade the schema"
     )
@@ -80,6 +82,52 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_load_commands(commands: Any, database: argparse.ArgumentParser) -> None:
+    """Adds the commands about loads."""
+    parents = [argparse.ArgumentParser(add_help=False), database]
+    parents[0].add_argument("--json", action="store_true", help="print one JSON object")
+
+    trace = commands.add_parser(
+        "trace", parents=parents, help="show the lines that a user's features are made of"
+    )
+    trace.add_argument("user_id", type=_id, metavar="USER_ID")
+    trace.add_argument(
+        "--compound", type=_id, metavar="ID", help="show only the lines with this compound"
+    )
+    trace.add_argument("--run", metavar="RUN", help="of an earlier load (default: the last one)")
+
+    reproduce = commands.add_parser(
+        "reproduce", parents=parents, help="compute an earlier load again, and compare"
+    )
+    reproduce.add_argument("run", metavar="RUN", help="the run that loaded it")
+    reproduce.add_argument("--engine", choices=ENGINES, help="default: the engine of that run")
+
+    restore = commands.add_parser(
+        "restore", parents=parents, help="load again what an earlier run had loaded"
+    )
+    restore.add_argument("run", metavar="RUN", help="the run that loaded it")
+    restore.add_argument(
+        "--max-removed-percent",
+        type=_percent,
+        default=Run.max_removed_percent,
+        metavar="N",
+        help="hold the load if it would remove more than N percent (default: 20)",
+    )
+    restore.add_argument(
+        "--dry-run", action="store_true", help="show what a load would do, without doing it"
+    )
+    state = commands.add_parser("state", parents=parents, help="show what is in force")
+
+    store = commands.add_parser("store", help="look after the store of parts")
+    actions = store.add_subparsers(required=True, metavar="ACTION", dest="action")
+    prune = actions.add_parser(
+        "prune", parents=[database], help="remove at once what only older runs need"
+    )
+    prune.add_argument("--yes", action="store_true", help="do not ask")
+    for command in (trace, reproduce, restore, state, prune):
+        command.set_defaults(fail=command.error)
+
+
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         sys.stdout.write(f"{parser.prog} {version.describe()}\n")
@@ -90,6 +138,12 @@ def _given(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("it is empty: expected a folder or URI")
     return text
+
+
+def _id(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) < 2**63):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to {2**63 - 1}")
+    return int(text)
 
 
 def _percent(text: str) -> float:

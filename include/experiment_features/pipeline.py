@@ -16,6 +16,7 @@ from experiment_features.errors import (
     ConfigurationError,
     DatabaseUnavailable,
     DropRejected,
+    NothingToDo,
     PipelineError,
 )
 from experiment_features.features.transform import transform
@@ -26,6 +27,7 @@ from experiment_features.load.database import (
     database_errors,
 )
 from experiment_features.load.load import load
+from experiment_features.load.loads import Load
 from experiment_features.load.part_store import LedgerParts, open_store, remove_old_parts
 from experiment_features.load.plan import Plan, plan_load
 from experiment_features.load.record import (
@@ -37,7 +39,7 @@ from experiment_features.load.record import (
     record_rejected,
     record_unchanged,
 )
-from experiment_features.reading.extract import extract
+from experiment_features.reading.extract import extract, take_parts
 from experiment_features.reading.typed_file import Progress
 from experiment_features.rules.validate import validate
 from experiment_features.run import DRY_RUN, STAGES, Extracted, Result, Run, Transformed, Validated
@@ -121,9 +123,18 @@ class Pipeline:
     """Whether to leave the database as it is."""
 
     def last_source(self) -> str | None:
-        """The source of the last loaded drop."""
+        """The source of the last loaded drop; None before the first load.
+
+        Raises:
+            NothingToDo: the last load restored an earlier one, which its source must not undo.
+        """
         with self._ledger() as connection:
             last = ledger.find_last_load(connection)
+        if last and (restored := last.parameters.get("restored_run")):
+            raise NothingToDo(
+                f"run {last.result.run_id} has restored what run {restored} had loaded, so there "
+                "is nothing to do until a run names its source"
+            )
         return last.result.source if last else None
 
     def find_earlier_load(self, source: AnyPath) -> str | None:
@@ -150,12 +161,35 @@ class Pipeline:
         return extract(
             source,
             self.workspace,
-            self._parts_of(database_id),
+            self.parts_of(database_id),
             named_parts,
             last_files=last_files,
             allow_empty=self.run.allow_empty,
             memory_limit=self.settings.memory_limit,
             progress=progress,
+        )
+
+    def take(self, load: Load) -> Extracted:
+        """Takes the parts of an earlier load in place of a drop.
+
+        Raises:
+            ConfigurationError: a part has been removed, or the database is a copy.
+        """
+        log.info("taking what run %s loaded from %s", escape(load.run_id), escape(load.source))
+        named_parts: NamedParts = NoLedger()
+        if self.connect is None:
+            raise ConfigurationError("the parts of a load need a database")
+        if not self.is_dry_run:
+            named_parts = LedgerParts(self.connect, self.run, load.source)
+        with self.connect() as connection:
+            database_id = open_store(connection, str(self.store))
+        return take_parts(
+            load.parts,
+            run_id=load.run_id,
+            source=load.source,
+            workspace=self.workspace,
+            store=self.parts_of(database_id),
+            named_parts=named_parts,
         )
 
     def validate(self) -> Validated | None:
@@ -241,9 +275,10 @@ class Pipeline:
 
     @property
     def _parts(self) -> PartStore:
-        return self._parts_of(self.workspace.found(Extracted).database_id)
+        return self.parts_of(self.workspace.found(Extracted).database_id)
 
-    def _parts_of(self, database_id: str) -> PartStore:
+    def parts_of(self, database_id: str) -> PartStore:
+        """The parts of a database, or without its id those in the workspace."""
         if not database_id:
             return workspace_parts(self.workspace)
         return PartStore(self.store, database_id, self.workspace.scratch / "parts")

@@ -51,6 +51,8 @@ class Run:
     max_removed_percent: float = 20
     allow_empty: bool = False
     force: bool = False
+    restored_run: str | None = None
+    """The earlier run whose parts it loads again; None if it reads a drop."""
 
     def __post_init__(self) -> None:
         """Refuses a percentage outside 0 to 100; NaN passes Airflow's own check.
@@ -68,7 +70,8 @@ class Run:
     def parameters(self) -> dict[str, Any]:
         """The parameters, for the ledger."""
         names = ("max_rejected_percent", "max_removed_percent", "allow_empty", "force")
-        return {name: getattr(self, name) for name in names}
+        parameters = {name: getattr(self, name) for name in names}
+        return parameters | ({"restored_run": self.restored_run} if self.restored_run else {})
 
 
 @dataclass(frozen=True)

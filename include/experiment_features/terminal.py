@@ -14,7 +14,10 @@ from rich.table import Table
 
 from experiment_features.check import Report
 from experiment_features.load.plan import FeatureChange, Plan
+from experiment_features.report.trace import Trace
+from experiment_features.reproduction import Reproduction
 from experiment_features.run import Result
+from experiment_features.state import State
 from experiment_features.visible_text import escape
 
 
@@ -127,6 +130,75 @@ def print_quality(report: Report) -> None:
     elif not rules:
         verdict = "[green]would be loaded[/]: every row meets the data contract."
     console.print(f"This drop {verdict}", soft_wrap=True)
+
+
+def print_trace(trace: Trace) -> None:
+    """Prints a user's features, the lines behind them, and whether they add up."""
+    console = _Console(highlight=False)
+    load, features = trace.load, trace.features
+    console.print(f"user {trace.user_id} in run {_plain(load.run_id)}", soft_wrap=True)
+    console.print(
+        f"loaded {load.finished_at:%Y-%m-%d %H:%M} UTC from {_plain(load.source)}", soft_wrap=True
+    )
+    table = Table(show_header=False, box=None)
+    for name in ("name", "value"):
+        table.add_column(name, overflow="fold")
+    for name, value in (features or {}).items():
+        if value is not None:
+            table.add_row(name, _plain(value))
+    console.print(table)
+    rows = Table(box=box.SIMPLE_HEAD)
+    for name in ("file:line", "experiment", "compounds", "run time", "counts"):
+        rows.add_column(name, overflow="fold")
+    for row in trace.rows:
+        ids = row.compound_ids
+        compounds = ";".join(map(str, ids)) if isinstance(ids, list) else ids
+        cells = (row.place, row.experiment_id, compounds, row.run_time)
+        verdict = f"[red]rejected:[/] {', '.join(row.rules)}" if row.rules else "yes"
+        rows.add_row(*("" if cell is None else _plain(cell) for cell in cells), verdict)
+    if trace.rows:
+        console.print(rows)
+    verdict = "[green]equal[/]" if trace.is_equal else "[red]not equal[/]"
+    console.print(
+        f"{trace.counted} rows counted, total_experiments {trace.expected}: {verdict}",
+        soft_wrap=True,
+    )
+
+
+def print_reproduction(found: Reproduction) -> None:
+    """Prints whether a load came out the same, and if not, what differs."""
+    console = _Console(highlight=False)
+    for change in found.changes:
+        console.print(_plain(change), soft_wrap=True)
+    for name in ("features_sha256", "issues_sha256"):
+        then, now = getattr(found.load, name), getattr(found, name)
+        verdict = "[green]equal[/]" if then == now else f"[red]not equal[/], {then} then"
+        console.print(f"{name} {now}: {verdict}", soft_wrap=True)
+    for difference in found.differences:
+        then, now = (json.dumps(values) for values in (difference.then, difference.now))
+        console.print(
+            f"{difference.relation} {difference.id}: {_plain(then)} then, {_plain(now)} now",
+            soft_wrap=True,
+        )
+
+
+def print_state(state: State) -> None:
+    """Prints what is in force, and what the store holds."""
+    console = _Console(highlight=False)
+    console.print(f"run {_plain(state.run_id)}", soft_wrap=True)
+    console.print(f"loaded {state.finished_at} from {_plain(state.source)}", soft_wrap=True)
+    files = Table(box=box.SIMPLE_HEAD)
+    for name in ("table", "file"):
+        files.add_column(name, overflow="fold")
+    files.add_column("rows", justify="right")
+    for file in state.files:
+        files.add_row(file["table"], _plain(file["name"]), f"{file['rows']:,}")
+    console.print(files)
+    console.print(
+        f"{_plain(state.store)} holds {state.store_bytes:,} bytes in {state.store_files} files, "
+        f"of which the last load needs {state.needed_bytes:,}",
+        soft_wrap=True,
+    )
 
 
 def _shorten(names: tuple[str, ...]) -> str:

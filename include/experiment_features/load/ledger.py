@@ -28,7 +28,7 @@ from experiment_features.load.database import Connection, comma_separated, read_
 from experiment_features.run import COMPUTATION, Extracted, Result, Run
 from experiment_features.workspace import Workspace
 
-_INPUT_COLUMNS = ("source_files", "definition_version", "average_run_time")
+_INPUT_COLUMNS = ("source_files", "parameters", "definition_version", "average_run_time")
 _COLUMNS = (*Result.columns(), *_INPUT_COLUMNS, *COMPUTATION)
 
 
@@ -38,6 +38,7 @@ class Entry:
 
     result: Result
     source_files: list[DropFile]
+    parameters: dict[str, Any]
     definition_version: int
     average_run_time: float | None
     """The mean of all known run times; None also for loads by versions before 4."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from experiment_features.drop.files import Part
+from experiment_features.drop.files import DropFile, Part
 from experiment_features.errors import ConfigurationError
 from experiment_features.load.database import Connection, comma_separated, database_errors, read_sql
 from experiment_features.load.ledger import has_run
@@ -32,6 +32,7 @@ class Load:
     lock_sha256: str | None
     python_version: str | None
     engine_version: str | None
+    files: list[DropFile]
     finished_at: datetime
 
     @property
@@ -40,7 +41,10 @@ class Load:
         return [part for layer in self.layers for part in layer["parts"]]
 
 
-_COLUMNS = {field.name: field.name for field in fields(Load)} | {"layers": "parts"}
+_COLUMNS = {field.name: field.name for field in fields(Load)} | {
+    "layers": "parts",
+    "files": "source_files",
+}
 """By field, the column of the ledger."""
 
 

@@ -36,7 +36,12 @@ class Changes:
         return self.updated + self.deleted + self.unchanged
 
 
-def compare(connection: Connection, relation: Relation, rows: Path) -> Changes:
+def compare(
+    connection: Connection,
+    relation: Relation,
+    rows: Path,
+    parts: dict[str, sql.Composable] | None = None,
+) -> Changes:
     """Stages the rows of a Parquet file, and counts how a relation differs from them.
 
     Leaves the temporary tables from which the statements of this transaction take the differences.
@@ -45,8 +50,9 @@ def compare(connection: Connection, relation: Relation, rows: Path) -> Changes:
         connection: in a transaction.
         relation: the relation to compare.
         rows: the file; grain and columns are those of the relation.
+        parts: of the statements, if another table takes the relation's place.
     """
-    parts = statement_parts(relation)
+    parts = parts or statement_parts(relation)
     staged = _stage(connection, relation, rows, parts)
     connection.execute(read_sql("compare").format(**parts))
     _analyze(connection, parts["changed"])

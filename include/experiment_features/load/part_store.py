@@ -35,13 +35,7 @@ def open_store(connection: Connection, location: str) -> str:
         DatabaseRefused, DatabaseUnavailable: see database_errors.
     """
     with database_errors(_DOING, connection=connection), connection.transaction():
-        found = connection.execute(read_sql("select_part_store")).fetchall()
-        if not found:
-            raise DatabaseRefused(
-                f"cannot {_DOING}: features.part_store is empty. Run `migrate` to name the "
-                "database anew"
-            )
-        ((database_id, known_location, is_here),) = found
+        ((database_id, known_location, is_here),) = _read_store(connection)
         if not is_here and known_location == location:
             raise ConfigurationError(
                 f"this database is a copy of another one, which has its parts in the same store, "
@@ -53,6 +47,27 @@ def open_store(connection: Connection, location: str) -> str:
             values = {"location": location, "is_renamed": is_renamed}
             ((database_id,),) = connection.execute(read_sql("set_part_store"), values).fetchall()
         return str(database_id)
+
+
+def find_database_id(connection: Connection) -> str:
+    """The name of this database in the store of parts; changes nothing, unlike open_store.
+
+    Raises:
+        DatabaseRefused, DatabaseUnavailable: see database_errors.
+    """
+    with database_errors(_DOING, connection=connection), connection.transaction():
+        ((database_id, _location, _is_here),) = _read_store(connection)
+        return str(database_id)
+
+
+def _read_store(connection: Connection) -> list[tuple[str, str | None, bool]]:
+    found = connection.execute(read_sql("select_part_store")).fetchall()
+    if not found:
+        raise DatabaseRefused(
+            f"cannot {_DOING}: features.part_store is empty. Run `migrate`, which names the "
+            "database anew"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -108,6 +123,20 @@ def check_parts(connection: Connection, store: PartStore, extracted: Extracted) 
     connection.execute(read_sql("take_store_lock"))
     for table in {part["table"] for part in extracted.parts}:
         store.paths(extracted.parts, table)
+
+
+def find_dependent_loads(connection: Connection) -> list[str]:
+    """The runs whose loads could be traced no more without the parts that only they need.
+
+    Raises:
+        DatabaseRefused, DatabaseUnavailable: see database_errors.
+    """
+    with database_errors(_DOING, connection=connection), connection.transaction():
+        needed = set(connection.execute(read_sql("select_needed_parts"), {"keep_days": 0}))
+        loads = connection.execute(read_sql("select_parts_of_loads")).fetchall()
+    return list(
+        dict.fromkeys(run_id for run_id, table, part in loads if (table, part) not in needed)
+    )
 
 
 def remove_old_parts(

@@ -113,6 +113,43 @@ def extract(
         return stage.finish(extracted)
 
 
+def take_parts(
+    parts: Sequence[Part],
+    *,
+    run_id: str,
+    source: str,
+    workspace: Workspace,
+    store: PartStore,
+    named_parts: NamedParts,
+) -> Extracted:
+    """Takes the parts of an earlier load in place of the files of a drop.
+
+    Args:
+        parts: those of the load.
+        run_id: the run that loaded them.
+        source: where their files were.
+        workspace: of the new run.
+        store: where the parts are.
+        named_parts: those that the ledger names.
+
+    Raises:
+        ConfigurationError: a part has been removed, or is damaged.
+        StorageUnavailable: the store cannot be read.
+    """
+    workspace.clear()
+    with workspace.stage(Extracted) as stage:
+        named_parts.name(parts)  # before they are relied on, so that they stay
+        return stage.finish(
+            Extracted(
+                source=source,
+                is_unchanged=False,
+                parts=store.intact(parts, run_id),
+                rising_keys=_find_rising_keys(parts),
+                database_id=store.database_id,
+            )
+        )
+
+
 def _find_known(files: TableFiles, store: PartStore, named_parts: NamedParts) -> dict[str, Part]:
     """The parts, by file name, of those files whose bytes are known, if the parts are intact."""
     sizes = [size_of(path) for of_table in files.values() for path in of_table]

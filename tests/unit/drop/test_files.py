@@ -289,6 +289,7 @@ def test_a_share_that_is_away_is_no_broken_link(
     def fail(name: str, *, dir_fd: int) -> os.stat_result:
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), name, dir_fd)
 
-    monkeypatch.setattr(os, "stat", fail)
-    with pytest.raises(StorageUnavailable, match="check the disk or network share"):
+    told = pytest.raises(StorageUnavailable, match="check the disk or network share")
+    with told, monkeypatch.context() as patched:
+        patched.setattr(os, "stat", fail)
         find_files(LocalPath(drop))

@@ -1,0 +1,174 @@
+"""A run of the command line: its source, its temporary workspace, its stages and its progress.
+
+terminal.py is imported only where it is needed, because many runs have no terminal.
+"""
+
+import argparse
+import getpass
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from experiment_features.config import Settings, is_stored
+from experiment_features.drop.allowed_source import local_path
+from experiment_features.drop.local_path import LocalPath
+from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors
+from experiment_features.errors import ConfigurationError
+from experiment_features.load.database import connect
+from experiment_features.output import print_json, writing_result
+from experiment_features.pipeline import Pipeline, recorded
+from experiment_features.reading.typed_file import Progress
+from experiment_features.run import Run
+from experiment_features.temporary_folder import temporary_folder
+from experiment_features.visible_text import escape
+from experiment_features.workspace import Workspace
+
+Done = TypeVar("Done")
+
+
+_PARAMETERS = ("max_rejected_percent", "max_removed_percent", "allow_empty", "force")
+
+
+@contextmanager
+def open_run(
+    options: argparse.Namespace, url: str | None, *, engine: str = "auto", **fields: Any
+) -> Iterator[Pipeline]:
+    """A new run in its own temporary workspace.
+
+    Args:
+        options: of the command; those that are parameters of a run become the run's.
+        url: of the features database; None to leave no traces in one.
+        engine: computes the run, unless the options name one.
+        fields: of Run; they precede the options.
+    """
+    started_at = datetime.now(UTC)
+    given = {name: value for name, value in vars(options).items() if name in _PARAMETERS}
+    run = {
+        "run_id": f"cli__{started_at:%Y-%m-%dT%H:%M:%S.%f}",
+        "trigger": "cli",
+        "started_at": started_at,
+        "today": started_at.date(),
+        "triggered_by": _user(),
+        **given,
+        **fields,
+    }
+    with temporary_folder() as folder:
+        _require_utf8(f"the temporary folder {folder}", str(folder), "set TMPDIR to another")
+        settings = Settings.from_environment()
+        yield Pipeline(
+            run=Run(**run),
+            workspace=Workspace(folder / "run"),
+            engine=getattr(options, "engine", None) or engine,
+            connect=None if url is None else lambda: connect(url),
+            settings=settings,
+            store=open_store(settings.store),
+            is_dry_run=getattr(options, "dry_run", True),
+        )
+
+
+def _user() -> str | None:
+    try:
+        return escape(getpass.getuser())
+    except (KeyError, OSError):  # in a container, the user may have no name
+        return None
+
+
+def open_source(source: str) -> AnyPath:
+    """The drop's folder."""
+    _require_utf8(f"the source {source}", source, "rename the folder")
+    if not is_stored(source):
+        try:
+            return LocalPath(local_path(source).absolute())
+        except OSError as error:
+            raise ConfigurationError(
+                f"the source {source} is relative, and the current folder cannot be read "
+                f"({error.strerror}): give the source's absolute path"
+            ) from error
+    return _open_stored(source)
+
+
+def open_store(place: str) -> Path | StoredPath:
+    """The store of parts."""
+    return _open_stored(place) if is_stored(place) else Path(place).absolute()
+
+
+def _open_stored(uri: str) -> StoredPath:
+    """A place in object storage, which has its own access settings (AWS_ACCESS_KEY_ID, ...)."""
+    from fsspec.core import url_to_fs
+
+    with opening_errors(uri):
+        return StoredPath(uri, url_to_fs(uri)[0])
+
+
+def _require_utf8(what: str, path: str, remedy: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigurationError(f"{what} is not UTF-8: {remedy}") from error
+
+
+def run_stages(
+    pipeline: Pipeline, extract: Callable[[Progress | None], Any], last: Callable[[], Done]
+) -> Done:
+    """Runs all stages, showing progress on a terminal; records the run, unless it is a dry one.
+
+    Args:
+        pipeline: of the run.
+        extract: the first stage; it is given the function that shows rows.
+        last: the last stage, or a plan.
+    """
+    connect = None if pipeline.is_dry_run else pipeline.connect
+    with _shown_progress() as (show_stage, show_rows):
+        stages: dict[str, Callable[[], Any]] = {
+            "extract": lambda: extract(show_rows),
+            "validate": pipeline.validate,
+            "transform": pipeline.transform,
+            "load": last,
+        }
+        for stage, run in stages.items():
+            show_stage(stage)
+            with recorded(connect, pipeline.run, stage):
+                done = run()
+    return cast("Done", done)
+
+
+def load_or_plan(
+    options: argparse.Namespace, pipeline: Pipeline, extract: Callable[[Progress | None], Any]
+) -> int:
+    """Runs all stages, or with --dry-run plans the last; prints the result.
+
+    Raises:
+        LoadHeld: too much would be removed.
+    """
+    if options.dry_run:
+        result, plan = run_stages(pipeline, extract, pipeline.plan)
+    else:
+        result, plan = run_stages(pipeline, extract, pipeline.load), None
+    with writing_result():
+        if options.json:
+            of_plan = {"plan": plan.as_json() if plan else None} if options.dry_run else {}
+            print_json(asdict(result) | of_plan)
+        else:
+            from experiment_features import terminal
+
+            terminal.print_result(result)
+            if options.dry_run:
+                terminal.print_plan(plan)
+    if plan and plan.held:
+        raise plan.held
+    return 0
+
+
+@contextmanager
+def _shown_progress() -> Iterator[tuple[Callable[[str], None], Progress | None]]:
+    if not sys.stderr.isatty():
+        yield (lambda _stage: None), None
+        return
+    from experiment_features import terminal
+
+    with terminal.shown_progress() as shown:
+        yield shown

@@ -1,0 +1,102 @@
+"""Reproduce: compute an earlier load again from its parts, and compare the outcome."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from experiment_features.definitions import DEFINITION_VERSION
+from experiment_features.errors import ConfigurationError
+from experiment_features.load.differences import Difference, find_differences
+from experiment_features.load.loads import Load
+from experiment_features.pipeline import Pipeline
+from experiment_features.run import Transformed, Validated
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of a load when it was computed again."""
+
+    load: Load
+    engine: str
+    features_sha256: str | None
+    issues_sha256: str | None
+    changes: list[str]
+    """What it was computed with then, and is now, where that differs."""
+    differences: list[Difference]
+    """The first rows that differ."""
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether features and issues are those of then."""
+        now = (self.features_sha256, self.issues_sha256)
+        return now == (self.load.features_sha256, self.load.issues_sha256)
+
+    def as_json(self) -> dict[str, Any]:
+        """The reproduction as one object."""
+        return {
+            "run": self.load.run_id,
+            "engine": self.engine,
+            "equal": self.is_equal,
+            "features_sha256": {"then": self.load.features_sha256, "now": self.features_sha256},
+            "issues_sha256": {"then": self.load.issues_sha256, "now": self.issues_sha256},
+            "changes": self.changes,
+            "differences": [asdict(difference) for difference in self.differences],
+        }
+
+
+def run_fields(load: Load) -> dict[str, Any]:
+    """The fields of a run that computes what a load did."""
+    names = ("max_rejected_percent", "allow_empty")
+    parameters = {name: load.parameters[name] for name in names if name in load.parameters}
+    return {"today": load.today or load.finished_at.date(), **parameters}
+
+
+def reproduce(pipeline: Pipeline, load: Load) -> Reproduction:
+    """Computes a load again, and compares digests; if they differ, finds the rows.
+
+    Args:
+        pipeline: of a dry run with run_fields, on any engine.
+        load: the load.
+
+    Raises:
+        ConfigurationError: a part is gone, or the load's digests are not known.
+        DatabaseRefused, DatabaseUnavailable: see database_errors.
+    """
+    if pipeline.connect is None:
+        raise ConfigurationError("a load cannot be reproduced without its database")
+    if load.features_sha256 is None:
+        raise ConfigurationError(
+            f"run {load.run_id} cannot be reproduced: it was loaded by an earlier version, which "
+            "did not record the digests of its outcome"
+        )
+    pipeline.take(load)
+    pipeline.validate()
+    pipeline.transform()
+    validated = pipeline.workspace.found(Validated)
+    transformed = pipeline.workspace.found(Transformed)
+    differences: list[Difference] = []
+    if transformed.features_sha256 != load.features_sha256:
+        with pipeline.connect() as connection:
+            differences = find_differences(connection, load, pipeline.workspace)
+    return Reproduction(
+        load,
+        transformed.engine,
+        transformed.features_sha256,
+        validated.issues_sha256,
+        list(_changes(load, transformed)),
+        differences,
+    )
+
+
+def _changes(load: Load, now: Transformed) -> Iterator[str]:
+    """Yields what has changed since then in what the features are computed with."""
+    pairs = {
+        "code": (load.code_version, now.code_version),
+        "rules and features": (load.definition_version, DEFINITION_VERSION),
+        "locked requirements": (load.lock_sha256, now.lock_sha256),
+        "Python": (load.python_version, now.python_version),
+        "engine": (f"{load.engine} {load.engine_version}", f"{now.engine} {now.engine_version}"),
+    }
+    for name, (then, today) in pairs.items():
+        if then != today:
+            yield f"{name}: {then or 'unknown'} then, {today or 'unknown'} now"

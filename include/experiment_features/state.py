@@ -1,0 +1,51 @@
+"""What is in force: the last load, its files, and what the store of parts holds."""
+
+from dataclasses import dataclass
+
+from experiment_features.drop.files import DropFile
+from experiment_features.load.database import Connection
+from experiment_features.load.loads import find_load
+from experiment_features.store.parts import PartStore
+
+
+@dataclass(frozen=True)
+class State:
+    """The last load, and the store."""
+
+    run_id: str
+    source: str
+    finished_at: str
+    """ISO 8601, UTC."""
+    files: list[DropFile]
+    store: str
+    store_files: int
+    store_bytes: int
+    needed_bytes: int
+    """Of the parts that the last load needs."""
+
+
+def find_state(connection: Connection, store: PartStore) -> State:
+    """Finds what is in force, and measures the store.
+
+    Args:
+        connection: of a user with the role features_reader or features_writer.
+        store: has the parts of the database.
+
+    Raises:
+        ConfigurationError: nothing has been loaded yet.
+        StorageUnavailable: the store cannot be read.
+        DatabaseRefused, DatabaseUnavailable: see database_errors.
+    """
+    load = find_load(connection)
+    needed = {(part["table"], part["part"]) for part in load.parts}
+    files = list(store.files())
+    return State(
+        run_id=load.run_id,
+        source=load.source,
+        finished_at=load.finished_at.isoformat(),
+        files=load.files,
+        store=str(store.root),
+        store_files=len(files),
+        store_bytes=sum(file.bytes for file in files),
+        needed_bytes=sum(file.bytes for file in files if (file.table, file.name) in needed),
+    )
