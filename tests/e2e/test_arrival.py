@@ -17,7 +17,7 @@ from receivers import Mailbox, body
 from waiting import wait_until
 
 pytestmark = [
-    pytest.mark.xdist_group("stack"),
+    pytest.mark.xdist_group("operation"),
     pytest.mark.usefixtures("loaded"),
     pytest.mark.timeout(900),  # each wait has its own timeout
 ]

@@ -20,7 +20,7 @@ from integration.running import make_drop
 from waiting import wait_until
 
 pytestmark = [
-    pytest.mark.xdist_group("stack"),
+    pytest.mark.xdist_group("operation"),
     pytest.mark.usefixtures("loaded"),
     pytest.mark.timeout(900),  # each wait has its own timeout
 ]
@@ -82,7 +82,7 @@ def post_run(stack: Stack) -> str:
 
 def assert_stays_queued(stack: Stack, run_id: str) -> None:
     """Asserts that the scheduler leaves the run queued for several of its loops."""
-    time.sleep(1)  # test stacks have a quick scheduler: some eight loops
+    time.sleep(1)  # test stacks have a quick scheduler: three loops or more
     (run,) = stack.ask_airflow("select state from dag_run where run_id = %s", run_id)
     assert run["state"] == "queued"
 

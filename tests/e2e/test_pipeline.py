@@ -17,7 +17,7 @@ from integration.spark_cluster import require_spark
 from receivers import free_port
 from waiting import wait_until
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.timeout(900)]
 
 RESULT_KEYS = {
     *("run_id", "status", "given_source", "source", "engine", "notices", "seconds"),

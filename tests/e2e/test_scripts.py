@@ -16,7 +16,7 @@ import pytest
 
 from e2e.local_stack import ROOT, SAMPLE, Stack
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.usefixtures("loaded")]
 
 OF_ANOTHER_SERVER = {
     "PGHOST": "nowhere",

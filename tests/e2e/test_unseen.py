@@ -10,7 +10,7 @@ from e2e.local_stack import RUNS, SAMPLE, Stack
 from receivers import Mailbox, body
 from waiting import wait_until
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.timeout(900)]
 
 ACCEPTED = ("--conf", '{"max_removed_percent": 100}')
 USERS = "user_id,name,email,signup_date\n"
