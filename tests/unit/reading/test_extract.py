@@ -260,5 +260,5 @@ def test_memory_does_not_grow_with_the_file(clean: Path, tmp_path: Path) -> None
         )
         return int(json.loads(output))
 
-    small, large = peak(250_000), peak(2_000_000)  # 16 and 130 MiB
-    assert large < small + 75, (small, large)
+    small, large = peak(125_000), peak(1_000_000)  # 8 and 65 MiB
+    assert large < small + 35, (small, large)
