@@ -124,9 +124,12 @@ def test_a_drop_that_arrives_after_a_crash(stack: Stack) -> None:
     """
     runs = settle(stack)
     before = stack.ledger()
-    for process in stack.processes():
+    processes = stack.processes()
+    for process in processes:
         with suppress(psutil.NoSuchProcess):  # some end with those that they work for
             process.kill()
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    assert alive == [], "still running 60 s after they were killed"
     pid_file = stack.local / "postgres" / "data" / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     with socket.create_server(("127.0.0.1", stack.port)):
