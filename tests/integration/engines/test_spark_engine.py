@@ -101,6 +101,24 @@ def test_any_drop_gives_what_the_oracle_says(
     assert_as_expected(source, workspace)
 
 
+def test_a_load_changes_nothing_that_duckdb_has_loaded(
+    cluster: Cluster, database: Database, sample_drop: Drop, tmp_path: Path
+) -> None:
+    """Spark finds nothing to write (here through Spark Connect, below through a master)."""
+    source = sample_drop.write(tmp_path / "source")
+    run_drop(database, source, engine="duckdb")
+    before = features_of(database)
+    arguments = ("run", source, "--force", "--json", "--database-url", database.url())
+    with running_connect_server(cluster) as url:
+        load = start_command(cluster, url, *arguments)
+        output, errors = load.communicate(timeout=300)
+    assert load.returncode == 0, errors
+    result = json.loads(output)
+    assert (result["engine"], result["status"]) == ("spark", "loaded")
+    assert result["unchanged"] == result["users"] == len(before)
+    assert features_of(database) == before
+
+
 def test_a_workspace_that_workers_do_not_share_is_an_error(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,28 +160,22 @@ def test_missing_java_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) ->
         choose_engine("spark", 1, Path())
 
 
-def test_a_load_changes_nothing_that_duckdb_has_loaded(
+def test_a_worker_that_dies_is_replaced_by_the_other(
     cluster: Cluster, database: Database, tmp_path: Path
 ) -> None:
-    """Spark finds nothing to write, here through Spark Connect, even if a worker dies meanwhile.
-
-    The other one takes over. This test comes last, as the cluster stays reduced.
-    """
+    """The other worker takes over. This test comes last, as the cluster stays reduced."""
     experiments = [(1 + i % 500, f"{1 + i % 3};{1 + i % 2}", str(i % 7)) for i in range(50_000)]
     drop = make_drop({i: f"user {i}" for i in range(1, 501)}, experiments)
     source = drop.write(tmp_path / "source")
     run_drop(database, source, engine="duckdb")
     before = features_of(database)
     arguments = ("run", source, "--force", "--json", "--database-url", database.url())
+    load = start_command(cluster, cluster.master, *arguments)
     checked = "experiment_features_*/run/scratch/faults/compounds/compound_id_repeated.parquet"
-    with running_connect_server(cluster) as url:
-        load = start_command(cluster, url, *arguments)
-        wait_until("two tables are nearly checked", lambda: list(cluster.folder.glob(checked)))
-        cluster.kill_worker()
-        output, errors = load.communicate(timeout=300)
+    wait_until("two tables are nearly checked", lambda: list(cluster.folder.glob(checked)))
+    cluster.kill_worker()
+    output, errors = load.communicate(timeout=300)
     assert load.returncode == 0, errors
     assert cluster.status()["aliveworkers"] == 1
-    result = json.loads(output)
-    assert (result["engine"], result["status"]) == ("spark", "loaded")
-    assert result["unchanged"] == result["users"] == len(before)
+    assert json.loads(output)["unchanged"] == len(before)
     assert features_of(database) == before
