@@ -28,6 +28,7 @@ say "Running $arguments${last:+ (last time: ${last##*: } s)}"
 cd "$root"
 status=0
 # Tests that share a stack, local or in containers, run in one process: they are an xdist_group.
+# Groups start first, the one with the most tests before the others.
 # These wait a lot, so there is one process more than there are cores.
 cores=$(getconf _NPROCESSORS_ONLN)
 "$python" -m pytest --numprocesses "$((cores < 4 ? cores + 1 : 4))" --dist loadgroup \

@@ -89,7 +89,11 @@ def new_stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def stack(new_stack: Stack, mailbox: Mailbox, metrics: Metrics, lineage: Lineage) -> Stack:
-    """The running stack that all end-to-end tests share, because it is slow to start."""
+    """The running stack that the end-to-end tests of a process share, because it is slow to start.
+
+    They are in two groups, which two processes run at the same time: `runs` triggers runs on a
+    stack that stays up; `operation` also stops, kills and restarts its stack, and visits its page.
+    """
     stack = new_stack
     url = f"http://127.0.0.1:{lineage.server_port}"
     write_settings(stack.folder / "spark")

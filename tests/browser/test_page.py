@@ -17,7 +17,7 @@ from e2e.local_stack import RUNS, Stack
 from failing_run import fail_on_purpose
 
 pytestmark = [
-    pytest.mark.xdist_group("stack"),
+    pytest.mark.xdist_group("operation"),
     pytest.mark.usefixtures("loaded"),
     pytest.mark.timeout(900),  # each wait has its own timeout
 ]

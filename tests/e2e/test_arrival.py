@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from receivers import Mailbox, body
 from waiting import wait_until
 
 pytestmark = [
-    pytest.mark.xdist_group("stack"),
+    pytest.mark.xdist_group("operation"),
     pytest.mark.usefixtures("loaded"),
     pytest.mark.timeout(900),  # each wait has its own timeout
 ]
@@ -118,15 +119,26 @@ def test_a_marker_without_files_fails_and_sends_mail(stack: Stack, mailbox: Mail
 def test_a_drop_that_arrives_after_a_crash(stack: Stack) -> None:
     """The next start recovers, and loads this drop and no other again.
 
-    It does so even if another process has the old PID of PostgreSQL's server.
+    It does so even if another process has the old PID of PostgreSQL's server. A stop, or a start on
+    a taken port, leaves nothing running.
     """
     runs = settle(stack)
     before = stack.ledger()
-    for process in stack.processes():
+    processes = stack.processes()
+    for process in processes:
         with suppress(psutil.NoSuchProcess):  # some end with those that they work for
             process.kill()
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    assert alive == [], "still running 60 s after they were killed"
     pid_file = stack.local / "postgres" / "data" / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
+    with socket.create_server(("127.0.0.1", stack.port)):
+        refused = stack.run("start.sh")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"start.sh: port {stack.port} is taken")
+    assert len(refused.stderr.splitlines()) == 1
+    assert stack.processes() == []
+    stack.stop()
     pid_file.write_text("\n".join([str(os.getpid()), *lines[1:], ""]))
 
     drop = deliver(stack, "2026-11-24", without_rows=7)

@@ -10,7 +10,7 @@ from e2e.local_stack import SAMPLE, Stack, make_stack
 from receivers import Mailbox
 from s3_server import BUCKET, S3Server
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("operation"), pytest.mark.timeout(900)]
 
 SOURCE = f"s3://lab@{BUCKET}/drops/sample"
 

@@ -10,7 +10,7 @@ from e2e.local_stack import SAMPLE, Stack
 from receivers import Lineage, Mailbox, Metrics, body
 from waiting import wait_until
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.timeout(900)]
 
 PREFIX = "airflow.experiment_features."
 

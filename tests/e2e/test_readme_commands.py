@@ -11,7 +11,7 @@ from e2e.local_stack import ROOT, SAMPLE, Stack
 from readme import README, commands, objects
 
 pytestmark = [
-    pytest.mark.xdist_group("stack"),
+    pytest.mark.xdist_group("runs"),
     pytest.mark.usefixtures("loaded"),
     pytest.mark.timeout(900),  # each wait has its own timeout
 ]

@@ -16,7 +16,7 @@ import pytest
 
 from e2e.local_stack import ROOT, SAMPLE, Stack
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.usefixtures("loaded")]
+pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.usefixtures("loaded")]
 
 OF_ANOTHER_SERVER = {
     "PGHOST": "nowhere",
@@ -148,18 +148,3 @@ def test_control_c_leaves_the_run_alone(stack: Stack) -> None:
         f"trigger_etl.sh: interrupted, but the run is still in progress: {page}\n"
     )
     assert stack.wait_for_run(run_id)["state"] == "success"
-
-
-def note(stack: Stack, run_id: str) -> Any:
-    """The note of a run in Airflow."""
-    path = f"/api/v2/dags/experiment_features/dagRuns/{run_id}"
-    return stack.call(path, cookie=stack.token())["note"]
-
-
-def test_a_rejection_says_how_to_allow_it(stack: Stack) -> None:
-    """What the message offers works; the note of the run then names the source."""
-    line = stack.refusal(SAMPLE, "--conf", '{"max_rejected_percent": 5, "force": true}')
-    (conf,) = re.findall(r"--conf '(.*?)'", line)
-    assert conf == '{"max_rejected_percent": 8}'
-    result = stack.trigger(SAMPLE, "--conf", conf)
-    assert note(stack, result["run_id"]) == result["source"] == str(SAMPLE)

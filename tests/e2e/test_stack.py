@@ -1,9 +1,8 @@
-"""Starting and stopping the local stack."""
+"""The local stack while it runs; it is stopped and restarted in test_operations.py and test_arrival.py."""
 
 import os
 import re
 import shutil
-import socket
 import stat
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from e2e.local_stack import Stack
 from failing_run import fail_on_purpose
 
 pytestmark = [
-    pytest.mark.xdist_group("stack"),
+    pytest.mark.xdist_group("operation"),
     pytest.mark.usefixtures("loaded"),
     pytest.mark.timeout(900),  # each wait has its own timeout
 ]
@@ -40,23 +39,6 @@ def test_only_the_owner_has_access(stack: Stack) -> None:
     server = (stack.local / "postgres" / "socket").readlink()
     for folder in (stack.local / "airflow", stack.local / "logs", server):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
-
-
-def test_stop_and_start_keep_the_data(stack: Stack) -> None:
-    """A stop, or a start on a taken port, leaves nothing running; a restart keeps the data."""
-    before = stack.features()
-    stack.stop()
-    stack.stop()
-    with socket.create_server(("127.0.0.1", stack.port)):
-        refused = stack.run("start.sh")
-    assert refused.returncode == 1
-    assert refused.stderr.startswith(f"start.sh: port {stack.port} is taken")
-    assert len(refused.stderr.splitlines()) == 1
-    assert stack.processes() == []
-
-    stack.start()
-    assert stack.features() == before
-    assert stack.trigger()["status"] == "unchanged"
 
 
 def test_no_task_waits_for_its_api(stack: Stack) -> None:

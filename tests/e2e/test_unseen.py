@@ -10,7 +10,7 @@ from e2e.local_stack import RUNS, SAMPLE, Stack
 from receivers import Mailbox, body
 from waiting import wait_until
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.timeout(900)]
 
 ACCEPTED = ("--conf", '{"max_removed_percent": 100}')
 USERS = "user_id,name,email,signup_date\n"
@@ -60,14 +60,20 @@ def form(stack: Stack, conf: dict[str, Any]) -> dict[str, Any]:
 def test_a_run_without_a_source_keeps_the_laboratorys_features(
     stack: Stack, laboratory: Path
 ) -> None:
-    """Trigger, Trigger, by script, form and REST: the sample replaces nothing."""
+    """Trigger, Trigger, by script, form and REST: the sample replaces nothing.
+
+    Nor does it take the place of a drop that is gone. The daily run is skipped: see tests/dags.
+    """
     before = stack.features()
     results = [stack.trigger(), *(form(stack, {"source": source}) for source in ("", None))]
     for result in results:
         assert (result["status"], result["source"]) == ("unchanged", str(laboratory))
         assert result["given_source"] == ""
         assert entry(stack, result["run_id"])["given_source"] == ""
+    shutil.rmtree(laboratory)
+    assert str(laboratory) in stack.refusal()
     assert stack.features() == before
+    stack.trigger(SAMPLE, *ACCEPTED)  # for the tests that follow
 
 
 def subjects(mailbox: Mailbox, drop: Path) -> list[str]:
@@ -119,11 +125,23 @@ def test_a_changed_unit_is_noticed(stack: Stack, laboratory: Path, mailbox: Mail
     wait_until("a mail says so", lambda: subject in subjects(mailbox, laboratory))
 
 
-def test_a_refused_run_is_in_the_ledger(stack: Stack, laboratory: Path) -> None:
-    """Also one whose source was never found: with the task and the kind of error."""
-    (laboratory / "users.csv").write_text("user_id,name\n1,Ann\n")
-    stack.refusal(laboratory)
-    stack.refusal("/etc")
+def test_a_refused_run_is_in_the_ledger(stack: Stack, loaded: dict[str, Any]) -> None:
+    """Also one whose source was never found: with the task and the kind of error.
+
+    The message names file and column, or the folders that may be read; the features stay.
+    """
+    assert loaded["status"] == "loaded"
+    before, bad = stack.features(), stack.drops / "without_a_column"
+    bad.mkdir()
+    write(bad, 1)
+    (bad / "users.csv").write_text("user_id,name\n1,Ann\n")
+    line = stack.refusal(bad)
+    assert "users.csv" in line
+    assert "email" in line
+    line = stack.refusal("/etc")
+    assert "/etc" in line
+    assert str(SAMPLE.parent) in line
+    assert stack.features() == before
     rows = stack.query(
         "select status, task, error, given_source, source, error_file, error_line, error_column"
         " from features.pipeline_runs order by started_at desc limit 2"
@@ -131,17 +149,10 @@ def test_a_refused_run_is_in_the_ledger(stack: Stack, laboratory: Path) -> None:
     assert [tuple(row.values()) for row in rows] == [
         ("refused", "extract", "ConfigurationError", "/etc", None, None, None, None),
         (
-            *("refused", "extract", "DropRefused", str(laboratory), str(laboratory)),
+            *("refused", "extract", "DropRefused", str(bad), str(bad)),
             *("users.csv", 1, "email"),
         ),
     ]
-
-
-def test_a_run_whose_drop_is_gone_is_refused(stack: Stack, laboratory: Path) -> None:
-    """The sample does not take its place. The daily run is skipped: see tests/dags."""
-    shutil.rmtree(laboratory)
-    assert str(laboratory) in stack.refusal()
-    stack.trigger(SAMPLE, *ACCEPTED)  # for the tests that follow
 
 
 @pytest.mark.parametrize("percent", ["-1", "101", '"20"', "NaN", "null"])

@@ -20,7 +20,7 @@ LOADS = 20
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     """An arena for all of these tests."""
-    with open_arena(tmp_path_factory.mktemp("arena"), users=4_000) as arena:
+    with open_arena(tmp_path_factory.mktemp("arena"), users=2_000) as arena:
         yield arena
 
 

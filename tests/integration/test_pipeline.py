@@ -73,10 +73,14 @@ def test_the_sample_drop(
     assert result["seconds"].keys() == {"extract", "validate", "transform", "load"}
 
 
-def test_every_dialect_gives_the_same_database(
+def test_another_dialect_gives_the_same_database(
     database: Database, sample_drop: Drop, tmp_path: Path
 ) -> None:
-    """Every dialect leads to the same features and issues, row for row."""
+    """The same features and issues, row for row.
+
+    One is enough, which has everything: tests/unit/test_stages.py compares what is read in each of
+    them, and nothing that follows knows the dialect.
+    """
     first = run_drop(database, sample_drop.write(tmp_path / "plain"))
     tables = ("user_features", "compound_features")
     before = [features_of(database, table) for table in tables]
@@ -85,12 +89,11 @@ def test_every_dialect_gives_the_same_database(
         "order by table_name, rule, value"
     )
     first_faults = database.query(faults, first["run_id"])
-    for number, dialect in enumerate(ALL_DIALECTS):
-        source = sample_drop.in_dialect(dialect).write(tmp_path / str(number))
-        engine = ("pandas", "duckdb")[number % 2]
-        result = run_drop(database, source, engine=engine, force=True)
-        assert [features_of(database, table) for table in tables] == before, dialect.name
-        assert database.query(faults, result["run_id"]) == first_faults, dialect.name
+    everything = sample_drop.in_dialect(ALL_DIALECTS[-1]).write(tmp_path / "everything")
+    for engine in ("pandas", "duckdb"):
+        result = run_drop(database, everything, engine=engine, force=True)
+        assert [features_of(database, table) for table in tables] == before
+        assert database.query(faults, result["run_id"]) == first_faults
 
 
 @pytest.mark.timeout(900)
@@ -99,7 +102,7 @@ def test_every_dialect_gives_the_same_database(
     engine=st.sampled_from(["pandas", "duckdb"]),
 )
 @settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

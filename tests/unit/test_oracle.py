@@ -300,7 +300,7 @@ def expect_cells(part: drops.Part) -> list[tuple[str, ...] | None]:
     ]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drop=drops.drops())
 def test_generated_drops_are_read_back(drop: drops.Drop) -> None:
     """In any dialect, the parts contain the cells they were made from."""
@@ -316,7 +316,7 @@ def test_generated_drops_are_read_back(drop: drops.Drop) -> None:
     assert len(found.compounds) == found.rows["compounds"] - faulty["compounds"]
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drop=drops.drops())
 def test_every_dialect_gives_the_same(drop: drops.Drop) -> None:
     """Features and issues, line numbers aside, do not depend on how the files are written."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from drops import AMBIGUOUS, DECIMAL_COMMAS, RUN_TIMES, RUN_TIMES_NOT
+from experiment_features.reading import text_stream
 from experiment_features.workspace import Workspace
 from stages import assert_as_expected, issues_of, run_stages
 
@@ -53,9 +54,10 @@ def test_what_is_no_decimal_comma_changes_nothing(tmp_path: Path) -> None:
     assert ambiguous(tmp_path, "duckdb", **files) == set()
 
 
-def test_a_comma_is_known_only_at_the_end(tmp_path: Path) -> None:
+def test_a_comma_is_known_only_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of earlier blocks, typed as arrays, are judged by the last one, too."""
-    numbers = [f"{n % 1000}.{n % 999 + 1:03}" for n in range(50_000)]
+    monkeypatch.setattr(text_stream, "BLOCK_BYTES", 10_000)  # some 700 rows
+    numbers = [f"{n % 1000}.{n % 999 + 1:03}" for n in range(5_000)]
     found = ambiguous(tmp_path, "duckdb", a=[*numbers, "12,5"])
     assert len(found) == len(numbers)
 
