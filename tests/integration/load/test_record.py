@@ -255,11 +255,16 @@ total_users=1"""
 
 def test_a_run_that_does_not_load_has_no_digests(database: Database, tmp_path: Path) -> None:
     """Neither one that is rejected nor one that is held."""
-    run_drop(database, make_drop({1: "Ann", 2: "Bob"}, []).write(tmp_path / "first"))
+    users = dict.fromkeys(range(1, 101), "Ann")
+    run_drop(database, make_drop(users, [(2, "1", "10")]).write(tmp_path / "first"))
     with pytest.raises(LoadHeld):
-        run_drop(database, DROP.write(tmp_path / "held"), run_id="held")
+        run_drop(database, DROP.write(tmp_path / "held"), run_id="held", max_removed_percent=0)
     with pytest.raises(DropRejected):
-        run_drop(database, make_drop({1: ""}, []).write(tmp_path / "bad"), run_id="rejected")
+        run_drop(
+            database,
+            make_drop({1: ""}, [(1, "1", "10")]).write(tmp_path / "bad"),
+            run_id="rejected",
+        )
     for run_id in ("held", "rejected"):
         entry = run_of(database, run_id)
         assert entry["status"] == run_id
@@ -268,7 +273,7 @@ def test_a_run_that_does_not_load_has_no_digests(database: Database, tmp_path: P
 
 def test_a_workspace_of_an_earlier_version_is_loaded(database: Database, tmp_path: Path) -> None:
     """Computed before an upgrade and loaded after it: what it does not say stays unknown."""
-    source = make_drop({1: "Ann", 2: ""}, []).write(tmp_path / "drop")
+    source = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")]).write(tmp_path / "drop")
     pipeline = make_pipeline(database, tmp_path, run_id="mine", max_rejected_percent=100)
     workspace = compute_drop(pipeline, source).workspace
     for stage in ("validate", "transform"):
