@@ -22,7 +22,6 @@ from hypothesis import HealthCheck, given, settings
 from drops import Drop, drops, every_fault, run_times_of_all_sizes
 from experiment_features.engines.choose import choose_engine
 from experiment_features.errors import ConfigurationError
-from experiment_features.run import COMPUTATION
 from experiment_features.workspace import Workspace
 from integration.running import features_of, make_drop, run_drop, run_of
 from integration.servers import Database
