@@ -55,13 +55,15 @@ def write_averages(sums: Path, target: Path) -> Totals:
     totals: Counter[str] = Counter()
     with pq.ParquetFile(sums) as file:
         kinds = {field.name: field.type for field in file.schema_arrow}
+        # pandas has floats where users without experiments lack a whole number.
+        kinds |= {f.name: pa.int64() for f in USER_FEATURES.features if f.sql_type == "bigint"}
         schema = pa.schema([(n, kinds.get(n, pa.float64())) for n in USER_FEATURES.columns])
         # Read once: packing takes longer than it saves.
         with pq.ParquetWriter(target, schema, compression="none", use_dictionary=False) as writer:
             for batch in arrow.batches(file):
                 totals.update({name: int(arrow.integers(batch[name]).sum()) for name in _SUMMED})
                 columns = {name: batch[name] for name in batch.schema.names} | _averages(batch)
-                arrays = [columns[name] for name in schema.names]
+                arrays = [columns[name].cast(schema.field(name).type) for name in schema.names]
                 writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
     count = totals["timed_experiments"]
     whole = totals["high"] * HIGH + totals["low"]

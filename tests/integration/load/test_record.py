@@ -224,7 +224,7 @@ def test_of_a_run_that_did_not_load_some_issues_are_kept(
 @pytest.mark.parametrize("engine", ["pandas", "duckdb"])
 def test_a_load_says_what_computed_it(engine: str, database: Database, tmp_path: Path) -> None:
     """It has its digests and every version; a run that finds it unchanged has those of the load."""
-    source = DROP.write(tmp_path / "drop")
+    source = make_drop({1: "Ann"}, [(1, "1", "10")], {1: "Water"}).write(tmp_path / "drop")
     loaded = run_of(database, run_drop(database, source, engine=engine)["run_id"])
     unchanged = run_of(database, run_drop(database, source)["run_id"])
     assert (loaded["status"], unchanged["status"]) == ("loaded", "unchanged")
@@ -232,19 +232,22 @@ def test_a_load_says_what_computed_it(engine: str, database: Database, tmp_path:
     assert loaded["python_version"] == platform.python_version()
     assert (loaded["code_version"], loaded["lock_sha256"]) == (find_commit(), find_lock())
     assert loaded["issues_sha256"] == "0" * 64
-    rows = (
-        (
-            b"compound_features\ncompound_id=1\ncompound_name=5:Water\ntotal_experiments=1"
-            b"\ntotal_users=1"
-        ),
-        (
-            b"user_features\naverage_compounds_per_experiment=3ff0000000000000"
-            b"\naverage_experiment_run_time=4024000000000000\nmost_common_compound_experiments=1"
-            b"\nmost_common_compound_id=1\nmost_common_compound_ids=[1]"
-            b"\nmost_common_compound_name=5:Water\ntotal_experiments=1\nuser_id=1\nuser_name=3:Ann"
-        ),
-    )
-    total = sum(int.from_bytes(sha256(row).digest(), "big") for row in rows)
+    user = b"""user_features
+average_compounds_per_experiment=3ff0000000000000
+average_experiment_run_time=4024000000000000
+most_common_compound_experiments=1
+most_common_compound_id=1
+most_common_compound_ids=[1]
+most_common_compound_name=5:Water
+total_experiments=1
+user_id=1
+user_name=3:Ann"""
+    compound = b"""compound_features
+compound_id=1
+compound_name=5:Water
+total_experiments=1
+total_users=1"""
+    total = sum(int.from_bytes(sha256(row).digest(), "big") for row in (user, compound))
     assert loaded["features_sha256"] == f"{total % 2**256:064x}"
     of_load = {name: loaded[name] for name in COMPUTATION}
     assert {name: unchanged[name] for name in COMPUTATION} == of_load
@@ -252,11 +255,16 @@ def test_a_load_says_what_computed_it(engine: str, database: Database, tmp_path:
 
 def test_a_run_that_does_not_load_has_no_digests(database: Database, tmp_path: Path) -> None:
     """Neither one that is rejected nor one that is held."""
-    run_drop(database, make_drop({1: "Ann", 2: "Bob"}, []).write(tmp_path / "first"))
+    users = dict.fromkeys(range(1, 101), "Ann")
+    run_drop(database, make_drop(users, [(2, "1", "10")]).write(tmp_path / "first"))
     with pytest.raises(LoadHeld):
-        run_drop(database, DROP.write(tmp_path / "held"), run_id="held")
+        run_drop(database, DROP.write(tmp_path / "held"), run_id="held", max_removed_percent=0)
     with pytest.raises(DropRejected):
-        run_drop(database, make_drop({1: ""}, []).write(tmp_path / "bad"), run_id="rejected")
+        run_drop(
+            database,
+            make_drop({1: ""}, [(1, "1", "10")]).write(tmp_path / "bad"),
+            run_id="rejected",
+        )
     for run_id in ("held", "rejected"):
         entry = run_of(database, run_id)
         assert entry["status"] == run_id
@@ -265,7 +273,7 @@ def test_a_run_that_does_not_load_has_no_digests(database: Database, tmp_path: P
 
 def test_a_workspace_of_an_earlier_version_is_loaded(database: Database, tmp_path: Path) -> None:
     """Computed before an upgrade and loaded after it: what it does not say stays unknown."""
-    source = make_drop({1: "Ann", 2: ""}, []).write(tmp_path / "drop")
+    source = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")]).write(tmp_path / "drop")
     pipeline = make_pipeline(database, tmp_path, run_id="mine", max_rejected_percent=100)
     workspace = compute_drop(pipeline, source).workspace
     for stage in ("validate", "transform"):
