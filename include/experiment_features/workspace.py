@@ -156,7 +156,7 @@ class Workspace:
                 draft.write_text(json.dumps(asdict(recorder.found) | seconds, indent=1), "utf-8")
                 draft.replace(record)
         except _SHORTAGES as error:
-            reason = _reason(error)
+            reason = reason_of(error)
             raise WorkspaceUnavailable(
                 f"{kind.stage} cannot use the workspace {self}: {reason}. {_remedy(reason)}"
             ) from error
@@ -248,7 +248,7 @@ class Workspace:
         return path
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """The first line of an error's message; DuckDB wraps errors of its threads in JSON."""
     wrapped = re.search(r'"exception_message":("(?:[^"\\]|\\.)*")', str(error))
     reason = json.loads(wrapped[1]) if wrapped else str(error)
