@@ -11,12 +11,12 @@ import psycopg
 import pytest
 
 from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES, Feature
-from experiment_features.errors import DatabaseRefused
+from experiment_features.errors import ConfigurationError, DatabaseRefused
 from experiment_features.load import migrate as migrate_module
 from experiment_features.load import migrations
 from experiment_features.load.migrate import migrate
 from experiment_features.run import COMPUTATION
-from integration.running import features_of, make_drop, run_drop
+from integration.running import features_of, make_drop, run_drop, run_of
 from integration.servers import VERSIONS, Database, Server
 
 every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
@@ -141,13 +141,13 @@ class TestMigrate:
             {"old": "last", "rejected": "rejected", "last": None} if revision < "0005" else {}
         )
         began = empty.value("select updated_at from features.compound_features")
+        if revision < "0005":
+            assert {run_of(empty, "last")[name] for name in COMPUTATION} == {None}
         source = DROP.write(tmp_path / "drop")
         loaded = run_drop(empty, source, max_rejected_percent=50)
         assert loaded["updated"] == 1
-        ledger = {run["run_id"]: run for run in features_of(empty, "pipeline_runs")}
-        unknown = {name for name in COMPUTATION if ledger["old"][name] is None}
-        assert unknown == set(COMPUTATION)
-        assert None not in {ledger[loaded["run_id"]][name] for name in COMPUTATION}
+        run = run_of(empty, loaded["run_id"])
+        assert None not in {run[name] for name in COMPUTATION}
         assert len(features_of(empty, "user_features_history")) == 3
         (first, second, *_) = features_of(empty, "compound_features_history")
         assert (first["run_id"], first["valid_from"]) == ("old", began)
@@ -471,6 +471,8 @@ def test_the_schema_survives_a_dump(database: Database, tmp_path: Path) -> None:
         )
         query = "select * from features.user_features_as_of(now())"
         assert restored.query(query) == database.query(query) != []
-        assert (
-            run_drop(restored, tmp_path / "drop", max_rejected_percent=50)["status"] == "unchanged"
-        )
+        with pytest.raises(ConfigurationError, match=r"is a copy of another one.*--adopt-store"):
+            run_drop(restored, tmp_path / "drop", max_rejected_percent=50)
+        migrate(restored.url("postgres"), adopt_store=True)
+        again = run_drop(restored, tmp_path / "drop", max_rejected_percent=50)
+        assert again["status"] == "unchanged"
