@@ -22,11 +22,13 @@ from drops import Drop, Part, Row
 from experiment_features.errors import DropRejected
 from experiment_features.load.database import connect
 from experiment_features.spreadsheet import escape_formulas
+from features_airflow.object_storage import open_place
 from features_page.access import GUARDS, may_trigger
 from features_page.app import make_app
 from features_page.problems import SENTENCES
 from integration.running import make_drop, new_run_id, run_drop
 from integration.servers import Database
+from s3_server import BUCKET, S3Server
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
@@ -229,12 +231,15 @@ def test_long_values_make_no_large_page(
 
 ODD_LINES = [
     Row(("1", "1", "1;2", "10.5")),
-    Row(("2", "1", "9", "")),  # no such compound
+    Row(("2", "1", "999", "")),  # no such compound
     Row(("secret a", "1", "secret b", "secret c")),
     Row(("4", "2", ";".join(map(str, range(1, 301))), "1")),
     *(Row((str(number), "3", "1", "1")) for number in range(5, 125)),
 ]
 """Of three users: the first has two faulty rows, the second long lists, the third 120 rows."""
+
+
+INVALID = [f"experiment_{name}_invalid" for name in ("compound_ids", "id", "run_time")]
 
 
 def load_lines(database: Database, folder: Path, **options: Any) -> str:
@@ -262,9 +267,9 @@ def test_lines(page: TestClient, database: Database, tmp_path: Path) -> None:
         rows = [text_of(row) for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)[1:]]
         assert rows == [
             "user_experiments_<b>{0}.csv:2 1 1; 2 10.5 yes",
-            "user_experiments_<b>{0}.csv:3 2 9 – rejected experiment_compound_ids_unknown",
+            "user_experiments_<b>{0}.csv:3 2 999 – rejected experiment_compound_ids_unknown",
             "user_experiments_b.csv:2 not valid not valid not valid rejected "
-            "experiment_compound_ids_invalid , experiment_id_invalid , experiment_run_time_invalid",
+            + " , ".join(INVALID),
         ]
         assert "secret" not in html
         assert "<b>" not in html
@@ -348,6 +353,29 @@ def test_lines_without_the_store(
     monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://nobody@laboratory/store")
     told = trouble("/users/1/lines")
     assert "The store of parts, which has the lines, cannot be read at the moment." in told
+
+
+def test_lines_from_object_storage(
+    page: TestClient,
+    database: Database,
+    s3: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A store in object storage is read through its Airflow connection, or is said to be away."""
+    quick = {"retries": {"max_attempts": 1}}
+    away = s3.connection(endpoint_url="http://127.0.0.1:1", config_kwargs=quick)
+    monkeypatch.setenv("AIRFLOW_CONN_LAB", s3.connection())
+    monkeypatch.setenv("AIRFLOW_CONN_LAB_AWAY", away)
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://lab@laboratory/store")
+    load_lines(database, tmp_path / "drop", store=open_place("s3://lab@laboratory/store"))
+    assert "120 of 120 rows counted" in text_of(page.get("/users/3/lines").text)
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://lab_away@laboratory/store")
+    assert "cannot be read at the moment" in trouble("/users/3/lines")
+    for key in s3.keys("store"):
+        s3.client().delete_object(Bucket=BUCKET, Key=f"store/{key}")
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://lab@laboratory/store")
+    assert page.get("/users/3/lines").status_code == 410
 
 
 def test_download(page: TestClient, database: Database, tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
 """Trace on real parts and a real database: the lines behind every user's number."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 
 import oracle
 from drops import Drop, drops, every_fault
@@ -20,11 +18,12 @@ from integration.servers import Database
 ANY = {"max_rejected_percent": 100, "max_removed_percent": 100, "allow_empty": True}
 TABLE = "user_experiments"
 
-Line = tuple[str, int, Any, frozenset[str]]
+Line = tuple[str, int, Any, set[str], set[Any]]
+"""File, line, experiment_id, the rules that the row breaks, and its compounds if it breaks none."""
 
 
 def lines_of(folder: Path) -> dict[int, list[Line]]:
-    """By user, what the oracle finds: file, line, experiment_id, and broken rules, in file order."""
+    """By user, what the oracle finds, in the order of the files."""
     expected = oracle.compute(folder)
     found: dict[int, list[Line]] = {user_id: [] for user_id in expected.users}
     for row in oracle.read_table(folder, TABLE):
@@ -33,13 +32,11 @@ def lines_of(folder: Path) -> dict[int, list[Line]]:
             continue
         text = row.cells["experiment_id"]
         number = oracle.to_integer(text)
-        rules = frozenset(
-            rule
-            for table, file, line, rule in expected.issues
-            if (table, file, line) == (TABLE, row.file_name, row.line)
-        )
+        place = (TABLE, row.file_name, row.line)
+        rules = {issue[3] for issue in expected.issues if issue[:3] == place}
+        ids = set() if rules else oracle.to_ids(row.cells)
         experiment_id = number if number is not None and number > 0 else text or None
-        found.setdefault(user_id, []).append((row.file_name, row.line, experiment_id, rules))
+        found.setdefault(user_id, []).append((row.file_name, row.line, experiment_id, rules, ids))
     return found
 
 
@@ -54,13 +51,18 @@ def trace_all(database: Database, run_id: str, folder: Path) -> dict[int, list[L
             traced = trace(connection, store, load, user_id, memory_limit="256MiB")
             assert traced.is_equal, traced
             found[user_id] = [
-                (row.file, row.line, row.experiment_id, frozenset(row.rules)) for row in traced.rows
+                (
+                    *(row.file, row.line, row.experiment_id, set(row.rules)),
+                    set() if row.rules else set(row.compound_ids),
+                )
+                for row in traced.rows
             ]
     return found
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(drop=drops())
+@example(drop=every_fault())
 def test_lines_of_random_drops(drop: Drop, database: Database) -> None:
     """The lines of every user are the oracle's own, whatever the files are like."""
     with TemporaryDirectory() as name:
