@@ -7,29 +7,32 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from duckdb import (
     ColumnExpression,
     ConstantExpression,
-    DuckDBPyRelation,
+    DuckDBPyConnection,
+    Expression,
     IOException,
     OutOfMemoryException,
 )
 
-from experiment_features.contract import USER_EXPERIMENTS, file_number_of, line_of
+from experiment_features.contract import USER_EXPERIMENTS, file_number_of, line_of, position_of
 from experiment_features.definitions import USER_FEATURES
 from experiment_features.drop.files import Part
-from experiment_features.engines.duckdb_engine import open_duckdb, read_parts
+from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet, read_parts
 from experiment_features.errors import ConfigurationError, StorageUnavailable
 from experiment_features.load.database import Connection, comma_separated, database_errors
 from experiment_features.load.loads import Load
 from experiment_features.report.paging import Row, fetch, read_sql
 from experiment_features.store.parts import PartStore
 
-_BATCH_ROWS = 100_000
-"""How many rows are counted at a time: a user may have millions."""
+_FEW_ROWS = 10_000
+"""Of a user with more rows, it is faster to look up all rejected rows than those of the user."""
 
 
 @dataclass(frozen=True)
@@ -154,60 +157,72 @@ def trace_some(
         query = read_sql("select_user_at").format(features=comma_separated(USER_FEATURES.columns))
         values = {"user_id": user_id, "moment": load.finished_at}
         features = next(iter(fetch(connection, query, values)), None)
-        with _rows_of(store, load, parts, user_id, memory_limit) as found:
-            positions = np.sort(found.project("position").fetchnumpy()["position"])
-            rows = _find_rows(found, parts, positions[first:][:most])
-        rejected = 0
-        for start in range(0, len(positions), _BATCH_ROWS):
-            rules = _find_rules(connection, load, parts, positions[start:][:_BATCH_ROWS].tolist())
-            rejected += len(rules)
-            for place in rows.keys() & rules.keys():
-                rows[place] = replace(rows[place], rules=rules[place])
-    total = len(positions)
-    return Trace(user_id, load, features, list(rows.values()), total, total - rejected)
+        with _open_parts(store, load, parts, memory_limit) as (database, paths):
+            found = read_parts(database, paths).filter(_is_of(user_id)).project("position")
+            positions = np.sort(found.fetchnumpy()["position"])
+            chosen = positions[first:][:most]
+            rows = _find_rows(database, paths, parts, user_id, chosen)
+        rules = _find_rules(connection, load, parts, chosen)
+        is_all = len(chosen) == len(positions)
+        rejected = len(rules) if is_all else _count_rejected(connection, load, parts, positions)
+    shown = [replace(row, rules=rules.get(row.place, [])) for row in rows]
+    return Trace(user_id, load, features, shown, len(positions), len(positions) - rejected)
 
 
 @contextmanager
-def _rows_of(
-    store: PartStore, load: Load, parts: Sequence[Part], user_id: int, memory_limit: str
-) -> Iterator[DuckDBPyRelation]:
-    """The rows of the experiments of a user, as the parts have them, with their positions."""
+def _open_parts(
+    store: PartStore, load: Load, parts: Sequence[Part], memory_limit: str
+) -> Iterator[tuple[DuckDBPyConnection, list[Path]]]:
+    """A database and the files of the parts, which are certain to be intact."""
     paths = store.paths(store.intact(parts, load.run_id), USER_EXPERIMENTS.name)
-    is_of_user = ColumnExpression("user_id") == ConstantExpression(user_id)
     with open_duckdb(memory_limit, store.cache / "spill") as database:
         try:
-            yield read_parts(database, paths).filter(is_of_user)
+            yield database, paths
         except (IOException, OutOfMemoryException) as error:
             raise StorageUnavailable(
                 f"the parts of run {load.run_id} cannot be read: {error}"
             ) from error
 
 
+def _is_of(user_id: int) -> Expression:
+    return ColumnExpression("user_id") == ConstantExpression(user_id)
+
+
 def _find_rows(
-    found: DuckDBPyRelation, parts: Sequence[Part], positions: np.ndarray
-) -> dict[str, TracedRow]:
-    """By place, the rows at successive positions; their rules are not looked up."""
-    if not len(positions):
-        return {}
-    first, last = (ConstantExpression(int(at)) for at in positions[[0, -1]])
-    position = ColumnExpression("position")
+    database: DuckDBPyConnection,
+    paths: Sequence[Path],
+    parts: Sequence[Part],
+    user_id: int,
+    positions: np.ndarray,
+) -> list[TracedRow]:
+    """The user's rows at successive positions; their rules are not looked up."""
     names = dict.fromkeys(
         name for column in USER_EXPERIMENTS.columns for name in (column.name, column.text_name)
     )
-    chosen = found.filter(position.between(first, last)).order("position")
-    chosen = chosen.project(position, *map(ColumnExpression, names))
-    rows = [_row(parts, dict(zip(chosen.columns, row, strict=True))) for row in chosen.fetchall()]
-    return {row.place: row for row in rows}
+    rows = []
+    for file, at in groupby(positions.tolist(), file_number_of):
+        lines = [line_of(position) for position in at]
+        # DuckDB skips groups of rows by this, so a page of lines needs no second scan.
+        is_chosen = ColumnExpression("line_number").between(
+            ConstantExpression(lines[0]), ConstantExpression(lines[-1])
+        )
+        found = read_parquet(database, paths[file - 1]).filter(_is_of(user_id) & is_chosen)
+        found = found.order("line_number").project("line_number", *map(ColumnExpression, names))
+        rows += [
+            _row(parts[file - 1], dict(zip(found.columns, values, strict=True)))
+            for values in found.fetchall()
+        ]
+    return rows
 
 
-def _row(parts: Sequence[Part], values: dict[str, Any]) -> TracedRow:
+def _row(part: Part, values: dict[str, Any]) -> TracedRow:
     def cell(name: str) -> Any:
         value = values[name]
         return values[USER_EXPERIMENTS.column(name).text_name] if value is None else value
 
     return TracedRow(
-        file=parts[file_number_of(values["position"]) - 1]["name"],
-        line=line_of(values["position"]),
+        file=part["name"],
+        line=values["line_number"],
         experiment_id=cell("experiment_id"),
         compound_ids=cell("experiment_compound_ids"),
         run_time=cell("experiment_run_time"),
@@ -216,18 +231,34 @@ def _row(parts: Sequence[Part], values: dict[str, Any]) -> TracedRow:
 
 
 def _find_rules(
-    connection: Connection, load: Load, parts: Sequence[Part], positions: Sequence[int]
+    connection: Connection, load: Load, parts: Sequence[Part], positions: np.ndarray
 ) -> dict[str, list[str]]:
     """By place, the rules for which rows were rejected; without those that count."""
+    places = positions.tolist()
     values = {
         "run_id": load.run_id,
-        "file_names": [parts[file_number_of(at) - 1]["name"] for at in positions],
-        "line_numbers": [line_of(at) for at in positions],
+        "file_names": [parts[file_number_of(at) - 1]["name"] for at in places],
+        "line_numbers": [line_of(at) for at in places],
     }
     rules: dict[str, list[str]] = defaultdict(list)
     for found in fetch(connection, read_sql("select_rejections"), values):
         rules[_place(found["file_name"], found["line_number"])].append(found["rule"])
     return rules
+
+
+def _count_rejected(
+    connection: Connection, load: Load, parts: Sequence[Part], positions: np.ndarray
+) -> int:
+    """How many of the rows were rejected."""
+    if len(positions) <= _FEW_ROWS:
+        return len(_find_rules(connection, load, parts, positions))
+    lines = fetch(connection, read_sql("select_rejected_lines"), {"run_id": load.run_id})
+    lines_of = {found["file_name"]: found["line_numbers"] for found in lines}
+    return sum(
+        int(np.isin(np.array(lines_of[part["name"]]) + position_of(number, 0), positions).sum())
+        for number, part in enumerate(parts, start=1)
+        if part["name"] in lines_of
+    )
 
 
 def _place(file: str, line: int) -> str:
