@@ -159,8 +159,9 @@ def print_trace(trace: Trace) -> None:
     if trace.rows:
         console.print(rows)
     verdict = "[green]equal[/]" if trace.is_equal else "[red]not equal[/]"
+    rows_counted = "1 row" if trace.counted == 1 else f"{trace.counted} rows"
     console.print(
-        f"{trace.counted} rows counted, total_experiments {trace.expected}: {verdict}",
+        f"{rows_counted} counted, total_experiments {trace.expected}: {verdict}",
         soft_wrap=True,
     )
 

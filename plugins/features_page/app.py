@@ -9,12 +9,15 @@ from fastapi import Path as InPath
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 
 from experiment_features.definitions import USER_FEATURES
+from experiment_features.errors import ConfigurationError
+from experiment_features.load.loads import find_load
 from experiment_features.report import page_queries
 from experiment_features.report.page_queries import IssuePlace, Sort
-from experiment_features.report.paging import Cursor
+from experiment_features.report.paging import PAGE_ROWS, Cursor
 from features_page.access import DAG_ID, GUARDS, may_trigger
 from features_page.connection import VIEWS, Reader
 from features_page.download import UsersDownload
+from features_page.lines import find_lines
 from features_page.problems import HANDLERS, show_sentence
 from features_page.rendering import render, static_file
 
@@ -36,6 +39,7 @@ def _issue_place(cursor: str | None) -> IssuePlace | None:
 
 UserId = Annotated[int, InPath(ge=1, lt=2**63)]
 UserCursor = Annotated[int | None, Query(ge=1, lt=2**63)]
+LineCursor = Annotated[int | None, Query(ge=0, lt=2**63)]
 IssueCursor = Annotated[str | None, AfterValidator(_issue_place)]
 MayTrigger = Annotated[bool, Depends(may_trigger)]
 
@@ -105,7 +109,7 @@ def user(request: Request, reader: Reader, user_id: UserId) -> Response:
     found = page_queries.find_user(reader, user_id)
     history = page_queries.find_user_history(reader, user_id)
     if not found and not history:
-        return show_sentence(request, 404, f"There has never been a user {user_id}.")
+        return _unknown_user(request, user_id)
     return render(
         request,
         "user.html",
@@ -115,6 +119,36 @@ def user(request: Request, reader: Reader, user_id: UserId) -> Response:
         user=found,
         compounds=page_queries.find_user_compounds(reader, user_id),
         history=history,
+    )
+
+
+def lines(
+    request: Request,
+    reader: Reader,
+    user_id: UserId,
+    run: Text = "",
+    after: LineCursor = None,
+    before: LineCursor = None,
+) -> Response:
+    """The lines behind a user's number, in the last load or the one that is named."""
+    if run and not page_queries.find_run(reader, run):
+        return render(request, "no_run.html", status=404, active="users", run_id=run)
+    if not page_queries.find_user(reader, user_id) and not page_queries.find_user_history(
+        reader, user_id
+    ):
+        return _unknown_user(request, user_id)
+    try:
+        load = find_load(reader, run or None)
+    except ConfigurationError:
+        return show_sentence(request, 404, f"Run {run} did not load its drop, so it has no lines.")
+    first = max(before - PAGE_ROWS, 0) if before is not None else after or 0
+    return render(
+        request,
+        "lines.html",
+        active="users",
+        trace=find_lines(reader, load, user_id, first=first, most=PAGE_ROWS),
+        run=run,
+        first=first,
     )
 
 
@@ -192,6 +226,7 @@ _VIEWS: dict[str, Callable[..., Response]] = {
     "/users": users,
     "/users.csv": download,
     "/users/{user_id}": user,
+    "/users/{user_id}/lines": lines,
     "/quality": quality,
     "/runs": runs,
     "/runs/{run_id:path}": run,
@@ -204,6 +239,10 @@ def _cursor(after: Any, before: Any) -> Cursor | None:
     if before is not None:
         return Cursor(before, backwards=True)
     return None if after is None else Cursor(after)
+
+
+def _unknown_user(request: Request, user_id: int) -> Response:
+    return show_sentence(request, 404, f"There has never been a user {user_id}.")
 
 
 def _other_dag(request: Request) -> Response:

@@ -8,7 +8,13 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from experiment_features.errors import ConfigurationError, DatabaseRefused, PipelineError
+from experiment_features.errors import (
+    ConfigurationError,
+    DatabaseRefused,
+    PipelineError,
+    StorageUnavailable,
+    WorkspaceUnavailable,
+)
 from features_page.connection import CONNECTION_ID
 from features_page.rendering import render
 
@@ -19,6 +25,10 @@ SENTENCES = {
     403: "You do not have permission to see this page: you need access to plugins and to the DAG.",
     404: "There is no such page.",
     405: "This page is read-only.",
+    410: (
+        "The lines are no longer in the store of parts, or are damaged there: only what the last "
+        "load or recent runs need is kept."
+    ),
     422: "This address is not valid. Start again from one of the tabs.",
     500: "Something went wrong. See the log of Airflow's API server.",
     503: "Too many people are reading at the moment. Try again in a minute.",
@@ -50,7 +60,7 @@ def _show_server_error(request: Request, _: Exception) -> Response:
     return show_sentence(request, 500)
 
 
-def _show_database_error(request: Request, error: Exception) -> Response:
+def _show_pipeline_error(request: Request, error: Exception) -> Response:
     """Answers 503 with what to do; names of hosts and users appear only in the log."""
     log.error("%s", error)
     if isinstance(error, ConfigurationError):
@@ -64,6 +74,11 @@ def _show_database_error(request: Request, error: Exception) -> Response:
             "missing or outdated, or its user lacks the role features_reader. See the log of "
             "Airflow's API server."
         )
+    elif isinstance(error, StorageUnavailable | WorkspaceUnavailable):
+        sentence = (
+            "The store of parts, which has the lines, cannot be read at the moment. See the log of "
+            "Airflow's API server."
+        )
     else:
         sentence = "The features database is not responding. Try again in a moment."
     return show_sentence(request, 503, sentence)
@@ -72,7 +87,7 @@ def _show_database_error(request: Request, error: Exception) -> Response:
 HANDLERS = {
     HTTPException: _show_status,
     RequestValidationError: _show_invalid_address,
-    PipelineError: _show_database_error,
+    PipelineError: _show_pipeline_error,
     Exception: _show_server_error,
 }
 """How the app answers each kind of error."""

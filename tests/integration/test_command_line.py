@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,8 +18,10 @@ import pytest
 
 from experiment_features import version
 from experiment_features.command_line import main
+from experiment_features.definitions import USER_FEATURES
+from experiment_features.errors import DropRejected
 from experiment_features.load import load as load_module
-from integration.running import features_of, make_drop
+from integration.running import features_of, make_drop, run_drop
 from integration.servers import Database, Server
 
 ROOT = Path(__file__).parents[2]
@@ -215,6 +218,98 @@ class TestRun:
         status, _, errors = run_command(capsys, "run", GOOD.write(tmp_path), "--dry-run")
         assert status == 1
         assert errors.startswith("refused: EXPERIMENT_FEATURES_KEEP_DAYS is 'ever'")
+
+
+class TestTrace:
+    """The command `trace`."""
+
+    @pytest.fixture
+    def first_run(self, database: Database, tmp_path: Path) -> str:
+        """A load of two users, one of them with a faulty row, followed by one of Ann alone."""
+        experiments = [(1, "1;2", "10.5"), (2, "3", "0.5"), (1, "2", ""), (2, "9", "1")]
+        drop = make_drop({1: "Ann", 2: "Bob"}, experiments).write(tmp_path / "first")
+        run_id = run_drop(database, drop, max_rejected_percent=100)["run_id"]
+        drop = make_drop({1: "Ann"}, [(1, "1", "1")]).write(tmp_path / "second")
+        run_drop(database, drop, max_removed_percent=100)
+        return str(run_id)
+
+    def test_prints_json(
+        self, first_run: str, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """One object, with every row behind the features of then."""
+        command = ["trace", "2", "--run", first_run, "--database-url", database.url(), "--json"]
+        status, output, errors = run_command(capsys, *command)
+        found = json.loads(output)
+        features = found.pop("features")
+        assert (status, errors, list(features)) == (0, "", [*USER_FEATURES.columns])
+        assert (features["user_name"], features["total_experiments"]) == ("Bob", 1)
+        row = {"file": "user_experiments.csv", "line": 3, "experiment_id": 2, "compound_ids": [3]}
+        faulty = {"line": 5, "experiment_id": 4, "compound_ids": [9], "run_time": 1.0}
+        assert found == {
+            "run": first_run,
+            "source": str(tmp_path / "first"),
+            "rows": [
+                row | {"run_time": 0.5, "rules": []},
+                row | faulty | {"rules": ["experiment_compound_ids_unknown"]},
+            ],
+            "counted": 1,
+            "equal": True,
+        }
+
+    def test_prints_lines_for_people(
+        self, first_run: str, database: Database, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A compound leaves out lines, but all are counted; without a run, it is the last load."""
+        command = ["trace", "1", "--database-url", database.url()]
+        status, output, errors = run_command(capsys, *command, "--run", first_run)
+        lines = [line.split() for line in output.splitlines()]
+        assert (status, errors) == (0, "")
+        assert ["user_experiments.csv:2", "1", "1;2", "10.5", "yes"] in lines
+        assert ["user_experiments.csv:4", "3", "2", "yes"] in lines
+        assert output.endswith("2 rows counted, total_experiments 2: equal\n")
+        _, output, _ = run_command(capsys, *command, "--run", first_run, "--compound", "1")
+        assert re.findall(r"csv:\d+", output) == ["csv:2"]
+        assert output.endswith("2 rows counted, total_experiments 2: equal\n")
+        _, output, _ = run_command(capsys, *command)
+        assert output.endswith("1 row counted, total_experiments 1: equal\n")
+
+    @pytest.mark.usefixtures("first_run")
+    def test_tells_a_wrong_number(
+        self, database: Database, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """When the lines do not add up, the exit status is 1."""
+        database.query("update features.user_features set total_experiments = 7")
+        status, output, _ = run_command(capsys, "trace", "1", "--database-url", database.url())
+        assert status == 1
+        assert output.endswith("1 row counted, total_experiments 7: not equal\n")
+
+    @pytest.mark.usefixtures("first_run")
+    def test_says_what_is_not_there(
+        self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Unknown users and runs, runs that did not load, and parts that are gone: one line each."""
+        rejected = make_drop({1: ""}, [(1, "1", "")]).write(tmp_path / "third")
+        with pytest.raises(DropRejected):
+            run_drop(database, rejected, run_id="rejected")
+        last = database.value("select run_id from features.user_features where user_id = 1")
+        for arguments, message in [
+            (["2"], f"run {last} has neither features nor experiments of user 2"),
+            (["1", "--run", "none"], "the ledger has no run none"),
+            (
+                ["1", "--run", "rejected"],
+                "run rejected did not load its drop; what was loaded when it ended came from",
+            ),
+        ]:
+            command = ["trace", *arguments, "--database-url", database.url()]
+            status, output, errors = run_command(capsys, *command)
+            assert (status, output, len(errors.splitlines())) == (1, "", 1), errors
+            assert message in errors
+        database_id = database.value("select database_id::text from features.part_store")
+        store = Path(os.environ["EXPERIMENT_FEATURES_STORE"])
+        shutil.rmtree(store / "user_experiments" / database_id)
+        status, output, errors = run_command(capsys, "trace", "1", "--database-url", database.url())
+        assert (status, output, len(errors.splitlines())) == (1, "", 1), errors
+        assert f"what run {last} read from user_experiments.csv is no longer in the store" in errors
 
 
 def test_version_names_the_commit(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,13 +18,17 @@ from airflow.api_fastapi.app import create_auth_manager
 from airflow.api_fastapi.auth.tokens import get_signing_args
 from fastapi.testclient import TestClient
 
+from drops import Drop, Part, Row
+from experiment_features.errors import DropRejected
 from experiment_features.load.database import connect
 from experiment_features.spreadsheet import escape_formulas
+from features_airflow.object_storage import open_place
 from features_page.access import GUARDS, may_trigger
 from features_page.app import make_app
 from features_page.problems import SENTENCES
 from integration.running import make_drop, new_run_id, run_drop
 from integration.servers import Database
+from s3_server import BUCKET, S3Server
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
@@ -225,6 +229,155 @@ def test_long_values_make_no_large_page(
         assert len(page.get(address).content) < most, address
 
 
+ODD_LINES = [
+    Row(("1", "1", "1;2", "10.5")),
+    Row(("2", "1", "999", "")),  # no such compound
+    Row(("secret a", "1", "secret b", "secret c")),
+    Row(("4", "2", ";".join(map(str, range(1, 301))), "1")),
+    *(Row((str(number), "3", "1", "1")) for number in range(5, 125)),
+]
+"""Of three users: the first has two faulty rows, the second long lists, the third 120 rows."""
+
+
+INVALID = [f"experiment_{name}_invalid" for name in ("compound_ids", "id", "run_time")]
+
+
+def load_lines(database: Database, folder: Path, **options: Any) -> str:
+    """Loads ODD_LINES from two files; returns the run id."""
+    users = dict.fromkeys((1, 2, 3), "Ann") | {4: "Bob"}
+    drop = make_drop(users, compounds=dict.fromkeys(range(1, 301), "Water"))
+    parts = [part for part in drop.parts if part.table != "user_experiments"]
+    for name, rows in (("_<b>{0}", ODD_LINES[:2]), ("_b", ODD_LINES[2:])):
+        parts.append(Part("user_experiments", name, tuple(rows)))
+    options = {"max_rejected_percent": 100.0} | options
+    return str(run_drop(database, Drop(tuple(parts)).write(folder), **options)["run_id"])
+
+
+def test_lines(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """One click leads from a number to the lines it is made of; what is not valid is not shown."""
+    run_id = load_lines(database, tmp_path / "drop")
+    user = page.get("/users/1").text
+    links = re.findall(r'href="/airflow/experiment-features(/users/1/lines[^"]*)"', user)
+    assert links == ["/users/1/lines", f"/users/1/lines?run={run_id}"]
+    for link in links:
+        html = page.get(link).text
+        shown = text_of(html)
+        assert f"from {tmp_path / 'drop'} by {run_id}" in shown
+        assert "1 of 3 rows counted, total_experiments 1: equal" in shown
+        rows = [text_of(row) for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)[1:]]
+        assert rows == [
+            "user_experiments_<b>{0}.csv:2 1 1; 2 10.5 yes",
+            "user_experiments_<b>{0}.csv:3 2 999 – rejected experiment_compound_ids_unknown",
+            "user_experiments_b.csv:2 not valid not valid not valid rejected "
+            + " , ".join(INVALID),
+        ]
+        assert "secret" not in html
+        assert "<b>" not in html
+        assert "Ann" not in html
+    assert "0 of 0 rows counted, total_experiments 0: equal" in text_of(
+        page.get("/users/4/lines").text
+    )
+    assert len(page.get("/users/2/lines").content) < 10_000
+
+
+def test_pages_of_lines(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """The links lead through all lines and back."""
+    run_id = load_lines(database, tmp_path / "drop")
+    address, seen, firsts = f"/users/3/lines?run={run_id}", [], []
+    while address:
+        html = page.get(address).text
+        assert "120 of 120 rows counted" in text_of(html)
+        lines = re.findall(r"_b\.csv:(\d+)<", html)
+        firsts.append(lines[0])
+        seen += lines
+        address = "".join(
+            re.findall(r'rel="next" href="/airflow/experiment-features([^"]*)"', html)
+        )
+        address = unescape(address)
+    assert seen == [str(line) for line in range(4, 124)]
+    for first in firsts[-2::-1]:
+        (address,) = re.findall(r'rel="prev" href="/airflow/experiment-features([^"]*)"', html)
+        html = page.get(unescape(address)).text
+        assert re.findall(r"_b\.csv:(\d+)<", html)[0] == first
+    assert 'rel="prev"' not in html
+    assert "No more lines" in page.get(f"/users/3/lines?after={2**63 - 1}").text
+
+
+def test_lines_of_an_earlier_load(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """A period of the history leads to the lines of then, even of a user who is gone."""
+    first = load_lines(database, tmp_path / "first")
+    drop = make_drop({2: "Bob"}, [(2, "1", "1")]).write(tmp_path / "second")
+    run_drop(database, drop, max_removed_percent=100.0)
+    assert "1 of 3 rows counted" in text_of(page.get(f"/users/1/lines?run={first}").text)
+    now = text_of(page.get("/users/1/lines").text)
+    assert "0 of 0 rows counted, total_experiments 0: equal" in now
+    assert "The drop has no experiments of this user" in now
+
+
+def test_lines_that_are_not_there(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """Unknown users and runs are not found; of a run that did not load, the page says so."""
+    load_lines(database, tmp_path / "first")
+    (tmp_path / "second").mkdir()
+    faulty = make_drop({1: "", 2: "", 3: "Ann"}, [(3, "1", "1")]).write(tmp_path / "second")
+    with pytest.raises(DropRejected):
+        run_drop(database, faulty, run_id="faulty")
+    for address, message in [
+        ("/users/9/lines", "There has never been a user 9."),
+        ("/users/1/lines?run=none", "This run is not in the ledger"),
+        ("/users/1/lines?run=faulty", "Run faulty did not load its drop, so it has no lines."),
+    ]:
+        answer = page.get(address)
+        assert (answer.status_code, message in text_of(answer.text)) == (404, True), address
+
+
+def test_lines_without_the_store(
+    page: TestClient, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts that are gone or damaged, and a store that cannot be opened, are said in a sentence."""
+    store = tmp_path / "store"
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(store))
+    load_lines(database, tmp_path / "drop", store=store)
+    for table in ("users", "compounds"):
+        shutil.rmtree(store / table)  # the page's server does not see them
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    assert page.get("/users/1/lines").status_code == 200
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
+    part = next(store.glob("user_experiments/*/*.parquet"))
+    content = part.read_bytes()
+    part.write_bytes(content[:-9] + b"x" + content[-8:])
+    for _ in ("damaged", "gone"):
+        answer = page.get("/users/1/lines")
+        assert answer.status_code == 410
+        assert "The lines are no longer in the store of parts, or are damaged there" in answer.text
+        part.unlink(missing_ok=True)
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://nobody@laboratory/store")
+    told = trouble("/users/1/lines")
+    assert "The store of parts, which has the lines, cannot be read at the moment." in told
+
+
+def test_lines_from_object_storage(
+    page: TestClient,
+    database: Database,
+    s3: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A store in object storage is read through its Airflow connection, or is said to be away."""
+    quick = {"retries": {"max_attempts": 1}}
+    away = s3.connection(endpoint_url="http://127.0.0.1:1", config_kwargs=quick)
+    monkeypatch.setenv("AIRFLOW_CONN_LAB", s3.connection())
+    monkeypatch.setenv("AIRFLOW_CONN_LAB_AWAY", away)
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://lab@laboratory/store")
+    load_lines(database, tmp_path / "drop", store=open_place("s3://lab@laboratory/store"))
+    assert "120 of 120 rows counted" in text_of(page.get("/users/3/lines").text)
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://lab_away@laboratory/store")
+    assert "cannot be read at the moment" in trouble("/users/3/lines")
+    for key in s3.keys("store"):
+        s3.client().delete_object(Bucket=BUCKET, Key=f"store/{key}")
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://lab@laboratory/store")
+    assert page.get("/users/3/lines").status_code == 410
+
+
 def test_download(page: TestClient, database: Database, tmp_path: Path) -> None:
     """The download has every user and feature, with possible formulas in names disarmed."""
     names = {1: "=1+1", 2: "Ann", 3: "a;=HYPERLINK(1)", 4: 'Björn "B", -x', 5: "+49", 6: "@a"}
@@ -267,6 +420,7 @@ def test_no_formula(value: Any, written: Any) -> None:
     "address",
     [
         *("/users?after=x", "/users?after=0", f"/users?before={2**63}", "/users/0", "/users/x"),
+        *("/users/0/lines", "/users/1/lines?after=-1", f"/users/1/lines?before={2**63}"),
         *("/users?sort=user_name", "/users?q=%00", f"/users?q={'x' * 1001}"),
         *("/runs?after=%00", "/quality?after=1", "/quality?after=[1]", "/quality?run=%00"),
         *('/quality?after=["a","b",0,"c"]', '/quality?after=["a","b",1,"\\u0000"]'),
@@ -301,6 +455,7 @@ ODD = [
 
 ADDRESSES = [
     *("/users?q={0}", "/users?after={0}", "/users/{0}", "/runs/{0}", "/runs?before={0}"),
+    *("/users/{0}/lines", "/users/1/lines?run={0}", "/users/1/lines?after={0}"),
     *("/quality?run=odd&table={0}&rule={0}&file={0}", "/quality?after={0}", "/quality?run={0}"),
 ]
 

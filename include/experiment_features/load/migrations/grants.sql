@@ -35,7 +35,8 @@ begin
             'grant select on features.user_features, features.compound_features,
             features.users_by_total_experiments, features.user_features_past,
             features.compound_features_past, features.held_changes, features.user_features_history,
-            features.compound_features_history, features.user_feature_report to %I', who
+            features.compound_features_history, features.user_feature_report,
+            features.part_store to %I', who
         );
         execute format('grant execute on function features.user_features_as_of to %I', who);
         if who = 'features_steward' then
