@@ -3,16 +3,17 @@
 import contextlib
 import gzip
 import json
-import multiprocessing
 import os
 import re
 import resource
 import shutil
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import date
+from hashlib import sha256
+from io import StringIO
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,10 +25,13 @@ from hypothesis import strategies as st
 
 import oracle
 from comparison import assert_features
-from drops import Drop
+from drops import Drop, Row, render
 from drops import Part as File
-from experiment_features.command_line import main
-from experiment_features.errors import ConfigurationError, NothingToDo, StorageUnavailable
+from experiment_features.drop.local_path import LocalPath
+from experiment_features.errors import (
+    ConfigurationError,
+    NothingToDo,
+)
 from experiment_features.load.database import connect
 from experiment_features.load.loads import find_load
 from experiment_features.load.migrate import migrate
@@ -36,8 +40,8 @@ from experiment_features.pipeline import Pipeline, recorded
 from experiment_features.reading import extract as reading
 from experiment_features.reproduction import reproduce, run_fields
 from experiment_features.store.parts import PartStore
-from integration.arena import PROCESSES
-from integration.running import features_of, make_drop, make_pipeline, run_of
+from integration.arena import PROCESSES, load_and_remove
+from integration.running import features_of, make_drop, make_pipeline, run_of, run_stages
 from integration.servers import Database, Server
 from integration.test_command_line import run_command
 
@@ -46,7 +50,7 @@ SECOND = make_drop({1: "Ann", 2: "Rob", 3: "Cyd"}, [(1, "1", "10"), (3, "2", "7"
 TABLES = ("users", "compounds", "user_experiments")
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store of its own, which the command line uses too."""
     monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "store"))
@@ -64,33 +68,12 @@ def run(database: Database, source: Path, **options: Any) -> dict[str, Any]:
         return _type_file(*arguments)
 
     with patch.object(reading, "type_file", type_file):
-        return asdict(run_stages(pipeline, lambda: pipeline.extract(reading_path(source)))) | {
+        return asdict(run_stages(pipeline, lambda: pipeline.extract(LocalPath(source)))) | {
             "read": read
         }
 
 
 _type_file = reading.type_file
-
-
-def reading_path(source: Path) -> Any:
-    """The folder of a drop, as a run has it."""
-    from experiment_features.drop.local_path import LocalPath
-
-    return LocalPath(source)
-
-
-def run_stages(pipeline: Pipeline, extract: Callable[[], Any]) -> Any:
-    """Runs all stages, each recorded in the ledger."""
-    stages = {
-        "extract": extract,
-        "validate": pipeline.validate,
-        "transform": pipeline.transform,
-        "load": pipeline.load,
-    }
-    for stage, call in stages.items():
-        with recorded(pipeline.connect, pipeline.run, stage):
-            done = call()
-    return done
 
 
 def store_of(database: Database, store: Path) -> PartStore:
@@ -143,7 +126,7 @@ class TestKnownFiles:
     """What is known is hashed, and not read again."""
 
     def test_under_another_name_or_in_another_folder(
-        self, database: Database, store: Path, tmp_path: Path
+        self, database: Database, tmp_path: Path
     ) -> None:
         """Only a file with new bytes is read, and each row is found under its file's new name."""
         source = FIRST.write(tmp_path / "drop")
@@ -167,9 +150,7 @@ class TestKnownFiles:
         )
 
     @pytest.mark.parametrize("compression", [".gz", ".zst"])
-    def test_compressed(
-        self, compression: str, database: Database, store: Path, tmp_path: Path
-    ) -> None:
+    def test_compressed(self, compression: str, database: Database, tmp_path: Path) -> None:
         """A compressed file has other bytes than its content, but is known by them, too."""
         parts = tuple(File(p.table, p.suffix, p.rows, compression=compression) for p in FIRST.parts)
         source = Drop(parts).write(tmp_path / "drop")
@@ -177,9 +158,7 @@ class TestKnownFiles:
         assert (len(first["read"]), again["read"]) == (3, [])
         assert (again["status"], again["unchanged"]) == ("loaded", 2)
 
-    def test_copies_of_a_known_file_are_refused(
-        self, database: Database, store: Path, tmp_path: Path
-    ) -> None:
+    def test_copies_of_a_known_file_are_refused(self, database: Database, tmp_path: Path) -> None:
         """Though neither is read: the same rows would count twice."""
         source = FIRST.write(tmp_path / "drop")
         run(database, source)
@@ -228,9 +207,7 @@ class TestLostParts:
         shutil.rmtree(store / "user_experiments")
         before = features_of(database)
         for command in (["restore", run_id], ["reproduce", run_id], ["trace", "1"]):
-            status, output, errors = run_command(
-                capsys, *command, "--database-url", database.url()
-            )
+            status, output, errors = run_command(capsys, *command, "--database-url", database.url())
             assert (status, output) == (1, "")
             assert re.search(r"user_experiments\.csv is no longer in the store", errors)
         assert features_of(database) == before
@@ -240,7 +217,7 @@ class TestLostParts:
     ) -> None:
         """It must not name what is not there."""
         pipeline = make_pipeline(database, tmp_path / "workspaces")
-        pipeline.extract(reading_path(FIRST.write(tmp_path / "drop")))
+        pipeline.extract(LocalPath(FIRST.write(tmp_path / "drop")))
         pipeline.validate()
         pipeline.transform()
         shutil.rmtree(store / "users")
@@ -281,7 +258,7 @@ class TestRemoval:
         age(database, 40)
         pipeline = make_pipeline(database, tmp_path / "workspaces")
         with recorded(pipeline.connect, pipeline.run, "extract"):
-            pipeline.extract(reading_path(first))
+            pipeline.extract(LocalPath(first))
         assert remove(database, store, 0, is_young_kept=False) == 0
         pipeline.validate()
         pipeline.transform()
@@ -326,7 +303,7 @@ class TestRemoval:
             )
             other.commit()
             thread.join(60)
-            assert pipeline.extract(reading_path(first)).parts
+            assert pipeline.extract(LocalPath(first)).parts
         pipeline.validate()
         pipeline.transform()
         pipeline.load()
@@ -360,7 +337,7 @@ class TestDatabases:
         assert_intact(database, store)
 
     def test_a_copy_is_refused_until_it_takes_the_parts_over(
-        self, server: Server, database: Database, store: Path, tmp_path: Path
+        self, server: Server, database: Database, tmp_path: Path
     ) -> None:
         """It would remove the parts of the other; with a store of its own it may load."""
         source = FIRST.write(tmp_path / "drop")
@@ -381,3 +358,459 @@ class TestDatabases:
             result = run(moving, source, store=tmp_path / "store of its own")
             assert (result["status"], len(result["read"])) == ("loaded", 3)
         assert run(database, source)["status"] == "unchanged"
+
+
+class TestFullStore:
+    """A store that cannot be written ends the run, and nothing has changed."""
+
+    def test_names_the_store(
+        self,
+        database: Database,
+        store: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Exit status 4, and no draft is left to fill it; files may have 4 kB, all that is left."""
+        run(database, FIRST.write(tmp_path / "first"))
+        before, files = features_of(database), names_in(store_of(database, store))
+        large = make_drop({i: f"user {i * 7919}" for i in range(1, 3000)}).write(tmp_path / "large")
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, most))
+        command = ["run", large, "--database-url", database.url(), "--allow-empty"]
+        try:
+            status, output, errors = run_command(capsys, *command)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        assert (status, output) == (4, "")
+        assert str(store) in errors
+        assert "`store prune`" in errors
+        assert (features_of(database), names_in(store_of(database, store))) == (before, files)
+
+    def test_that_is_no_folder(
+        self,
+        database: Database,
+        store: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """As one that may not be written."""
+        store.write_text("a file")
+        command = ["run", FIRST.write(tmp_path / "drop"), "--database-url", database.url()]
+        status, _output, errors = run_command(capsys, *command)
+        assert status == 4
+        assert f"the store of parts {store} cannot be used" in errors
+        assert features_of(database) == []
+
+
+def pipeline_of(database: Database, folder: Path, run_id: str, **options: Any) -> Pipeline:
+    """What computes a load again, as the command does."""
+    with connect(database.url()) as connection:
+        fields = run_fields(find_load(connection, run_id))
+    fields |= {"max_rejected_percent": 100, **options}
+    return replace(make_pipeline(database, folder / "again", **fields), is_dry_run=True)
+
+
+def assert_reproduced(database: Database, folder: Path, run_id: str, **options: Any) -> Any:
+    """Asserts that a load comes out the same; returns the reproduction."""
+    with connect(database.url()) as connection:
+        load = find_load(connection, run_id)
+    found = reproduce(pipeline_of(database, folder, run_id, **options), load)
+    assert found.is_equal, found.as_json()
+    return found
+
+
+class TestReproduce:
+    """An earlier load is computed again, and compared."""
+
+    def test_says_what_is_not_as_it_was(
+        self,
+        database: Database,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Versions that changed; and features of then that are not what their parts give."""
+        run_id = run(database, FIRST.write(tmp_path / "first"))["run_id"]
+        run(database, SECOND.write(tmp_path / "second"))
+        command = ["reproduce", run_id, "--database-url", database.url()]
+        for engine in ("pandas", "duckdb"):
+            status, output, _ = run_command(capsys, *command, "--engine", engine, "--json")
+            found = json.loads(output)
+            assert (status, found["equal"], found["engine"]) == (0, True, engine)
+            assert [change for change in found["changes"] if "engine" not in change] == []
+        database.query(
+            "update features.pipeline_runs set code_version = 'c0de', definition_version = 1, "
+            "lock_sha256 = '10c4', python_version = '3.2.1' where run_id = %s",
+            run_id,
+        )
+        status, output, _ = run_command(capsys, *command)
+        assert status == 0
+        for change in ("code: c0de then", "rules and features: 1 then", "locked requirements: 10c4",
+                       "Python: 3.2.1 then"):  # fmt: skip
+            assert change in output
+        database.query("update features.pipeline_runs set features_sha256 = '0' where run_id = %s",
+                       run_id)  # fmt: skip
+        database.query(
+            "update features.user_features_past set total_experiments = 7 where user_id = 2"
+        )
+        database.query("delete from features.compound_features_past where compound_id = 3")
+        status, output, _ = run_command(capsys, *command, "--json")
+        found = json.loads(output)
+        assert (status, found["equal"]) == (1, False)
+        assert found["differences"] == [
+            {"relation": "user_features", "id": 2, "then": {"total_experiments": 7},
+             "now": {"total_experiments": 2}},
+            {"relation": "compound_features", "id": 3, "then": None,
+             "now": {"compound_id": 3, "compound_name": "Methane", "total_experiments": 2,
+                     "total_users": 1}},
+        ]  # fmt: skip
+        status, output, _ = run_command(capsys, *command)
+        assert status == 1
+        assert 'user_features 2: {"total_experiments": 7} then' in output
+
+    def test_refuses_a_load_by_an_earlier_version(
+        self,
+        database: Database,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Which recorded neither digests nor parts."""
+        run_id = run(database, FIRST.write(tmp_path / "first"))["run_id"]
+        database.query(
+            "update features.pipeline_runs set parts = '[]', features_sha256 = null, "
+            "issues_sha256 = null, python_version = null, engine_version = null"
+        )
+        for command, message in {
+            ("reproduce", run_id): "did not record the digests",
+            ("restore", run_id): "is not in the store: it was loaded by an earlier version",
+            ("trace", "1"): "is not in the store: it was loaded by an earlier version",
+            ("reproduce", "nonsense"): "the ledger has no run nonsense",
+        }.items():
+            status, output, errors = run_command(capsys, *command, "--database-url", database.url())
+            assert (status, output) == (1, ""), command
+            assert message in errors
+
+
+class TestRestore:
+    """What an earlier run had loaded is loaded again."""
+
+    def test_undoes_a_load(
+        self,
+        database: Database,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Features, digests and history; and the restored load can be restored again."""
+        users = {i: f"user {i}" for i in range(1, 40)}
+        first = make_drop(users, [(i, "1", "1") for i in users]).write(tmp_path / "first")
+        first_id = run(database, first, today=date(2026, 1, 2))["run_id"]
+        rows = comparable(database)
+        second = SECOND.write(tmp_path / "second")
+        second_id = run(database, second)["run_id"]
+        shutil.rmtree(first)
+        url = ["--database-url", database.url()]
+        before = everything(database)
+        status, output, _ = run_command(capsys, "restore", first_id, *url, "--dry-run", "--json")
+        assert (status, json.loads(output)["inserted"]) == (0, 36)
+        assert everything(database) == before
+        restored = restore(capsys, database, first_id)
+        assert comparable(database) == rows
+        then, now = (run_of(database, run_id) for run_id in (first_id, restored))
+        same = ("features_sha256", "issues_sha256", "source_files", "source", "today", "users",
+                "average_experiments_per_user", "rejected_rows", "warnings")  # fmt: skip
+        assert {name: now[name] for name in same} == {name: then[name] for name in same}
+        assert now["status"] == "loaded"
+        assert now["parameters"]["restored_run"] == first_id
+        assert now["parameters"]["max_rejected_percent"] == 100
+        periods = database.query(
+            "select run_id, valid_to is null as lasts from features.user_features_history "
+            "where user_id = 2 order by valid_from"
+        )
+        assert [(row["run_id"], row["lasts"]) for row in periods] == [
+            (first_id, False), (second_id, False), (restored, True),
+        ]  # fmt: skip
+        status, _, errors = run_command(capsys, "restore", second_id, *url)
+        assert (status, comparable(database)) == (1, rows)
+        assert "max_removed_percent" in errors
+        restore(capsys, database, second_id, "--max-removed-percent", "100")
+        assert comparable(database) != rows
+        restore(capsys, database, restored)
+        assert comparable(database) == rows
+
+    def test_stays_until_a_run_names_a_source(
+        self,
+        database: Database,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """The daily run must not load again what was taken back."""
+        sources = [FIRST.write(tmp_path / "first"), SECOND.write(tmp_path / "second")]
+        first_id, _ = (run(database, source)["run_id"] for source in sources)
+        restored = restore(capsys, database, first_id)
+        daily = make_pipeline(database, tmp_path / "workspaces")
+        with pytest.raises(NothingToDo, match=f"run {restored} has restored what run {first_id}"):
+            daily.last_source()
+        assert run(database, sources[0])["status"] == "unchanged"
+        with pytest.raises(NothingToDo):
+            daily.last_source()
+        assert run(database, sources[1])["status"] == "loaded"
+        assert daily.last_source() == str(sources[1])
+
+
+def restore(
+    capsys: pytest.CaptureFixture[str], database: Database, run_id: str, *options: str
+) -> str:
+    """Restores a load by the command line; returns the new run's id."""
+    command = ["restore", run_id, "--database-url", database.url(), "--json", *options]
+    status, output, errors = run_command(capsys, *command)
+    assert (status, errors) == (0, "")
+    result = json.loads(output)
+    assert result["status"] == "loaded"
+    return str(result["run_id"])
+
+
+def comparable(database: Database) -> list[dict[str, Any]]:
+    """The features, without run and time."""
+    return [
+        {name: value for name, value in row.items() if name not in ("run_id", "updated_at")}
+        for relation in ("user_features", "compound_features")
+        for row in features_of(database, relation)
+    ]
+
+
+def everything(database: Database) -> list[list[dict[str, Any]]]:
+    """All that a run could change."""
+    tables = ("user_features", "pipeline_runs", "data_issues", "part_store", "user_features_past")
+    return [features_of(database, table) for table in tables]
+
+
+class TestPrune:
+    """What only older runs need goes at once."""
+
+    def test_asks_and_names_them(
+        self,
+        database: Database,
+        store: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Afterwards, what needs them says so, and the last load has all of its parts."""
+        first_id = run(database, FIRST.write(tmp_path / "first"))["run_id"]
+        last_id = run(database, SECOND.write(tmp_path / "second"))["run_id"]
+        url = ["--database-url", database.url()]
+        files = names_in(store_of(database, store))
+        monkeypatch.setattr("sys.stdin", StringIO("n\n"))
+        status, output, errors = run_command(capsys, "store", "prune", *url)
+        assert (status, output) == (0, "")
+        assert f"nor restored: {first_id}\n" in errors
+        assert names_in(store_of(database, store)) == files
+        monkeypatch.setattr("sys.stdin", StringIO("y\n"))
+        status, output, _ = run_command(capsys, "store", "prune", *url)
+        assert (status, output) == (0, f"removed 2 files from {store}\n")
+        assert_intact(database, store)
+        status, output, errors = run_command(capsys, "store", "prune", *url)  # does not ask
+        assert (status, output, errors) == (0, f"removed 0 files from {store}\n", "")
+        for command in (["trace", "1", "--run"], ["reproduce"], ["restore"]):
+            status, _, errors = run_command(capsys, *command, first_id, *url)
+            assert status == 1
+            assert f"what run {first_id} read from" in errors
+        for command in (["trace", "1", "--run"], ["reproduce"]):
+            assert run_command(capsys, *command, last_id, *url)[0] == 0
+
+    def test_yes_does_not_ask(
+        self,
+        database: Database,
+        store: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """For scripts."""
+        for drop in (FIRST, SECOND):
+            run(database, drop.write(tmp_path / "drop"))
+        command = ["store", "prune", "--yes", "--database-url", database.url()]
+        assert run_command(capsys, *command) == (0, f"removed 2 files from {store}\n", "")
+
+
+def test_state(
+    database: Database, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is in force, and what the store holds."""
+    url = ["--database-url", database.url()]
+    status, _, errors = run_command(capsys, "state", *url)
+    assert (status, "load a drop first" in errors) == (1, True)
+    run(database, FIRST.write(tmp_path / "first"))
+    source = SECOND.write(tmp_path / "second")
+    result = run(database, source)
+    status, output, _ = run_command(capsys, "state", *url, "--json")
+    found = json.loads(output)
+    assert status == 0
+    assert (found["run_id"], found["source"]) == (result["run_id"], str(source))
+    assert [(file["name"], file["rows"]) for file in found["files"]] == [
+        ("users.csv", 3), ("compounds.csv", 3), ("user_experiments.csv", 2),
+    ]  # fmt: skip
+    sizes = [path.stat().st_size for path in store.rglob("*.parquet")]
+    assert (found["store"], found["store_files"], found["store_bytes"]) == (
+        str(store),
+        5,
+        sum(sizes),
+    )
+    assert 0 < found["needed_bytes"] < found["store_bytes"]
+    status, output, _ = run_command(capsys, "state", *url)
+    assert status == 0
+    assert f"{found['store_bytes']:,} bytes in 5 files" in output
+
+
+class TestFaults:
+    """Processes that are killed, and that work at once."""
+
+    @pytest.fixture
+    def sources(self, tmp_path: Path) -> list[str]:
+        """Three drops, which share compounds."""
+        drops = [
+            make_drop(
+                {i: f"{name}{i}" for i in range(1, 200)},
+                [(i, "1;2", str(number)) for i in range(1, 200)],
+            )
+            for number, name in enumerate("ABC")
+        ]
+        return [str(drop.write(tmp_path / str(n))) for n, drop in enumerate(drops)]
+
+    def start(self, database: Database, store: Path, folder: Path, sources: list[str]) -> Any:
+        """Starts a process that loads and removes."""
+        arguments = (database.url(), str(store), str(folder), sources)
+        process = PROCESSES.Process(target=load_and_remove, args=arguments, daemon=True)
+        process.start()
+        return process
+
+    def test_killed_at_any_moment(
+        self,
+        database: Database,
+        store: Path,
+        tmp_path: Path,
+        sources: list[str],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Two at once, each killed again and again: never a reference to what is not there.
+
+        PARTS_KILLS asks for more kills.
+        """
+        rng = Random(23)  # noqa: S311
+        looks = 0
+        running = [self.start(database, store, tmp_path / f"work{n}", sources) for n in range(2)]
+        for number in range(int(os.environ.get("PARTS_KILLS", "8"))):
+            victim = running[number % 2]
+            await_runs(database, victim.pid)
+            time.sleep(rng.uniform(0, 2))
+            victim.kill()
+            victim.join(60)
+            with locked(database):
+                if database.query("select from features.pipeline_runs where status = 'loaded'"):
+                    assert_intact(database, store)
+                    looks += 1
+            running[number % 2] = self.start(database, store, tmp_path / f"work{number}", sources)
+        for process in running:
+            process.kill()
+            process.join(60)
+        for path in store.rglob("*.v*.parquet"):
+            digest = sha256(path.read_bytes()).hexdigest()
+            assert f".{digest[:16]}." in path.name, f"{path} is half a part"
+        assert looks > 0
+        for source in sources:
+            assert run(database, Path(source), force=True)["status"] == "loaded"
+            assert_intact(database, store)
+        with capsys.disabled():
+            entries = database.value("select count(*) from features.pipeline_runs")
+            print(f"\nlooked {looks} times; {entries} runs in the ledger")
+
+
+def await_runs(database: Database, pid: int) -> None:
+    """Waits until a process has begun a run."""
+    deadline = time.monotonic() + 60
+    query = "select count(*) from features.pipeline_runs where starts_with(run_id, %s)"
+    while not database.value(query, f"run_{pid}_"):
+        assert time.monotonic() < deadline, f"process {pid} has begun no run within 60 s"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def locked(database: Database) -> Iterator[None]:
+    """Keeps loads and removals away."""
+    with database.connect() as connection:
+        for lock in ("load", "store"):
+            connection.execute(
+                "select pg_advisory_xact_lock(hashtext(%s))", (f"experiment_features.{lock}",)
+            )
+        yield
+
+
+@st.composite
+def actions(draw: st.DrawFn) -> list[tuple[str, int, Any]]:
+    """What happens to two databases on one store: loads of drops that share files, and losses."""
+    kinds = st.sampled_from(["load", "load", "load", "rename", "lose", "damage", "remove"])
+    return [
+        (draw(kinds), draw(st.integers(0, 1)), draw(st.tuples(*[st.integers(0, 2)] * 3)))
+        for _ in range(draw(st.integers(3, 6)))
+    ]
+
+
+@pytest.mark.timeout(600)
+@given(steps=actions(), engine=st.sampled_from(["pandas", "duckdb"]))
+@settings(
+    max_examples=int(os.environ.get("PARTS_EXAMPLES", "3")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_any_sequence_on_two_databases(
+    steps: list[tuple[str, int, Any]],
+    engine: str,
+    server: Server,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Features are the oracle's, each load comes out the same again, and no part is missing."""
+    folder = tmp_path_factory.mktemp("steps")
+    store = folder / "store"
+    with server.database("store_a") as a, server.database("store_b") as b:
+        loads: dict[Database, str] = {}
+        for number, (kind, which, choice) in enumerate(steps):
+            database = (a, b)[which]
+            if kind in ("lose", "damage"):
+                paths = sorted(store.rglob("*.parquet"))
+                for path in paths[choice[0] :: 3]:
+                    path.unlink() if kind == "lose" else path.write_bytes(b"damaged")
+                continue
+            if kind == "remove":
+                age_files(store)
+                remove(database, store, 0)
+                continue
+            source = folder / f"drop {number}"
+            source.mkdir()
+            suffix = "_renamed" if kind == "rename" else ""
+            for table, variant in zip(TABLES, choice, strict=True):
+                (source / f"{table}{suffix}.csv").write_bytes(VARIANTS[table][variant])
+            result = run(database, source, engine=engine, store=store)
+            assert_features(
+                oracle.compute(source),
+                features_of(database),
+                features_of(database, "compound_features"),
+            )
+            assert_intact(database, store)
+            loads |= {database: result["run_id"]} if result["status"] == "loaded" else {}
+        for database, run_id in loads.items():
+            assert_reproduced(database, folder, run_id, store=store)
+
+
+VARIANTS = {
+    part.table: [
+        render(part.table, rows, part.dialect)
+        for rows in (
+            part.rows,
+            part.rows[:-1],
+            (
+                *part.rows,
+                Row(tuple("9" if n == 0 else cell for n, cell in enumerate(part.rows[0].cells))),
+            ),
+        )
+    ]
+    for part in FIRST.parts
+}
+"""Of each table three files, to be combined."""
