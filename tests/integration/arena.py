@@ -31,7 +31,14 @@ reads, computes or connects, or once it is done."""
 
 # These processes have everything imported and run no threads.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["experiment_features.command_line", "integration.running"])
+PROCESSES.set_forkserver_preload(
+    [
+        "experiment_features.command_line",
+        "experiment_features.engines.pandas_engine",
+        "pandas",
+        "integration.running",
+    ]
+)
 
 STATE = """
 select
