@@ -187,7 +187,7 @@ def _read_new(
         for table, paths in files.items():
             for path in paths:
                 draft = store.draft(table.name)
-                drafts.callback(store.discard, draft)
+                drafts.callback(draft.unlink, missing_ok=True)
                 typed = type_file(database, table, path, draft, progress)
                 part = Part(
                     **typed.file,

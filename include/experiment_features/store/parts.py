@@ -85,11 +85,6 @@ class PartStore:
             folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{_DRAFT}{uuid.uuid4().hex}.parquet"
 
-    def discard(self, draft: Path) -> None:
-        """Removes what is left of a draft, and of the files that were written beside it."""
-        for path in draft.parent.glob(f"{draft.stem}*"):
-            path.unlink(missing_ok=True)
-
     def name_of(self, sha256: str, draft: Path) -> str:
         """The name of a part that has been written as a draft, made from a file with that hash."""
         return f"{sha256}.v{READER_VERSION}.{_digest(draft)}.parquet"

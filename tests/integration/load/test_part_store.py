@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 import oracle
 from comparison import assert_features
-from drops import Drop, Row, render
+from drops import Drop, Row, every_fault, render
 from drops import Part as File
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.errors import (
@@ -303,6 +303,7 @@ class TestRemoval:
             )
             other.commit()
             thread.join(60)
+            assert len(list(store.rglob("*.parquet"))) == 5
             assert pipeline.extract(LocalPath(first)).parts
         pipeline.validate()
         pipeline.transform()
@@ -422,6 +423,24 @@ def assert_reproduced(database: Database, folder: Path, run_id: str, **options: 
 class TestReproduce:
     """An earlier load is computed again, and compared."""
 
+    @pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+    def test_on_each_engine(
+        self, engine: str, database: Database, store: Path, tmp_path: Path
+    ) -> None:
+        """However faulty the drop was; and no single byte of a part may differ."""
+        source = every_fault().write(tmp_path / "drop")
+        run_id = run(database, source, engine=engine)["run_id"]
+        other = {"pandas": "duckdb", "duckdb": "pandas"}[engine]
+        found = assert_reproduced(database, tmp_path, run_id, engine=other)
+        assert int(found.issues_sha256, 16)
+        assert [change for change in found.changes if "engine" not in change] == []
+        (path,) = (store / "users").glob("*/*")
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ConfigurationError, match="is no longer in the store, or is damaged"):
+            assert_reproduced(database, tmp_path, run_id)
+
     def test_says_what_is_not_as_it_was(
         self,
         database: Database,
@@ -498,6 +517,7 @@ class TestRestore:
         database: Database,
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Features, digests and history; and the restored load can be restored again."""
         users = {i: f"user {i}" for i in range(1, 40)}
@@ -511,6 +531,9 @@ class TestRestore:
         before = everything(database)
         status, output, _ = run_command(capsys, "restore", first_id, *url, "--dry-run", "--json")
         assert (status, json.loads(output)["inserted"]) == (0, 36)
+        with monkeypatch.context() as changed:
+            changed.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "elsewhere"))
+            assert run_command(capsys, "restore", first_id, *url, "--dry-run")[0] == 1
         assert everything(database) == before
         restored = restore(capsys, database, first_id)
         assert comparable(database) == rows
