@@ -88,7 +88,7 @@ def prune(options: argparse.Namespace) -> int:
     """Removes the parts that only older runs need, after asking."""
     with open_run(options, _url(options)) as pipeline, connect(_url(options)) as connection:
         store = pipeline.parts_of(find_database_id(connection))
-        lost = find_dependent_loads(connection)
+        lost = find_dependent_loads(connection, store)
         if lost and not (options.yes or _confirms(lost)):
             return 0
         removed = remove_old_parts(connection, store, 0, is_young_kept=False)

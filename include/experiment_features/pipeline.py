@@ -28,7 +28,12 @@ from experiment_features.load.database import (
 )
 from experiment_features.load.load import load
 from experiment_features.load.loads import Load
-from experiment_features.load.part_store import LedgerParts, open_store, remove_old_parts
+from experiment_features.load.part_store import (
+    LedgerParts,
+    find_database_id,
+    open_store,
+    remove_old_parts,
+)
 from experiment_features.load.plan import Plan, plan_load
 from experiment_features.load.record import (
     Ending,
@@ -179,10 +184,12 @@ class Pipeline:
         named_parts: NamedParts = NoLedger()
         if self.connect is None:
             raise ConfigurationError("the parts of a load need a database")
-        if not self.is_dry_run:
-            named_parts = LedgerParts(self.connect, self.run, load.source)
         with self.connect() as connection:
-            database_id = open_store(connection, str(self.store))
+            if self.is_dry_run:
+                database_id = find_database_id(connection)
+            else:
+                database_id = open_store(connection, str(self.store))
+                named_parts = LedgerParts(self.connect, self.run, load.source)
         return take_parts(
             load.parts,
             run_id=load.run_id,

@@ -1,10 +1,11 @@
-"""Two drops that are loaded in turns into a database, by processes that are killed meanwhile."""
+"""Drops that are loaded in turns into a database, by processes that are killed meanwhile."""
 
 import multiprocessing
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from random import Random
@@ -12,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from drops import COLUMNS
 from experiment_features.command_line import main
-from integration.running import compute_drop, make_pipeline, new_run_id
+from experiment_features.drop.local_path import LocalPath
+from experiment_features.errors import ConfigurationError, DatabaseRefused, DatabaseUnavailable
+from experiment_features.load.database import connect
+from experiment_features.load.part_store import find_database_id, remove_old_parts
+from experiment_features.store.parts import PartStore
+from integration.running import compute_drop, make_pipeline, new_run_id, run_stages
 from integration.servers import Database, Server
 
 if TYPE_CHECKING:
@@ -25,7 +31,14 @@ reads, computes or connects, or once it is done."""
 
 # These processes have everything imported and run no threads.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["experiment_features.command_line", "integration.running"])
+PROCESSES.set_forkserver_preload(
+    [
+        "experiment_features.command_line",
+        "experiment_features.engines.pandas_engine",
+        "pandas",
+        "integration.running",
+    ]
+)
 
 STATE = """
 select
@@ -199,3 +212,19 @@ def break_load(fault: str, arena: Arena, process: BaseProcess, pid: int) -> None
     else:
         arena.database.server.stop("immediate")
         arena.database.server.start()
+
+
+def load_and_remove(url: str, store: str, folder: str, sources: list[str]) -> None:
+    """In a process of its own: loads drops in turns, and removes all that it may; until killed."""
+    database_url, parts = url, Path(store)
+    for number in range(1_000):
+        source = Path(sources[number % len(sources)])
+        pipeline = replace(
+            make_pipeline(None, Path(folder), store=parts, max_removed_percent=100),
+            connect=lambda: connect(database_url),
+        )
+        with suppress(ConfigurationError, DatabaseRefused, DatabaseUnavailable):
+            run_stages(pipeline, partial(pipeline.extract, LocalPath(source)))
+        with connect(database_url) as connection:
+            store_parts = PartStore(parts, find_database_id(connection), Path(folder) / "cache")
+            remove_old_parts(connection, store_parts, 0, is_young_kept=False)

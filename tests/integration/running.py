@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from drops import Drop, Part, Row
 from experiment_features.config import Settings
 from experiment_features.load.database import connect
 from experiment_features.load.load import load
-from experiment_features.pipeline import Pipeline
+from experiment_features.pipeline import Pipeline, recorded
 from experiment_features.run import Extracted, Run, Transformed, Validated
 from experiment_features.store.parts import workspace_parts
 from experiment_features.workspace import Workspace, folder_name
@@ -86,6 +86,20 @@ def compute_drop(pipeline: Pipeline, source: Path) -> Pipeline:
     pipeline.validate()
     pipeline.transform()
     return pipeline
+
+
+def run_stages(pipeline: Pipeline, extract: Callable[[], Any]) -> Any:
+    """Runs all stages, each recorded in the ledger."""
+    stages = {
+        "extract": extract,
+        "validate": pipeline.validate,
+        "transform": pipeline.transform,
+        "load": pipeline.load,
+    }
+    for stage, call in stages.items():
+        with recorded(pipeline.connect, pipeline.run, stage):
+            done = call()
+    return done
 
 
 def run_drop(database: Database, source: Path, **options: Any) -> dict[str, Any]:

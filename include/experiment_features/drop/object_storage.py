@@ -127,6 +127,7 @@ class StoredPath:
     def is_file(self) -> bool:
         """Whether something can be read here."""
         with storage_errors(str(self)):
+            self.store.invalidate_cache(self.key)
             return bool(self.store.isfile(self.key))
 
     def is_dir(self) -> bool:

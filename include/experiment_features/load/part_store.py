@@ -6,8 +6,8 @@ on them, and under the lock that a removal takes, so that they stay.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,12 +92,7 @@ class LedgerParts:
     def name(self, parts: Sequence[Part]) -> None:
         """Enters that the run needs these parts, so that they stay."""
         doing = f"enter the parts of run {self.run.run_id}"
-        with (
-            self.connect() as connection,
-            database_errors(doing, connection=connection),
-            connection.transaction(),
-        ):
-            connection.execute(read_sql("take_store_lock"))
+        with self.connect() as connection, _locked_store(connection, doing):
             run_id = entry_id(connection, self.run)
             layers = layers_of(run_id, self.source, parts)
             values = {"run_id": run_id, "parts": Jsonb(layers)}
@@ -107,6 +102,16 @@ class LedgerParts:
 def layers_of(run_id: str, source: str, parts: Sequence[Part]) -> list[dict[str, Any]]:
     """The layers of a snapshot, for the ledger: one, with the run and the source it came from."""
     return [{"run_id": run_id, "source": source, "parts": list(parts)}] if parts else []
+
+
+@contextmanager
+def _locked_store(connection: Connection, doing: str) -> Iterator[None]:
+    """A transaction during which nobody else names or removes parts."""
+    with database_errors(doing, connection=connection), connection.transaction():
+        # With a stricter default, the snapshot would be older than the lock.
+        connection.execute("set transaction isolation level read committed")
+        connection.execute(read_sql("take_store_lock"))
+        yield
 
 
 def check_parts(connection: Connection, store: PartStore, extracted: Extracted) -> None:
@@ -121,22 +126,21 @@ def check_parts(connection: Connection, store: PartStore, extracted: Extracted) 
         ConfigurationError: a part has been removed.
     """
     connection.execute(read_sql("take_store_lock"))
-    for table in {part["table"] for part in extracted.parts}:
-        store.paths(extracted.parts, table)
+    store.refuse_missing(extracted.parts)
 
 
-def find_dependent_loads(connection: Connection) -> list[str]:
+def find_dependent_loads(connection: Connection, store: PartStore) -> list[str]:
     """The runs whose loads could be traced no more without the parts that only they need.
 
     Raises:
+        StorageUnavailable: the store cannot be read.
         DatabaseRefused, DatabaseUnavailable: see database_errors.
     """
     with database_errors(_DOING, connection=connection), connection.transaction():
         needed = set(connection.execute(read_sql("select_needed_parts"), {"keep_days": 0}))
         loads = connection.execute(read_sql("select_parts_of_loads")).fetchall()
-    return list(
-        dict.fromkeys(run_id for run_id, table, part in loads if (table, part) not in needed)
-    )
+    spare = {(file.table, file.name) for file in store.files()} - needed
+    return list(dict.fromkeys(run_id for run_id, table, part in loads if (table, part) in spare))
 
 
 def remove_old_parts(
@@ -151,8 +155,7 @@ def remove_old_parts(
         StorageUnavailable, DatabaseUnavailable, DatabaseRefused
     """
     removed = 0
-    with database_errors("remove old parts", connection=connection), connection.transaction():
-        connection.execute(read_sql("take_store_lock"))
+    with _locked_store(connection, "remove old parts"):
         values = {"keep_days": keep_days}
         needed = set(connection.execute(read_sql("select_needed_parts"), values).fetchall())
         oldest = time.time() - _DAY_SECONDS

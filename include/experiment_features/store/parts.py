@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 from experiment_features.contract import TABLES
 from experiment_features.drop.files import Part
@@ -139,7 +139,25 @@ class PartStore:
             ConfigurationError: a part has been removed.
             StorageUnavailable: the store cannot be read.
         """
-        return [self._path(part) for part in parts if part["table"] == table]
+        paths = [(part, self._find(part)) for part in parts if part["table"] == table]
+        return [path or self._refuse(part) for part, path in paths]
+
+    def refuse_missing(self, parts: Sequence[Part]) -> None:
+        """Makes sure that the parts are there; reads none of them.
+
+        Raises:
+            ConfigurationError: a part has been removed.
+            StorageUnavailable: the store cannot be read.
+        """
+        for part in parts:
+            table, name = part["table"], part["part"]
+            with self._errors():
+                if isinstance(self.root, StoredPath):
+                    is_there = self._stored(self.root, table, name).is_file()
+                else:
+                    is_there = (self._folder(table) / name).exists()
+            if not is_there:
+                self._refuse(part)
 
     def files(self) -> Iterator[StoredFile]:
         """All files, those that are still being written or were left by a crash among them.
@@ -171,14 +189,11 @@ class PartStore:
             else:
                 (self._folder(file.table) / file.name).unlink(missing_ok=True)
 
-    def _path(self, part: Part) -> Path:
-        path = self._find(part)
-        if path is None:
-            raise ConfigurationError(
-                f"the rows of {part['name']} are no longer in the store {self.root}: start the run "
-                "again from the beginning (in Airflow, clear its task 'extract' and all after it)"
-            )
-        return path
+    def _refuse(self, part: Part) -> NoReturn:
+        raise ConfigurationError(
+            f"the rows of {part['name']} are no longer in the store {self.root}: start the run "
+            "again from the beginning (in Airflow, clear its task 'extract' and all after it)"
+        )
 
     def _find(self, part: Part) -> Path | None:
         with self._errors():

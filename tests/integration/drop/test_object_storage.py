@@ -14,8 +14,10 @@ import pytest
 
 from drops import every_fault
 from e2e.local_stack import ROOT, SAMPLE
+from experiment_features.config import Settings
 from experiment_features.drop.allowed_source import is_absent, resolve_source
 from experiment_features.drop.files import holds_files, opened
+from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import BLOCK_BYTES, StoredPath
 from experiment_features.engines.choose import choose_engine
 from experiment_features.errors import (
@@ -26,13 +28,22 @@ from experiment_features.errors import (
     StorageUnavailable,
 )
 from experiment_features.features import transform as features
+from experiment_features.load.database import connect
+from experiment_features.load.loads import Load, find_load
+from experiment_features.load.part_store import (
+    find_database_id,
+    find_dependent_loads,
+    remove_old_parts,
+)
 from experiment_features.reading import extract as reading
+from experiment_features.report.trace import trace
 from experiment_features.rules import validate as checking
-from experiment_features.run import Extracted
+from experiment_features.run import Extracted, Result
 from experiment_features.store.parts import NoLedger, PartStore
 from experiment_features.workspace import Workspace
 from features_airflow.object_storage import open_store, open_workspace
 from integration.running import features_of, make_pipeline, run_drop
+from integration.running import run_stages as run_all
 from integration.servers import Database
 from s3_server import BUCKET, Proxy, S3Server, proxy_to
 from stages import TODAY, assert_as_expected, extract, run_stages, transform, validate
@@ -122,6 +133,69 @@ def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path
         pipeline = replace(make_pipeline(database, tmp_path), workspace=workspace)
         assert pipeline.extract(source).is_unchanged
         assert holds_files(source, workspace.found(Extracted).files)
+
+
+def test_store_of_parts_in_the_bucket(s3: S3Server, database: Database, tmp_path: Path) -> None:
+    """Known files, lost parts, trace, restore and removal are as in a folder."""
+    store = at(f"s3://lab@{BUCKET}/store {tmp_path.name}")
+    drop = Path(shutil.copytree(SAMPLE, tmp_path / "drop"))
+
+    def parts() -> set[str]:
+        return s3.keys(f"store {tmp_path.name}")
+
+    def run(load: Load | None = None) -> Result:
+        restored = {"restored_run": load.run_id} if load else {}
+        pipeline = make_pipeline(database, tmp_path, store=store, keep_parts_days=1000, **restored)
+        result: Result = run_all(
+            pipeline, lambda: pipeline.take(load) if load else pipeline.extract(LocalPath(drop))
+        )
+        return result
+
+    def find(run_id: str | None = None) -> Load:
+        with connect(database.url()) as connection:
+            return find_load(connection, run_id)
+
+    first = run()
+    assert (first.status, len(parts())) == ("loaded", 3)
+    before = features_of(database)
+    with patch.object(reading, "type_file", side_effect=AssertionError("read again")):
+        (drop / "users.csv").rename(drop / "users_1.csv")
+        assert run().status == "loaded"
+        assert run().status == "unchanged"
+    assert (len(parts()), features_of(database)) == (3, before)
+    (users,) = (key for key in parts() if key.startswith("users/"))
+    s3.client().put_object(Bucket=BUCKET, Key=f"{store.key.partition('/')[2]}/{users}", Body=b"x")
+    assert run().status == "loaded"
+    assert run().status == "unchanged"
+    with (drop / "users_1.csv").open("a") as file:
+        file.write("\n9999,Zoe,zoe@example.org,2024-01-01\n")
+    changed = run()
+    assert (changed.inserted, len(parts())) == (1, 4)
+    with connect(database.url()) as connection:
+        local = PartStore(store, find_database_id(connection), tmp_path / "cache")
+        user_id = before[0]["user_id"]
+        found = trace(connection, local, find(), user_id, memory_limit=Settings.memory_limit)
+        assert found.is_equal
+        assert found.rows
+    restored = run(find(first.run_id))
+    assert (restored.status, restored.deleted) == ("loaded", 1)
+    assert [row["user_id"] for row in features_of(database)] == [row["user_id"] for row in before]
+    with connect(database.url()) as connection:
+        spare = PartStore(store, find_database_id(connection), tmp_path / "cache")
+        assert find_dependent_loads(connection, spare) == [changed.run_id]
+        assert remove_old_parts(connection, spare, 0) == 0  # written within a day
+        assert remove_old_parts(connection, spare, 0, is_young_kept=False) == 1
+    with pytest.raises(ConfigurationError, match=r"users_1\.csv is no longer in the store"):
+        run(find(changed.run_id))
+    client, prefix = s3.client(), store.key.partition("/")[2]
+    pipeline = make_pipeline(database, tmp_path, store=store)
+    pipeline.extract(LocalPath(drop))
+    pipeline.validate()
+    pipeline.transform()
+    for key in parts():
+        client.delete_object(Bucket=BUCKET, Key=f"{prefix}/{key}")
+    with pytest.raises(ConfigurationError, match="are no longer in the store"):
+        pipeline.load()
 
 
 @pytest.fixture

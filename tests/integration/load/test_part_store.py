@@ -1,0 +1,840 @@
+"""The store of parts: what is read once is known, and nothing that the ledger names is removed."""
+
+import contextlib
+import gzip
+import json
+import os
+import re
+import resource
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import date
+from hashlib import sha256
+from io import StringIO
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import oracle
+from comparison import assert_features
+from drops import Drop, Row, every_fault, render
+from drops import Part as File
+from experiment_features.drop.local_path import LocalPath
+from experiment_features.errors import (
+    ConfigurationError,
+    NothingToDo,
+)
+from experiment_features.load.database import connect
+from experiment_features.load.loads import find_load
+from experiment_features.load.migrate import migrate
+from experiment_features.load.part_store import find_database_id, remove_old_parts
+from experiment_features.pipeline import Pipeline, recorded
+from experiment_features.reading import extract as reading
+from experiment_features.reproduction import reproduce, run_fields
+from experiment_features.store.parts import PartStore
+from integration.arena import PROCESSES, load_and_remove
+from integration.running import features_of, make_drop, make_pipeline, run_of, run_stages
+from integration.servers import Database, Server
+from integration.test_command_line import run_command
+
+FIRST = make_drop({1: "Ann", 2: "Bob"}, [(1, "1;2", "10"), (2, "3", "0.5"), (2, "3", "")])
+SECOND = make_drop({1: "Ann", 2: "Rob", 3: "Cyd"}, [(1, "1", "10"), (3, "2", "7")])
+TABLES = ("users", "compounds", "user_experiments")
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of its own, which the command line uses too."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+def run(database: Database, source: Path, **options: Any) -> dict[str, Any]:
+    """Runs all stages, recorded as every run is; returns the result and which files were read."""
+    options = {"max_removed_percent": 100, "max_rejected_percent": 100, **options}
+    pipeline = make_pipeline(database, source.parent / "workspaces", **options)
+    read: list[str] = []
+
+    def type_file(*arguments: Any) -> Any:
+        read.append(arguments[2].name)
+        return _type_file(*arguments)
+
+    with patch.object(reading, "type_file", type_file):
+        return asdict(run_stages(pipeline, lambda: pipeline.extract(LocalPath(source)))) | {
+            "read": read
+        }
+
+
+_type_file = reading.type_file
+
+
+def store_of(database: Database, store: Path) -> PartStore:
+    """The parts of a database."""
+    with connect(database.url()) as connection:
+        return PartStore(store, find_database_id(connection), store / "cache")
+
+
+def names_in(parts: PartStore) -> set[str]:
+    """The names of all files of a store."""
+    return {file.name for file in parts.files()}
+
+
+def parts_of_last_load(database: Database) -> list[Any]:
+    """The parts that the last load names."""
+    with connect(database.url()) as connection:
+        return find_load(connection).parts
+
+
+def assert_intact(database: Database, store: Path) -> None:
+    """Asserts that all that the last load names is there as it was written."""
+    parts = store_of(database, store)
+    for part in parts_of_last_load(database):
+        assert parts.is_intact(part), f"{part['part']} is missing or damaged"
+
+
+def remove(database: Database, store: Path, keep_days: float = 30, **options: Any) -> int:
+    """Removes what nothing needs."""
+    with connect(database.url()) as connection:
+        return remove_old_parts(connection, store_of(database, store), keep_days, **options)
+
+
+def age(database: Database, days: int) -> None:
+    """Makes all of the ledger older."""
+    database.query(
+        "update features.pipeline_runs set started_at = started_at - make_interval(days => %s), "
+        "finished_at = finished_at - make_interval(days => %s)",
+        days,
+        days,
+    )
+
+
+def age_files(store: Path) -> None:
+    """Makes all files of a store two days old."""
+    for path in store.rglob("*"):
+        os.utime(path, (time.time() - 2 * 86_400,) * 2)
+
+
+class TestKnownFiles:
+    """What is known is hashed, and not read again."""
+
+    def test_under_another_name_or_in_another_folder(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """Only a file with new bytes is read, and each row is found under its file's new name."""
+        source = FIRST.write(tmp_path / "drop")
+        assert len(run(database, source)["read"]) == 3
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        for path in source.iterdir():
+            path.rename(elsewhere / path.name.replace(".csv", "_1.csv"))
+        more = make_drop({3: "Cyd"}, [(9, "1", "1")]).write(tmp_path / "more")
+        (more / "users.csv").rename(elsewhere / "users_2.csv")
+        result = run(database, elsewhere)
+        assert (result["status"], result["read"]) == ("loaded", ["users_2.csv"])
+        assert (result["inserted"], result["unchanged"]) == (1, 2)
+        assert [part["name"] for part in parts_of_last_load(database)] == [
+            "users_1.csv", "users_2.csv", "compounds_1.csv", "user_experiments_1.csv",
+        ]  # fmt: skip
+        assert_features(
+            oracle.compute(elsewhere),
+            features_of(database),
+            features_of(database, "compound_features"),
+        )
+
+    @pytest.mark.parametrize("compression", [".gz", ".zst"])
+    def test_compressed(self, compression: str, database: Database, tmp_path: Path) -> None:
+        """A compressed file has other bytes than its content, but is known by them, too."""
+        parts = tuple(File(p.table, p.suffix, p.rows, compression=compression) for p in FIRST.parts)
+        source = Drop(parts).write(tmp_path / "drop")
+        first, again = (run(database, source, force=True) for _ in range(2))
+        assert (len(first["read"]), again["read"]) == (3, [])
+        assert (again["status"], again["unchanged"]) == ("loaded", 2)
+
+    def test_copies_of_a_known_file_are_refused(self, database: Database, tmp_path: Path) -> None:
+        """Though neither is read: the same rows would count twice."""
+        source = FIRST.write(tmp_path / "drop")
+        run(database, source)
+        (source / "users_2.csv.gz").write_bytes(gzip.compress((source / "users.csv").read_bytes()))
+        with pytest.raises(Exception, match="hold the same rows"):
+            run(database, source)
+
+
+class TestLostParts:
+    """A part that is gone or damaged is made anew from the drop."""
+
+    @pytest.mark.parametrize("loss", ["removed", "emptied", "cut", "altered", "all"])
+    def test_makes_the_run_a_load(
+        self, loss: str, database: Database, store: Path, tmp_path: Path
+    ) -> None:
+        """An unchanged drop is unchanged only while its parts are as they were written."""
+        source = FIRST.write(tmp_path / "drop")
+        run(database, source)
+        assert run(database, source)["status"] == "unchanged"
+        (path,) = (store / "users").glob("*/*")
+        content = path.read_bytes()
+        altered = {"emptied": b"", "cut": content[:-9], "altered": content[:-9] + b"123456789"}
+        if loss == "all":
+            shutil.rmtree(store)
+        elif loss == "removed":
+            path.unlink()
+        else:
+            path.write_bytes(altered[loss])
+        result = run(database, source)
+        assert (result["status"], len(result["read"])) == ("loaded", 3 if loss == "all" else 1)
+        assert result["unchanged"] == 2
+        assert_intact(database, store)
+        assert run(database, source)["status"] == "unchanged"
+
+    def test_without_the_drop_what_needs_them_says_so(
+        self,
+        database: Database,
+        store: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """One clear line each, and nothing changed."""
+        source = FIRST.write(tmp_path / "drop")
+        run_id = run(database, source)["run_id"]
+        shutil.rmtree(source)
+        shutil.rmtree(store / "user_experiments")
+        before = features_of(database)
+        for command in (["restore", run_id], ["reproduce", run_id], ["trace", "1"]):
+            status, output, errors = run_command(capsys, *command, "--database-url", database.url())
+            assert (status, output) == (1, "")
+            assert re.search(r"user_experiments\.csv is no longer in the store", errors)
+        assert features_of(database) == before
+
+    def test_a_load_whose_parts_went_meanwhile_changes_nothing(
+        self, database: Database, store: Path, tmp_path: Path
+    ) -> None:
+        """It must not name what is not there."""
+        pipeline = make_pipeline(database, tmp_path / "workspaces")
+        pipeline.extract(LocalPath(FIRST.write(tmp_path / "drop")))
+        pipeline.validate()
+        pipeline.transform()
+        shutil.rmtree(store / "users")
+        with pytest.raises(ConfigurationError, match=r"users\.csv are no longer in the store"):
+            pipeline.load()
+        assert features_of(database) == []
+
+
+class TestRemoval:
+    """What neither the last load nor recent runs need goes."""
+
+    def test_after_so_many_days(self, database: Database, store: Path, tmp_path: Path) -> None:
+        """Days count from when a load was replaced, or a run that did not load ended."""
+        run(database, FIRST.write(tmp_path / "first"))
+        first = names_in(store_of(database, store))
+        age(database, 40)
+        run(database, SECOND.write(tmp_path / "second"), keep_days=1000)
+        assert first <= names_in(store_of(database, store)), "it was in force until just now"
+        age_files(store)
+        age(database, 29)
+        assert remove(database, store) == 0
+        age(database, 2)
+        assert remove(database, store) == 2  # the compounds are the same
+        last = {part["part"] for part in parts_of_last_load(database)}
+        assert names_in(store_of(database, store)) == last
+        age(database, 1000)
+        assert remove(database, store) == 0
+
+    def test_a_run_in_progress_keeps_what_it_names(
+        self, database: Database, store: Path, tmp_path: Path
+    ) -> None:
+        """However old it is: also of a run that has only just found its files to be known."""
+        first = FIRST.write(tmp_path / "first")
+        run(database, first)
+        age(database, 40)
+        run(database, SECOND.write(tmp_path / "second"), keep_parts_days=1000)
+        age_files(store)
+        age(database, 40)
+        pipeline = make_pipeline(database, tmp_path / "workspaces")
+        with recorded(pipeline.connect, pipeline.run, "extract"):
+            pipeline.extract(LocalPath(first))
+        assert remove(database, store, 0, is_young_kept=False) == 0
+        pipeline.validate()
+        pipeline.transform()
+        pipeline.load()
+        assert_intact(database, store)
+
+    def test_of_what_nothing_names(self, database: Database, store: Path, tmp_path: Path) -> None:
+        """Files and drafts stay for a day, because a run may be about to name them."""
+        run(database, FIRST.write(tmp_path / "drop"))
+        parts = store_of(database, store)
+        named = names_in(parts)
+        names = ("unnamed.v1.0.parquet", ".draft-1.parquet", ".draft-1.others")
+        for name in names:
+            (store / "users" / parts.database_id / name).write_bytes(b"half")
+        assert remove(database, store) == 0
+        assert remove(database, store, 0, is_young_kept=False) == 1  # drafts are being written
+        age_files(store)
+        assert remove(database, store) == 2
+        assert names_in(parts) == named
+
+    def test_at_a_strict_default_isolation(
+        self, database: Database, store: Path, tmp_path: Path
+    ) -> None:
+        """A removal that waited sees what was named meanwhile."""
+        database.query(
+            f"alter database {database.name} set default_transaction_isolation = 'serializable'"
+        )
+        first = FIRST.write(tmp_path / "first")
+        run(database, first)
+        run(database, SECOND.write(tmp_path / "second"))
+        age_files(store)
+        pipeline = make_pipeline(database, tmp_path / "workspaces")
+        with recorded(pipeline.connect, pipeline.run, "extract"), database.connect() as other:
+            other.execute("select pg_advisory_xact_lock(hashtext('experiment_features.store'))")
+            thread = threading.Thread(target=remove, args=(database, store, 0))
+            thread.start()
+            await_waiting(database)
+            other.execute(
+                "update features.pipeline_runs set parts = (select parts "
+                "from features.pipeline_runs where status = 'loaded' order by started_at limit 1) "
+                "where status = 'running'"
+            )
+            other.commit()
+            thread.join(60)
+            assert len(list(store.rglob("*.parquet"))) == 5
+            assert pipeline.extract(LocalPath(first)).parts
+        pipeline.validate()
+        pipeline.transform()
+        pipeline.load()
+        assert_intact(database, store)
+
+
+def await_waiting(database: Database) -> None:
+    """Waits until a session waits for an advisory lock."""
+    deadline = time.monotonic() + 30
+    while not database.value("select count(*) from pg_locks where not granted"):
+        assert time.monotonic() < deadline, "no session has waited for a lock within 30 s"
+        time.sleep(0.02)
+
+
+class TestDatabases:
+    """Each database has parts of its own."""
+
+    def test_two_databases_share_nothing(
+        self, server: Server, database: Database, store: Path, tmp_path: Path
+    ) -> None:
+        """Both read the same drop, and a removal in one leaves those of the other."""
+        source = FIRST.write(tmp_path / "drop")
+        run(database, source)
+        with server.database(f"{database.name}_other") as other:
+            assert len(run(other, source)["read"]) == 3
+            assert store_of(other, store).database_id != store_of(database, store).database_id
+            run(other, SECOND.write(tmp_path / "second"))
+            age_files(store)
+            assert remove(other, store, 0) == 2
+            assert_intact(other, store)
+        assert_intact(database, store)
+
+    def test_a_copy_is_refused_until_it_takes_the_parts_over(
+        self, server: Server, database: Database, tmp_path: Path
+    ) -> None:
+        """It would remove the parts of the other; with a store of its own it may load."""
+        source = FIRST.write(tmp_path / "drop")
+        run(database, source)
+        others = [f"{database.name}_{name}" for name in ("a", "b")]
+        with (
+            server.database(others[0], database.name) as adopting,
+            server.database(others[1], database.name) as moving,
+        ):
+            for _ in range(2):
+                with pytest.raises(ConfigurationError, match="migrate --adopt-store"):
+                    run(adopting, source)
+            migrate(adopting.url("keeper"))
+            with pytest.raises(ConfigurationError, match="is a copy of another one"):
+                run(adopting, source)
+            migrate(adopting.url("keeper"), adopt_store=True)
+            assert run(adopting, source)["status"] == "unchanged"
+            result = run(moving, source, store=tmp_path / "store of its own")
+            assert (result["status"], len(result["read"])) == ("loaded", 3)
+        assert run(database, source)["status"] == "unchanged"
+
+
+class TestFullStore:
+    """A store that cannot be written ends the run, and nothing has changed."""
+
+    def test_names_the_store(
+        self,
+        database: Database,
+        store: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Exit status 4, and no draft is left to fill it; files may have 4 kB, all that is left."""
+        run(database, FIRST.write(tmp_path / "first"))
+        before, files = features_of(database), names_in(store_of(database, store))
+        large = make_drop({i: f"user {i * 7919}" for i in range(1, 3000)}).write(tmp_path / "large")
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, most))
+        command = ["run", large, "--database-url", database.url(), "--allow-empty"]
+        try:
+            status, output, errors = run_command(capsys, *command)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        assert (status, output) == (4, "")
+        assert str(store) in errors
+        assert "`store prune`" in errors
+        assert (features_of(database), names_in(store_of(database, store))) == (before, files)
+
+    def test_that_is_no_folder(
+        self,
+        database: Database,
+        store: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """As one that may not be written."""
+        store.write_text("a file")
+        command = ["run", FIRST.write(tmp_path / "drop"), "--database-url", database.url()]
+        status, _output, errors = run_command(capsys, *command)
+        assert status == 4
+        assert f"the store of parts {store} cannot be used" in errors
+        assert features_of(database) == []
+
+
+def pipeline_of(database: Database, folder: Path, run_id: str, **options: Any) -> Pipeline:
+    """What computes a load again, as the command does."""
+    with connect(database.url()) as connection:
+        fields = run_fields(find_load(connection, run_id))
+    fields |= {"max_rejected_percent": 100, **options}
+    return replace(make_pipeline(database, folder / "again", **fields), is_dry_run=True)
+
+
+def assert_reproduced(database: Database, folder: Path, run_id: str, **options: Any) -> Any:
+    """Asserts that a load comes out the same; returns the reproduction."""
+    with connect(database.url()) as connection:
+        load = find_load(connection, run_id)
+    found = reproduce(pipeline_of(database, folder, run_id, **options), load)
+    assert found.is_equal, found.as_json()
+    return found
+
+
+class TestReproduce:
+    """An earlier load is computed again, and compared."""
+
+    @pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+    def test_on_each_engine(
+        self, engine: str, database: Database, store: Path, tmp_path: Path
+    ) -> None:
+        """However faulty the drop was; and no single byte of a part may differ."""
+        source = every_fault().write(tmp_path / "drop")
+        run_id = run(database, source, engine=engine)["run_id"]
+        other = {"pandas": "duckdb", "duckdb": "pandas"}[engine]
+        found = assert_reproduced(database, tmp_path, run_id, engine=other)
+        assert int(found.issues_sha256, 16)
+        assert [change for change in found.changes if "engine" not in change] == []
+        (path,) = (store / "users").glob("*/*")
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ConfigurationError, match="is no longer in the store, or is damaged"):
+            assert_reproduced(database, tmp_path, run_id)
+
+    def test_says_what_is_not_as_it_was(
+        self,
+        database: Database,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Versions that changed; and features of then that are not what their parts give."""
+        run_id = run(database, FIRST.write(tmp_path / "first"))["run_id"]
+        run(database, SECOND.write(tmp_path / "second"))
+        command = ["reproduce", run_id, "--database-url", database.url()]
+        for engine in ("pandas", "duckdb"):
+            status, output, _ = run_command(capsys, *command, "--engine", engine, "--json")
+            found = json.loads(output)
+            assert (status, found["equal"], found["engine"]) == (0, True, engine)
+            assert [change for change in found["changes"] if "engine" not in change] == []
+        database.query(
+            "update features.pipeline_runs set code_version = 'c0de', definition_version = 1, "
+            "lock_sha256 = '10c4', python_version = '3.2.1' where run_id = %s",
+            run_id,
+        )
+        status, output, _ = run_command(capsys, *command)
+        assert status == 0
+        for change in ("code: c0de then", "rules and features: 1 then", "locked requirements: 10c4",
+                       "Python: 3.2.1 then"):  # fmt: skip
+            assert change in output
+        database.query("update features.pipeline_runs set features_sha256 = '0' where run_id = %s",
+                       run_id)  # fmt: skip
+        database.query(
+            "update features.user_features_past set total_experiments = 7 where user_id = 2"
+        )
+        database.query("delete from features.compound_features_past where compound_id = 3")
+        status, output, _ = run_command(capsys, *command, "--json")
+        found = json.loads(output)
+        assert (status, found["equal"]) == (1, False)
+        assert found["differences"] == [
+            {"relation": "user_features", "id": 2, "then": {"total_experiments": 7},
+             "now": {"total_experiments": 2}},
+            {"relation": "compound_features", "id": 3, "then": None,
+             "now": {"compound_id": 3, "compound_name": "Methane", "total_experiments": 2,
+                     "total_users": 1}},
+        ]  # fmt: skip
+        status, output, _ = run_command(capsys, *command)
+        assert status == 1
+        assert 'user_features 2: {"total_experiments": 7} then' in output
+
+    def test_refuses_a_load_by_an_earlier_version(
+        self,
+        database: Database,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Which recorded neither digests nor parts."""
+        run_id = run(database, FIRST.write(tmp_path / "first"))["run_id"]
+        database.query(
+            "update features.pipeline_runs set parts = '[]', features_sha256 = null, "
+            "issues_sha256 = null, python_version = null, engine_version = null"
+        )
+        for command, message in {
+            ("reproduce", run_id): "did not record the digests",
+            ("restore", run_id): "is not in the store: it was loaded by an earlier version",
+            ("trace", "1"): "is not in the store: it was loaded by an earlier version",
+            ("reproduce", "nonsense"): "the ledger has no run nonsense",
+        }.items():
+            status, output, errors = run_command(capsys, *command, "--database-url", database.url())
+            assert (status, output) == (1, ""), command
+            assert message in errors
+
+
+class TestRestore:
+    """What an earlier run had loaded is loaded again."""
+
+    def test_undoes_a_load(
+        self,
+        database: Database,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Features, digests and history; and the restored load can be restored again."""
+        users = {i: f"user {i}" for i in range(1, 40)}
+        first = make_drop(users, [(i, "1", "1") for i in users]).write(tmp_path / "first")
+        first_id = run(database, first, today=date(2026, 1, 2))["run_id"]
+        rows = comparable(database)
+        second = SECOND.write(tmp_path / "second")
+        second_id = run(database, second)["run_id"]
+        shutil.rmtree(first)
+        url = ["--database-url", database.url()]
+        before = everything(database)
+        status, output, _ = run_command(capsys, "restore", first_id, *url, "--dry-run", "--json")
+        assert (status, json.loads(output)["inserted"]) == (0, 36)
+        with monkeypatch.context() as changed:
+            changed.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "elsewhere"))
+            assert run_command(capsys, "restore", first_id, *url, "--dry-run")[0] == 1
+        assert everything(database) == before
+        restored = restore(capsys, database, first_id)
+        assert comparable(database) == rows
+        then, now = (run_of(database, run_id) for run_id in (first_id, restored))
+        same = ("features_sha256", "issues_sha256", "source_files", "source", "today", "users",
+                "average_experiments_per_user", "rejected_rows", "warnings")  # fmt: skip
+        assert {name: now[name] for name in same} == {name: then[name] for name in same}
+        assert now["status"] == "loaded"
+        assert now["parameters"]["restored_run"] == first_id
+        assert now["parameters"]["max_rejected_percent"] == 100
+        periods = database.query(
+            "select run_id, valid_to is null as lasts from features.user_features_history "
+            "where user_id = 2 order by valid_from"
+        )
+        assert [(row["run_id"], row["lasts"]) for row in periods] == [
+            (first_id, False), (second_id, False), (restored, True),
+        ]  # fmt: skip
+        status, _, errors = run_command(capsys, "restore", second_id, *url)
+        assert (status, comparable(database)) == (1, rows)
+        assert "max_removed_percent" in errors
+        restore(capsys, database, second_id, "--max-removed-percent", "100")
+        assert comparable(database) != rows
+        restore(capsys, database, restored)
+        assert comparable(database) == rows
+
+    def test_stays_until_a_run_names_a_source(
+        self,
+        database: Database,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """The daily run must not load again what was taken back."""
+        sources = [FIRST.write(tmp_path / "first"), SECOND.write(tmp_path / "second")]
+        first_id, _ = (run(database, source)["run_id"] for source in sources)
+        restored = restore(capsys, database, first_id)
+        daily = make_pipeline(database, tmp_path / "workspaces")
+        with pytest.raises(NothingToDo, match=f"run {restored} has restored what run {first_id}"):
+            daily.last_source()
+        assert run(database, sources[0])["status"] == "unchanged"
+        with pytest.raises(NothingToDo):
+            daily.last_source()
+        assert run(database, sources[1])["status"] == "loaded"
+        assert daily.last_source() == str(sources[1])
+
+
+def restore(
+    capsys: pytest.CaptureFixture[str], database: Database, run_id: str, *options: str
+) -> str:
+    """Restores a load by the command line; returns the new run's id."""
+    command = ["restore", run_id, "--database-url", database.url(), "--json", *options]
+    status, output, errors = run_command(capsys, *command)
+    assert (status, errors) == (0, "")
+    result = json.loads(output)
+    assert result["status"] == "loaded"
+    return str(result["run_id"])
+
+
+def comparable(database: Database) -> list[dict[str, Any]]:
+    """The features, without run and time."""
+    return [
+        {name: value for name, value in row.items() if name not in ("run_id", "updated_at")}
+        for relation in ("user_features", "compound_features")
+        for row in features_of(database, relation)
+    ]
+
+
+def everything(database: Database) -> list[list[dict[str, Any]]]:
+    """All that a run could change."""
+    tables = ("user_features", "pipeline_runs", "data_issues", "part_store", "user_features_past")
+    return [features_of(database, table) for table in tables]
+
+
+class TestPrune:
+    """What only older runs need goes at once."""
+
+    def test_asks_and_names_them(
+        self,
+        database: Database,
+        store: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Afterwards, what needs them says so, and the last load has all of its parts."""
+        first_id = run(database, FIRST.write(tmp_path / "first"))["run_id"]
+        last_id = run(database, SECOND.write(tmp_path / "second"))["run_id"]
+        url = ["--database-url", database.url()]
+        files = names_in(store_of(database, store))
+        monkeypatch.setattr("sys.stdin", StringIO("n\n"))
+        status, output, errors = run_command(capsys, "store", "prune", *url)
+        assert (status, output) == (0, "")
+        assert f"nor restored: {first_id}\n" in errors
+        assert names_in(store_of(database, store)) == files
+        monkeypatch.setattr("sys.stdin", StringIO("y\n"))
+        status, output, _ = run_command(capsys, "store", "prune", *url)
+        assert (status, output) == (0, f"removed 2 files from {store}\n")
+        assert_intact(database, store)
+        status, output, errors = run_command(capsys, "store", "prune", *url)  # does not ask
+        assert (status, output, errors) == (0, f"removed 0 files from {store}\n", "")
+        for command in (["trace", "1", "--run"], ["reproduce"], ["restore"]):
+            status, _, errors = run_command(capsys, *command, first_id, *url)
+            assert status == 1
+            assert f"what run {first_id} read from" in errors
+        for command in (["trace", "1", "--run"], ["reproduce"]):
+            assert run_command(capsys, *command, last_id, *url)[0] == 0
+
+    def test_yes_does_not_ask(
+        self,
+        database: Database,
+        store: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """For scripts."""
+        for drop in (FIRST, SECOND):
+            run(database, drop.write(tmp_path / "drop"))
+        command = ["store", "prune", "--yes", "--database-url", database.url()]
+        assert run_command(capsys, *command) == (0, f"removed 2 files from {store}\n", "")
+
+
+def test_state(
+    database: Database, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is in force, and what the store holds."""
+    url = ["--database-url", database.url()]
+    status, _, errors = run_command(capsys, "state", *url)
+    assert (status, "load a drop first" in errors) == (1, True)
+    run(database, FIRST.write(tmp_path / "first"))
+    source = SECOND.write(tmp_path / "second")
+    result = run(database, source)
+    status, output, _ = run_command(capsys, "state", *url, "--json")
+    found = json.loads(output)
+    assert status == 0
+    assert (found["run_id"], found["source"]) == (result["run_id"], str(source))
+    assert [(file["name"], file["rows"]) for file in found["files"]] == [
+        ("users.csv", 3), ("compounds.csv", 3), ("user_experiments.csv", 2),
+    ]  # fmt: skip
+    sizes = [path.stat().st_size for path in store.rglob("*.parquet")]
+    assert (found["store"], found["store_files"], found["store_bytes"]) == (
+        str(store),
+        5,
+        sum(sizes),
+    )
+    assert 0 < found["needed_bytes"] < found["store_bytes"]
+    status, output, _ = run_command(capsys, "state", *url)
+    assert status == 0
+    assert f"{found['store_bytes']:,} bytes in 5 files" in output
+
+
+class TestFaults:
+    """Processes that are killed, and that work at once."""
+
+    @pytest.fixture
+    def sources(self, tmp_path: Path) -> list[str]:
+        """Three drops, which share compounds."""
+        drops = [
+            make_drop(
+                {i: f"{name}{i}" for i in range(1, 200)},
+                [(i, "1;2", str(number)) for i in range(1, 200)],
+            )
+            for number, name in enumerate("ABC")
+        ]
+        return [str(drop.write(tmp_path / str(n))) for n, drop in enumerate(drops)]
+
+    def start(self, database: Database, store: Path, folder: Path, sources: list[str]) -> Any:
+        """Starts a process that loads and removes."""
+        arguments = (database.url(), str(store), str(folder), sources)
+        process = PROCESSES.Process(target=load_and_remove, args=arguments, daemon=True)
+        process.start()
+        return process
+
+    def test_killed_at_any_moment(
+        self,
+        database: Database,
+        store: Path,
+        tmp_path: Path,
+        sources: list[str],
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Two at once, each killed again and again: never a reference to what is not there.
+
+        PARTS_KILLS asks for more kills.
+        """
+        rng = Random(23)  # noqa: S311
+        looks = 0
+        running = [self.start(database, store, tmp_path / f"work{n}", sources) for n in range(2)]
+        for number in range(int(os.environ.get("PARTS_KILLS", "4"))):
+            victim = running[number % 2]
+            await_runs(database, victim.pid)
+            time.sleep(rng.uniform(0, 4))
+            victim.kill()
+            victim.join(60)
+            with locked(database):
+                if database.query("select 1 from features.pipeline_runs where status = 'loaded'"):
+                    assert_intact(database, store)
+                    looks += 1
+            sources = sources[1:] + sources[:1]
+            running[number % 2] = self.start(database, store, tmp_path / f"work{number}", sources)
+        for process in running:
+            process.kill()
+            process.join(60)
+        for path in store.rglob("*.v*.parquet"):
+            digest = sha256(path.read_bytes()).hexdigest()
+            assert f".{digest[:16]}." in path.name, f"{path} is half a part"
+        assert looks > 0
+        for source in sources:
+            assert run(database, Path(source), force=True)["status"] == "loaded"
+            assert_intact(database, store)
+        with capsys.disabled():
+            entries = database.value("select count(*) from features.pipeline_runs")
+            print(f"\nlooked {looks} times; {entries} runs in the ledger")
+
+
+def await_runs(database: Database, pid: int) -> None:
+    """Waits until a process has begun a run."""
+    deadline = time.monotonic() + 60
+    query = "select count(*) from features.pipeline_runs where starts_with(run_id, %s)"
+    while not database.value(query, f"run_{pid}_"):
+        assert time.monotonic() < deadline, f"process {pid} has begun no run within 60 s"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def locked(database: Database) -> Iterator[None]:
+    """Keeps loads and removals away."""
+    with database.connect() as connection:
+        for lock in ("load", "store"):
+            connection.execute(
+                "select pg_advisory_xact_lock(hashtext(%s))", (f"experiment_features.{lock}",)
+            )
+        yield
+
+
+@st.composite
+def actions(draw: st.DrawFn) -> list[tuple[str, int, Any]]:
+    """What happens to two databases on one store: loads of drops that share files, and losses."""
+    kinds = st.sampled_from(["load", "load", "load", "rename", "lose", "damage", "remove"])
+    return [
+        (draw(kinds), draw(st.integers(0, 1)), draw(st.tuples(*[st.integers(0, 2)] * 3)))
+        for _ in range(draw(st.integers(3, 6)))
+    ]
+
+
+@pytest.mark.timeout(600)
+@given(steps=actions(), engine=st.sampled_from(["pandas", "duckdb"]))
+@settings(
+    max_examples=int(os.environ.get("PARTS_EXAMPLES", "3")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_any_sequence_on_two_databases(
+    steps: list[tuple[str, int, Any]],
+    engine: str,
+    server: Server,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """Features are the oracle's, each load comes out the same again, and no part is missing."""
+    folder = tmp_path_factory.mktemp("steps")
+    store = folder / "store"
+    with server.database("store_a") as a, server.database("store_b") as b:
+        loads: dict[Database, str] = {}
+        for number, (kind, which, choice) in enumerate(steps):
+            database = (a, b)[which]
+            if kind in ("lose", "damage"):
+                paths = sorted(store.rglob("*.parquet"))
+                for path in paths[choice[0] :: 3]:
+                    path.unlink() if kind == "lose" else path.write_bytes(b"damaged")
+                continue
+            if kind == "remove":
+                age_files(store)
+                remove(database, store, 0)
+                continue
+            source = folder / f"drop {number}"
+            source.mkdir()
+            suffix = "_renamed" if kind == "rename" else ""
+            for table, variant in zip(TABLES, choice, strict=True):
+                (source / f"{table}{suffix}.csv").write_bytes(VARIANTS[table][variant])
+            result = run(database, source, engine=engine, store=store)
+            assert_features(
+                oracle.compute(source),
+                features_of(database),
+                features_of(database, "compound_features"),
+            )
+            assert_intact(database, store)
+            loads |= {database: result["run_id"]} if result["status"] == "loaded" else {}
+        for database, run_id in loads.items():
+            assert_reproduced(database, folder, run_id, store=store)
+
+
+VARIANTS = {
+    part.table: [
+        render(part.table, rows, part.dialect)
+        for rows in (
+            part.rows,
+            part.rows[:-1],
+            (
+                *part.rows,
+                Row(tuple("9" if n == 0 else cell for n, cell in enumerate(part.rows[0].cells))),
+            ),
+        )
+    ]
+    for part in FIRST.parts
+}
+"""Of each table three files, to be combined."""
