@@ -29,6 +29,34 @@ def scheme_of(source: str) -> str:
     return scheme.lower() if separator and "/" not in scheme else ""
 
 
+_SECRET = re.compile(r"://(?!arn:)[^/@[:]*:(?!:|[0-9]*(?:/|$))[^@]*@|[?][\w.&-]+=")
+"""In a URI: a user's name with a password, not a host with its port; or a query."""
+
+
+def has_secret(source: str) -> bool:
+    """Whether a URI may hold a password or a signature."""
+    return is_stored(source) and _SECRET.search(source) is not None
+
+
+def without_secret(source: str) -> str:
+    """The source as others may see it: of a URI with a secret, only the scheme."""
+    return f"{scheme_of(source)}://…" if has_secret(source) else source
+
+
+def refuse_secret(what: str, source: str) -> None:
+    """Refuses a URI with a password or query, which logs and the ledger would show.
+
+    Raises:
+        ConfigurationError: it has one; the message shows none of it.
+    """
+    if has_secret(source):
+        raise ConfigurationError(
+            f"{what} {without_secret(source)} has a password or query in its URI, which others "
+            "could read: give credentials by an Airflow connection "
+            "(scheme://connection@bucket/folder), or by the environment of the store's library"
+        )
+
+
 def _half_of_memory() -> str:
     """Half of the machine's memory, in DuckDB's notation."""
     half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
@@ -159,9 +187,14 @@ class Settings:
         workspaces = environment.get("EXPERIMENT_FEATURES_WORKSPACES") or (
             _PROJECT / ".local" / "workspaces"
         )
+        store = environment.get("EXPERIMENT_FEATURES_STORE") or cls.store
+        refuse_secret("EXPERIMENT_FEATURES_WORKSPACES", str(workspaces))
+        refuse_secret("EXPERIMENT_FEATURES_STORE", store)
+        for root in _folders(roots):
+            refuse_secret("EXPERIMENT_FEATURES_SOURCE_ROOTS", root)
         return cls(
             workspaces=str(workspaces),
-            store=environment.get("EXPERIMENT_FEATURES_STORE") or cls.store,
+            store=store,
             source_roots=_folders(roots),
             watched_folders=_watched(watch) if watch else local_roots,
             memory_limit=_memory("EXPERIMENT_FEATURES_MEMORY_LIMIT", cls.memory_limit),

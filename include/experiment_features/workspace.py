@@ -43,9 +43,10 @@ def folder_name(run_id: str) -> str:
     """The name of a run's workspace, unique to the run: its id, with unusual signs as %XX.
 
     Raises:
-        ConfigurationError: the id would name the folder of all workspaces, or the one above.
+        ConfigurationError: the id would name the folder of all workspaces, or the one above, or is
+            not Unicode text.
     """
-    if run_id in ("", ".", ".."):
+    if run_id in ("", ".", "..") or any("\ud800" <= sign <= "\udfff" for sign in run_id):
         raise ConfigurationError(
             f"the run id {run_id!r} cannot be used as the name of a folder: start the run "
             "under another id"
