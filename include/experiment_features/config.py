@@ -13,9 +13,13 @@ SAMPLE_DROP = _PROJECT / "include" / "data" / "sample"
 """What a run without a source loads if nothing has been loaded yet."""
 
 _MEMORY = re.compile(
-    r"\s*([0-9]{1,9}([.][0-9]+)?\s*[kmgt](i?b)?|[0-9]{1,2}%|100%|-1|none)\s*", re.IGNORECASE
+    r"\s*(([0-9]{1,9}(?:[.][0-9]+)?)\s*([kmgt])(?:i?b)?|0*[1-9][0-9]?%|100%|-1|none)\s*",
+    re.IGNORECASE,
 )
 """How DuckDB takes a limit; the last two mean that there is none."""
+
+_LEAST_MEGABYTES, _MOST_MEGABYTES = 16, 10**9
+"""With less, not even the sample drop can be read; with much more, the number is out of range."""
 
 
 def is_stored(source: str) -> bool:
@@ -229,8 +233,13 @@ def _folders(text: str | Path) -> tuple[str, ...]:
 
 def _memory(name: str, default: str) -> str:
     text = os.environ.get(name) or default
-    if not _MEMORY.fullmatch(text):
-        raise ConfigurationError(f"{name} is {text!r}: expected memory such as 4GiB, 500MB or 50%")
+    found = _MEMORY.fullmatch(text)
+    size = found and found[2] and float(found[2]) * 1000.0 ** ("kmgt".index(found[3].lower()) - 1)
+    if not found or (found[2] and not _LEAST_MEGABYTES <= float(size or 0) <= _MOST_MEGABYTES):
+        raise ConfigurationError(
+            f"{name} is {text!r}: expected memory such as 4GiB, 500MB or 50%, and at least "
+            f"{_LEAST_MEGABYTES}MB"
+        )
     return text
 
 

@@ -34,6 +34,9 @@ MARK = ".workspace"
 It holds the id of the run; that of an earlier version is empty.
 """
 
+_NO_THREAD = "can't start new thread"
+"""The text of the RuntimeError that Python raises when memory, or a limit, allows no more."""
+
 _SHORTAGES = (OSError, MemoryError, duckdb.IOException, duckdb.OutOfMemoryException)
 
 Found = TypeVar("Found", bound=StageFacts)
@@ -156,8 +159,10 @@ class Workspace:
                 draft = record.with_suffix(".draft")
                 draft.write_text(json.dumps(asdict(recorder.found) | seconds, indent=1), "utf-8")
                 draft.replace(record)
-        except _SHORTAGES as error:
+        except (*_SHORTAGES, RuntimeError) as error:
             reason = _reason(error)
+            if isinstance(error, RuntimeError) and reason != _NO_THREAD:
+                raise
             raise WorkspaceUnavailable(
                 f"{kind.stage} cannot use the workspace {self}: {reason}. {_remedy(reason)}"
             ) from error

@@ -64,6 +64,14 @@ def test_any_name_of_a_folder_will_do(engine: str, tmp_path: Path) -> None:
     assert summarise(workspace)[1]
 
 
+def test_too_few_threads_are_a_shortage(tmp_path: Path) -> None:
+    """Of memory, or of a limit; any other such error is a fault of the program."""
+    with pytest.raises(WorkspaceUnavailable), Workspace(tmp_path).stage(Extracted):
+        raise RuntimeError("can't start new thread")
+    with pytest.raises(RuntimeError, match="else"), Workspace(tmp_path).stage(Extracted):
+        raise RuntimeError("something else")
+
+
 def test_no_two_runs_share_a_folder() -> None:
     """Every id has a name of its own, which a folder can have."""
     ids = ["a:1", "a~1", "a_1", "a%3A1", "a/1", "A:1", "a+1", "é", "x" * 250, "x" * 251, "é" * 250]

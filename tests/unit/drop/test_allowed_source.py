@@ -188,6 +188,31 @@ def test_what_is_no_secret_is_kept(source: str) -> None:
     assert without_secret(source) == source
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "zip://x",
+        "tar://x",
+        "memory://",
+        "http:///",
+        "simplecache::memory://a",
+        "reference://x",
+        "dir://x",
+        "generic://x",
+        "github://x",
+        "data://x",
+        "async_wrapper://x",
+        "http://[::1",
+        "cached://a",
+        "nosuch://x",
+    ],
+)
+def test_what_is_no_object_storage_is_refused(source: str) -> None:
+    """Whatever the file system of a scheme raises: trying again would not help."""
+    with pytest.raises(ConfigurationError, match="expected a folder, with the scheme"):
+        open_source(source).entries()
+
+
 def test_every_root_counts(data: Path) -> None:
     """A relative name is the first root's that has it; roots may be URIs and links."""
     other = data.parent / "data-evil"
