@@ -95,13 +95,12 @@ def _check_target(options: argparse.Namespace, source: AnyPath) -> None:
         is_in_drop = isinstance(source, LocalPath) and target.parent == source.path.resolve()
         # Standard output, and what a shell puts in place of >(...), is a pipe without a path.
         is_other = target.is_dir() or target.is_fifo() or target.is_socket()
-        is_other |= not target.parent.is_dir()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links is one or the other
         options.fail(f"--csv: {escape(str(options.csv))} cannot be used: {error}")
     if is_in_drop:
         options.fail("--csv: FILE would become part of the drop: choose a path outside its folder")
     if is_other:
-        options.fail(f"--csv: {escape(str(options.csv))} is no file in an existing folder")
+        options.fail(f"--csv: {escape(str(options.csv))} is no file: choose another path")
 
 
 def _migrate(options: argparse.Namespace) -> int:

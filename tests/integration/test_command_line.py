@@ -192,7 +192,7 @@ class TestRun:
             ],
             *[
                 ["check", "x", "--csv", file]
-                for file in ("", "{folder}", "{folder}/fifo", "{folder}/loop", "{folder}/no/x.csv")
+                for file in ("", "{folder}", "{folder}/fifo", "{folder}/loop")
             ],
             ["run", "x", "--no-such"],
             ["migrate"],
