@@ -203,7 +203,7 @@ class Pipeline:
         try:
             return validate(
                 self.workspace,
-                self._parts,
+                self.parts,
                 self._engine,
                 max_rejected_percent=self.run.max_rejected_percent,
                 today=self.run.today,
@@ -225,7 +225,7 @@ class Pipeline:
 
     def transform(self) -> Transformed | None:
         """Computes the features, unless the drop is unchanged."""
-        return None if self._is_unchanged else transform(self.workspace, self._parts, self._engine)
+        return None if self._is_unchanged else transform(self.workspace, self.parts, self._engine)
 
     def load(self) -> Result:
         """Loads the features, removes expired runs and workspaces, and returns the result.
@@ -235,7 +235,7 @@ class Pipeline:
         """
         if self.connect is None:
             raise ConfigurationError("a load needs a database")
-        write = record_unchanged if self._is_unchanged else partial(load, store=self._parts)
+        write = record_unchanged if self._is_unchanged else partial(load, store=self.parts)
         with self.connect() as connection:
             result = write(
                 connection,
@@ -245,7 +245,7 @@ class Pipeline:
                 timeout_seconds=self.timeout_seconds,
             )
             try:
-                remove_old_parts(connection, self._parts, self.settings.keep_parts_days)
+                remove_old_parts(connection, self.parts, self.settings.keep_parts_days)
             except PipelineError as trouble:  # the next load will remove them
                 log.warning("old parts could not be removed: %s", trouble)
         self.workspace.remove_old_siblings(self.settings.keep_workspace_days)
@@ -274,7 +274,8 @@ class Pipeline:
             connection.rollback()
 
     @property
-    def _parts(self) -> PartStore:
+    def parts(self) -> PartStore:
+        """The parts that the run reads."""
         return self.parts_of(self.workspace.found(Extracted).database_id)
 
     def parts_of(self, database_id: str) -> PartStore:

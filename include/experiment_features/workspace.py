@@ -160,7 +160,7 @@ class Workspace:
                 draft.write_text(json.dumps(asdict(recorder.found) | seconds, indent=1), "utf-8")
                 draft.replace(record)
         except (*_SHORTAGES, RuntimeError) as error:
-            reason = _reason(error)
+            reason = reason_of(error)
             if isinstance(error, RuntimeError) and reason != _NO_THREAD:
                 raise
             raise WorkspaceUnavailable(
@@ -254,7 +254,7 @@ class Workspace:
         return path
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """The first line of an error's message; DuckDB wraps errors of its threads in JSON."""
     wrapped = re.search(r'"exception_message":("(?:[^"\\]|\\.)*")', str(error))
     reason = json.loads(wrapped[1]) if wrapped else str(error)

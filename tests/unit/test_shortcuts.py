@@ -23,12 +23,18 @@ from stages import rows_of, run_stages, typed_rows
 class WriteAtEnd:
     """The plain way of a BackgroundWriter."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.schema = schema
         self._path = path
         self._batches: list[pa.RecordBatch] = []
 
     def __enter__(self) -> "WriteAtEnd":
         return self
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was written."""
+        return not self._batches
 
     def write(self, rows: pa.RecordBatch) -> None:
         """Keeps the rows."""
@@ -63,6 +69,8 @@ def written(drop: Drop, folder: Path) -> dict[str, Any]:
     found = (workspace.found(kind) for kind in (Extracted, Validated, Transformed))
     facts: dict[str, Any] = {of_stage.stage: asdict(of_stage) for of_stage in found}
     del facts["extract"]["source"], facts["extract"]["rising_keys"]
+    for part in facts["extract"]["parts"]:
+        del part["part"], part["ids"]
     for table in TABLES:
         facts[table.name] = typed_rows(workspace, table.name)
     facts["issues"] = rows_of(workspace.issues) if workspace.issues.exists() else []

@@ -228,10 +228,12 @@ def enter_run(
     rule are kept up to a limit.
     """
     extracted = workspace.found(Extracted)
+    is_unchanged = result.status == "unchanged"  # then the last load names the parts
+    layers = [] if is_unchanged else layers_of(result.run_id, extracted.source, extracted.parts)
     entry = {name: getattr(result, name) for name in Result.columns()} | {
         "notices": list(result.notices),
         "source_files": Jsonb(extracted.files),
-        "parts": Jsonb(layers_of(result.run_id, extracted.source, extracted.parts)),
+        "parts": Jsonb(layers),
         "average_run_time": average_run_time,
         **(computation or {}),
         **(asdict(ending) if ending else {}),
@@ -240,7 +242,7 @@ def enter_run(
     is_load = result.status == "loaded"
     if is_load:
         close_issues(connection, result.run_id)
-    if workspace.issues.exists() and result.status != "unchanged":
+    if workspace.issues.exists() and not is_unchanged:
         copy_issues(connection, workspace.issues, result.run_id, is_load=is_load)
 
 

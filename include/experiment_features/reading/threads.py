@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiment_features.errors import SHORTAGES, StorageUnavailable
+from experiment_features.workspace import reason_of
 
 TYPING_THREADS = min(4, os.cpu_count() or 1)
 """One thread reads and one writes beside them, so more would only wait."""
@@ -115,7 +116,7 @@ def writing(path: Path, kind: type[Exception] = OSError) -> Iterator[None]:
     try:
         yield
     except kind as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        reason = getattr(error, "strerror", None) or reason_of(error)
         remedy = SHORTAGES.get(getattr(error, "errno", None) or 0, SHORTAGES[errno.ENOSPC])
         raise StorageUnavailable(
             f"the part {path} cannot be written ({reason}): {remedy}, or remove parts that only "

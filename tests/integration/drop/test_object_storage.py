@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,11 @@ from experiment_features.errors import (
     PipelineError,
     StorageUnavailable,
 )
+from experiment_features.features import transform as features
+from experiment_features.reading import extract as reading
+from experiment_features.rules import validate as checking
 from experiment_features.run import Extracted
+from experiment_features.store.parts import NoLedger, PartStore
 from experiment_features.workspace import Workspace
 from features_airflow.object_storage import open_store, open_workspace
 from integration.running import features_of, make_pipeline, run_drop
@@ -64,6 +69,14 @@ def upload_faulty_drop(s3: S3Server, tmp_path: Path) -> tuple[Path, StoredPath]:
     return folder, stored(s3, folder, tmp_path.name)
 
 
+@contextmanager
+def open_host(place: str) -> Iterator[tuple[Workspace, PartStore]]:
+    """A run's workspace and parts, as a host has them that has seen neither before."""
+    with open_workspace(place) as workspace:
+        store = at(f"s3://lab@laboratory/store/{place.rpartition('/')[2]}")
+        yield workspace, PartStore(store, "database", workspace.scratch / "parts")
+
+
 @pytest.mark.parametrize("engine", ["pandas", "duckdb"])
 def test_stages_hand_each_other_files_in_the_bucket(
     s3: S3Server, tmp_path: Path, engine: str
@@ -71,13 +84,13 @@ def test_stages_hand_each_other_files_in_the_bucket(
     """Stages on hosts that share nothing pass their files on through the bucket."""
     folder, source = upload_faulty_drop(s3, tmp_path)
     place = f"s3://lab@laboratory/workspaces/{tmp_path.name}"
-    with open_workspace(place) as workspace:
-        extract(source, workspace)
-    with open_workspace(place) as workspace:
+    with open_host(place) as (workspace, store):
+        reading.extract(source, workspace, store, NoLedger())
+    with open_host(place) as (workspace, store):
         chosen = choose_engine(engine, 1, workspace.scratch / "spill")
-        validate(workspace, chosen, max_rejected_percent=100, today=TODAY)
-    with open_workspace(place) as workspace:
-        transform(workspace, choose_engine(engine, 1, workspace.scratch / "spill"))
+        checking.validate(workspace, store, chosen, max_rejected_percent=100, today=TODAY)
+    with open_host(place) as (workspace, store):
+        features.transform(workspace, store, choose_engine(engine, 1, workspace.scratch / "spill"))
     with open_workspace(place) as workspace:
         assert str(workspace) == place
         assert_as_expected(folder, workspace)
@@ -284,7 +297,7 @@ def test_stage_that_was_cut_short_has_not_happened(s3: S3Server) -> None:
     ):
         extract(SAMPLE, workspace)
     found = s3.keys("workspaces/cut")
-    assert "compounds/0001.parquet" in found
+    assert any(key.startswith("compounds/") for key in found)
     assert not {"extract.json", "users/0002.parquet"} & found
     with (
         pytest.raises(ConfigurationError, match="holds no finished 'extract' stage"),

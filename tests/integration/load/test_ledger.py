@@ -18,6 +18,7 @@ from experiment_features.errors import (
 )
 from experiment_features.load.database import connect
 from experiment_features.load.ledger import find_last_success
+from experiment_features.run import COMPUTATION
 from integration.running import (
     compute_drop,
     features_of,
@@ -72,6 +73,10 @@ def test_a_load_is_recorded_completely(database: Database, tmp_path: Path) -> No
     assert [f["bytes"] for f in files] == [(source / f["name"]).stat().st_size for f in files]
     assert all(len(f["sha256"]) == 64 for f in files)
     assert started_at < row.pop("finished_at") < datetime.now(UTC)
+    (layer,) = row.pop("parts")
+    assert (layer["run_id"], layer["source"]) == ("one", str(source))
+    assert [{name: part[name] for name in files[0]} for part in layer["parts"]] == files
+    assert None not in {row.pop(name) for name in COMPUTATION}
     assert row == {
         "run_id": "one",
         "trigger": "api",
@@ -334,7 +339,7 @@ class TestHousekeeping:
         for name in ("old", "going_on", "not_ours"):
             for path in [folder / name, *(folder / name).rglob("*")]:
                 os.utime(path, (time.time(), time.time() - 8 * 86400))
-        os.utime(folder / "going_on" / "users")
+        os.utime(folder / "going_on" / "rejected")
         run_drop(database, source, run_id="last")
         assert {path.name for path in folder.iterdir()} == {"going_on", "young", "not_ours", "last"}
 

@@ -215,7 +215,14 @@ def test_the_holder_of_the_lock_is_named(database: Database, tmp_path: Path) -> 
     ):
         pid = holder.info.backend_pid
         with pytest.raises(DatabaseUnavailable) as caught:
-            load(connection, pipeline.workspace, pipeline.run, keep_days=90, lock_wait_seconds=0.2)
+            load(
+                connection,
+                pipeline.workspace,
+                pipeline.run,
+                store=pipeline.parts,
+                keep_days=90,
+                lock_wait_seconds=0.2,
+            )
     assert str(caught.value).startswith(
         f"cannot load run {pipeline.run.run_id}: after 0.2 s, the load lock is still held by "
         f'"experiment_features other_run", process {pid}, user etl, since 2'
@@ -291,7 +298,7 @@ def test_a_strict_default_isolation_does_no_harm(
         connection.execute("select pg_advisory_lock(hashtext('experiment_features.load'))")
         thread.start()
         await_waiting_load(database)
-        load(connection, first.workspace, first.run, keep_days=90)
+        load(connection, first.workspace, first.run, store=first.parts, keep_days=90)
     thread.join(60)
     assert [results[0][name] for name in ("inserted", "updated", "deleted")] == [1, 2, 1]
 

@@ -87,7 +87,9 @@ def test_describing_issues_spills(tmp_path: Path) -> None:
             "null as signup_date_text from range(300_000) as t (i)"
         )
         rows.write_parquet(str(parts["users"][1]))
-        is_faulty = rows.project("2_000_000_000_000 + i as position, true as email_invalid")
+        is_faulty = rows.project(
+            "2_000_000_000_000 + line_number as position, true as email_invalid"
+        )
         (faults / "users").mkdir()
         is_faulty.write_parquet(str(faults / "users" / "of_rows.parquet"))
     (broken,) = describe_issues(

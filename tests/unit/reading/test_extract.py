@@ -15,9 +15,9 @@ from drops import CLEAN, Drop, Part, Row
 from experiment_features.config import Settings
 from experiment_features.drop import files
 from experiment_features.engines.duckdb_engine import open_duckdb
-from experiment_features.errors import DropRefused, WorkspaceUnavailable
+from experiment_features.errors import DropRefused, StorageUnavailable
 from experiment_features.reading import extract as reading
-from experiment_features.store.parts import NoLedger, workspace_parts
+from experiment_features.store.parts import NoLedger, PartStore, workspace_parts
 from experiment_features.workspace import Workspace
 from stages import assert_as_expected, extract, run_stages
 
@@ -212,13 +212,14 @@ def test_a_refusal_in_the_middle_of_a_file_is_told_as_it_is(
     assert not (workspace.folder / "extract.json").exists()
 
 
-def test_a_workspace_that_cannot_be_written_is_transient(
+def test_a_store_that_cannot_be_written_is_transient(
     clean: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk is not the drop's fault: the task is tried again."""
-    monkeypatch.setattr(workspace, "fresh_folder", lambda path: path / "missing")
+    draft = workspace.folder / "missing" / "draft.parquet"
+    monkeypatch.setattr(PartStore, "draft", lambda *_: draft)
     with pytest.raises(
-        WorkspaceUnavailable, match=r"extract cannot use the workspace .*Free disk space"
+        StorageUnavailable, match=r"the part .* cannot be written .*free disk space"
     ):
         extract(clean, workspace)
 
