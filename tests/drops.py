@@ -93,7 +93,12 @@ RUN_TIMES_NOT = (
     "0x10", "0x1p3", "1d", "1f", "12 s", "12%", "$5", "00:12:30", "1 000", "1.2.3", "１２", "1\n",
     "--1", "1e", ".", "e5", "+",
 )
-DECIMAL_COMMAS = ("12,5", "1,250", "-0,5", ",5", "5,", "1.250,75", "1 250,5", "1,5e3")
+THOUSANDS = (
+    "12,5", "1,250", "-0,5", ",5", "5,", "1.250,75", "1 250,5", "1,5e3", "1.250.000", "12,5 h",
+    "12,50 EUR", "EUR 12,50", "\u20ac12,50/h", "ca. 12,5 s", "12,5\u00a0", "12,5\u202f", "12,5\u2009",
+    "1\u2009250,5", "12, 5", "12\u200b,5", "(12,5)", "12,5-", "=12,5", "'12,5", "12\u066b5", "12\uff0c5",
+    "12,- EUR", "1.250.000 s", "\u2212,5", "5,\u00a0", "\u0661\u0662\u066b\u0665",
+)  # numbers that show that points separate thousands
 AMBIGUOUS = ("1.250", "+12.345", "0.125", ".500", "999999999999.999", "-1.250")
 RUN_TIMES_OUT_OF_RANGE = ("-1", "-0.01", "-1e-9", "1e12", "1000000000000", "1e300", "-1e300")
 # fmt: on
@@ -519,7 +524,7 @@ def drops(draw: st.DrawFn, *, faults: bool = True, refused: bool = False) -> Dro
             rows[at] = _draw_fault(draw, table, rows[at], bases)
         if table == "user_experiments" and faults and draw(st.booleans()):
             at = draw(st.integers(0, len(rows) - 1))
-            run_time = draw(st.sampled_from(DECIMAL_COMMAS))
+            run_time = draw(st.sampled_from(THOUSANDS))
             rows[at] = replace(rows[at], cells=(*rows[at].cells[:-1], run_time))
         suffixes = draw(st.lists(st.sampled_from(SUFFIXES), min_size=1, max_size=3, unique=True))
         cuts = sorted(draw(st.integers(0, len(rows))) for _ in suffixes[1:])

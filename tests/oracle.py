@@ -39,8 +39,10 @@ LINE_END = re.compile(r"\r\n|\r|\n")
 INTEGER = re.compile(r"[+-]?[0-9]+")
 NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 POINT_AND_THREE = re.compile(r"[+-]?[0-9]*\.[0-9]{3}")
-BEFORE_COMMA = re.compile(r"[+\u2212-]?([0-9]+|[0-9]{1,3}([. '\u2019\xa0\u202f][0-9]{3})*)")
-BEHIND_COMMA = re.compile(r"[0-9]*([eE][+-]?[0-9]+)?")
+WHOLE_PART = re.compile(r"\d+|\d{1,3}([.'\u2019 ]\d{3})+")
+FRACTION = re.compile(r"\d+([eE][+-]?\d+)?")
+SEVERAL_POINTS = re.compile(r"\d{1,3}(\.\d{3}){2,}")
+COMMA = re.compile("[,\u066b\uff0c]")
 SEP = re.compile(r'"?sep=([,;|\t])"?(\1| )*', re.IGNORECASE)
 # What shows nothing though it is no control and no blank: Default_Ignorable_Code_Point of Unicode.
 IGNORABLE = {
@@ -196,7 +198,7 @@ def read_table(folder: Path, table: str) -> list[Row]:
 def mark_ambiguous(part: list[Row]) -> list[Row]:
     """Return the rows of a file; where it has decimal commas, some points say nothing."""
     column = "experiment_run_time"
-    if not any(has_decimal_comma(row.cells.get(column, "")) for row in part):
+    if not any(shows_thousands(row.cells.get(column, "")) for row in part):
         return part
     return [
         replace(
@@ -210,12 +212,29 @@ def mark_ambiguous(part: list[Row]) -> list[Row]:
     ]
 
 
-def has_decimal_comma(text: str) -> bool:
-    """Tell whether the text is a number with a decimal comma."""
-    before, comma, behind = text.partition(",")
-    is_fraction = bool(comma and BEHIND_COMMA.fullmatch(behind))
-    starts_with_comma = before in ("", "+", "-", "\u2212") and behind[:1].isdigit()
-    return is_fraction and bool(starts_with_comma or BEFORE_COMMA.fullmatch(before))
+def shows_thousands(text: str) -> bool:
+    """Tell whether the text is one number with a decimal comma or points between thousands."""
+    kinds = {sign: unicodedata.category(sign) for sign in text}
+    blanks = "".join(sign for sign in kinds if kinds[sign][0] in "CZ")
+    text = "".join(" " if kinds[sign][0] == "Z" else sign for sign in text)
+    digits = [i for i, sign in enumerate(text) if sign.isdecimal()]
+    if not digits or len(COMMA.findall(text)) > 1:
+        return False
+    before, behind = text[: digits[0]], text[digits[-1] + 1 :]
+    number = text[digits[0] : digits[-1] + 1]
+    words = "".join(sign if sign.isalpha() else " " for sign in before).split()
+    bare = not any(sign.isalpha() or sign == "." for sign in before + behind)
+    if COMMA.search(behind):
+        blank, after = COMMA.split(behind)
+        is_dash = after.strip(blanks)[:1] in [*"-\u2013\u2014\u2212"] and not blank.strip(blanks)
+        is_fraction = (is_dash and len(words) < 2) or (bare and not blank)
+        return bool(is_fraction and WHOLE_PART.fullmatch(number))
+    if COMMA.search(before):
+        return bool(bare and COMMA.match(before[-1]) and FRACTION.fullmatch(number))
+    if len(words) > 1 or not COMMA.search(number):
+        return len(words) < 2 and bool(SEVERAL_POINTS.fullmatch(number))
+    whole, fraction = (part.strip(blanks + " ") for part in COMMA.split(number))
+    return bool(WHOLE_PART.fullmatch(whole) and FRACTION.fullmatch(fraction))
 
 
 def is_visible(name: str) -> bool:

@@ -2,13 +2,16 @@
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from experiment_features import version
 from experiment_features.engines.choose import ENGINES
+from experiment_features.output import writing_result
 from experiment_features.run import Run
+from experiment_features.visible_text import shown
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -130,7 +133,8 @@ def _add_load_commands(commands: Any, database: argparse.ArgumentParser) -> None
 
 class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        sys.stdout.write(f"{parser.prog} {version.describe()}\n")
+        with writing_result():
+            sys.stdout.write(f"{parser.prog} {version.describe()}\n")
         parser.exit()
 
 
@@ -142,15 +146,14 @@ def _given(text: str) -> str:
 
 def _id(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 1 <= int(text) < 2**63):
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to {2**63 - 1}")
+        raise argparse.ArgumentTypeError(
+            f"{shown(text)} is not a whole number from 1 to {2**63 - 1}"
+        )
     return int(text)
 
 
 def _percent(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 100") from None
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 100")
-    return value
+    # float() alone would also take 1_0, digits of other scripts, and -0.
+    if not re.fullmatch("[0-9]+([.][0-9]*)?|[.][0-9]+", text) or float(text) > 100:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number from 0 to 100")
+    return float(text)

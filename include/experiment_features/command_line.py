@@ -25,6 +25,7 @@ from experiment_features.arguments import make_parser
 from experiment_features.check import check
 from experiment_features.command_run import load_or_plan, open_run, open_source
 from experiment_features.drop.local_path import LocalPath
+from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import (
     DatabaseRefused,
     DatabaseUnavailable,
@@ -33,6 +34,7 @@ from experiment_features.errors import (
 )
 from experiment_features.load.migrate import migrate
 from experiment_features.output import complain, log_handler, print_json, writing_result
+from experiment_features.visible_text import escape
 
 _INTERRUPTED = "Query interrupted"
 """The text of the RuntimeError that DuckDB raises when a signal interrupts a query."""
@@ -40,10 +42,10 @@ _INTERRUPTED = "Query interrupted"
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
-    options = make_parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, handlers=[log_handler()])
     logging.getLogger("psycopg").setLevel(logging.ERROR)  # its warnings repeat the error
     try:
+        options = make_parser().parse_args(arguments)
         return _COMMANDS[options.command](options)
     except (DatabaseUnavailable, DatabaseRefused) as error:
         complain("database", error)
@@ -68,12 +70,8 @@ def _run(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     source = open_source(options.source)
-    if (
-        isinstance(source, LocalPath)
-        and options.csv
-        and options.csv.resolve().parent == source.path.resolve()
-    ):
-        options.fail("--csv: FILE would become part of the drop: choose a path outside its folder")
+    if options.csv:
+        _check_target(options, source)
     with open_run(options, options.database_url, given_source=options.source) as pipeline:
         report = check(pipeline, source)
         if options.csv:
@@ -88,6 +86,21 @@ def _check(options: argparse.Namespace) -> int:
 
                 terminal.print_quality(report)
     return 1 if report.refusal else 0
+
+
+def _check_target(options: argparse.Namespace, source: AnyPath) -> None:
+    """Refuses a --csv that cannot be written, or must not be, before the drop is read."""
+    try:
+        target = options.csv.resolve()
+        is_in_drop = isinstance(source, LocalPath) and target.parent == source.path.resolve()
+        # Standard output, and what a shell puts in place of >(...), is a pipe without a path.
+        is_other = target.is_dir() or target.is_fifo() or target.is_socket()
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links is one or the other
+        options.fail(f"--csv: {escape(str(options.csv))} cannot be used: {error}")
+    if is_in_drop:
+        options.fail("--csv: FILE would become part of the drop: choose a path outside its folder")
+    if is_other:
+        options.fail(f"--csv: {escape(str(options.csv))} is no file: choose another path")
 
 
 def _migrate(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from experiment_features.config import Settings, is_stored
+from experiment_features.config import Settings, is_stored, refuse_secret
 from experiment_features.drop.allowed_source import local_path
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors
@@ -79,6 +79,7 @@ def _user() -> str | None:
 
 def open_source(source: str) -> AnyPath:
     """The drop's folder."""
+    refuse_secret("the source", source)
     _require_utf8(f"the source {source}", source, "rename the folder")
     if not is_stored(source):
         try:

@@ -13,9 +13,13 @@ SAMPLE_DROP = _PROJECT / "include" / "data" / "sample"
 """What a run without a source loads if nothing has been loaded yet."""
 
 _MEMORY = re.compile(
-    r"\s*([0-9]{1,9}([.][0-9]+)?\s*[kmgt](i?b)?|[0-9]{1,2}%|100%|-1|none)\s*", re.IGNORECASE
+    r"\s*(([0-9]{1,9}(?:[.][0-9]+)?)\s*([kmgt])(?:i?b)?|0*[1-9][0-9]?%|100%|-1|none)\s*",
+    re.IGNORECASE,
 )
 """How DuckDB takes a limit; the last two mean that there is none."""
+
+_LEAST_MEGABYTES, _MOST_MEGABYTES = 16, 10**9
+"""With less, not even the sample drop can be read; with much more, the number is out of range."""
 
 
 def is_stored(source: str) -> bool:
@@ -27,6 +31,34 @@ def scheme_of(source: str) -> str:
     """The scheme of a URI, in lower case; empty for a path."""
     scheme, separator, _ = source.partition("://")
     return scheme.lower() if separator and "/" not in scheme else ""
+
+
+_SECRET = re.compile(r"://(?!arn:)[^/@[:]*:(?!:|[0-9]*(?:/|$))[^@]*@|[?][\w.&-]+=")
+"""In a URI: a user's name with a password, not a host with its port; or a query."""
+
+
+def has_secret(source: str) -> bool:
+    """Whether a URI may hold a password or a signature."""
+    return is_stored(source) and _SECRET.search(source) is not None
+
+
+def without_secret(source: str) -> str:
+    """The source as others may see it: of a URI with a secret, only the scheme."""
+    return f"{scheme_of(source)}://…" if has_secret(source) else source
+
+
+def refuse_secret(what: str, source: str) -> None:
+    """Refuses a URI with a password or query, which logs and the ledger would show.
+
+    Raises:
+        ConfigurationError: it has one; the message shows none of it.
+    """
+    if has_secret(source):
+        raise ConfigurationError(
+            f"{what} {without_secret(source)} has a password or query in its URI, which others "
+            "could read: give credentials by an Airflow connection "
+            "(scheme://connection@bucket/folder), or by the environment of the store's library"
+        )
 
 
 def _half_of_memory() -> str:
@@ -159,9 +191,14 @@ class Settings:
         workspaces = environment.get("EXPERIMENT_FEATURES_WORKSPACES") or (
             _PROJECT / ".local" / "workspaces"
         )
+        store = environment.get("EXPERIMENT_FEATURES_STORE") or cls.store
+        refuse_secret("EXPERIMENT_FEATURES_WORKSPACES", str(workspaces))
+        refuse_secret("EXPERIMENT_FEATURES_STORE", store)
+        for root in _folders(roots):
+            refuse_secret("EXPERIMENT_FEATURES_SOURCE_ROOTS", root)
         return cls(
             workspaces=str(workspaces),
-            store=environment.get("EXPERIMENT_FEATURES_STORE") or cls.store,
+            store=store,
             source_roots=_folders(roots),
             watched_folders=_watched(watch) if watch else local_roots,
             memory_limit=_memory("EXPERIMENT_FEATURES_MEMORY_LIMIT", cls.memory_limit),
@@ -196,8 +233,13 @@ def _folders(text: str | Path) -> tuple[str, ...]:
 
 def _memory(name: str, default: str) -> str:
     text = os.environ.get(name) or default
-    if not _MEMORY.fullmatch(text):
-        raise ConfigurationError(f"{name} is {text!r}: expected memory such as 4GiB, 500MB or 50%")
+    found = _MEMORY.fullmatch(text)
+    size = found and found[2] and float(found[2]) * 1000.0 ** ("kmgt".index(found[3].lower()) - 1)
+    if not found or (found[2] and not _LEAST_MEGABYTES <= float(size or 0) <= _MOST_MEGABYTES):
+        raise ConfigurationError(
+            f"{name} is {text!r}: expected memory such as 4GiB, 500MB or 50%, and at least "
+            f"{_LEAST_MEGABYTES}MB"
+        )
     return text
 
 

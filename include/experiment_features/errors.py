@@ -20,7 +20,7 @@ A message says what happened, where (file, line, column), what was expected and 
 
 import errno
 
-from experiment_features.visible_text import escape
+from experiment_features.visible_text import escape, shorten
 
 _CHECK_DISK = "check the disk or network share"
 
@@ -55,7 +55,7 @@ class PipelineError(Exception):
         column: str | None = None,
     ) -> None:
         """Keeps the location of the fault, if there is one, for the ledger."""
-        super().__init__(escape(message))
+        super().__init__(shorten(escape(message)))
         self.file, self.line, self.column = file, line, column
 
 

@@ -4,11 +4,13 @@ Each stage records its findings in the workspace, as JSON. The workspace may com
 version, so a new field needs a default.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any, ClassVar, cast
 
+from experiment_features.config import without_secret
 from experiment_features.contract import TABLES
 from experiment_features.drop.files import DropFile, Part
 from experiment_features.errors import ConfigurationError
@@ -55,11 +57,18 @@ class Run:
     """The earlier run whose parts it loads again; None if it reads a drop."""
 
     def __post_init__(self) -> None:
-        """Refuses a percentage outside 0 to 100; NaN passes Airflow's own check.
+        """Hides a secret in the source. Refuses NaN as a percentage, which Airflow lets pass.
 
         Raises:
-            ConfigurationError: a percentage is not a number from 0 to 100.
+            ConfigurationError: a percentage is not a number from 0 to 100, or the id is like those
+                under which the ledger enters repeated runs.
         """
+        object.__setattr__(self, "given_source", without_secret(self.given_source))
+        if re.search("/[0-9]+$", self.run_id):
+            raise ConfigurationError(
+                f"the run id {self.run_id!r} ends as the ledger's entry for a repeated run does: "
+                "start the run under another id"
+            )
         for name in ("max_rejected_percent", "max_removed_percent"):
             if not 0 <= getattr(self, name) <= 100:
                 raise ConfigurationError(

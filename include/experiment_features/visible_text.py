@@ -15,11 +15,17 @@ engine's expressions know these. After Unicode: the categories Cc and Z, and
 Default_Ignorable_Code_Point."""
 
 _ESCAPED = re.compile(f"[\0\ud800-\udfff{INVISIBLE}]")
+_LONG = re.compile(r"(\S{500})\S+")
 
 
 def shown(text: str, most: int = 60) -> str:
     r"""The text with escapes such as ``\u200b`` for invisible characters, cut if it is long."""
     return escape(text[:most]) + "…" * (len(text) > most)
+
+
+def shorten(message: str) -> str:
+    """The message, with what is far too long for a word cut off, such as a name or a path."""
+    return _LONG.sub(r"\1…", message)
 
 
 def escape(text: str) -> str:

@@ -34,6 +34,9 @@ MARK = ".workspace"
 It holds the id of the run; that of an earlier version is empty.
 """
 
+_NO_THREAD = "can't start new thread"
+"""The text of the RuntimeError that Python raises when memory, or a limit, allows no more."""
+
 _SHORTAGES = (OSError, MemoryError, duckdb.IOException, duckdb.OutOfMemoryException)
 
 Found = TypeVar("Found", bound=StageFacts)
@@ -43,9 +46,10 @@ def folder_name(run_id: str) -> str:
     """The name of a run's workspace, unique to the run: its id, with unusual signs as %XX.
 
     Raises:
-        ConfigurationError: the id would name the folder of all workspaces, or the one above.
+        ConfigurationError: the id would name the folder of all workspaces, or the one above, or is
+            not Unicode text.
     """
-    if run_id in ("", ".", ".."):
+    if run_id in ("", ".", "..") or any("\ud800" <= sign <= "\udfff" for sign in run_id):
         raise ConfigurationError(
             f"the run id {run_id!r} cannot be used as the name of a folder: start the run "
             "under another id"
@@ -155,8 +159,10 @@ class Workspace:
                 draft = record.with_suffix(".draft")
                 draft.write_text(json.dumps(asdict(recorder.found) | seconds, indent=1), "utf-8")
                 draft.replace(record)
-        except _SHORTAGES as error:
+        except (*_SHORTAGES, RuntimeError) as error:
             reason = reason_of(error)
+            if isinstance(error, RuntimeError) and reason != _NO_THREAD:
+                raise
             raise WorkspaceUnavailable(
                 f"{kind.stage} cannot use the workspace {self}: {reason}. {_remedy(reason)}"
             ) from error

@@ -191,7 +191,11 @@ class TestRun:
             ["run", "x", "--dry-run", "--max-rejected-percent", "many"],
             *[
                 ["run", "x", "--dry-run", "--max-removed-percent", percent]
-                for percent in ("-1", "100.1", "nan", "many")
+                for percent in ("-1", "100.1", "nan", "many", "1_0", "١٠", "-0", "1e1")
+            ],
+            *[
+                ["check", "x", "--csv", file]
+                for file in ("", "{folder}", "{folder}/fifo", "{folder}/loop")
             ],
             ["run", "x", "--no-such"],
             ["migrate"],
@@ -203,10 +207,14 @@ class TestRun:
         arguments: list[str],
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
     ) -> None:
         """Wrong usage prints a usage line and exits with status 2."""
         monkeypatch.delenv("DATABASE_URL", raising=False)
-        status, output, errors = run_command(capsys, *arguments)
+        os.mkfifo(tmp_path / "fifo")
+        (tmp_path / "loop").symlink_to(tmp_path / "loop")
+        filled = [argument.format(folder=tmp_path) for argument in arguments]
+        status, output, errors = run_command(capsys, *filled)
         assert (status, output) == (2, "")
         assert errors.startswith("usage:")
 
@@ -316,6 +324,31 @@ def test_version_names_the_commit(capsys: pytest.CaptureFixture[str]) -> None:
     """It goes to standard output."""
     printed = f"experiment_features {version.describe()}\n"
     assert run_command(capsys, "--version") == (0, printed, "")
+
+
+def test_a_current_folder_that_is_gone_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative file cannot be written there; the drop is not read."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run_command(capsys, "check", tmp_path, "--csv", "x.csv")[0] == 2
+
+
+def test_a_full_disk_for_the_version_is_reported_in_one_line() -> None:
+    """As for every other result."""
+    command = [sys.executable, "-m", "experiment_features", "--version"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "include")},
+        )
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (4, 1)
 
 
 class TestDatabaseTrouble:

@@ -56,7 +56,13 @@ def test_numbers_are_checked(
         Settings.from_environment()
 
 
-@pytest.mark.parametrize("value", ["lots", "4", "4GiBs", "1,5GB", "150%", "9999999999999TB", "٣GB"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("lots", "4", "4GiBs", "1,5GB", "150%", "9999999999999TB", "٣GB"),
+        *("999999999t", "0MB", "0%", "00%", "1kb", "15.9MB", "0.01GiB"),
+    ],
+)
 def test_memory_is_checked(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """What DuckDB would not take is an error, whatever stage would be the first to use it."""
     monkeypatch.setenv("EXPERIMENT_FEATURES_MEMORY_LIMIT", value)
@@ -66,7 +72,9 @@ def test_memory_is_checked(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
         Settings.from_environment()
 
 
-@pytest.mark.parametrize("value", ["4GiB", "4.5 gb", "512m", "80%", "-1", "none"])
+@pytest.mark.parametrize(
+    "value", ["4GiB", "4.5 gb", "512m", "16MB", "900000GB", "80%", "-1", "none"]
+)
 def test_memory_is_spelled_as_duckdb_takes_it(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """With and without blank, in any case."""
     monkeypatch.setenv("EXPERIMENT_FEATURES_MEMORY_LIMIT", value)

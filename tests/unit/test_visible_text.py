@@ -44,3 +44,9 @@ def test_a_refusal_cannot_forge_a_line_or_steer_a_terminal() -> None:
     assert str(DropRefused("a\x1b[31m\u202e.csv is wrong:\nexpected b")) == (
         "a\\x1b[31m\\u202e.csv is wrong:\\nexpected b"
     )
+
+
+def test_no_name_fills_a_message() -> None:
+    """Whatever it is the name of; other words stay."""
+    message = str(DropRefused(f"the source {'x' * 5000} is not there"))
+    assert message == f"the source {'x' * 500}… is not there"

@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from drops import Drop, every_fault
 from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
 from experiment_features.rules.issues import summarise
-from experiment_features.run import Extracted
+from experiment_features.run import Extracted, Run
 from experiment_features.workspace import Workspace, folder_name
 from stages import assert_as_expected, extract, run_stages
 
@@ -63,6 +64,14 @@ def test_any_name_of_a_folder_will_do(engine: str, tmp_path: Path) -> None:
     assert summarise(workspace)[1]
 
 
+def test_too_few_threads_are_a_shortage(tmp_path: Path) -> None:
+    """Of memory, or of a limit; any other such error is a fault of the program."""
+    with pytest.raises(WorkspaceUnavailable), Workspace(tmp_path).stage(Extracted):
+        raise RuntimeError("can't start new thread")
+    with pytest.raises(RuntimeError, match="else"), Workspace(tmp_path).stage(Extracted):
+        raise RuntimeError("something else")
+
+
 def test_no_two_runs_share_a_folder() -> None:
     """Every id has a name of its own, which a folder can have."""
     ids = ["a:1", "a~1", "a_1", "a%3A1", "a/1", "A:1", "a+1", "é", "x" * 250, "x" * 251, "é" * 250]
@@ -73,7 +82,7 @@ def test_no_two_runs_share_a_folder() -> None:
     assert folder_name("api__2026-11-22") == "api__2026-11-22"
 
 
-@pytest.mark.parametrize("run_id", ["", ".", ".."])
+@pytest.mark.parametrize("run_id", ["", ".", "..", "a\ud800"])
 def test_an_id_that_is_no_name_is_refused(run_id: str) -> None:
     """It would be the folder of all workspaces, and clearing it would remove them."""
     with pytest.raises(ConfigurationError, match="cannot be used as the name of a folder"):
@@ -102,3 +111,11 @@ def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
         with pytest.raises(WorkspaceUnavailable, match="extract cannot use the workspace"):
             extract(SAMPLE, Workspace(folder))
     assert (tmp_path / "file").read_text() == "of the user"
+
+
+@pytest.mark.parametrize("run_id", ["x/2", "a/b/10", "x/1234567890"])
+def test_an_id_of_a_repeated_run_is_refused(run_id: str) -> None:
+    """The ledger enters the second attempt of run x as x/2."""
+    with pytest.raises(ConfigurationError, match="entry for a repeated run"):
+        Run(run_id, "manual", datetime.now(UTC), date(2024, 1, 1))
+    Run(f"{run_id}a", "manual", datetime.now(UTC), date(2024, 1, 1))

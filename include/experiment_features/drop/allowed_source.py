@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from experiment_features.config import is_stored, scheme_of
+from experiment_features.config import is_stored, refuse_secret, scheme_of
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath, OpenStore, StoredPath
 from experiment_features.errors import ConfigurationError
@@ -22,9 +22,10 @@ def resolve_source(source: str, roots: Sequence[str], open_store: OpenStore) -> 
         The folder; files in it that have become links to elsewhere cannot be opened.
 
     Raises:
-        ConfigurationError: it lies outside, or cannot be the name of a folder.
+        ConfigurationError: it lies outside, cannot be the name of a folder, or holds a password.
     """
     if is_stored(source):
+        refuse_secret("the source", source)
         if _is_in_stored_root(_checked(source), roots):
             return StoredPath(source, open_store(source))
         raise _lies_outside(source, roots)
@@ -38,13 +39,21 @@ def resolve_source(source: str, roots: Sequence[str], open_store: OpenStore) -> 
 
 
 def local_path(source: str) -> Path:
-    """The path of a ``file://`` URI, or the path itself.
+    """The path of a ``file:`` URI, or the path itself.
 
     Of a URI only ``%XX`` is decoded: ``#`` and ``?`` belong to the name.
 
     Raises:
-        ConfigurationError: it is on another machine, or cannot be the name of a folder.
+        ConfigurationError: it is on another machine, or cannot be the name of a folder, or begins
+            with ``~``, which only a shell expands.
     """
+    if source.partition("/")[0] == "~":
+        raise ConfigurationError(
+            f"the source {source!r} begins with ~, which was not expanded, perhaps because it was "
+            "quoted: write the whole path"
+        )
+    if source[:6].lower() == "file:/" and not scheme_of(source):  # as Java prints it
+        source = f"file://{source[5:]}"
     if not scheme_of(source):
         return Path(_checked(source))
     host, slash, path = source.partition("://")[2].partition("/")

@@ -244,6 +244,7 @@ def _shown(names: Sequence[str]) -> str:
 
 def _changed(names: str) -> DropChanged:
     return DropChanged(
-        f"{names}: changed while being read. Nothing was loaded; the run will be retried. "
+        f"{names}: changed while being read. Nothing was loaded: run it again, as Airflow "
+        "does by itself. "
         "Upload files to another folder first, and move them here once they are complete"
     )

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from experiment_features.drop.local_path import FILE, LocalPath, Stamp
 from experiment_features.errors import (
@@ -33,13 +34,25 @@ _VERSIONS = ("generation", "ETag", "etag", "LastModified", "last_modified", "upd
 """What stores call the attribute that changes with a file's content, the most reliable first."""
 
 
+_UNKNOWN = (
+    *(ImportError, ValueError, TypeError, AttributeError, NotImplementedError),
+    *(FileNotFoundError, IsADirectoryError, NotADirectoryError),
+)
+"""What fsspec and its file systems raise for a URI that is not one, or lacks what they need."""
+
+_EXPECTED = (
+    "expected a folder, with the scheme of an installed provider of object storage "
+    "(for s3://, scripts/setup.sh --s3, or requirements/s3.txt)"
+)
+
+
 @contextmanager
 def storage_errors(uri: str) -> Iterator[None]:
     """Turns what a store raises into the pipeline's errors.
 
     Raises:
         FileNotFoundError, IsADirectoryError, NotADirectoryError: as they are.
-        ConfigurationError: the credentials are missing, or not good for this.
+        ConfigurationError: the credentials are missing, or not good for this; or it has no folders.
         StorageUnavailable: anything else, such as a connection that was cut.
     """
     try:
@@ -48,6 +61,8 @@ def storage_errors(uri: str) -> Iterator[None]:
         raise
     except Exception as error:  # each store's library has errors of its own, without one ancestor
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        if isinstance(error, NotImplementedError):
+            raise ConfigurationError(f"{uri} cannot be read: {_EXPECTED}") from error
         if isinstance(error, PermissionError) or "Credential" in type(error).__name__:
             raise ConfigurationError(
                 f"the store of {uri} refuses access ({reason}): correct the credentials of its "
@@ -64,16 +79,14 @@ def opening_errors(uri: str) -> Iterator[None]:
     """As storage_errors, for the moment in which the file system of a URI is looked for.
 
     Raises:
-        ConfigurationError: nothing that is installed knows the scheme, too.
+        ConfigurationError: nothing that is installed opens the URI, too.
     """
     with storage_errors(uri):
         try:
+            urlsplit(uri)  # some file systems do this only when they read
             yield
-        except (ImportError, ValueError) as error:
-            raise ConfigurationError(
-                f"{uri} cannot be opened ({error}): expected the scheme of an installed provider "
-                "(for s3://, scripts/setup.sh --s3, or requirements/s3.txt)"
-            ) from error
+        except _UNKNOWN as error:
+            raise ConfigurationError(f"{uri} cannot be opened ({error}): {_EXPECTED}") from error
 
 
 class StoredPath:

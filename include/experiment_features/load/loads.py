@@ -13,6 +13,7 @@ from experiment_features.drop.files import DropFile, Part
 from experiment_features.errors import ConfigurationError
 from experiment_features.load.database import Connection, comma_separated, database_errors, read_sql
 from experiment_features.load.ledger import has_run
+from experiment_features.visible_text import shown
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def find_load(connection: Connection, run_id: str | None = None) -> Load:
     ):
         if run_id is not None and not has_run(connection, run_id):
             raise ConfigurationError(
-                f"the ledger has no run {run_id}: `scripts/query_features.sh runs` lists them"
+                f"the ledger has no run {shown(run_id)}: `scripts/query_features.sh runs` lists "
+                "them"
             )
         row = cursor.execute(query, {"run_id": run_id}).fetchone()
     if row is None:

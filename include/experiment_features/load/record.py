@@ -92,7 +92,8 @@ def end_run(connection: Connection, run: Run, ending: Ending, *, only_running: b
 def find_last_files(connection: Connection, run: Run, source: str) -> list[DropFile]:
     """Enters the source of a running run; returns the files of the last load.
 
-    None, if this run would compute something else from them.
+    None, if this run would compute something else from them, or the features are no longer as many
+    as that load wrote.
     """
     with database_errors("read the run ledger", connection=connection), connection.transaction():
         connection.execute(
@@ -103,7 +104,9 @@ def find_last_files(connection: Connection, run: Run, source: str) -> list[DropF
             return []
         values = {"today": run.today.isoformat()}
         ((is_due,),) = connection.execute(read_sql("has_due_signup"), values).fetchall()
-        return [] if is_due else last.source_files
+        (counts,) = connection.execute(read_sql("count_features")).fetchall()
+        is_changed = counts != (last.result.users, last.result.compounds)
+        return [] if is_due or is_changed else last.source_files
 
 
 def record_unchanged(

@@ -1,4 +1,4 @@
-"""Ambiguous numbers: ``1.250`` in a column that also holds ``12,5``.
+"""Ambiguous numbers: ``1.250`` in a column that also holds ``12,5`` or ``1.250.000``.
 
 The point may separate thousands there. Which marks a file uses is known only when all of it is
 read; its typed rows are then written again, without values for such cells.
@@ -14,18 +14,18 @@ from experiment_features.contract import Column, Kind, Table
 from experiment_features.engines.duckdb_engine import read_parquet, write_parquet
 
 
-def find_decimal_commas(
+def find_ambiguous_columns(
     database: duckdb.DuckDBPyConnection, table: Table, rows: Path
 ) -> list[Column]:
-    """The columns of numbers that hold a decimal comma.
+    """The columns of numbers in which points may separate thousands.
 
     Args:
         database: of open_typing_database.
         table: whose rows they are.
-        rows: those that SQL has typed; no others hold a decimal comma.
+        rows: those that SQL has typed; no others show this.
     """
     columns = [column for column in table.columns if column.kind is Kind.NUMBER]
-    return [column for column in columns if _has_decimal_comma(database, column, rows)]
+    return [column for column in columns if _shows_thousands(database, column, rows)]
 
 
 def void_ambiguous_numbers(
@@ -38,10 +38,10 @@ def void_ambiguous_numbers(
         rewritten.replace(part)
 
 
-def _has_decimal_comma(database: duckdb.DuckDBPyConnection, column: Column, rows: Path) -> bool:
+def _shows_thousands(database: duckdb.DuckDBPyConnection, column: Column, rows: Path) -> bool:
     untyped = read_parquet(database, rows).filter(ColumnExpression(column.name).isnull())
-    has_comma = FunctionExpression("has_decimal_comma", ColumnExpression(column.text_name))
-    return bool(untyped.filter(has_comma).limit(1).fetchall())
+    shows = FunctionExpression("shows_thousands_points", ColumnExpression(column.text_name))
+    return bool(untyped.filter(shows).limit(1).fetchall())
 
 
 def _void(rows: duckdb.DuckDBPyRelation, column: Column) -> duckdb.DuckDBPyRelation:

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from experiment_features.drop.files import COMPRESSIONS
+
 
 class ForeignFile(NamedTuple):
     """Another kind of file, and what to do about it."""
@@ -37,6 +39,9 @@ _SIGNATURES = {
     b"SQLite format 3\0": ForeignFile("an SQLite database", _EXPORT),
 }
 """By the first bytes, with which no header begins."""
+
+ARCHIVES = [f"a {codec} archive" for codec in COMPRESSIONS.values()]
+"""Kinds that are read, if the file's name tells."""
 
 SIGNATURE_BYTES = max(map(len, _SIGNATURES))
 

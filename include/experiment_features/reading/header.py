@@ -131,6 +131,10 @@ def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
     if missing:
         delimiter = shown(header.dialect.delimiter.decode())
         found = ", ".join(f"'{shown(name)}'" for name in header.names[:12])
+        if layout := _explain_layout(header, line, table):
+            raise DropRefused(
+                f"{place} {layout}; found '{shown(line.decode().strip())}'", line=text.line
+            )
         remedy = "Add the column, or deliver the right file"
         if line.lower().startswith(b"sep="):
             remedy = "Delete this line: it may only specify a comma, semicolon, pipe or tab"
@@ -149,6 +153,21 @@ def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
             line=text.line,
             column=double[0],
         )
+
+
+def _explain_layout(header: Header, line: bytes, table: Table) -> str | None:
+    """What is wrong with how the header is written, if that is why it lacks columns."""
+    words = line.decode().lower()
+    if words.lstrip('" \t').startswith(("#", "//", "--")):
+        return "begins like a comment: delete the lines, or the sign, in front of the columns"
+    if set(table.required_names) <= set(re.findall(r"\w+", words)):
+        if any(re.search(_ANY_DELIMITER, name.encode()) for name in header.names):
+            return "has several columns within the same quotes: remove quotes around whole lines"
+        if len(header.names) == 1:
+            return (
+                "does not separate its columns by a comma, semicolon, pipe or tab: use one of them"
+            )
+    return None
 
 
 def _check_size(header: Header, place: str, line: int) -> None:

@@ -1,6 +1,7 @@
 """The bytes of one file of a drop as they are stored: hashed, and decompressed."""
 
 import hashlib
+import re
 import zlib
 from collections.abc import Iterator
 from functools import partial
@@ -14,6 +15,9 @@ from experiment_features.reading.foreign_files import recognise_bytes, recognise
 
 _BEGIN_BYTES = 4096
 """Enough to tell the type of a file."""
+
+_TEXT = re.compile(rb"(?!\x28\xb5\x2f\xfd)[^\0-\x08\x0e-\x1f\x7f]+")
+"""Without the control characters that any compressed data has; not even the begin of zstd's."""
 
 _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_BEGIN = b"\x1f\x8b"
@@ -108,6 +112,11 @@ def _fault(stored: HashingStream, name: str, codec: str, error: Exception) -> st
     kind = recognise_bytes(stored.begin) or recognise_text(stored.begin)
     if kind and codec not in kind.kind:
         return f"{name} is not a {codec} archive but {kind}"
+    if _TEXT.fullmatch(stored.begin):
+        return (
+            f"{name} is not {codec} data but text: rename it to {name.rpartition('.')[0]}, or "
+            "compress it"
+        )
     if "too much memory" in str(error):  # libzstd's wording
         return (
             f"{name} is compressed with a window of more than 128 MiB, as zstd --long=28 and above "

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from experiment_features.errors import DropRefused
 from experiment_features.reading.dialect import count_line_ends
-from experiment_features.reading.foreign_files import SIGNATURE_BYTES, recognise_bytes
+from experiment_features.reading.foreign_files import ARCHIVES, SIGNATURE_BYTES, recognise_bytes
 from experiment_features.reading.stored_bytes import HashingStream, codec_of, decompressed
 
 BLOCK_BYTES = 2**20
@@ -46,6 +46,11 @@ class TextStream:
         while len(self._pending) < SIGNATURE_BYTES and not self.is_last:
             self.fetch()
         if kind := recognise_bytes(self._pending):
+            if codec_of(name) and kind.kind in ARCHIVES:
+                raise DropRefused(
+                    f"{name} holds {kind.kind}: it is compressed twice. Unpack it once, and keep "
+                    "its name"
+                )
             raise DropRefused(f"{name} holds {kind}")
         if self._pending.startswith(BOM):
             self.consume(len(BOM), 0)

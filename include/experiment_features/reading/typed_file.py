@@ -21,7 +21,7 @@ from experiment_features.contract import Kind, Table
 from experiment_features.drop.files import DropFile, opened
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.engines import arrow
-from experiment_features.reading.decimal_marks import find_decimal_commas, void_ambiguous_numbers
+from experiment_features.reading.decimal_marks import find_ambiguous_columns, void_ambiguous_numbers
 from experiment_features.reading.digit_arrays import TYPED_HERE, TypedLines, type_lines
 from experiment_features.reading.file_reader import Block, FileReader, PlainLines
 from experiment_features.reading.rising_ids import Span, join_spans, span_of
@@ -134,7 +134,7 @@ def type_file(
         rows = _write_typed(blocks, part)
         with writing(target, duckdb.IOException):
             type_cells(database, table, reader.columns, reader.delimiter, rows, others)
-            ambiguous = find_decimal_commas(database, table, others)
+            ambiguous = find_ambiguous_columns(database, table, others)
         _append(others, part)
     if others.exists():  # it has all rows
         others.replace(target)

@@ -120,8 +120,8 @@ def _invalid(table: Table, column: str) -> Rule:
 
 def _ambiguous(table: Table, column: str) -> Rule:
     message = (
-        f"{column} has a point before its last three digits, which may separate thousands: the "
-        "file's column also has decimal commas"
+        f"{column} has a point before its last three digits, which may separate thousands: "
+        "other cells of the file's column have decimal commas or several points"
     )
     name = f"{column}_ambiguous"
     return Rule(name, table, column, "error", message, nw.col("fault") == name)

@@ -160,6 +160,19 @@ class TestUnchanged:
             result = run_drop(database, source, today=today)
             assert (result["status"], result["warnings"]) == (status, warnings)
 
+    @pytest.mark.parametrize("relation", ["user_features", "compound_features"])
+    def test_is_loaded_when_rows_of_the_features_are_missing(
+        self, database: Database, tmp_path: Path, relation: str
+    ) -> None:
+        """Somebody has deleted them by hand: to say that nothing changed would be wrong."""
+        source = FIRST.write(tmp_path / "drop")
+        run_drop(database, source)
+        before = features_of(database, relation)
+        database.query(f"delete from features.{relation} where {relation[:-9]}_id = 1")  # noqa: S608
+        assert run_drop(database, source)["status"] == "loaded"
+        assert len(features_of(database, relation)) == len(before)
+        assert run_drop(database, source)["status"] == "unchanged"
+
     def test_run_cleared_from_the_start_stays_the_last_load(
         self, database: Database, tmp_path: Path
     ) -> None:
@@ -262,6 +275,25 @@ def test_a_clock_that_goes_back_does_no_harm(database: Database, tmp_path: Path)
         "select distinct average_experiments_per_user from features.user_feature_report"
     )
     assert report == [{"average_experiments_per_user": 1.5}]
+
+
+@pytest.mark.parametrize(
+    ("relation", "column"),
+    [
+        ("user_features", "updated_at"),
+        ("compound_features", "updated_at"),
+        ("user_features_past", "valid_to"),
+    ],
+)
+def test_times_in_the_future_block_no_load(
+    database: Database, tmp_path: Path, relation: str, column: str
+) -> None:
+    """They were written by hand, or restored from another server: later periods follow them."""
+    for drop in (FIRST, SECOND):
+        run_drop(database, drop.write(tmp_path / "drop"))
+    database.query(f"update features.{relation} set {column} = now() + interval '1 hour'")  # noqa: S608
+    for drop in (FIRST, SECOND):
+        assert run_drop(database, drop.write(tmp_path / "drop"))["status"] == "loaded"
 
 
 class TestHousekeeping:

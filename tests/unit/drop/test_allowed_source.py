@@ -5,14 +5,18 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Event
 
 import pytest
 
+from experiment_features.command_run import open_source
+from experiment_features.config import Settings, without_secret
 from experiment_features.drop.allowed_source import resolve_source
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import ConfigurationError
+from experiment_features.run import Run
 
 
 def resolve(source: str, roots: Sequence[str]) -> AnyPath:
@@ -56,6 +60,7 @@ def named(source: str, data: Path) -> str:
         pytest.param("file://{top}/data/drop", "drop", id="uri"),
         pytest.param("file://localhost{top}/data/drop", "drop", id="uri_of_this_host"),
         pytest.param("FILE://{top}/data/dr%6Fp", "drop", id="uri_with_escapes"),
+        pytest.param("file:{top}/data/drop", "drop", id="uri_with_one_slash"),
         pytest.param("file://{top}/data/lab#2", "lab#2", id="uri_with_a_hash"),
         pytest.param("file://{top}/data/lab?x=1#2", "lab?x=1#2", id="uri_with_a_question_mark"),
         pytest.param("{top}/data/a:/[b] %41\n-é", "a:/[b] %41\n-é", id="odd_path"),
@@ -85,7 +90,6 @@ def test_what_lies_in_a_root_is_found(source: str, folder: str, data: Path) -> N
         pytest.param("file://{top}/data/%2e%2e/secret", id="uri_with_escaped_dots"),
         pytest.param("file://{top}/data%2f..%2fsecret", id="uri_with_escaped_slashes"),
         pytest.param("nowhere", id="relative_name_in_no_root"),
-        pytest.param("~", id="home"),
         pytest.param("http://localhost{top}/data/drop", id="http"),
         pytest.param("https://example.org/drop", id="https"),
         pytest.param("ftp://example.org/drop", id="ftp"),
@@ -129,6 +133,84 @@ def test_what_is_no_address_is_refused(source: str, data: Path) -> None:
     """Over REST, any text may come: it gives a message and no traceback."""
     with pytest.raises(ConfigurationError):
         resolve(source, [str(data), "s3://lab@bucket"])
+
+
+def test_a_tilde_is_not_taken_for_a_folder(data: Path) -> None:
+    """In quotes, the shell leaves it; a folder of that name would be a surprise."""
+    for source in ("~", "~/drop"):
+        with pytest.raises(ConfigurationError, match="~, which was not expanded"):
+            resolve(source, [str(data)])
+
+
+SECRETS = [
+    "http://u:geheim@host/x",
+    "ftp://u:geheim@host",
+    "ftp://u:ge/heim@host/geheim",
+    "simplecache::http://u:geheim@host/x",
+    "https://host/x?geheim=geheim",
+    "az://host/x?sv=1&sig=geheim",
+]
+
+
+@pytest.mark.parametrize("source", SECRETS)
+def test_a_secret_in_a_uri_is_refused_and_not_shown(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither log nor ledger get it, and settings must not hold one either."""
+    run = Run("one", "cli", datetime.now(UTC), date(2024, 1, 1), given_source=source)
+    assert run.given_source == f"{source.partition('://')[0]}://…"
+    for name in ("WORKSPACES", "STORE", "SOURCE_ROOTS"):
+        monkeypatch.setenv(f"EXPERIMENT_FEATURES_{name}", source)
+        with pytest.raises(ConfigurationError, match=f"{name} .* has a password") as caught:
+            Settings.from_environment()
+        assert "heim" not in str(caught.value)
+        monkeypatch.delenv(f"EXPERIMENT_FEATURES_{name}")
+    for refuse in (lambda source: resolve(source, [source]), open_source):
+        with pytest.raises(ConfigurationError, match="has a password or query") as caught:
+            refuse(source)
+        assert "heim" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "s3://lab@bucket/a:b@c?d;e=f",
+        "hdfs://host:8020/a@b",
+        "s3://arn:aws:s3:eu:1:accesspoint/x/a@b",
+        "s3://lab@arn:aws:s3:eu:1:accesspoint/x/a@b",
+        "http://[::1]:80/a@b",
+        "/data/u:x@y?a=b",
+        "file:///data/u:x@y?a=b",
+    ],
+)
+def test_what_is_no_secret_is_kept(source: str) -> None:
+    """Connections, ports and odd names are none."""
+    assert without_secret(source) == source
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "zip://x",
+        "tar://x",
+        "memory://",
+        "http:///",
+        "simplecache::memory://a",
+        "reference://x",
+        "dir://x",
+        "generic://x",
+        "github://x",
+        "data://x",
+        "async_wrapper://x",
+        "http://[::1",
+        "cached://a",
+        "nosuch://x",
+    ],
+)
+def test_what_is_no_object_storage_is_refused(source: str) -> None:
+    """Whatever the file system of a scheme raises: trying again would not help."""
+    with pytest.raises(ConfigurationError, match="expected a folder, with the scheme"):
+        open_source(source).entries()
 
 
 def test_every_root_counts(data: Path) -> None:

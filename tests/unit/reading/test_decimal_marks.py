@@ -1,10 +1,10 @@
-"""Decimal commas: in whose column a point with three digits behind it may separate thousands."""
+"""Cells that show thousands: in whose column a point with three digits behind it may separate thousands."""
 
 from pathlib import Path
 
 import pytest
 
-from drops import AMBIGUOUS, DECIMAL_COMMAS, RUN_TIMES, RUN_TIMES_NOT
+from drops import AMBIGUOUS, RUN_TIMES, RUN_TIMES_NOT, THOUSANDS
 from experiment_features.reading import text_stream
 from experiment_features.workspace import Workspace
 from stages import assert_as_expected, issues_of, run_stages
@@ -14,7 +14,7 @@ TABLES = {
     "compounds": "compound_id,compound_name,compound_structure\n1,Water,H2O\n",
 }
 HEADER = "experiment_id;user_id;experiment_compound_ids;experiment_run_time\n"
-EXPERIMENTS = ("1.250", "1.255", "12.5", "1234.567", "-1.250", "1.250.000", "1.250e3", "", "7")
+EXPERIMENTS = ("1.250", "1.255", "12.5", "1234.567", "-1.250", "1.25.000", "1.250e3", "", "7")
 IS_AMBIGUOUS = {1, 2, 4, 5}
 
 
@@ -40,16 +40,19 @@ def ambiguous(folder: Path, engine: str, **files: list[str]) -> set[tuple[str, i
 
 
 @pytest.mark.parametrize("engine", ["pandas", "duckdb"])
-def test_a_decimal_comma_makes_points_of_its_file_ambiguous(engine: str, tmp_path: Path) -> None:
+def test_a_cell_that_shows_thousands_makes_points_of_its_file_ambiguous(
+    engine: str, tmp_path: Path
+) -> None:
     """In whatever row it stands; other files of the table are certain."""
-    with_comma = {f"a{n}": [*EXPERIMENTS, comma] for n, comma in enumerate(DECIMAL_COMMAS)}
+    with_comma = {f"a{n}": [*EXPERIMENTS, comma] for n, comma in enumerate(THOUSANDS)}
     found = ambiguous(tmp_path, engine, **with_comma, b=[*EXPERIMENTS])
     assert found == {(name, number) for name in with_comma for number in IS_AMBIGUOUS}
 
 
 def test_what_is_no_decimal_comma_changes_nothing(tmp_path: Path) -> None:
     """Some commas are something else, and so is one in a row that cannot be split."""
-    texts = [",", "1,250.5", "1,2,3", "12,5 s", "x,5", "1 2,5", "12,5;5", "1234.567,8", "-"]
+    texts = [",", "1,250.5", "1,2,3", "x,5", "1 2,5", "12,5;5", "1234.567,8", "-", "1'250'000"]
+    texts += ["see note 3, 4", "s,5", "5, s", "12,5 5", "3, 4, 5", "1.250.00", "1.2.3", "12.000 h"]
     files = {f"a{n}": [text, *EXPERIMENTS] for n, text in enumerate(texts)}
     assert ambiguous(tmp_path, "duckdb", **files) == set()
 

@@ -81,6 +81,15 @@ def test_a_header_may_span_lines_and_blocks(size: int, monkeypatch: pytest.Monke
         pytest.param(b"", "compounds.csv is empty", id="empty"),
         pytest.param(b"\n \n", "compounds.csv is empty", id="blank"),
         pytest.param(b"a,b\n1,2\n", "line 1: the header lacks the column compound_id", id="columns"),
+        pytest.param(b'"compound_id,compound_name,compound_structure"\n"1,a,b"\n',
+                     "line 1: the header has several columns within the same quotes", id="quoted"),
+        pytest.param(b"\n# of May\n" + HEADER, "line 2: the header begins like a comment",
+                     id="comment"),
+        pytest.param(b"#" + HEADER, "the header begins like a comment", id="commented"),
+        pytest.param(HEADER.replace(b",", b":"),
+                     "the header does not separate its columns by a comma", id="colons"),
+        pytest.param(HEADER.replace(b",", b" "),
+                     "the header does not separate its columns by a comma", id="blanks"),
         pytest.param(b"\n" + HEADER.replace(b"\n", b",compound_id\n"),
                      "line 2: the header has the column compound_id more than once", id="double"),
         pytest.param(HEADER.decode().encode("utf-16"), "offset 0, in line 1, the start of a UTF-16 file",
@@ -124,7 +133,7 @@ def test_broken_archives_are_refused(ending: str, fault: str) -> None:
     broken = {
         "cut": archive[:middle],
         "flipped": archive[:middle] + bytes([archive[middle] ^ 0xFF]) + archive[middle + 1 :],
-        "no_archive": whole,
+        "no_archive": b"\0" + whole,
         "trailing": archive + b"more",
     }[fault]
     with pytest.raises(DropRefused, match=r"broken (gzip|zstd) archive"):
@@ -207,6 +216,30 @@ def test_another_kind_of_file_is_named(begin: bytes, kind: str, ending: str) -> 
     for stored in (content, begin) if "gzip" not in kind else (content,):
         with pytest.raises(DropRefused, match=rf"^compounds\.csv{ending} .*{re.escape(kind)}"):
             read(stored, f"compounds.csv{ending}")
+
+
+@pytest.mark.parametrize("outer", ["gzip", "zstd"])
+@pytest.mark.parametrize("inner", ["gzip", "zstd"])
+def test_what_is_compressed_twice_is_named(inner: str, outer: str) -> None:
+    """To rename it would not help."""
+    content = HEADER
+    for codec in (inner, outer):
+        content = pa.Codec(codec).compress(content, asbytes=True)
+    name = f"compounds.csv{'.gz' if outer == 'gzip' else '.zst'}"
+    with pytest.raises(
+        DropRefused, match=f"{name} holds a {inner} archive: it is compressed twice"
+    ):
+        read(content, name)
+
+
+@pytest.mark.parametrize("ending", [".gz", ".zst"])
+@pytest.mark.parametrize("text", [HEADER, HEADER + b"1,a,\xe9\n" * 5000], ids=["short", "latin_1"])
+def test_text_under_the_name_of_an_archive_is_named(text: bytes, ending: str) -> None:
+    """It was never compressed, or is unpacked already; data that is broken is still that."""
+    with pytest.raises(DropRefused, match=r"data but text: rename it to compounds\.csv, or"):
+        read(text, f"compounds.csv{ending}")
+    with pytest.raises(DropRefused, match="broken"):
+        read(b"\0" + text, f"compounds.csv{ending}")
 
 
 def test_a_header_that_begins_like_another_file_is_read() -> None:
