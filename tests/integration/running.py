@@ -18,7 +18,7 @@ from experiment_features.load.database import connect
 from experiment_features.load.load import load
 from experiment_features.pipeline import Pipeline, recorded
 from experiment_features.run import Extracted, Run, Transformed, Validated
-from experiment_features.store.parts import workspace_parts
+from experiment_features.store.parts import PartStore
 from experiment_features.workspace import Workspace, folder_name
 from integration.servers import Database
 
@@ -42,6 +42,11 @@ def make_drop(
         ],
     }
     return Drop(tuple(Part(table, "", tuple(map(Row, cells))) for table, cells in rows.items()))
+
+
+def store_folder() -> Path:
+    """Returns the folder of the store of parts, which the command line uses too."""
+    return Path(os.environ["EXPERIMENT_FEATURES_STORE"])
 
 
 def new_run_id() -> str:
@@ -74,7 +79,7 @@ def make_pipeline(database: Database | None, folder: Path, **options: Any) -> Pi
         settings=Settings(workspaces=str(folder), source_roots=(), **settings),
         **{
             "engine": "pandas",
-            "store": Path(os.environ["EXPERIMENT_FEATURES_STORE"]),
+            "store": store_folder(),
             **of_pipeline,
         },
     )
@@ -114,9 +119,9 @@ def load_workspace(url: str, folder: Path) -> str:
     run = Run(new_run_id(), "manual", started_at=now, today=now.date())
     with connect(url) as connection:
         workspace = Workspace(folder)
-        return load(
-            connection, workspace, run, store=workspace_parts(workspace), keep_days=90
-        ).status
+        database_id = workspace.found(Extracted).database_id
+        store = PartStore(store_folder(), database_id, workspace.scratch)
+        return load(connection, workspace, run, store=store, keep_days=90).status
 
 
 def load_experiments(

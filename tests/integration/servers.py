@@ -98,11 +98,13 @@ class Server:
                     **identifiers
                 )
             )
-        yield Database(self, name)
-        with self.connect("postgres", autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("drop database if exists {name} with (force)").format(**identifiers)
-            )
+        try:
+            yield Database(self, name)
+        finally:
+            with self.connect("postgres", autocommit=True) as connection:
+                connection.execute(
+                    sql.SQL("drop database if exists {name} with (force)").format(**identifiers)
+                )
 
 
 @dataclass(frozen=True)
