@@ -235,8 +235,9 @@ ODD_LINES = [
     Row(("secret a", "1", "secret b", "secret c")),
     Row(("4", "2", ";".join(map(str, range(1, 301))), "1")),
     *(Row((str(number), "3", "1", "1")) for number in range(5, 125)),
+    Row(("125", "3", "999", "1")),
 ]
-"""Of three users: the first has two faulty rows, the second long lists, the third 120 rows."""
+"""Of three users: the first has two faulty rows, the second a long list, the third 121 rows."""
 
 
 INVALID = [f"experiment_{name}_invalid" for name in ("compound_ids", "id", "run_time")]
@@ -280,13 +281,21 @@ def test_lines(page: TestClient, database: Database, tmp_path: Path) -> None:
     assert len(page.get("/users/2/lines").content) < 10_000
 
 
-def test_pages_of_lines(page: TestClient, database: Database, tmp_path: Path) -> None:
-    """The links lead through all lines and back."""
+@pytest.mark.parametrize("few", [0, 1_000], ids=["many rows", "few rows"])
+def test_pages_of_lines(
+    few: int,
+    page: TestClient,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The links lead through all lines and back; every page counts all, in either way."""
+    monkeypatch.setattr("experiment_features.report.trace._FEW_ROWS", few)
     run_id = load_lines(database, tmp_path / "drop")
     address, seen, firsts = f"/users/3/lines?run={run_id}", [], []
     while address:
         html = page.get(address).text
-        assert "120 of 120 rows counted" in text_of(html)
+        assert "120 of 121 rows counted, total_experiments 120: equal" in text_of(html)
         lines = re.findall(r"_b\.csv:(\d+)<", html)
         firsts.append(lines[0])
         seen += lines
@@ -294,7 +303,7 @@ def test_pages_of_lines(page: TestClient, database: Database, tmp_path: Path) ->
             re.findall(r'rel="next" href="/airflow/experiment-features([^"]*)"', html)
         )
         address = unescape(address)
-    assert seen == [str(line) for line in range(4, 124)]
+    assert seen == [str(line) for line in range(4, 125)]
     for first in firsts[-2::-1]:
         (address,) = re.findall(r'rel="prev" href="/airflow/experiment-features([^"]*)"', html)
         html = page.get(unescape(address)).text
@@ -369,7 +378,7 @@ def test_lines_from_object_storage(
     monkeypatch.setenv("AIRFLOW_CONN_LAB_AWAY", away)
     monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://lab@laboratory/store")
     load_lines(database, tmp_path / "drop", store=open_place("s3://lab@laboratory/store"))
-    assert "120 of 120 rows counted" in text_of(page.get("/users/3/lines").text)
+    assert "120 of 121 rows counted" in text_of(page.get("/users/3/lines").text)
     monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://lab_away@laboratory/store")
     assert "cannot be read at the moment" in trouble("/users/3/lines")
     for key in s3.keys("store"):

@@ -35,7 +35,7 @@ def lines_of(folder: Path) -> dict[int, list[Line]]:
         place = (TABLE, row.file_name, row.line)
         rules = {issue[3] for issue in expected.issues if issue[:3] == place}
         ids = set() if rules else oracle.to_ids(row.cells)
-        experiment_id = number if number is not None and number > 0 else text or None
+        experiment_id = number if number is not None else text or None
         found.setdefault(user_id, []).append((row.file_name, row.line, experiment_id, rules, ids))
     return found
 
