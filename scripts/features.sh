@@ -7,6 +7,8 @@
 #   --database-url URL   another database; needs no stack
 #   scripts/features.sh check include/data/sample
 #   scripts/features.sh run include/data/sample --max-rejected-percent 8
+#   scripts/features.sh trace 2
+#   scripts/features.sh restore RUN --dry-run
 #   scripts/features.sh run --help
 #   scripts/features.sh --version
 #

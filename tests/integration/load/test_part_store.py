@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import itertools
 import json
 import os
 import re
@@ -793,7 +794,8 @@ def test_any_sequence_on_two_databases(
     """Features are the oracle's, each load comes out the same again, and no part is missing."""
     folder = tmp_path_factory.mktemp("steps")
     store = folder / "store"
-    with server.database("store_a") as a, server.database("store_b") as b:
+    names = [f"store_{next(_numbers)}" for _ in range(2)]
+    with server.database(names[0]) as a, server.database(names[1]) as b:
         loads: dict[Database, str] = {}
         for number, (kind, which, choice) in enumerate(steps):
             database = (a, b)[which]
@@ -801,6 +803,7 @@ def test_any_sequence_on_two_databases(
                 paths = sorted(store.rglob("*.parquet"))
                 for path in paths[choice[0] :: 3]:
                     path.unlink() if kind == "lose" else path.write_bytes(b"damaged")
+                loads.clear()
                 continue
             if kind == "remove":
                 age_files(store)
@@ -838,3 +841,6 @@ VARIANTS = {
     for part in FIRST.parts
 }
 """Of each table three files, to be combined."""
+
+
+_numbers = itertools.count(1)
