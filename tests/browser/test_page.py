@@ -24,7 +24,7 @@ pytestmark = [
 
 Visit = Callable[..., Visitor]
 
-VIEWS = ["/", "/users", "/users/1", "/quality", "/runs"]
+VIEWS = ["/", "/users", "/users/1", "/users/1/lines", "/quality", "/runs"]
 HOSTILE = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
 
 
