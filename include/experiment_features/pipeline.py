@@ -48,7 +48,13 @@ from experiment_features.reading.extract import extract, take_parts
 from experiment_features.reading.typed_file import Progress
 from experiment_features.rules.validate import validate
 from experiment_features.run import DRY_RUN, STAGES, Extracted, Result, Run, Transformed, Validated
-from experiment_features.store.parts import NamedParts, NoLedger, PartStore, workspace_parts
+from experiment_features.store.parts import (
+    NamedParts,
+    NoLedger,
+    PartStore,
+    location_of,
+    workspace_parts,
+)
 from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
 
@@ -161,7 +167,7 @@ class Pipeline:
         if self.connect and not self.is_dry_run:
             named_parts = LedgerParts(self.connect, self.run, str(source))
             with self.connect() as connection:
-                database_id = open_store(connection, str(self.store))
+                database_id = open_store(connection, location_of(self.store))
                 last_files = find_last_files(connection, self.run, str(source))
         return extract(
             source,
@@ -188,7 +194,7 @@ class Pipeline:
             if self.is_dry_run:
                 database_id = find_database_id(connection)
             else:
-                database_id = open_store(connection, str(self.store))
+                database_id = open_store(connection, location_of(self.store))
                 named_parts = LedgerParts(self.connect, self.run, load.source)
         return take_parts(
             load.parts,

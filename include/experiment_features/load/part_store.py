@@ -43,8 +43,7 @@ def open_store(connection: Connection, location: str) -> str:
                 "Otherwise give this one a store of its own (EXPERIMENT_FEATURES_STORE)"
             )
         if not is_here or known_location != location:
-            is_renamed = not is_here and known_location is None
-            values = {"location": location, "is_renamed": is_renamed}
+            values = {"location": location, "is_renamed": not is_here}
             ((database_id,),) = connection.execute(read_sql("set_part_store"), values).fetchall()
         return str(database_id)
 

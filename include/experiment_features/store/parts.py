@@ -230,6 +230,11 @@ class PartStore:
             ) from error
 
 
+def location_of(root: Path | StoredPath) -> str:
+    """The address of a store, the same whoever opens it."""
+    return str(root.absolute()) if isinstance(root, Path) else root.as_uri()
+
+
 def workspace_parts(workspace: Workspace) -> PartStore:
     """The parts of a run that is known to no database, in its workspace."""
     return PartStore(workspace.folder, "", workspace.scratch)

@@ -359,6 +359,7 @@ class TestDatabases:
             assert run(adopting, source)["status"] == "unchanged"
             result = run(moving, source, store=tmp_path / "store of its own")
             assert (result["status"], len(result["read"])) == ("loaded", 3)
+            assert len(run(moving, source)["read"]) == 3, "back in the store, it shares nothing"
         assert run(database, source)["status"] == "unchanged"
 
 
