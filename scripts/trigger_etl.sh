@@ -140,6 +140,17 @@ explain_failure() {
     fail "$task failed: ${reason:-no error in its log}$(how_to_allow "$reason") ($page)"
 }
 
+# The run had nothing to do, which is not a failure.
+explain_skip() {
+    local reason=''
+    if request "$runs/$run_id/taskInstances/extract/logs/1?full_content=true" --header @- --header 'Accept: application/json'; then
+        reason=$(get '[line["reason"] for line in body["content"] if "reason" in line][-1]' <<<"$body") || true
+    fi
+    say "Skipped: ${reason:-its log says why} ($(run_page))" >&2
+    "$python" -c 'import json, sys; print(json.dumps({"run_id": sys.argv[1], "status": "skipped"}))' "$run_id"
+    exit 0
+}
+
 # Prints how to raise the limit that a message names: to the value it suggests, or else just above
 # the highest percentage in it.
 how_to_allow() { # MESSAGE
@@ -189,6 +200,7 @@ note_source
 [[ $state == success ]] || explain_failure
 if ! result=$(print_result 'body["results"]["load"]' <<<"$last"); then
     request "$runs/$run_id/taskInstances/load/xcomEntries/return_value" --header @- || unreachable
+    [[ $status != 404 ]] || explain_skip
     result=$(print_result 'body["value"]' <<<"$body") || refused 'the run succeeded, but its result cannot be read'
 fi
 printf '%s\n' "$result"

@@ -1,5 +1,6 @@
 """No load takes features away unseen: what a run takes by default, and how every run ends."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,34 @@ def test_a_truncated_drop_is_held(stack: Stack, laboratory: Path, mailbox: Mailb
     accepted = stack.trigger(laboratory, *ACCEPTED)
     assert (accepted["status"], accepted["deleted"]) == ("loaded", 40)
     assert stack.trigger()["status"] == "unchanged"
+
+
+def test_a_wrong_load_is_taken_back(stack: Stack, laboratory: Path) -> None:
+    """In one command, after which no run without a source undoes it; a number has its lines."""
+    before = stack.query("select * from features.user_feature_report order by user_id")
+    (right,) = stack.query(
+        "select run_id from features.pipeline_runs where status = 'loaded' "
+        "order by finished_at desc limit 1"
+    )
+    write(laboratory, 60, run_time="11")
+    stack.trigger(laboratory)
+    done = stack.run("features.sh", "restore", right["run_id"], "--json")
+    assert (done.returncode, json.loads(done.stdout)["updated"]) == (0, 60), done.stderr
+    after = stack.query("select * from features.user_feature_report order by user_id")
+    times = {"run_id", "updated_at"}
+    assert [dict(row, **dict.fromkeys(times)) for row in after] == [
+        dict(row, **dict.fromkeys(times)) for row in before
+    ]
+    skipped = stack.run("trigger_etl.sh")
+    assert (skipped.returncode, json.loads(skipped.stdout)["status"]) == (0, "skipped")
+    assert f"has restored what run {right['run_id']} had loaded" in skipped.stderr
+    traced = stack.run("features.sh", "trace", "7")
+    assert traced.returncode == 0, traced.stderr
+    assert "user_experiments.csv:8" in traced.stdout
+    assert traced.stdout.splitlines()[-1] == "1 row counted, total_experiments 1: equal"
+    again = stack.run("features.sh", "reproduce", right["run_id"])
+    assert again.returncode == 0, again.stdout
+    stack.trigger(SAMPLE, *ACCEPTED)  # for the tests that follow
 
 
 def test_a_changed_unit_is_noticed(stack: Stack, laboratory: Path, mailbox: Mailbox) -> None:

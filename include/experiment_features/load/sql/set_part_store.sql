@@ -1,4 +1,5 @@
--- Enters where the store of this database is; a copy gets a name of its own. Values: location, or null to leave it as it is; is_renamed.
+-- Enters where the store of this database is; a copy gets a name of its own.
+-- Values: location, or null to leave it as it is; is_renamed.
 update features.part_store
 set
     database_id = case when %(is_renamed)s then gen_random_uuid() else database_id end,
