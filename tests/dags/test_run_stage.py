@@ -87,6 +87,12 @@ def test_no_number_is_no_percentage(context: dict[str, Any], name: str, value: f
         pipeline_of_run(context)
 
 
+def test_a_password_in_the_source_stays_out_of_the_ledger(context: dict[str, Any]) -> None:
+    """Readers see what was requested; of such a source, only its scheme."""
+    context["params"]["source"] = "http://u:geheim@host/x"
+    assert run_stage.run_of(context).given_source == "http://…"
+
+
 def test_workspace_is_the_runs_own_and_handed_on(
     context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
