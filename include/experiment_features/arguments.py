@@ -30,7 +30,17 @@ def make_parser() -> argparse.ArgumentParser:
         help="postgresql://user@host/database, or set DATABASE_URL",
     )
 
-    drop = argparse.ArgumentParser(add_help=False)
+    removal = argparse.ArgumentParser(add_help=False)
+    removal.add_argument(
+        "--max-removed-percent",
+        type=_percent,
+        default=Run.max_removed_percent,
+        metavar="N",
+        help="hold a load if it would remove more than N percent of the users, compounds or "
+        "experiments (default: 20)",
+    )
+
+    drop = argparse.ArgumentParser(add_help=False, parents=[removal])
     drop.add_argument(
         "source", type=_given, help="the drop's folder: a path, or a URI such as s3://bucket/key"
     )
@@ -43,14 +53,6 @@ def make_parser() -> argparse.ArgumentParser:
         default=Run.max_rejected_percent,
         metavar="N",
         help="refuse a drop if more than N percent of a table's rows are faulty (default: 10)",
-    )
-    drop.add_argument(
-        "--max-removed-percent",
-        type=_percent,
-        default=Run.max_removed_percent,
-        metavar="N",
-        help="hold a load if it would remove more than N percent of the users, compounds or "
-        "experiments (default: 20)",
     )
     drop.add_argument("--allow-empty", action="store_true", help="accept tables without rows")
 
@@ -72,7 +74,7 @@ def make_parser() -> argparse.ArgumentParser:
     judge.add_argument("--csv", type=Path, metavar="FILE", help="write all issues to a CSV file")
     judge.set_defaults(fail=judge.error)
 
-    _add_load_commands(commands, database)
+    _add_load_commands(commands, database, removal)
     upgrade = commands.add_parser(
         "migrate", parents=[database], help="create or upgrade the schema"
     )
@@ -85,7 +87,9 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_load_commands(commands: Any, database: argparse.ArgumentParser) -> None:
+def _add_load_commands(
+    commands: Any, database: argparse.ArgumentParser, removal: argparse.ArgumentParser
+) -> None:
     """Adds the commands about loads."""
     parents = [argparse.ArgumentParser(add_help=False), database]
     parents[0].add_argument("--json", action="store_true", help="print one JSON object")
@@ -106,16 +110,9 @@ def _add_load_commands(commands: Any, database: argparse.ArgumentParser) -> None
     reproduce.add_argument("--engine", choices=ENGINES, help="default: the engine of that run")
 
     restore = commands.add_parser(
-        "restore", parents=parents, help="load again what an earlier run had loaded"
+        "restore", parents=[*parents, removal], help="load again what an earlier run had loaded"
     )
     restore.add_argument("run", metavar="RUN", help="the run that loaded it")
-    restore.add_argument(
-        "--max-removed-percent",
-        type=_percent,
-        default=Run.max_removed_percent,
-        metavar="N",
-        help="hold the load if it would remove more than N percent (default: 20)",
-    )
     restore.add_argument(
         "--dry-run", action="store_true", help="show what a load would do, without doing it"
     )
