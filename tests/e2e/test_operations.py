@@ -187,14 +187,14 @@ def test_a_full_disk_leads_to_a_retry(stack: Stack) -> None:
     workspaces = stack.local / "workspaces"
     with small_disk(workspaces):
         trigger = stack.start_trigger(SAMPLE, "--conf", '{"force": true}')
-        query = """select run_id, id from task_instance
-            where state = 'up_for_retry' and task_id = 'extract'"""
-        (task,) = wait_until("extract is to be retried", lambda: stack.ask_airflow(query))
-        path = f"{RUNS}/{task['run_id']}/taskInstances/extract/logs/1?full_content=true"
+        query = "select run_id, task_id from task_instance where state = 'up_for_retry'"
+        (task,) = wait_until("a task is to be retried", lambda: stack.ask_airflow(query))
+        name = task["task_id"]
+        path = f"{RUNS}/{task['run_id']}/taskInstances/{name}/logs/1?full_content=true"
         log = stack.call(path, cookie=stack.token())
         for part in ("WorkspaceUnavailable", f"{workspaces}/", "No space left on device"):
             assert part in str(log)
         assert "free disk space" in str(log).lower()
         subprocess.run(["mount", "--options", "remount,size=64m", workspaces], check=True)
         assert stack.finish(trigger)["status"] == "loaded"
-    assert stack.tries(task["run_id"])["extract"] == 2
+    assert stack.tries(task["run_id"])[name] == 2
