@@ -27,6 +27,7 @@ from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import DropRefused
 from experiment_features.reading.freed_memory import keep_freed_memory
 from experiment_features.reading.rising_ids import Span, join_spans
+from experiment_features.reading.threads import run_ahead
 from experiment_features.reading.type_cells import open_typing_database
 from experiment_features.reading.typed_file import Progress, type_file
 from experiment_features.run import Extracted
@@ -155,15 +156,25 @@ def _find_known(files: TableFiles, store: PartStore, named_parts: NamedParts) ->
     sizes = [size_of(path) for of_table in files.values() for path in of_table]
     named = {(part["table"], part["sha256"]): part for part in named_parts.find(sizes)}
     named_sizes = {(part["table"], part["bytes"]) for part in named.values()}
+    # All others have bytes that are new, and are hashed as they are read.
+    doubtful = [
+        (table.name, path)
+        for table, paths in files.items()
+        for path in paths
+        if (table.name, size_of(path)) in named_sizes
+    ]
+    hashes = run_ahead(hash_file, [path for _, path in doubtful])
     known: dict[str, Part] = {}
-    for table, paths in files.items():
-        for path in paths:  # others have bytes that are new, and are hashed as they are read
-            if (table.name, size_of(path)) in named_sizes:
-                part = named.get((table.name, hash_file(path)))
-                if part:
-                    known[path.name] = {**part, "name": path.name}
+    for (table_name, path), sha256 in zip(doubtful, hashes, strict=True):
+        if part := named.get((table_name, sha256)):
+            known[path.name] = {**part, "name": path.name}
     named_parts.name(list(known.values()))  # before they are relied on, so that they stay
-    return {name: part for name, part in known.items() if store.is_intact(part)}
+    are_intact = run_ahead(store.is_intact, known.values())
+    return {
+        name: part
+        for (name, part), is_intact in zip(known.items(), are_intact, strict=True)
+        if is_intact
+    }
 
 
 class _New(NamedTuple):
