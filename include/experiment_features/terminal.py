@@ -1,7 +1,7 @@
 """The command line's output: progress, errors, results and the quality of a drop."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from experiment_features.check import Report
 from experiment_features.load.plan import FeatureChange, Plan
-from experiment_features.report.trace import Trace
+from experiment_features.report.trace import Trace, TracedRow
 from experiment_features.reproduction import Reproduction
 from experiment_features.run import Result
 from experiment_features.state import State
@@ -147,23 +147,31 @@ def print_trace(trace: Trace) -> None:
         if value is not None:
             table.add_row(name, _plain(value))
     console.print(table)
-    rows = Table(box=box.SIMPLE_HEAD)
-    for name in ("file:line", "experiment", "compounds", "run time", "counts"):
-        rows.add_column(name, overflow="fold")
-    for row in trace.rows:
-        ids = row.compound_ids
-        compounds = ";".join(map(str, ids)) if isinstance(ids, list) else ids
-        cells = (row.place, row.experiment_id, compounds, row.run_time)
-        verdict = f"[red]rejected:[/] {', '.join(row.rules)}" if row.rules else "yes"
-        rows.add_row(*("" if cell is None else _plain(cell) for cell in cells), verdict)
     if trace.rows:
-        console.print(rows)
+        console.print(_lines_of(trace.rows), markup=False, soft_wrap=True)
     verdict = "[green]equal[/]" if trace.is_equal else "[red]not equal[/]"
     rows_counted = "1 row" if trace.counted == 1 else f"{trace.counted} rows"
     console.print(
         f"{rows_counted} counted, total_experiments {trace.expected}: {verdict}",
         soft_wrap=True,
     )
+
+
+def _lines_of(rows: Sequence[TracedRow]) -> str:
+    """The rows as a table, which may be too long for rich to lay out in a moment."""
+    table: list[tuple[str, ...]] = [("file:line", "experiment", "compounds", "run time", "counts")]
+    for row in rows:
+        ids = row.compound_ids
+        compounds = ";".join(map(str, ids)) if isinstance(ids, list) else ids
+        cells = (row.place, row.experiment_id, compounds, row.run_time)
+        shown = tuple("" if cell is None else escape(str(cell)) for cell in cells)
+        table.append((*shown, f"rejected: {', '.join(row.rules)}" if row.rules else "yes"))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in table
+    )
+    return "\n".join(["", *lines, ""])
 
 
 def print_reproduction(found: Reproduction) -> None:

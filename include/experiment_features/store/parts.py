@@ -10,6 +10,7 @@ one. The ledger says which parts there are (load/named_parts.py); the store is o
 import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,8 +124,10 @@ class PartStore:
             raise ConfigurationError(
                 f"what run {run_id} read is not in the store: it was loaded by an earlier version"
             )
-        for part in parts:
-            if not self.is_intact(part):
+        with ThreadPoolExecutor() as threads:  # hashing leaves the other cores free
+            are_intact = list(threads.map(self.is_intact, parts))
+        for part, is_intact in zip(parts, are_intact, strict=True):
+            if not is_intact:
                 raise ConfigurationError(
                     f"what run {run_id} read from {part['name']} is no longer in the store, or is "
                     "damaged there: only parts that the last load or recent runs need are kept "
