@@ -1,6 +1,7 @@
 """Drops are loaded when their marker arrives; nobody triggers a run."""
 
 import os
+import re
 import shutil
 import socket
 from contextlib import suppress
@@ -73,6 +74,16 @@ def arrived(stack: Stack, loaded: dict[str, Any]) -> list[Path]:
     wait_until("all are loaded", lambda: len(entries(stack, *drops)) == 3)
     settle(stack)
     return sorted(drops)
+
+
+def test_no_task_waits_for_its_api(stack: Stack) -> None:
+    """Airflow builds the task API on its first request, which comes from start.sh, not a task.
+
+    The first test of its stack: after a crash, a task that waited may be faster.
+    """
+    log = (stack.local / "logs" / "api-server.log").read_text()
+    first, *_ = re.findall(r"path=(/execution/\S+).* status_code=(\d+)", log)
+    assert first == ("/execution/health", "200")
 
 
 def test_markers_in_quick_succession_lose_nothing(stack: Stack, arrived: list[Path]) -> None:

@@ -1,7 +1,6 @@
 """The local stack while it runs; it is stopped and restarted in test_operations.py and test_arrival.py."""
 
 import os
-import re
 import shutil
 import stat
 from pathlib import Path
@@ -39,13 +38,6 @@ def test_only_the_owner_has_access(stack: Stack) -> None:
     server = (stack.local / "postgres" / "socket").readlink()
     for folder in (stack.local / "airflow", stack.local / "logs", server):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
-
-
-def test_no_task_waits_for_its_api(stack: Stack) -> None:
-    """Airflow builds the task API on its first request, which comes from start.sh, not a task."""
-    log = (stack.local / "logs" / "api-server.log").read_text()
-    first, *_ = re.findall(r"path=(/execution/\S+).* status_code=(\d+)", log)
-    assert first == ("/execution/health", "200")
 
 
 def test_a_failing_test_leaves_what_explains_it(
