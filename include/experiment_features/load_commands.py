@@ -12,10 +12,12 @@ from experiment_features.load.loads import find_load
 from experiment_features.load.part_store import (
     find_database_id,
     find_dependent_loads,
+    open_store,
     remove_old_parts,
 )
 from experiment_features.output import print_json, writing_result
 from experiment_features.report import trace as tracing
+from experiment_features.store.parts import location_of
 from experiment_features.visible_text import shown
 
 _SHOWN = 20
@@ -87,9 +89,11 @@ def state(options: argparse.Namespace) -> int:
 def prune(options: argparse.Namespace) -> int:
     """Removes the parts that only older runs need, after asking."""
     with open_run(options, _url(options)) as pipeline, connect(_url(options)) as connection:
-        store = pipeline.parts_of(find_database_id(connection))
+        # Refuses a copy of a database, which would remove what the original needs.
+        store = pipeline.parts_of(open_store(connection, location_of(pipeline.store)))
         lost = find_dependent_loads(connection, store)
         if lost and not (options.yes or _confirms(lost)):
+            sys.stderr.write("nothing was removed\n")
             return 0
         removed = remove_old_parts(connection, store, 0, is_young_kept=False)
     with writing_result():
@@ -101,11 +105,13 @@ def _confirms(runs: list[str]) -> bool:
     """Asks whether the parts of these runs may go."""
     more = f", and {len(runs) - _SHOWN} more" if len(runs) > _SHOWN else ""
     sys.stderr.write(
-        "These runs could then be neither traced, reproduced nor restored: "
-        f"{', '.join(map(shown, runs[:_SHOWN]))}{more}\nRemove what only they need? [y/N] "
+        "After this, these runs can no longer be traced, reproduced or restored: "
+        f"{', '.join(map(shown, runs[:_SHOWN]))}{more}\n"
+        "Remove the parts that only these runs need? [y/N] "
     )
     sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    answer = sys.stdin.readline() if sys.stdin else ""
+    return answer.strip().lower() in ("y", "yes")
 
 
 def _url(options: argparse.Namespace) -> str:

@@ -84,10 +84,8 @@ def load(
     )
     with workspace.stage(Result) as stage:
         with transaction:
-            outcome = _load(connection, workspace, run)
+            outcome = _load(connection, workspace, run, store)
             forget_old_runs(connection, keep_days)
-            if isinstance(outcome, Result):
-                check_parts(connection, store, workspace.found(Extracted))
         if isinstance(outcome, LoadHeld):  # only now is it recorded for good
             raise outcome
         result = stage.finish(outcome)
@@ -101,7 +99,9 @@ def load(
     return replace(result, seconds=workspace.seconds())
 
 
-def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | LoadHeld:
+def _load(
+    connection: Connection, workspace: Workspace, run: Run, store: PartStore
+) -> Result | LoadHeld:
     """Writes features and run, unless the load is held or repeats one that nothing has undone."""
     ((loaded_at,),) = connection.execute(read_sql("select_load_time")).fetchall()
     last, committed = find_last_load(connection), find_committed(connection, run)
@@ -141,6 +141,7 @@ def _load(connection: Connection, workspace: Workspace, run: Run) -> Result | Lo
         computation=computation_of(workspace),
         loaded_at=loaded_at,
     )
+    check_parts(connection, store, workspace.found(Extracted))
     return result
 
 

@@ -67,7 +67,7 @@ def find_load(connection: Connection, run_id: str | None = None) -> Load:
         connection.transaction(),
         connection.cursor(row_factory=dict_row) as cursor,
     ):
-        if run_id is not None and not has_run(connection, run_id):
+        if run_id is not None and not (_can_be_stored(run_id) and has_run(connection, run_id)):
             raise ConfigurationError(
                 f"the ledger has no run {shown(run_id)}: `scripts/query_features.sh runs` lists "
                 "them"
@@ -81,3 +81,12 @@ def find_load(connection: Connection, run_id: str | None = None) -> Load:
             f"{row['run_id']}: name that one"
         )
     return Load(**{field: row[column] for field, column in _COLUMNS.items()})
+
+
+def _can_be_stored(run_id: str) -> bool:
+    """Whether PostgreSQL could have this id: not if the argument was not UTF-8, or holds NUL."""
+    try:
+        run_id.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in run_id

@@ -34,13 +34,14 @@ def open_store(connection: Connection, location: str) -> str:
         ConfigurationError: the database is a copy of one that uses the same store.
         DatabaseRefused, DatabaseUnavailable: see database_errors.
     """
-    with database_errors(_DOING, connection=connection), connection.transaction():
+    with _locked_store(connection, _DOING):  # two runs would each name a copy
         ((database_id, known_location, is_here),) = _read_store(connection)
         if not is_here and known_location == location:
             raise ConfigurationError(
                 f"this database is a copy of another one, which has its parts in the same store, "
-                f"{location}. If the other one is gone, take them over: `migrate --adopt-store`. "
-                "Otherwise give this one a store of its own (EXPERIMENT_FEATURES_STORE)"
+                f"{location}. If that database is gone, take over its parts: `migrate "
+                "--adopt-store`. Otherwise give this one a store of its own "
+                "(EXPERIMENT_FEATURES_STORE)"
             )
         if not is_here or known_location != location:
             values = {"location": location, "is_renamed": not is_here}
@@ -129,7 +130,7 @@ def check_parts(connection: Connection, store: PartStore, extracted: Extracted) 
 
 
 def find_dependent_loads(connection: Connection, store: PartStore) -> list[str]:
-    """The runs whose loads could be traced no more without the parts that only they need.
+    """The runs whose loads could no longer be traced without the parts that only they need.
 
     Raises:
         StorageUnavailable: the store cannot be read.

@@ -198,7 +198,7 @@ def _read_new(
         for table, paths in files.items():
             for path in paths:
                 draft = store.draft(table.name)
-                drafts.callback(draft.unlink, missing_ok=True)
+                drafts.callback(_discard, draft)
                 typed = type_file(database, table, path, draft, progress)
                 part = Part(
                     **typed.file,
@@ -211,6 +211,12 @@ def _read_new(
                 rows = f"{part['rows']:,}"
                 log.info("read %s: %s rows of %s", shown(path.name), rows, table.name)
     return read
+
+
+def _discard(draft: Path) -> None:
+    """Removes a draft, and what was written beside it."""
+    for path in draft.parent.glob(f"{draft.stem}.*"):
+        path.unlink(missing_ok=True)
 
 
 def _are_the_files(parts: Sequence[Part], files: Sequence[DropFile]) -> bool:

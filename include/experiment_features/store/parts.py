@@ -4,7 +4,7 @@
 
 sha256 is that of the file's stored bytes, reader the version of the reader, and digest tells
 whether the part is intact. A part is written under another name first, so a crash leaves no half of
-one. The ledger says which parts there are (load/named_parts.py); the store is only looked into.
+one. The ledger says which parts there are (load/part_store.py); the store is only looked into.
 """
 
 import hashlib
@@ -172,8 +172,9 @@ class PartStore:
             with self._errors():
                 if isinstance(self.root, StoredPath):
                     for file in self._stored(self.root, table.name).walk():
-                        size = file.store.size(file.key) or 0
-                        yield StoredFile(table.name, file.name, size, file.written_at())
+                        with suppress(FileNotFoundError):  # removed meanwhile
+                            size = file.store.size(file.key) or 0
+                            yield StoredFile(table.name, file.name, size, file.written_at())
                     continue
                 for path in sorted(self._folder(table.name).glob("*")):
                     with suppress(FileNotFoundError):  # a draft that has got its name meanwhile

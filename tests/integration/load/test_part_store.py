@@ -627,7 +627,8 @@ class TestPrune:
         monkeypatch.setattr("sys.stdin", StringIO("n\n"))
         status, output, errors = run_command(capsys, "store", "prune", *url)
         assert (status, output) == (0, "")
-        assert f"nor restored: {first_id}\n" in errors
+        assert f"reproduced or restored: {first_id}\n" in errors
+        assert errors.endswith("[y/N] nothing was removed\n")
         assert names_in(store_of(database, store)) == files
         monkeypatch.setattr("sys.stdin", StringIO("y\n"))
         status, output, _ = run_command(capsys, "store", "prune", *url)
@@ -654,6 +655,40 @@ class TestPrune:
             run(database, drop.write(tmp_path / "drop"))
         command = ["store", "prune", "--yes", "--database-url", database.url()]
         assert run_command(capsys, *command) == (0, f"removed 2 files from {store}\n", "")
+
+    def test_a_copy_removes_nothing(
+        self,
+        server: Server,
+        database: Database,
+        store: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """It does not know what the original needs."""
+        for drop in (FIRST, SECOND):
+            run(database, drop.write(tmp_path / "drop"))
+        with server.database(f"{database.name}_copy", database.name) as copy:
+            copy.query("delete from features.pipeline_runs")
+            command = ["store", "prune", "--yes", "--database-url", copy.url()]
+            status, _, errors = run_command(capsys, *command)
+        assert (status, "is a copy of another one" in errors) == (1, True)
+        assert_intact(database, store)
+
+
+def test_a_load_that_was_in_force_for_long_can_be_restored(
+    database: Database, store: Path, tmp_path: Path
+) -> None:
+    """Its age counts from when it was replaced."""
+    first_id = run(database, FIRST.write(tmp_path / "first"))["run_id"]
+    database.query(
+        "update features.pipeline_runs set started_at = started_at - interval '200 days', "
+        "finished_at = finished_at - interval '200 days'"
+    )
+    age_files(store)
+    run(database, SECOND.write(tmp_path / "second"))
+    with connect(database.url()) as connection:
+        assert find_load(connection, first_id).run_id == first_id
+    assert_reproduced(database, tmp_path, first_id)
 
 
 def test_state(
