@@ -1,8 +1,9 @@
 """Drops that are loaded in turns into a database, by processes that are killed meanwhile."""
 
 import multiprocessing
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -29,7 +30,8 @@ FAULTS = ("process_killed", "session_terminated", "server_crashed", "run_killed"
 """The first three strike while the load is connected, the last at any time of a run: while it
 reads, computes or connects, or once it is done."""
 
-# These processes have everything imported and run no threads.
+# These processes have everything imported and run no threads. Their environment is that of the test
+# which was the first to start one, so each gets its own: start_process.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
     [
@@ -39,6 +41,20 @@ PROCESSES.set_forkserver_preload(
         "integration.running",
     ]
 )
+
+
+def start_process(function: Callable[..., Any], *args: Any) -> BaseProcess:
+    """Starts a process with the environment of this test."""
+    arguments = (dict(os.environ), function, *args)
+    process = PROCESSES.Process(target=_call, args=arguments, daemon=True)
+    process.start()
+    return process
+
+
+def _call(environment: Mapping[str, str], function: Callable[..., Any], *args: Any) -> Any:
+    os.environ.update(environment)
+    return function(*args)
+
 
 STATE = """
 select
@@ -138,9 +154,7 @@ class Arena:
     def start_load(self, name: str) -> BaseProcess:
         """Starts the command line in a separate process."""
         command = ["run", str(self.sources[name]), "--database-url", self.database.url()]
-        process = PROCESSES.Process(target=main, args=(command,), daemon=True)
-        process.start()
-        return process
+        return start_process(main, command)
 
     def await_load(self, process: BaseProcess) -> int:
         """Waits for the load to begin; returns the PID of its server process."""

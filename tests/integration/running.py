@@ -113,15 +113,15 @@ def run_drop(database: Database, source: Path, **options: Any) -> dict[str, Any]
     return asdict(compute_drop(pipeline, source).load())
 
 
-def load_workspace(url: str, folder: Path) -> str:
-    """Loads a prepared workspace as a new run; returns the run's status."""
+def load_workspace(url: str, folder: Path, store: Path) -> str:
+    """Loads a prepared workspace, whose parts are in this store, as a new run; returns its status."""
     now = datetime.now(UTC)
     run = Run(new_run_id(), "manual", started_at=now, today=now.date())
     with connect(url) as connection:
         workspace = Workspace(folder)
         database_id = workspace.found(Extracted).database_id
-        store = PartStore(store_folder(), database_id, workspace.scratch)
-        return load(connection, workspace, run, store=store, keep_days=90).status
+        parts = PartStore(store, database_id, workspace.scratch)
+        return load(connection, workspace, run, store=parts, keep_days=90).status
 
 
 def load_experiments(

@@ -12,7 +12,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from integration.arena import PROCESSES, STATE, Arena, cut_short, open_arena
-from integration.running import load_workspace
+from integration.running import load_workspace, store_folder
 
 LOADS = 20
 
@@ -52,7 +52,7 @@ def test_many_loads_at_once_and_their_readers(
     quiet = read_states(arena, lambda: time.monotonic() > ends)
     with ProcessPoolExecutor(LOADS, PROCESSES) as pool:
         url = arena.database.url()
-        loads = [pool.submit(load_workspace, url, folder) for folder in folders]
+        loads = [pool.submit(load_workspace, url, folder, store_folder()) for folder in folders]
         busy = read_states(arena, lambda: all(load.done() for load in loads))
         assert [load.result() for load in loads] == ["loaded"] * LOADS
     arena.held()

@@ -41,7 +41,7 @@ from experiment_features.pipeline import Pipeline, recorded
 from experiment_features.reading import extract as reading
 from experiment_features.reproduction import reproduce, run_fields
 from experiment_features.store.parts import PartStore
-from integration.arena import PROCESSES, load_and_remove
+from integration.arena import load_and_remove, start_process
 from integration.running import features_of, make_drop, make_pipeline, run_of, run_stages
 from integration.servers import Database, Server
 from integration.test_command_line import run_command
@@ -737,10 +737,7 @@ class TestFaults:
 
     def start(self, database: Database, store: Path, folder: Path, sources: list[str]) -> Any:
         """Starts a process that loads and removes."""
-        arguments = (database.url(), str(store), str(folder), sources)
-        process = PROCESSES.Process(target=load_and_remove, args=arguments, daemon=True)
-        process.start()
-        return process
+        return start_process(load_and_remove, database.url(), str(store), str(folder), sources)
 
     def test_killed_at_any_moment(
         self,
