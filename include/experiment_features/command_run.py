@@ -65,7 +65,7 @@ def open_run(
             engine=getattr(options, "engine", None) or engine,
             connect=None if url is None else lambda: connect(url),
             settings=settings,
-            store=open_store(settings.store),
+            store=open_store_root(settings.store),
             is_dry_run=getattr(options, "dry_run", True),
         )
 
@@ -92,8 +92,8 @@ def open_source(source: str) -> AnyPath:
     return _open_stored(source)
 
 
-def open_store(place: str) -> Path | StoredPath:
-    """The store of parts."""
+def open_store_root(place: str) -> Path | StoredPath:
+    """The folder or URI of the store of parts."""
     return _open_stored(place) if is_stored(place) else Path(place).absolute()
 
 

@@ -4,6 +4,7 @@
     ├── NothingToDo              the run has no drop to load, which is not a fault
     ├── TerminalError            trying again cannot help
     │   ├── ConfigurationError   a parameter or setting is wrong: correct it
+    │   │   └── PartGone         it asks for rows that the store of parts no longer has
     │   ├── DatabaseRefused      PostgreSQL lacks the schema or a privilege, or refuses the data
     │   ├── DropRefused          the input is wrong: correct the drop
     │   │   └── DropRejected     too many of its rows are faulty
@@ -73,6 +74,10 @@ class TerminalError(PipelineError):
 
 class ConfigurationError(TerminalError):
     """A parameter or setting is wrong."""
+
+
+class PartGone(ConfigurationError):
+    """Rows of a load or run are no longer in the store of parts, or are damaged there."""
 
 
 class DatabaseRefused(TerminalError):

@@ -31,7 +31,7 @@ from experiment_features.load.loads import Load
 from experiment_features.load.part_store import (
     LedgerParts,
     find_database_id,
-    open_store,
+    register_store,
     remove_old_parts,
 )
 from experiment_features.load.plan import Plan, plan_load
@@ -167,7 +167,7 @@ class Pipeline:
         if self.connect and not self.is_dry_run:
             named_parts = LedgerParts(self.connect, self.run, str(source))
             with self.connect() as connection:
-                database_id = open_store(connection, location_of(self.store))
+                database_id = register_store(connection, location_of(self.store))
                 last_files = find_last_files(connection, self.run, str(source))
         return extract(
             source,
@@ -194,7 +194,7 @@ class Pipeline:
             if self.is_dry_run:
                 database_id = find_database_id(connection)
             else:
-                database_id = open_store(connection, location_of(self.store))
+                database_id = register_store(connection, location_of(self.store))
                 named_parts = LedgerParts(self.connect, self.run, load.source)
         return take_parts(
             load.parts,

@@ -19,7 +19,7 @@ from experiment_features.drop.arrival import find_ready_drops, state_key
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import ConfigurationError, NothingToDo
 from experiment_features.pipeline import Pipeline
-from features_airflow.object_storage import open_store
+from features_airflow.object_storage import open_filesystem
 from features_airflow.schedule import DROPS
 
 
@@ -39,7 +39,7 @@ def choose_drop(context: Context, pipeline: Pipeline) -> AnyPath:
         )
     run_type = str(context["dag_run"].run_type.value)
     source = context["params"]["source"] or _FINDERS.get(run_type, _last_drop)(context, pipeline)
-    resolved = resolve_source(source, pipeline.settings.source_roots, open_store)
+    resolved = resolve_source(source, pipeline.settings.source_roots, open_filesystem)
     if run_type == "asset_triggered" and (run_id := pipeline.find_earlier_load(resolved)):
         raise NothingToDo(
             f"the drop {source} was loaded by run {run_id}, and another drop since then: nothing "
@@ -91,12 +91,12 @@ def _daily_drop(context: Context, pipeline: Pipeline) -> str:
     """The same, unless it is gone or no longer allowed: the run would otherwise fail every day."""
     source = _last_drop(context, pipeline)
     try:
-        resolve_source(source, pipeline.settings.source_roots, open_store)
+        resolve_source(source, pipeline.settings.source_roots, open_filesystem)
     except ConfigurationError as error:
         raise NothingToDo(
             f"the last drop cannot be used, so there is nothing to do: {error}"
         ) from error
-    if is_absent(source, open_store):
+    if is_absent(source, open_filesystem):
         raise NothingToDo(f"the last drop, {source}, no longer exists, so there is nothing to do")
     return source
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 
-def open_store(uri: str) -> "AbstractFileSystem":
+def open_filesystem(uri: str) -> "AbstractFileSystem":
     """The file system of a URI such as ``s3://connection@bucket/folder``.
 
     Raises:
@@ -44,8 +44,8 @@ def open_store(uri: str) -> "AbstractFileSystem":
 
 
 def open_place(place: str) -> Path | StoredPath:
-    """The folder or URI as a path; raises as open_store does."""
-    return StoredPath(place, open_store(place)) if is_stored(place) else Path(place)
+    """The folder or URI as a path; raises as open_filesystem does."""
+    return StoredPath(place, open_filesystem(place)) if is_stored(place) else Path(place)
 
 
 @contextmanager

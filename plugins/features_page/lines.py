@@ -4,6 +4,8 @@ The server sees only the parts of the experiments, and writes nothing into the s
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -11,7 +13,7 @@ from starlette.exceptions import HTTPException
 from experiment_features.config import Settings
 from experiment_features.drop.files import Part
 from experiment_features.drop.object_storage import StoredPath
-from experiment_features.errors import ConfigurationError, StorageUnavailable
+from experiment_features.errors import ConfigurationError, PartGone, StorageUnavailable
 from experiment_features.load.database import Connection
 from experiment_features.load.loads import Load
 from experiment_features.load.part_store import find_database_id
@@ -64,20 +66,29 @@ def find_lines(reader: Connection, load: Load, user_id: int, *, first: int, most
         StorageUnavailable, WorkspaceUnavailable: the store or a temporary folder cannot be used.
         DatabaseUnavailable, DatabaseRefused: see database_errors.
     """
-    place, database_id = _open_store(), find_database_id(reader)
-    with temporary_folder() as folder:
-        store = CheckedStore(place, database_id, folder)
-        try:
-            return trace_some(
-                reader, store, load, user_id, first=first, most=most, memory_limit=MEMORY_LIMIT
-            )
-        except ConfigurationError as error:
-            log.warning("%s", error)
-            raise LinesGone from error
+    with temporary_folder() as folder, _store_errors():
+        store = CheckedStore(_find_store(), find_database_id(reader), folder)
+        return trace_some(
+            reader, store, load, user_id, first=first, most=most, memory_limit=MEMORY_LIMIT
+        )
 
 
-def _open_store() -> Path | StoredPath:
+def _find_store() -> Path | StoredPath:
+    place = open_place(Settings.from_environment().store)
+    if isinstance(place, Path) and not place.is_dir():
+        raise ConfigurationError(
+            f"{place} is no folder: mount it, or set EXPERIMENT_FEATURES_STORE"
+        )
+    return place
+
+
+@contextmanager
+def _store_errors() -> Iterator[None]:
+    """Tells parts that are gone from a store that cannot be used as it is set up."""
     try:
-        return open_place(Settings.from_environment().store)
+        yield
+    except PartGone as error:
+        log.warning("%s", error)
+        raise LinesGone from error
     except ConfigurationError as error:
-        raise StorageUnavailable(f"the store of parts cannot be opened: {error}") from error
+        raise StorageUnavailable(f"the store of parts cannot be used: {error}") from error

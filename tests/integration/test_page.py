@@ -359,9 +359,10 @@ def test_lines_without_the_store(
         assert answer.status_code == 410
         assert "The lines are no longer in the store of parts, or are damaged there" in answer.text
         part.unlink(missing_ok=True)
-    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://nobody@laboratory/store")
-    told = trouble("/users/1/lines")
-    assert "The store of parts, which has the lines, cannot be read at the moment." in told
+    for place in ("s3://nobody@laboratory/store", str(tmp_path / "not mounted")):
+        monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", place)
+        told = trouble("/users/1/lines")
+        assert "The store of parts, which has the lines, cannot be read at the moment." in told
 
 
 def test_lines_from_object_storage(
@@ -371,16 +372,18 @@ def test_lines_from_object_storage(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A store in object storage is read through its Airflow connection, or is said to be away."""
+    """A store in object storage is read through its Airflow connection; its faults are no loss."""
     quick = {"retries": {"max_attempts": 1}}
     away = s3.connection(endpoint_url="http://127.0.0.1:1", config_kwargs=quick)
     monkeypatch.setenv("AIRFLOW_CONN_LAB", s3.connection())
     monkeypatch.setenv("AIRFLOW_CONN_LAB_AWAY", away)
+    monkeypatch.setenv("AIRFLOW_CONN_LAB_OLD_KEY", s3.connection(login="nobody"))
     monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://lab@laboratory/store")
     load_lines(database, tmp_path / "drop", store=open_place("s3://lab@laboratory/store"))
     assert "120 of 121 rows counted" in text_of(page.get("/users/3/lines").text)
-    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://lab_away@laboratory/store")
-    assert "cannot be read at the moment" in trouble("/users/3/lines")
+    for connection in ("lab_away", "lab_old_key"):
+        monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", f"s3://{connection}@laboratory/store")
+        assert "cannot be read at the moment" in trouble("/users/3/lines")
     for key in s3.keys("store"):
         s3.client().delete_object(Bucket=BUCKET, Key=f"store/{key}")
     monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "s3://lab@laboratory/store")
@@ -531,7 +534,7 @@ def trouble(address: str = "/") -> str:
     return text_of(answer.text)
 
 
-@pytest.mark.parametrize("address", [*VIEWS, "/users.csv", "/users/1", "/runs/x"])
+@pytest.mark.parametrize("address", [*VIEWS, "/users.csv", "/users/1", "/users/1/lines", "/runs/x"])
 def test_unavailable_database(address: str, use: Any) -> None:
     """If the database cannot be reached, the message names no host and no user."""
     use("postgresql://somebody:secret@127.0.0.1:1/nowhere")

@@ -6,17 +6,17 @@ from urllib.parse import unquote
 
 from experiment_features.config import is_stored, refuse_secret, scheme_of
 from experiment_features.drop.local_path import LocalPath
-from experiment_features.drop.object_storage import AnyPath, OpenStore, StoredPath
+from experiment_features.drop.object_storage import AnyPath, OpenFilesystem, StoredPath
 from experiment_features.errors import ConfigurationError
 
 
-def resolve_source(source: str, roots: Sequence[str], open_store: OpenStore) -> AnyPath:
+def resolve_source(source: str, roots: Sequence[str], open_filesystem: OpenFilesystem) -> AnyPath:
     """The folder that ``source`` names, if it lies in a root, links followed.
 
     Args:
         source: a path, or a URI; a relative path is looked for in each root on this machine.
         roots: the folders that may be read, themselves or below; paths and URIs.
-        open_store: finds the file system of a URI, with credentials.
+        open_filesystem: finds the file system of a URI, with credentials.
 
     Returns:
         The folder; files in it that have become links to elsewhere cannot be opened.
@@ -27,7 +27,7 @@ def resolve_source(source: str, roots: Sequence[str], open_store: OpenStore) -> 
     if is_stored(source):
         refuse_secret("the source", source)
         if _is_in_stored_root(_checked(source), roots):
-            return StoredPath(source, open_store(source))
+            return StoredPath(source, open_filesystem(source))
         raise _lies_outside(source, roots)
     path = local_path(source)
     resolved_roots = [_resolve(local_path(root)) for root in roots if not is_stored(root)]
@@ -64,9 +64,9 @@ def local_path(source: str) -> Path:
     return Path(_checked(unquote(slash + path, errors="surrogateescape")))
 
 
-def is_absent(source: str, open_store: OpenStore) -> bool:
+def is_absent(source: str, open_filesystem: OpenFilesystem) -> bool:
     """Whether there is no folder of that name, allowed or not."""
-    place = StoredPath(source, open_store(source)) if is_stored(source) else local_path(source)
+    place = StoredPath(source, open_filesystem(source)) if is_stored(source) else local_path(source)
     return not place.is_dir()
 
 

@@ -24,7 +24,7 @@ from experiment_features.errors import (
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-OpenStore = Callable[[str], "AbstractFileSystem"]
+OpenFilesystem = Callable[[str], "AbstractFileSystem"]
 """From a URI to the file system that it lies in, with credentials."""
 
 BLOCK_BYTES = 16 * 2**20

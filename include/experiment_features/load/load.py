@@ -73,7 +73,7 @@ def load(
         LoadHeld: it would remove more than the run allows.
         DatabaseUnavailable: the database is down, or another load holds the lock for too long.
         DatabaseRefused: the schema or a privilege is missing, or a row violates a constraint.
-        ConfigurationError: a part of the run has been removed from the store.
+        PartGone: a part of the run has been removed from the store.
     """
     transaction = load_transaction(
         connection,

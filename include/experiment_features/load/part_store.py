@@ -4,7 +4,6 @@ The ledger is the only truth about the store. A run enters the parts that it nee
 on them, and under the lock that a removal takes, so that they stay.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -20,15 +19,13 @@ from experiment_features.load.ledger import entry_id
 from experiment_features.run import Extracted, Run
 from experiment_features.store.parts import READER_VERSION, PartStore
 
-log = logging.getLogger(__name__)
-
 _DAY_SECONDS = 24 * 60 * 60
 
 _DOING = "read which parts the ledger names"
 
 
-def open_store(connection: Connection, location: str) -> str:
-    """The name of this database in the store of parts, which is at this location.
+def register_store(connection: Connection, location: str) -> str:
+    """Enters that this database has its parts at this location; returns its name there.
 
     Raises:
         ConfigurationError: the database is a copy of one that uses the same store.
@@ -50,7 +47,7 @@ def open_store(connection: Connection, location: str) -> str:
 
 
 def find_database_id(connection: Connection) -> str:
-    """The name of this database in the store of parts; changes nothing, unlike open_store.
+    """The name of this database in the store of parts; changes nothing, unlike register_store.
 
     Raises:
         DatabaseRefused, DatabaseUnavailable: see database_errors.
@@ -123,7 +120,7 @@ def check_parts(connection: Connection, store: PartStore, extracted: Extracted) 
         extracted: names them.
 
     Raises:
-        ConfigurationError: a part has been removed.
+        PartGone: a part has been removed.
     """
     connection.execute(read_sql("take_store_lock"))
     store.refuse_missing(extracted.parts)

@@ -112,8 +112,9 @@ def trace(
         memory_limit: what DuckDB may use.
 
     Raises:
-        ConfigurationError: the user is in neither the features nor the rows, or a part is gone.
-        StorageUnavailable: the store cannot be read.
+        ConfigurationError: the user is in neither the features nor the rows.
+        PartGone: a part is gone.
+        StorageUnavailable, ConfigurationError: the store cannot be read.
         DatabaseUnavailable, DatabaseRefused: see database_errors.
     """
     found = trace_some(connection, store, load, user_id, memory_limit=memory_limit)
@@ -149,8 +150,8 @@ def trace_some(
         memory_limit: as for trace.
 
     Raises:
-        ConfigurationError: a part is gone.
-        StorageUnavailable, DatabaseUnavailable, DatabaseRefused: as trace.
+        PartGone, StorageUnavailable, ConfigurationError, DatabaseUnavailable, DatabaseRefused: as
+            trace, but an unknown user is none.
     """
     parts = [part for part in load.parts if part["table"] == USER_EXPERIMENTS.name]
     with database_errors("trace a user", connection=connection), connection.transaction():

@@ -19,7 +19,7 @@ from typing import NamedTuple, NoReturn, Protocol
 from experiment_features.contract import TABLES
 from experiment_features.drop.files import Part
 from experiment_features.drop.object_storage import StoredPath
-from experiment_features.errors import ConfigurationError, PipelineError, StorageUnavailable
+from experiment_features.errors import PartGone, PipelineError, StorageUnavailable
 from experiment_features.workspace import Workspace
 
 READER_VERSION = 1
@@ -81,7 +81,8 @@ class PartStore:
         Raises:
             StorageUnavailable: the store cannot be written.
         """
-        folder = self.cache if isinstance(self.root, StoredPath) else self._folder(table)
+        place = self._at(table)
+        folder = place if isinstance(place, Path) else self.cache
         with self._errors():
             folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{_DRAFT}{uuid.uuid4().hex}.parquet"
@@ -96,13 +97,12 @@ class PartStore:
         Raises:
             StorageUnavailable, ConfigurationError: the store cannot be written.
         """
-        table, name = part["table"], part["part"]
+        place = self._at(part["table"], part["part"])
         with self._errors():
-            if isinstance(self.root, StoredPath):
-                self._stored(self.root, table, name).keep(draft)
-                draft.replace(self.cache / name)
-            else:
-                draft.replace(self._folder(table) / name)
+            if isinstance(place, StoredPath):
+                place.keep(draft)
+                place = self.cache / place.name
+            draft.replace(place)
 
     def is_intact(self, part: Part) -> bool:
         """Whether the part is there, with the bytes that were written.
@@ -117,18 +117,18 @@ class PartStore:
         """The parts of a load, once it is certain that they are there as they were written.
 
         Raises:
-            ConfigurationError: a part has been removed, or is damaged.
-            StorageUnavailable: the store cannot be read.
+            PartGone: a part has been removed, or is damaged.
+            StorageUnavailable, ConfigurationError: the store cannot be read.
         """
         if not parts:
-            raise ConfigurationError(
+            raise PartGone(
                 f"what run {run_id} read is not in the store: it was loaded by an earlier version"
             )
         with ThreadPoolExecutor() as threads:  # hashing leaves the other cores free
             are_intact = list(threads.map(self.is_intact, parts))
         for part, is_intact in zip(parts, are_intact, strict=True):
             if not is_intact:
-                raise ConfigurationError(
+                raise PartGone(
                     f"what run {run_id} read from {part['name']} is no longer in the store, or is "
                     "damaged there: only parts that the last load or recent runs need are kept "
                     "(EXPERIMENT_FEATURES_KEEP_PARTS_DAYS)"
@@ -139,8 +139,8 @@ class PartStore:
         """The parts of a table as files of this machine, in their order.
 
         Raises:
-            ConfigurationError: a part has been removed.
-            StorageUnavailable: the store cannot be read.
+            PartGone: a part has been removed.
+            StorageUnavailable, ConfigurationError: the store cannot be read.
         """
         paths = [(part, self._find(part)) for part in parts if part["table"] == table]
         return [path or self._refuse(part) for part, path in paths]
@@ -149,16 +149,12 @@ class PartStore:
         """Makes sure that the parts are there; reads none of them.
 
         Raises:
-            ConfigurationError: a part has been removed.
-            StorageUnavailable: the store cannot be read.
+            PartGone: a part has been removed.
+            StorageUnavailable, ConfigurationError: the store cannot be read.
         """
         for part in parts:
-            table, name = part["table"], part["part"]
             with self._errors():
-                if isinstance(self.root, StoredPath):
-                    is_there = self._stored(self.root, table, name).is_file()
-                else:
-                    is_there = (self._folder(table) / name).exists()
+                is_there = self._at(part["table"], part["part"]).is_file()
             if not is_there:
                 self._refuse(part)
 
@@ -169,14 +165,15 @@ class PartStore:
             StorageUnavailable, ConfigurationError: the store cannot be read.
         """
         for table in TABLES:
+            folder = self._at(table.name)
             with self._errors():
-                if isinstance(self.root, StoredPath):
-                    for file in self._stored(self.root, table.name).walk():
+                if isinstance(folder, StoredPath):
+                    for file in folder.walk():
                         with suppress(FileNotFoundError):  # removed meanwhile
                             size = file.store.size(file.key) or 0
                             yield StoredFile(table.name, file.name, size, file.written_at())
                     continue
-                for path in sorted(self._folder(table.name).glob("*")):
+                for path in sorted(folder.glob("*")):
                     with suppress(FileNotFoundError):  # a draft that has got its name meanwhile
                         stat = path.stat()
                         yield StoredFile(table.name, path.name, stat.st_size, stat.st_mtime)
@@ -187,39 +184,38 @@ class PartStore:
         Raises:
             StorageUnavailable, ConfigurationError: the store cannot be written.
         """
+        place = self._at(file.table, file.name)
         with self._errors():
-            if isinstance(self.root, StoredPath):
-                self._stored(self.root, file.table, file.name).remove()
+            if isinstance(place, StoredPath):
+                place.remove()
             else:
-                (self._folder(file.table) / file.name).unlink(missing_ok=True)
+                place.unlink(missing_ok=True)
 
     def _refuse(self, part: Part) -> NoReturn:
-        raise ConfigurationError(
+        raise PartGone(
             f"the rows of {part['name']} are no longer in the store {self.root}: start the run "
             "again from the beginning (in Airflow, clear its task 'extract' and all after it)"
         )
 
     def _find(self, part: Part) -> Path | None:
+        place = self._at(part["table"], part["part"])
         with self._errors():
-            if isinstance(self.root, StoredPath):
-                path = self.cache / part["part"]
-                if not path.exists():
-                    self.cache.mkdir(parents=True, exist_ok=True)
-                    draft = self.cache / f"{_DRAFT}{uuid.uuid4().hex}"
-                    try:
-                        self._stored(self.root, part["table"], part["part"]).fetch(draft)
-                    except FileNotFoundError:
-                        return None
-                    draft.replace(path)
-            else:
-                path = self._folder(part["table"]) / part["part"]
-            return path if path.exists() else None
+            if isinstance(place, Path):
+                return place if place.exists() else None
+            copy = self.cache / place.name
+            if not copy.exists():
+                self.cache.mkdir(parents=True, exist_ok=True)
+                draft = self.cache / f"{_DRAFT}{uuid.uuid4().hex}"
+                try:
+                    place.fetch(draft)
+                except FileNotFoundError:
+                    return None
+                draft.replace(copy)
+            return copy
 
-    def _folder(self, table: str) -> Path:
-        return Path(str(self.root), table, self.database_id)
-
-    def _stored(self, root: StoredPath, table: str, name: str = "") -> StoredPath:
-        return root / "/".join(filter(None, (table, self.database_id, name)))
+    def _at(self, table: str, name: str = "") -> Path | StoredPath:
+        """Where a file of the store lies; without a name, the folder of a table."""
+        return self.root / "/".join(filter(None, (table, self.database_id, name)))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

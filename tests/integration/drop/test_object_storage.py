@@ -41,7 +41,7 @@ from experiment_features.rules import validate as checking
 from experiment_features.run import Extracted, Result
 from experiment_features.store.parts import NoLedger, PartStore
 from experiment_features.workspace import Workspace
-from features_airflow.object_storage import open_store, open_workspace
+from features_airflow.object_storage import open_filesystem, open_workspace
 from integration.running import features_of, make_pipeline, run_drop
 from integration.running import run_stages as run_all
 from integration.servers import Database
@@ -64,7 +64,7 @@ def connections(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def at(uri: str) -> StoredPath:
     """Returns a path in object storage."""
-    return StoredPath(uri, open_store(uri))
+    return StoredPath(uri, open_filesystem(uri))
 
 
 def stored(s3: S3Server, folder: Path, name: str) -> StoredPath:
@@ -281,7 +281,7 @@ def test_any_key_will_do(s3: S3Server, tmp_path: Path) -> None:
     odd = "-t [a-b]*?{c,d} 'e\" %41#2名=v"
     (folder / "users.csv").rename(folder / f"users {odd}.CSV")
     s3.put(folder, f"drops/{odd}")
-    source = resolve_source(f"s3://lab@laboratory/drops/{odd}", ROOTS, open_store)
+    source = resolve_source(f"s3://lab@laboratory/drops/{odd}", ROOTS, open_filesystem)
     place = f"s3://lab@laboratory/kept {odd}"
     s3.client().put_object(Bucket=BUCKET, Key="kept -t a /x", Body=b"not ours")
     for _ in range(2):  # the second attempt removes what the first has left
@@ -436,10 +436,10 @@ def test_command_line_takes_a_uri(s3: S3Server, tmp_path: Path) -> None:
 def test_source_that_is_gone(s3: S3Server) -> None:
     """The daily run can tell whether the drop of the last load still exists."""
     s3.put(SAMPLE, "drops/here")
-    assert not is_absent("s3://lab@laboratory/drops/here", open_store)
-    assert is_absent("s3://lab@laboratory/drops/gone", open_store)
+    assert not is_absent("s3://lab@laboratory/drops/here", open_filesystem)
+    assert is_absent("s3://lab@laboratory/drops/gone", open_filesystem)
     s3.client().put_object(Bucket=BUCKET, Key="drops/gone/users.csv", Body=b"id")
-    assert not is_absent("s3://lab@laboratory/drops/gone", open_store)
+    assert not is_absent("s3://lab@laboratory/drops/gone", open_filesystem)
 
 
 ROOTS = ("/data", "s3://lab@laboratory/drops", "s3://other@bucket/")
@@ -459,7 +459,7 @@ def test_what_lies_in_a_root_is_found(
 ) -> None:
     """A root and everything below it may be read."""
     monkeypatch.setenv("AIRFLOW_CONN_OTHER", s3.connection())
-    assert str(resolve_source(source, ROOTS, open_store)) == source.rstrip("/")
+    assert str(resolve_source(source, ROOTS, open_filesystem)) == source.rstrip("/")
 
 
 @pytest.mark.parametrize(
@@ -484,4 +484,4 @@ def test_what_lies_in_a_root_is_found(
 def test_what_lies_outside_is_refused(source: str) -> None:
     """Also by another connection, and whatever would mean another place when it is opened."""
     with pytest.raises(ConfigurationError, match="lies outside the folders that runs may read"):
-        resolve_source(source, ROOTS, open_store)
+        resolve_source(source, ROOTS, open_filesystem)

@@ -22,10 +22,10 @@ from experiment_features.run import Run
 def resolve(source: str, roots: Sequence[str]) -> AnyPath:
     """The folder of a source, where nothing in object storage is to be looked at."""
 
-    def open_store(uri: str) -> None:
+    def open_filesystem(uri: str) -> None:
         raise AssertionError(uri)
 
-    return resolve_source(source, roots, open_store)
+    return resolve_source(source, roots, open_filesystem)
 
 
 @pytest.fixture
