@@ -140,8 +140,9 @@ class Settings:
         default=90,
         metadata=_described(
             "EXPERIMENT_FEATURES_KEEP_DAYS",
-            "How many days the database keeps runs and their issues. The last load "
-            "and the history of the features are kept for good.",
+            "How many days the database keeps runs and their issues: at least as long as the store "
+            "keeps their rows (EXPERIMENT_FEATURES_KEEP_PARTS_DAYS). The last load and the history "
+            "of the features are kept for good.",
             example="365",
         ),
     )
@@ -149,8 +150,8 @@ class Settings:
         default=30,
         metadata=_described(
             "EXPERIMENT_FEATURES_KEEP_PARTS_DAYS",
-            "How many days the store keeps rows that the last load does not need any more. After "
-            "that, runs that used them can be neither traced nor reproduced.",
+            "How many days the store keeps rows that the last load no longer needs. After that, "
+            "the runs that used them can no longer be traced, reproduced or restored.",
             example="90",
         ),
     )

@@ -95,7 +95,7 @@ def prune(options: argparse.Namespace) -> int:
         if lost and not (options.yes or _confirms(lost)):
             sys.stderr.write("nothing was removed\n")
             return 0
-        removed = remove_old_parts(connection, store, 0, is_young_kept=False)
+        removed = remove_old_parts(connection, store, 0, lost_loads=lost)
     with writing_result():
         sys.stdout.write(f"removed {removed} files from {pipeline.store}\n")
     return 0

@@ -254,7 +254,8 @@ class Pipeline:
                 connection,
                 self.workspace,
                 self.run,
-                keep_days=self.settings.keep_days,
+                # Without its entry and issues, a run cannot be traced, though its parts are kept.
+                keep_days=max(self.settings.keep_days, self.settings.keep_parts_days),
                 timeout_seconds=self.timeout_seconds,
             )
             try:

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from drops import Drop, Part, Row
 from experiment_features.config import Settings
+from experiment_features.drop.object_storage import AnyPath
 from experiment_features.load.database import connect
 from experiment_features.load.load import load
 from experiment_features.pipeline import Pipeline, recorded
@@ -85,9 +86,16 @@ def make_pipeline(database: Database | None, folder: Path, **options: Any) -> Pi
     )
 
 
-def compute_drop(pipeline: Pipeline, source: Path) -> Pipeline:
+def extract_drop(pipeline: Pipeline, source: AnyPath | Path) -> Extracted:
+    """Runs the first stage of a run, which is entered in the ledger before."""
+    connect = None if pipeline.is_dry_run else pipeline.connect
+    with recorded(connect, pipeline.run, "extract"):
+        return pipeline.extract(source)
+
+
+def compute_drop(pipeline: Pipeline, source: AnyPath | Path) -> Pipeline:
     """Runs all stages except the load."""
-    pipeline.extract(source)
+    extract_drop(pipeline, source)
     pipeline.validate()
     pipeline.transform()
     return pipeline

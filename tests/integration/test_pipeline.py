@@ -18,6 +18,7 @@ from experiment_features.errors import DropRefused
 from experiment_features.pipeline import recorded
 from integration.running import (
     compute_drop,
+    extract_drop,
     features_of,
     make_drop,
     make_pipeline,
@@ -147,7 +148,7 @@ def test_any_stage_can_be_rerun_with_all_later_ones(
     result = asdict(pipeline.load())
     before = [features_of(database), features_of(database, "pipeline_runs")]
     stages: list[Callable[[], Any]] = [
-        lambda: pipeline.extract(source),
+        lambda: extract_drop(pipeline, source),
         pipeline.validate,
         pipeline.transform,
         pipeline.load,

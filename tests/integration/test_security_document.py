@@ -54,7 +54,12 @@ def test_a_person_is_removed(database: Database, tmp_path: Path) -> None:
     )
     assert set(rows_about(database, "Zoe")) == {"user_features_past", "held_changes", "data_issues"}
     kept = rows_about(database, "Ann"), features_of(database, "latest_data_issues")
-    (statement,) = re.findall(r"```sql\n(with person.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    text = DOCUMENT.read_text()
+    (statement,) = re.findall(r"```sql\n(with person.*?)```", text, re.DOTALL)
     database.query(statement, user="keeper")
     assert rows_about(database, "Zoe") == {}
     assert (rows_about(database, "Ann"), features_of(database, "latest_data_issues")) == kept
+    database.query("update features.pipeline_runs set message = 'the name Zoe'")
+    (statement,) = re.findall(r"`(update features[^`]*)`", text)
+    database.query(statement.replace("name", "zoe"), user="keeper")
+    assert rows_about(database, "Zoe") == {}

@@ -5,7 +5,7 @@ on them, and under the lock that a removal takes, so that they stay.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,12 @@ from psycopg.types.json import Jsonb
 
 from experiment_features.drop.files import Part
 from experiment_features.errors import ConfigurationError, DatabaseRefused
-from experiment_features.load.database import Connection, database_errors, read_sql
+from experiment_features.load.database import (
+    Connection,
+    check_written,
+    database_errors,
+    read_sql,
+)
 from experiment_features.load.ledger import entry_id
 from experiment_features.run import Extracted, Run
 from experiment_features.store.parts import READER_VERSION, PartStore
@@ -87,13 +92,19 @@ class LedgerParts:
             return [part for (part,) in rows][::-1]
 
     def name(self, parts: Sequence[Part]) -> None:
-        """Enters that the run needs these parts, so that they stay."""
+        """Enters that the run needs these parts, so that they stay.
+
+        Raises:
+            DatabaseRefused: the ledger has no entry for the run, or see database_errors.
+            DatabaseUnavailable: see database_errors.
+        """
         doing = f"enter the parts of run {self.run.run_id}"
         with self.connect() as connection, _locked_store(connection, doing):
             run_id = entry_id(connection, self.run)
             layers = layers_of(run_id, self.source, parts)
             values = {"run_id": run_id, "parts": Jsonb(layers)}
-            connection.execute(read_sql("name_parts"), values)
+            written = connection.execute(read_sql("name_parts"), values).rowcount
+            check_written("features.pipeline_runs", "update", 1, written)
 
 
 def layers_of(run_id: str, source: str, parts: Sequence[Part]) -> list[dict[str, Any]]:
@@ -141,12 +152,21 @@ def find_dependent_loads(connection: Connection, store: PartStore) -> list[str]:
 
 
 def remove_old_parts(
-    connection: Connection, store: PartStore, keep_days: float, *, is_young_kept: bool = True
+    connection: Connection,
+    store: PartStore,
+    keep_days: float,
+    *,
+    lost_loads: Collection[str] | None = None,
 ) -> int:
     """Removes parts that neither the last load nor runs of so many days need; returns how many.
 
-    What was written within a day stays, because a run may be about to name it; if ``is_young_kept``
-    is false, only drafts do.
+    Args:
+        connection: of a user with the role features_writer.
+        store: has the parts of the database.
+        keep_days: how long the parts of a run are kept.
+        lost_loads: the runs that may be left without parts, as find_dependent_loads returned them;
+            the parts of any other load stay. None for all runs: then what was written within a
+            day stays, because a run may be about to name it. Otherwise, only drafts do.
 
     Raises:
         StorageUnavailable, DatabaseUnavailable, DatabaseRefused
@@ -155,9 +175,12 @@ def remove_old_parts(
     with _locked_store(connection, "remove old parts"):
         values = {"keep_days": keep_days}
         needed = set(connection.execute(read_sql("select_needed_parts"), values).fetchall())
+        if lost_loads is not None:
+            loads = connection.execute(read_sql("select_parts_of_loads")).fetchall()
+            needed |= {(table, part) for run_id, table, part in loads if run_id not in lost_loads}
         oldest = time.time() - _DAY_SECONDS
         for file in store.files():
-            is_young = file.written_at > oldest and (is_young_kept or file.is_draft)
+            is_young = file.written_at > oldest and (lost_loads is None or file.is_draft)
             if (file.table, file.name) not in needed and not is_young:
                 store.remove(file)
                 removed += 1

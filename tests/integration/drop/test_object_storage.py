@@ -42,7 +42,7 @@ from experiment_features.run import Extracted, Result
 from experiment_features.store.parts import NoLedger, PartStore
 from experiment_features.workspace import Workspace
 from features_airflow.object_storage import open_filesystem, open_workspace
-from integration.running import features_of, make_pipeline, run_drop
+from integration.running import compute_drop, extract_drop, features_of, make_pipeline, run_drop
 from integration.running import run_stages as run_all
 from integration.servers import Database
 from s3_server import BUCKET, Proxy, S3Server, proxy_to
@@ -119,9 +119,7 @@ def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path
     with open_workspace(WORKSPACE) as workspace:
         pipeline = make_pipeline(database, tmp_path, engine="duckdb")
         pipeline = replace(pipeline, workspace=workspace)
-        pipeline.extract(source)
-        pipeline.validate()
-        pipeline.transform()
+        compute_drop(pipeline, source)
         result = asdict(pipeline.load())
     assert (result["status"], result["source"]) == ("loaded", "s3://lab@laboratory/drops/same")
     loaded = features_of(database)
@@ -131,7 +129,7 @@ def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path
     assert features_of(database) == loaded
     with open_workspace(WORKSPACE) as workspace:
         pipeline = replace(make_pipeline(database, tmp_path), workspace=workspace)
-        assert pipeline.extract(source).is_unchanged
+        assert extract_drop(pipeline, source).is_unchanged
         assert holds_files(source, workspace.found(Extracted).files)
 
 
@@ -184,14 +182,12 @@ def test_store_of_parts_in_the_bucket(s3: S3Server, database: Database, tmp_path
         spare = PartStore(store, find_database_id(connection), tmp_path / "cache")
         assert find_dependent_loads(connection, spare) == [changed.run_id]
         assert remove_old_parts(connection, spare, 0) == 0  # written within a day
-        assert remove_old_parts(connection, spare, 0, is_young_kept=False) == 1
+        assert remove_old_parts(connection, spare, 0, lost_loads=[changed.run_id]) == 1
     with pytest.raises(ConfigurationError, match=r"users_1\.csv is no longer in the store"):
         run(find(changed.run_id))
     client, prefix = s3.client(), store.key.partition("/")[2]
     pipeline = make_pipeline(database, tmp_path, store=store)
-    pipeline.extract(LocalPath(drop))
-    pipeline.validate()
-    pipeline.transform()
+    compute_drop(pipeline, LocalPath(drop))
     for key in parts():
         client.delete_object(Bucket=BUCKET, Key=f"{prefix}/{key}")
     with pytest.raises(ConfigurationError, match="are no longer in the store"):

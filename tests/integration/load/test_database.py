@@ -13,7 +13,7 @@ from experiment_features.load.database import connect
 from experiment_features.load.migrate import migrate
 from features_airflow.features_db import open_features_db
 from features_page.connection import open_reader
-from integration.running import features_of, make_drop, make_pipeline, run_drop
+from integration.running import compute_drop, features_of, make_drop, make_pipeline, run_drop
 from integration.servers import VERSIONS, Database, Server
 
 every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
@@ -285,9 +285,7 @@ class TestLocks:
         source = DROP.write(tmp_path / "drop")
         pipeline = make_pipeline(database, tmp_path, timeout_seconds=0.4)
         if step == "load":
-            pipeline.extract(source)
-            pipeline.validate()
-            pipeline.transform()
+            compute_drop(pipeline, source)
         arguments = [] if step in ("last_source", "load") else [source]
         with database.connect("keeper", application_name="psql") as holder:
             holder.execute(sql.SQL("lock table {}").format(sql.Identifier("features", table)))

@@ -214,7 +214,7 @@ def test_a_database_that_goes_away_while_it_decides_is_transient(
         patch.setattr(load_module, "check_volume", cut)
         with pytest.raises(DatabaseUnavailable):
             pipeline.load()
-    assert statuses(database) == ["loaded"]
+    assert statuses(database) == ["loaded", "running"]
     with pytest.raises(LoadHeld):
         pipeline.load()
 

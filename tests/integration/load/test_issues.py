@@ -8,7 +8,7 @@ import pytest
 
 from drops import Row
 from experiment_features.errors import DropRejected, LoadHeld
-from integration.running import features_of, make_drop, run_drop
+from integration.running import compute_drop, features_of, make_drop, make_pipeline, run_drop
 from integration.servers import VERSIONS, Database
 
 every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
@@ -73,14 +73,15 @@ def test_the_repeat_of_a_load_writes_nothing(database: Database, tmp_path: Path)
     rows = "select xmin::text, found_by, closed_by from features.data_issues order by found_by"
     first = ANN_AND_NOBODY.write(tmp_path / "first")
     second = NOBODY_AND_BOB.write(tmp_path / "second")
-    options = {**LENIENT, "force": True}
-    run_drop(database, first, run_id="1", **options)
-    run_drop(database, second, run_id="2", **options)
+    pipelines = [
+        compute_drop(make_pipeline(database, tmp_path, **LENIENT), drop) for drop in (first, second)
+    ]
+    for pipeline in pipelines:
+        assert pipeline.load().status == "loaded"
     before = database.query(rows)
-    run_drop(database, second, run_id="2", **options)
-    assert database.query(rows) == before
-    run_drop(database, first, run_id="1", **options)
-    assert database.query(rows) == before
+    for pipeline in reversed(pipelines):
+        assert pipeline.load().status == "loaded"
+        assert database.query(rows) == before
 
 
 def test_closed_issues_are_forgotten_though_their_run_is_kept(

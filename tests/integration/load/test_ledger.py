@@ -21,6 +21,7 @@ from experiment_features.load.ledger import find_last_success
 from experiment_features.run import COMPUTATION
 from integration.running import (
     compute_drop,
+    extract_drop,
     features_of,
     make_drop,
     make_pipeline,
@@ -28,6 +29,7 @@ from integration.running import (
     run_of,
 )
 from integration.servers import Database
+from integration.test_command_line import run_command
 
 FIRST = make_drop({1: "Ann", 2: "Bob"}, [(1, "1;2", "10"), (2, "3", "0.5"), (2, "3", "")])
 SECOND = make_drop({1: "Ann", 3: "Cyd"}, [(1, "1;2", "10")])
@@ -193,7 +195,7 @@ class TestUnchanged:
         source = FIRST.write(tmp_path / "first")
         run_drop(database, source)
         late = make_pipeline(database, tmp_path, run_id="late")
-        assert late.extract(source).is_unchanged
+        assert extract_drop(late, source).is_unchanged
         run_drop(database, SECOND.write(tmp_path / "second"), run_id="other")
         with pytest.raises(DatabaseRefused, match="run other has loaded another"):
             late.load()
@@ -316,6 +318,24 @@ class TestHousekeeping:
         assert [row["run_id"] for row in kept] == ["last", "young"]
         assert database.value("select count(*) from features.data_issues") == 0
         assert len(features_of(database, "user_features_past")) == 2
+
+    def test_a_run_is_kept_for_as_long_as_its_parts(
+        self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """With its issues, and if others are forgotten sooner: else it could not be traced."""
+        faulty = make_drop({1: "Ann"}, [(1, "1", "10"), (1, "9", "10")]).write(tmp_path / "first")
+        run_drop(database, faulty, run_id="first", max_rejected_percent=50)
+        run_drop(database, SECOND.write(tmp_path / "second"), run_id="second")
+        for run_id in ("first", "second"):
+            age_run(database, run_id, 9)
+        options = {"keep_days": 1, "force": True}
+        run_drop(database, tmp_path / "second", run_id="third", keep_parts_days=10, **options)
+        command = ["trace", "1", "--run", "first", "--database-url", database.url()]
+        _, output, _ = run_command(capsys, *command)
+        assert "1 row counted" in output
+        assert "rejected: experiment_compound_ids_unknown" in output
+        run_drop(database, tmp_path / "second", run_id="last", keep_parts_days=8, **options)
+        assert "the ledger has no run first" in run_command(capsys, *command)[2]
 
     def test_the_last_load_is_kept_however_old(self, database: Database, tmp_path: Path) -> None:
         """A drop that never changes stays known forever."""

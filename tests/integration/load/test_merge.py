@@ -19,7 +19,7 @@ from experiment_features.definitions import (
 from experiment_features.errors import DatabaseRefused, DropRejected
 from experiment_features.load.database import connect
 from experiment_features.load.merge import Changes, compare, merge
-from integration.running import features_of, make_drop, run_drop
+from integration.running import compute_drop, features_of, make_drop, make_pipeline, run_drop
 from integration.servers import Database
 
 DROP = make_drop({1: "Ann", 2: "Bob"}, [(1, "1;2", "10"), (2, "3", "1")])
@@ -177,6 +177,8 @@ def test_a_trigger_that_discards_writes_is_named(
 ) -> None:
     """Nothing is loaded, and without the trigger the same drop loads."""
     run_drop(database, FAULTY.write(tmp_path / "drop"), max_rejected_percent=50)
+    changed = CHANGED.write(tmp_path / "changed")
+    pipeline = compute_drop(make_pipeline(database, tmp_path, max_rejected_percent=50), changed)
     before = [features_of(database, name) for name in TABLES]
     event = {"update": "update", "close_issues": "update", "delete": "delete"}.get(
         statement, "insert"
@@ -187,15 +189,14 @@ def test_a_trigger_that_discards_writes_is_named(
             "create trigger discards before {} on {} for each row execute function discard()"
         ).format(sql.SQL(event), sql.Identifier("features", table))
     )
-    changed = CHANGED.write(tmp_path / "changed")
     with pytest.raises(
         DatabaseRefused, match=rf"{table}.*: {statement} should have written \d rows"
     ):
-        run_drop(database, changed, max_rejected_percent=50)
+        pipeline.load()
     assert [features_of(database, name) for name in TABLES] == before
     database.query("drop function discard cascade")
-    result = run_drop(database, changed, max_rejected_percent=50)
-    assert (result["inserted"], result["updated"], result["deleted"]) == (1, 1, 1)
+    result = pipeline.load()
+    assert (result.inserted, result.updated, result.deleted) == (1, 1, 1)
 
 
 TRIGGER = (
@@ -226,6 +227,8 @@ def test_a_ledger_that_is_not_written_is_named(
     before = make_drop({1: "Ann", 2: "Bob"}, [(1, "1", "1"), (2, "3", "1"), (2, "3", "1")])
     run_drop(database, before.write(tmp_path / "drop"))
     changed = CHANGED.write(tmp_path / "changed")
+    options = {"run_id": run_id, "max_rejected_percent": 50}
+    pipeline = compute_drop(make_pipeline(database, tmp_path, **options), changed)
     with pytest.raises(DropRejected):
         run_drop(database, changed, run_id="mine")
     database.query(DISCARD)
@@ -233,7 +236,7 @@ def test_a_ledger_that_is_not_written_is_named(
     database.query(statement)
     found = [features_of(database, name) for name in [*TABLES, "data_issues"]]
     with pytest.raises(DatabaseRefused, match=rf"features.*{table}.*: {event} should have written"):
-        run_drop(database, changed, run_id=run_id, max_rejected_percent=50)
+        pipeline.load()
     assert [features_of(database, name) for name in [*TABLES, "data_issues"]] == found
 
 

@@ -10,7 +10,7 @@ import resource
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import date
 from hashlib import sha256
@@ -18,7 +18,7 @@ from io import StringIO
 from pathlib import Path
 from random import Random
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -31,6 +31,7 @@ from drops import Part as File
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.errors import (
     ConfigurationError,
+    DatabaseRefused,
     NothingToDo,
 )
 from experiment_features.load.database import connect
@@ -42,12 +43,21 @@ from experiment_features.reading import extract as reading
 from experiment_features.reproduction import reproduce, run_fields
 from experiment_features.store.parts import PartStore
 from integration.arena import load_and_remove, start_process
-from integration.running import features_of, make_drop, make_pipeline, run_of, run_stages
+from integration.running import (
+    compute_drop,
+    extract_drop,
+    features_of,
+    make_drop,
+    make_pipeline,
+    run_of,
+    run_stages,
+)
 from integration.servers import Database, Server
 from integration.test_command_line import run_command
 
 FIRST = make_drop({1: "Ann", 2: "Bob"}, [(1, "1;2", "10"), (2, "3", "0.5"), (2, "3", "")])
 SECOND = make_drop({1: "Ann", 2: "Rob", 3: "Cyd"}, [(1, "1", "10"), (3, "2", "7")])
+Command = Callable[..., tuple[int, str, str]]
 TABLES = ("users", "compounds", "user_experiments")
 
 
@@ -56,6 +66,20 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store of its own, which the command line uses too."""
     monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "store"))
     return tmp_path / "store"
+
+
+@pytest.fixture
+def command(database: Database, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command line on the test's database; returns exit status, output and errors."""
+    return lambda *arguments: run_command(capsys, *arguments, "--database-url", database.url())
+
+
+@pytest.fixture
+def loads(database: Database, tmp_path: Path) -> tuple[str, str]:
+    """Two runs: one loaded FIRST, and the other SECOND in its place."""
+    first = run(database, FIRST.write(tmp_path / "first"))
+    second = run(database, SECOND.write(tmp_path / "second"))
+    return first["run_id"], second["run_id"]
 
 
 def run(database: Database, source: Path, **options: Any) -> dict[str, Any]:
@@ -195,11 +219,7 @@ class TestLostParts:
         assert run(database, source)["status"] == "unchanged"
 
     def test_without_the_drop_what_needs_them_says_so(
-        self,
-        database: Database,
-        store: Path,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
+        self, database: Database, store: Path, tmp_path: Path, command: Command
     ) -> None:
         """One clear line each, and nothing changed."""
         source = FIRST.write(tmp_path / "drop")
@@ -207,8 +227,8 @@ class TestLostParts:
         shutil.rmtree(source)
         shutil.rmtree(store / "user_experiments")
         before = features_of(database)
-        for command in (["restore", run_id], ["reproduce", run_id], ["trace", "1"]):
-            status, output, errors = run_command(capsys, *command, "--database-url", database.url())
+        for arguments in (["restore", run_id], ["reproduce", run_id], ["trace", "1"]):
+            status, output, errors = command(*arguments)
             assert (status, output) == (1, "")
             assert re.search(r"user_experiments\.csv is no longer in the store", errors)
         assert features_of(database) == before
@@ -218,13 +238,34 @@ class TestLostParts:
     ) -> None:
         """It must not name what is not there."""
         pipeline = make_pipeline(database, tmp_path / "workspaces")
-        pipeline.extract(LocalPath(FIRST.write(tmp_path / "drop")))
-        pipeline.validate()
-        pipeline.transform()
+        compute_drop(pipeline, FIRST.write(tmp_path / "drop"))
         shutil.rmtree(store / "users")
         with pytest.raises(ConfigurationError, match=r"users\.csv are no longer in the store"):
             pipeline.load()
         assert features_of(database) == []
+
+
+class TestNaming:
+    """A run enters its parts before it relies on them, or ends."""
+
+    @pytest.mark.parametrize("is_entered", [True, False])
+    def test_that_changes_nothing_is_refused(
+        self, is_entered: bool, database: Database, tmp_path: Path
+    ) -> None:
+        """The run has no entry, or a trigger discards what is written into it."""
+        pipeline = make_pipeline(database, tmp_path / "workspaces")
+        if is_entered:
+            database.query(DISCARD_PARTS, user="keeper")
+        extract = extract_drop if is_entered else Pipeline.extract
+        with pytest.raises(DatabaseRefused, match=r"update should have written 1 row.*wrote 0"):
+            extract(pipeline, LocalPath(FIRST.write(tmp_path / "drop")))
+
+
+DISCARD_PARTS = """
+create function features.discard() returns trigger language plpgsql as 'begin return null; end';
+create trigger discard before update of parts on features.pipeline_runs
+for each row execute function features.discard()
+"""
 
 
 class TestRemoval:
@@ -252,15 +293,14 @@ class TestRemoval:
     ) -> None:
         """However old it is: also of a run that has only just found its files to be known."""
         first = FIRST.write(tmp_path / "first")
-        run(database, first)
+        run_id = run(database, first)["run_id"]
         age(database, 40)
         run(database, SECOND.write(tmp_path / "second"), keep_parts_days=1000)
         age_files(store)
         age(database, 40)
         pipeline = make_pipeline(database, tmp_path / "workspaces")
-        with recorded(pipeline.connect, pipeline.run, "extract"):
-            pipeline.extract(LocalPath(first))
-        assert remove(database, store, 0, is_young_kept=False) == 0
+        extract_drop(pipeline, LocalPath(first))
+        assert remove(database, store, 0, lost_loads=[run_id]) == 0
         pipeline.validate()
         pipeline.transform()
         pipeline.load()
@@ -275,7 +315,7 @@ class TestRemoval:
         for name in names:
             (store / "users" / parts.database_id / name).write_bytes(b"half")
         assert remove(database, store) == 0
-        assert remove(database, store, 0, is_young_kept=False) == 1  # drafts are being written
+        assert remove(database, store, 0, lost_loads=[]) == 1  # drafts are being written
         age_files(store)
         assert remove(database, store) == 2
         assert names_in(parts) == named
@@ -367,11 +407,7 @@ class TestFullStore:
     """A store that cannot be written ends the run, and nothing has changed."""
 
     def test_names_the_store(
-        self,
-        database: Database,
-        store: Path,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
+        self, database: Database, store: Path, tmp_path: Path, command: Command
     ) -> None:
         """Exit status 4, and no draft is left to fill it; files may have 4 kB, all that is left."""
         run(database, FIRST.write(tmp_path / "first"))
@@ -379,9 +415,8 @@ class TestFullStore:
         large = make_drop({i: f"user {i * 7919}" for i in range(1, 3000)}).write(tmp_path / "large")
         _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, most))
-        command = ["run", large, "--database-url", database.url(), "--allow-empty"]
         try:
-            status, output, errors = run_command(capsys, *command)
+            status, output, errors = command("run", large, "--allow-empty")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
         assert (status, output) == (4, "")
@@ -390,16 +425,11 @@ class TestFullStore:
         assert (features_of(database), names_in(store_of(database, store))) == (before, files)
 
     def test_that_is_no_folder(
-        self,
-        database: Database,
-        store: Path,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
+        self, database: Database, store: Path, tmp_path: Path, command: Command
     ) -> None:
         """As one that may not be written."""
         store.write_text("a file")
-        command = ["run", FIRST.write(tmp_path / "drop"), "--database-url", database.url()]
-        status, _output, errors = run_command(capsys, *command)
+        status, _output, errors = command("run", FIRST.write(tmp_path / "drop"))
         assert status == 4
         assert f"the store of parts {store} cannot be used" in errors
         assert features_of(database) == []
@@ -444,17 +474,12 @@ class TestReproduce:
             assert_reproduced(database, tmp_path, run_id)
 
     def test_says_what_is_not_as_it_was(
-        self,
-        database: Database,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
+        self, database: Database, loads: tuple[str, str], command: Command
     ) -> None:
         """Versions that changed; and features of then that are not what their parts give."""
-        run_id = run(database, FIRST.write(tmp_path / "first"))["run_id"]
-        run(database, SECOND.write(tmp_path / "second"))
-        command = ["reproduce", run_id, "--database-url", database.url()]
+        run_id, _ = loads
         for engine in ("pandas", "duckdb"):
-            status, output, _ = run_command(capsys, *command, "--engine", engine, "--json")
+            status, output, _ = command("reproduce", run_id, "--engine", engine, "--json")
             found = json.loads(output)
             assert (status, found["equal"], found["engine"]) == (0, True, engine)
             assert [change for change in found["changes"] if "engine" not in change] == []
@@ -463,7 +488,7 @@ class TestReproduce:
             "lock_sha256 = '10c4', python_version = '3.2.1' where run_id = %s",
             run_id,
         )
-        status, output, _ = run_command(capsys, *command)
+        status, output, _ = command("reproduce", run_id)
         assert status == 0
         for change in ("code: c0de then", "rules and features: 1 then", "locked requirements: 10c4",
                        "Python: 3.2.1 then"):  # fmt: skip
@@ -474,7 +499,7 @@ class TestReproduce:
             "update features.user_features_past set total_experiments = 7 where user_id = 2"
         )
         database.query("delete from features.compound_features_past where compound_id = 3")
-        status, output, _ = run_command(capsys, *command, "--json")
+        status, output, _ = command("reproduce", run_id, "--json")
         found = json.loads(output)
         assert (status, found["equal"]) == (1, False)
         assert found["differences"] == [
@@ -484,15 +509,12 @@ class TestReproduce:
              "now": {"compound_id": 3, "compound_name": "Methane", "total_experiments": 2,
                      "total_users": 1}},
         ]  # fmt: skip
-        status, output, _ = run_command(capsys, *command)
+        status, output, _ = command("reproduce", run_id)
         assert status == 1
         assert 'user_features 2: {"total_experiments": 7} then' in output
 
     def test_refuses_a_load_by_an_earlier_version(
-        self,
-        database: Database,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
+        self, database: Database, tmp_path: Path, command: Command
     ) -> None:
         """Which recorded neither digests nor parts."""
         run_id = run(database, FIRST.write(tmp_path / "first"))["run_id"]
@@ -500,14 +522,14 @@ class TestReproduce:
             "update features.pipeline_runs set parts = '[]', features_sha256 = null, "
             "issues_sha256 = null, python_version = null, engine_version = null"
         )
-        for command, message in {
+        for arguments, message in {
             ("reproduce", run_id): "did not record the digests",
             ("restore", run_id): "is not in the store: it was loaded by an earlier version",
             ("trace", "1"): "is not in the store: it was loaded by an earlier version",
             ("reproduce", "nonsense"): "the ledger has no run nonsense",
         }.items():
-            status, output, errors = run_command(capsys, *command, "--database-url", database.url())
-            assert (status, output) == (1, ""), command
+            status, output, errors = command(*arguments)
+            assert (status, output) == (1, ""), arguments
             assert message in errors
 
 
@@ -515,11 +537,7 @@ class TestRestore:
     """What an earlier run had loaded is loaded again."""
 
     def test_undoes_a_load(
-        self,
-        database: Database,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
-        monkeypatch: pytest.MonkeyPatch,
+        self, database: Database, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Features, digests and history; and the restored load can be restored again."""
         users = {i: f"user {i}" for i in range(1, 40)}
@@ -529,15 +547,14 @@ class TestRestore:
         second = SECOND.write(tmp_path / "second")
         second_id = run(database, second)["run_id"]
         shutil.rmtree(first)
-        url = ["--database-url", database.url()]
         before = everything(database)
-        status, output, _ = run_command(capsys, "restore", first_id, *url, "--dry-run", "--json")
+        status, output, _ = command("restore", first_id, "--dry-run", "--json")
         assert (status, json.loads(output)["inserted"]) == (0, 36)
         with monkeypatch.context() as changed:
             changed.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "elsewhere"))
-            assert run_command(capsys, "restore", first_id, *url, "--dry-run")[0] == 1
+            assert command("restore", first_id, "--dry-run")[0] == 1
         assert everything(database) == before
-        restored = restore(capsys, database, first_id)
+        restored = restore(command, first_id)
         assert comparable(database) == rows
         then, now = (run_of(database, run_id) for run_id in (first_id, restored))
         same = ("features_sha256", "issues_sha256", "source_files", "source", "today", "users",
@@ -553,40 +570,33 @@ class TestRestore:
         assert [(row["run_id"], row["lasts"]) for row in periods] == [
             (first_id, False), (second_id, False), (restored, True),
         ]  # fmt: skip
-        status, _, errors = run_command(capsys, "restore", second_id, *url)
+        status, _, errors = command("restore", second_id)
         assert (status, comparable(database)) == (1, rows)
         assert "max_removed_percent" in errors
-        restore(capsys, database, second_id, "--max-removed-percent", "100")
+        restore(command, second_id, "--max-removed-percent", "100")
         assert comparable(database) != rows
-        restore(capsys, database, restored)
+        restore(command, restored)
         assert comparable(database) == rows
 
     def test_stays_until_a_run_names_a_source(
-        self,
-        database: Database,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
+        self, database: Database, loads: tuple[str, str], tmp_path: Path, command: Command
     ) -> None:
         """The daily run must not load again what was taken back."""
-        sources = [FIRST.write(tmp_path / "first"), SECOND.write(tmp_path / "second")]
-        first_id, _ = (run(database, source)["run_id"] for source in sources)
-        restored = restore(capsys, database, first_id)
+        first_id, _ = loads
+        restored = restore(command, first_id)
         daily = make_pipeline(database, tmp_path / "workspaces")
         with pytest.raises(NothingToDo, match=f"run {restored} has restored what run {first_id}"):
             daily.last_source()
-        assert run(database, sources[0])["status"] == "unchanged"
+        assert run(database, tmp_path / "first")["status"] == "unchanged"
         with pytest.raises(NothingToDo):
             daily.last_source()
-        assert run(database, sources[1])["status"] == "loaded"
-        assert daily.last_source() == str(sources[1])
+        assert run(database, tmp_path / "second")["status"] == "loaded"
+        assert daily.last_source() == str(tmp_path / "second")
 
 
-def restore(
-    capsys: pytest.CaptureFixture[str], database: Database, run_id: str, *options: str
-) -> str:
+def restore(command: Command, run_id: str, *options: str) -> str:
     """Restores a load by the command line; returns the new run's id."""
-    command = ["restore", run_id, "--database-url", database.url(), "--json", *options]
-    status, output, errors = run_command(capsys, *command)
+    status, output, errors = command("restore", run_id, "--json", *options)
     assert (status, errors) == (0, "")
     result = json.loads(output)
     assert result["status"] == "loaded"
@@ -614,63 +624,75 @@ class TestPrune:
     def test_asks_and_names_them(
         self,
         database: Database,
+        loads: tuple[str, str],
         store: Path,
-        tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
+        command: Command,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Afterwards, what needs them says so, and the last load has all of its parts."""
-        first_id = run(database, FIRST.write(tmp_path / "first"))["run_id"]
-        last_id = run(database, SECOND.write(tmp_path / "second"))["run_id"]
-        url = ["--database-url", database.url()]
+        first_id, last_id = loads
         files = names_in(store_of(database, store))
         monkeypatch.setattr("sys.stdin", StringIO("n\n"))
-        status, output, errors = run_command(capsys, "store", "prune", *url)
+        status, output, errors = command("store", "prune")
         assert (status, output) == (0, "")
         assert f"reproduced or restored: {first_id}\n" in errors
         assert errors.endswith("[y/N] nothing was removed\n")
         assert names_in(store_of(database, store)) == files
         monkeypatch.setattr("sys.stdin", StringIO("y\n"))
-        status, output, _ = run_command(capsys, "store", "prune", *url)
+        status, output, _ = command("store", "prune")
         assert (status, output) == (0, f"removed 2 files from {store}\n")
         assert_intact(database, store)
-        status, output, errors = run_command(capsys, "store", "prune", *url)  # does not ask
+        status, output, errors = command("store", "prune")  # does not ask
         assert (status, output, errors) == (0, f"removed 0 files from {store}\n", "")
-        for command in (["trace", "1", "--run"], ["reproduce"], ["restore"]):
-            status, _, errors = run_command(capsys, *command, first_id, *url)
+        for arguments in (["trace", "1", "--run"], ["reproduce"], ["restore"]):
+            status, _, errors = command(*arguments, first_id)
             assert status == 1
             assert f"what run {first_id} read from" in errors
-        for command in (["trace", "1", "--run"], ["reproduce"]):
-            assert run_command(capsys, *command, last_id, *url)[0] == 0
+        for arguments in (["trace", "1", "--run"], ["reproduce"]):
+            assert command(*arguments, last_id)[0] == 0
 
-    def test_yes_does_not_ask(
+    def test_a_load_that_was_not_named_stays(
         self,
         database: Database,
+        loads: tuple[str, str],
         store: Path,
         tmp_path: Path,
-        capsys: pytest.CaptureFixture[str],
+        command: Command,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """For scripts."""
-        for drop in (FIRST, SECOND):
-            run(database, drop.write(tmp_path / "drop"))
-        command = ["store", "prune", "--yes", "--database-url", database.url()]
-        assert run_command(capsys, *command) == (0, f"removed 2 files from {store}\n", "")
+        """Though another one has replaced it between the question and the answer."""
+        first_id, second_id = loads
 
+        def answer() -> str:
+            third = make_drop({4: "Dan"}, [(4, "1", "1")]).write(tmp_path / "third")
+            assert run(database, third)["status"] == "loaded"
+            return "y\n"
+
+        monkeypatch.setattr("sys.stdin", Mock(readline=answer))
+        status, output, errors = command("store", "prune")
+        assert f"restored: {first_id}\n" in errors
+        assert (status, output) == (0, f"removed 2 files from {store}\n")
+        assert_reproduced(database, tmp_path, second_id)
+        assert_intact(database, store)
+
+    @pytest.mark.usefixtures("loads")
+    def test_yes_does_not_ask(self, store: Path, command: Command) -> None:
+        """For scripts."""
+        assert command("store", "prune", "--yes") == (0, f"removed 2 files from {store}\n", "")
+
+    @pytest.mark.usefixtures("loads")
     def test_a_copy_removes_nothing(
         self,
         server: Server,
         database: Database,
         store: Path,
-        tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         """It does not know what the original needs."""
-        for drop in (FIRST, SECOND):
-            run(database, drop.write(tmp_path / "drop"))
         with server.database(f"{database.name}_copy", database.name) as copy:
             copy.query("delete from features.pipeline_runs")
-            command = ["store", "prune", "--yes", "--database-url", copy.url()]
-            status, _, errors = run_command(capsys, *command)
+            arguments = ["store", "prune", "--yes", "--database-url", copy.url()]
+            status, _, errors = run_command(capsys, *arguments)
         assert (status, "is a copy of another one" in errors) == (1, True)
         assert_intact(database, store)
 
@@ -691,17 +713,14 @@ def test_a_load_that_was_in_force_for_long_can_be_restored(
     assert_reproduced(database, tmp_path, first_id)
 
 
-def test_state(
-    database: Database, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_state(database: Database, store: Path, tmp_path: Path, command: Command) -> None:
     """What is in force, and what the store holds."""
-    url = ["--database-url", database.url()]
-    status, _, errors = run_command(capsys, "state", *url)
-    assert (status, "load a drop first" in errors) == (1, True)
+    status, _, errors = command("state")
+    assert (status, "nothing has been loaded yet: load a drop first" in errors) == (1, True)
     run(database, FIRST.write(tmp_path / "first"))
     source = SECOND.write(tmp_path / "second")
     result = run(database, source)
-    status, output, _ = run_command(capsys, "state", *url, "--json")
+    status, output, _ = command("state", "--json")
     found = json.loads(output)
     assert status == 0
     assert (found["run_id"], found["source"]) == (result["run_id"], str(source))
@@ -715,7 +734,7 @@ def test_state(
         sum(sizes),
     )
     assert 0 < found["needed_bytes"] < found["store_bytes"]
-    status, output, _ = run_command(capsys, "state", *url)
+    status, output, _ = command("state")
     assert status == 0
     assert f"{found['store_bytes']:,} bytes in 5 files" in output
 
