@@ -1,11 +1,11 @@
-"""Measures the features page with a million users, 10,000 runs and 100,000 issues.
+"""Measures the page with a million users, a million lines, 10,000 runs and 100,000 issues.
 
     PYTHONPATH=include:plugins:scripts:tests .venv/bin/python benchmarks/page.py
 
-Starts and fills a PostgreSQL server, and requests each view as a browser would, but without
-Airflow's login. The plans are those of the very statements that a view sends. The exit status is 1
-if a view scans a whole table, sends more than 100 KB, or fails. The times are medians and only for
-information: they depend on the load on the machine.
+Fills a PostgreSQL server and a store of parts, and requests each view as a browser would, but
+without Airflow's login. The plans are those of the very statements that a view sends. The exit
+status is 1 if a view scans a whole table, sends more than 100 KB, or fails. The times are medians
+and only for information: they depend on the load on the machine.
 """
 
 import os
@@ -13,16 +13,28 @@ import statistics
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 _home = tempfile.TemporaryDirectory(prefix="experiment_features_airflow_")
-os.environ |= {"AIRFLOW_HOME": _home.name, "AIRFLOW__CORE__LOAD_EXAMPLES": "False"}
+STORE = Path(_home.name, "store")
+os.environ |= {
+    "AIRFLOW_HOME": _home.name,
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "EXPERIMENT_FEATURES_STORE": str(STORE),
+}
 
 from fastapi.testclient import TestClient  # noqa: E402
 from psycopg import sql  # noqa: E402
+from psycopg.types.json import Jsonb  # noqa: E402
 
+from drops import make_drop  # noqa: E402
 from experiment_features.load.database import Connection  # noqa: E402
-from experiment_features.report import page_queries, paging  # noqa: E402
+from experiment_features.load.part_store import find_database_id, layers_of  # noqa: E402
+from experiment_features.reading.extract import extract  # noqa: E402
+from experiment_features.report import page_queries, paging, trace  # noqa: E402
+from experiment_features.store.parts import NoLedger, PartStore  # noqa: E402
+from experiment_features.workspace import Workspace  # noqa: E402
 from features_page.access import GUARDS, may_trigger  # noqa: E402
 from features_page.app import make_app  # noqa: E402
 from integration.servers import Database, Server  # noqa: E402
@@ -90,7 +102,7 @@ VIEWS = {
     "users": "/users",
     "users, by name": "/users?sort=name",
     "users, most experiments first": "/users?sort=experiments&descending=true",
-    "users, deep in the list": "/users?after=900000",
+    "users, deep in the list": "/users?after=99000000",
     "users, deep, by experiments": "/users?sort=experiments&descending=true&after=500000",
     "users, back from there": "/users?sort=name&before=500000",
     "users, name begins with a": "/users?q=a",
@@ -99,6 +111,8 @@ VIEWS = {
     "users, no match": "/users?q=zzz",
     "users, an id": "/users?q=777777",
     "user with 10,000 periods": "/users/1",
+    "lines, from 1,000,000": "/users/1/lines",
+    "lines, deep in the list": "/users/1/lines?after=99000",
     "quality of 50,000 issues": "/quality",
     "quality, by table": "/quality?table=users",
     "quality, by rule": "/quality?table=users&rule=rule_2",
@@ -125,11 +139,20 @@ def main() -> int:
 
 
 def fill(database: Database) -> None:
-    """Inserts the rows, and gathers the statistics as autovacuum would after a while."""
+    """Inserts the rows, gathers the statistics as autovacuum would, and stores parts."""
     with database.connect(autocommit=True) as owner:
         for statement in FILL.split(";\n"):
             owner.execute(statement)
         owner.execute("vacuum analyze")
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            make_drop(folder / "drop", 1_000_000, users=1_000, word="User")
+            store = PartStore(STORE, find_database_id(owner), folder)
+            parts = extract(folder / "drop", Workspace(folder / "run"), store, NoLedger()).parts
+        layers = Jsonb(layers_of("run 10000", "a drop", parts))
+        owner.execute(
+            "update features.pipeline_runs set parts = %s where run_id = 'run 10000'", [layers]
+        )
 
 
 def measure(database: Database) -> int:
@@ -167,11 +190,14 @@ def explain(client: TestClient, address: str) -> tuple[Any, list[str]]:
         scans.extend(scans_of(plan[0]["Plan"]))
         return fetch(connection, query, values)
 
-    page_queries.fetch = paging.fetch = explaining
+    modules = (page_queries, paging, trace)
+    for module in modules:
+        module.fetch = explaining
     try:
         return client.get(address), scans
     finally:
-        page_queries.fetch = paging.fetch = fetch
+        for module in modules:
+            module.fetch = fetch
 
 
 def scans_of(node: dict[str, Any]) -> list[str]:
