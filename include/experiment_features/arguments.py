@@ -81,7 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
     upgrade.add_argument(
         "--adopt-store",
         action="store_true",
-        help="take over the parts of the database of which this is a copy, because it is gone",
+        help="take over the parts of the database that this one was copied from and replaces",
     )
     upgrade.set_defaults(fail=upgrade.error)
     return parser
@@ -101,7 +101,9 @@ def _add_load_commands(
     trace.add_argument(
         "--compound", type=_id, metavar="ID", help="show only the lines with this compound"
     )
-    trace.add_argument("--run", metavar="RUN", help="of an earlier load (default: the last one)")
+    trace.add_argument(
+        "--run", metavar="RUN", help="trace the load of this run (default: the last load)"
+    )
 
     reproduce = commands.add_parser(
         "reproduce", parents=parents, help="compute an earlier load again, and compare"
@@ -116,12 +118,14 @@ def _add_load_commands(
     restore.add_argument(
         "--dry-run", action="store_true", help="show what a load would do, without doing it"
     )
-    state = commands.add_parser("state", parents=parents, help="show what is in force")
+    state = commands.add_parser(
+        "state", parents=parents, help="show the last load, its files and the size of the store"
+    )
 
-    store = commands.add_parser("store", help="look after the store of parts")
+    store = commands.add_parser("store", help="manage the store of parts")
     actions = store.add_subparsers(required=True, metavar="ACTION", dest="action")
     prune = actions.add_parser(
-        "prune", parents=[database], help="remove at once what only older runs need"
+        "prune", parents=[database], help="remove at once the parts that only older runs need"
     )
     prune.add_argument("--yes", action="store_true", help="do not ask")
     for command in (trace, reproduce, restore, state, prune):

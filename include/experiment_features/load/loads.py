@@ -73,8 +73,13 @@ def find_load(connection: Connection, run_id: str | None = None) -> Load:
                 "them"
             )
         row = cursor.execute(query, {"run_id": run_id}).fetchone()
+    if row is None and run_id is None:
+        raise ConfigurationError("nothing has been loaded yet: load a drop first")
     if row is None:
-        raise ConfigurationError("nothing had been loaded by then: load a drop first")
+        raise ConfigurationError(
+            f"run {run_id} did not load its drop, and no run before it had loaded one: name a run "
+            "that `scripts/query_features.sh runs` shows as loaded"
+        )
     if run_id not in (None, row["run_id"]):
         raise ConfigurationError(
             f"run {run_id} did not load its drop; what was loaded when it ended came from run "
