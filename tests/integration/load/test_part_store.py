@@ -51,6 +51,7 @@ from integration.running import (
     make_pipeline,
     run_of,
     run_stages,
+    store_folder,
 )
 from integration.servers import Database, Server
 from integration.test_command_line import run_command
@@ -101,9 +102,10 @@ def run(database: Database, source: Path, **options: Any) -> dict[str, Any]:
 _type_file = reading.type_file
 
 
-def store_of(database: Database, store: Path) -> PartStore:
+def store_of(database: Database) -> PartStore:
     """The parts of a database."""
     with connect(database.url()) as connection:
+        store = store_folder()
         return PartStore(store, find_database_id(connection), store / "cache")
 
 
@@ -118,17 +120,17 @@ def parts_of_last_load(database: Database) -> list[Any]:
         return find_load(connection).parts
 
 
-def assert_intact(database: Database, store: Path) -> None:
+def assert_intact(database: Database) -> None:
     """Asserts that all that the last load names is there as it was written."""
-    parts = store_of(database, store)
+    parts = store_of(database)
     for part in parts_of_last_load(database):
         assert parts.is_intact(part), f"{part['part']} is missing or damaged"
 
 
-def remove(database: Database, store: Path, keep_days: float = 30, **options: Any) -> int:
+def remove(database: Database, keep_days: float = 30, **options: Any) -> int:
     """Removes what nothing needs."""
     with connect(database.url()) as connection:
-        return remove_old_parts(connection, store_of(database, store), keep_days, **options)
+        return remove_old_parts(connection, store_of(database), keep_days, **options)
 
 
 def age(database: Database, days: int) -> None:
@@ -141,9 +143,9 @@ def age(database: Database, days: int) -> None:
     )
 
 
-def age_files(store: Path) -> None:
-    """Makes all files of a store two days old."""
-    for path in store.rglob("*"):
+def age_files() -> None:
+    """Makes all files of the store two days old."""
+    for path in store_folder().rglob("*"):
         os.utime(path, (time.time() - 2 * 86_400,) * 2)
 
 
@@ -215,7 +217,7 @@ class TestLostParts:
         result = run(database, source)
         assert (result["status"], len(result["read"])) == ("loaded", 3 if loss == "all" else 1)
         assert result["unchanged"] == 2
-        assert_intact(database, store)
+        assert_intact(database)
         assert run(database, source)["status"] == "unchanged"
 
     def test_without_the_drop_what_needs_them_says_so(
@@ -271,53 +273,53 @@ for each row execute function features.discard()
 class TestRemoval:
     """What neither the last load nor recent runs need goes."""
 
-    def test_after_so_many_days(self, database: Database, store: Path, tmp_path: Path) -> None:
+    def test_after_so_many_days(self, database: Database, tmp_path: Path) -> None:
         """Days count from when a load was replaced, or a run that did not load ended."""
         run(database, FIRST.write(tmp_path / "first"))
-        first = names_in(store_of(database, store))
+        first = names_in(store_of(database))
         age(database, 40)
         run(database, SECOND.write(tmp_path / "second"), keep_days=1000)
-        assert first <= names_in(store_of(database, store)), "it was in force until just now"
-        age_files(store)
+        assert first <= names_in(store_of(database)), "it was in force until just now"
+        age_files()
         age(database, 29)
-        assert remove(database, store) == 0
+        assert remove(database) == 0
         age(database, 2)
-        assert remove(database, store) == 2  # the compounds are the same
+        assert remove(database) == 2  # the compounds are the same
         last = {part["part"] for part in parts_of_last_load(database)}
-        assert names_in(store_of(database, store)) == last
+        assert names_in(store_of(database)) == last
         age(database, 1000)
-        assert remove(database, store) == 0
+        assert remove(database) == 0
 
     def test_a_run_in_progress_keeps_what_it_names(
-        self, database: Database, store: Path, tmp_path: Path
+        self, database: Database, tmp_path: Path
     ) -> None:
         """However old it is: also of a run that has only just found its files to be known."""
         first = FIRST.write(tmp_path / "first")
         run_id = run(database, first)["run_id"]
         age(database, 40)
         run(database, SECOND.write(tmp_path / "second"), keep_parts_days=1000)
-        age_files(store)
+        age_files()
         age(database, 40)
         pipeline = make_pipeline(database, tmp_path / "workspaces")
         extract_drop(pipeline, LocalPath(first))
-        assert remove(database, store, 0, lost_loads=[run_id]) == 0
+        assert remove(database, 0, lost_loads=[run_id]) == 0
         pipeline.validate()
         pipeline.transform()
         pipeline.load()
-        assert_intact(database, store)
+        assert_intact(database)
 
     def test_of_what_nothing_names(self, database: Database, store: Path, tmp_path: Path) -> None:
         """Files and drafts stay for a day, because a run may be about to name them."""
         run(database, FIRST.write(tmp_path / "drop"))
-        parts = store_of(database, store)
+        parts = store_of(database)
         named = names_in(parts)
         names = ("unnamed.v1.0.parquet", ".draft-1.parquet", ".draft-1.others")
         for name in names:
             (store / "users" / parts.database_id / name).write_bytes(b"half")
-        assert remove(database, store) == 0
-        assert remove(database, store, 0, lost_loads=[]) == 1  # drafts are being written
-        age_files(store)
-        assert remove(database, store) == 2
+        assert remove(database) == 0
+        assert remove(database, 0, lost_loads=[]) == 1  # drafts are being written
+        age_files()
+        assert remove(database) == 2
         assert names_in(parts) == named
 
     def test_at_a_strict_default_isolation(
@@ -330,11 +332,11 @@ class TestRemoval:
         first = FIRST.write(tmp_path / "first")
         run(database, first)
         run(database, SECOND.write(tmp_path / "second"))
-        age_files(store)
+        age_files()
         pipeline = make_pipeline(database, tmp_path / "workspaces")
         with recorded(pipeline.connect, pipeline.run, "extract"), database.connect() as other:
             other.execute("select pg_advisory_xact_lock(hashtext('experiment_features.store'))")
-            thread = threading.Thread(target=remove, args=(database, store, 0))
+            thread = threading.Thread(target=remove, args=(database, 0))
             thread.start()
             await_waiting(database)
             other.execute(
@@ -349,7 +351,7 @@ class TestRemoval:
         pipeline.validate()
         pipeline.transform()
         pipeline.load()
-        assert_intact(database, store)
+        assert_intact(database)
 
 
 def await_waiting(database: Database) -> None:
@@ -364,19 +366,19 @@ class TestDatabases:
     """Each database has parts of its own."""
 
     def test_two_databases_share_nothing(
-        self, server: Server, database: Database, store: Path, tmp_path: Path
+        self, server: Server, database: Database, tmp_path: Path
     ) -> None:
         """Both read the same drop, and a removal in one leaves those of the other."""
         source = FIRST.write(tmp_path / "drop")
         run(database, source)
         with server.database(f"{database.name}_other") as other:
             assert len(run(other, source)["read"]) == 3
-            assert store_of(other, store).database_id != store_of(database, store).database_id
+            assert store_of(other).database_id != store_of(database).database_id
             run(other, SECOND.write(tmp_path / "second"))
-            age_files(store)
-            assert remove(other, store, 0) == 2
-            assert_intact(other, store)
-        assert_intact(database, store)
+            age_files()
+            assert remove(other, 0) == 2
+            assert_intact(other)
+        assert_intact(database)
 
     def test_a_copy_is_refused_until_it_takes_the_parts_over(
         self, server: Server, database: Database, tmp_path: Path
@@ -411,7 +413,7 @@ class TestFullStore:
     ) -> None:
         """Exit status 4, and no draft is left to fill it; files may have 4 kB, all that is left."""
         run(database, FIRST.write(tmp_path / "first"))
-        before, files = features_of(database), names_in(store_of(database, store))
+        before, files = features_of(database), names_in(store_of(database))
         large = make_drop({i: f"user {i * 7919}" for i in range(1, 3000)}).write(tmp_path / "large")
         _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, most))
@@ -422,7 +424,7 @@ class TestFullStore:
         assert (status, output) == (4, "")
         assert str(store) in errors
         assert "`store prune`" in errors
-        assert (features_of(database), names_in(store_of(database, store))) == (before, files)
+        assert (features_of(database), names_in(store_of(database))) == (before, files)
 
     def test_that_is_no_folder(
         self, database: Database, store: Path, tmp_path: Path, command: Command
@@ -631,17 +633,17 @@ class TestPrune:
     ) -> None:
         """Afterwards, what needs them says so, and the last load has all of its parts."""
         first_id, last_id = loads
-        files = names_in(store_of(database, store))
+        files = names_in(store_of(database))
         monkeypatch.setattr("sys.stdin", StringIO("n\n"))
         status, output, errors = command("store", "prune")
         assert (status, output) == (0, "")
         assert f"reproduced or restored: {first_id}\n" in errors
         assert errors.endswith("[y/N] nothing was removed\n")
-        assert names_in(store_of(database, store)) == files
+        assert names_in(store_of(database)) == files
         monkeypatch.setattr("sys.stdin", StringIO("y\n"))
         status, output, _ = command("store", "prune")
         assert (status, output) == (0, f"removed 2 files from {store}\n")
-        assert_intact(database, store)
+        assert_intact(database)
         status, output, errors = command("store", "prune")  # does not ask
         assert (status, output, errors) == (0, f"removed 0 files from {store}\n", "")
         for arguments in (["trace", "1", "--run"], ["reproduce"], ["restore"]):
@@ -673,7 +675,7 @@ class TestPrune:
         assert f"restored: {first_id}\n" in errors
         assert (status, output) == (0, f"removed 2 files from {store}\n")
         assert_reproduced(database, tmp_path, second_id)
-        assert_intact(database, store)
+        assert_intact(database)
 
     @pytest.mark.usefixtures("loads")
     def test_yes_does_not_ask(self, store: Path, command: Command) -> None:
@@ -685,7 +687,6 @@ class TestPrune:
         self,
         server: Server,
         database: Database,
-        store: Path,
         capsys: pytest.CaptureFixture[str],
     ) -> None:
         """It does not know what the original needs."""
@@ -694,11 +695,11 @@ class TestPrune:
             arguments = ["store", "prune", "--yes", "--database-url", copy.url()]
             status, _, errors = run_command(capsys, *arguments)
         assert (status, "is a copy of another one" in errors) == (1, True)
-        assert_intact(database, store)
+        assert_intact(database)
 
 
 def test_a_load_that_was_in_force_for_long_can_be_restored(
-    database: Database, store: Path, tmp_path: Path
+    database: Database, tmp_path: Path
 ) -> None:
     """Its age counts from when it was replaced."""
     first_id = run(database, FIRST.write(tmp_path / "first"))["run_id"]
@@ -706,7 +707,7 @@ def test_a_load_that_was_in_force_for_long_can_be_restored(
         "update features.pipeline_runs set started_at = started_at - interval '200 days', "
         "finished_at = finished_at - interval '200 days'"
     )
-    age_files(store)
+    age_files()
     run(database, SECOND.write(tmp_path / "second"))
     with connect(database.url()) as connection:
         assert find_load(connection, first_id).run_id == first_id
@@ -781,7 +782,7 @@ class TestFaults:
             victim.join(60)
             with locked(database):
                 if database.query("select 1 from features.pipeline_runs where status = 'loaded'"):
-                    assert_intact(database, store)
+                    assert_intact(database)
                     looks += 1
             sources = sources[1:] + sources[:1]
             running[number % 2] = self.start(database, store, tmp_path / f"work{number}", sources)
@@ -794,7 +795,7 @@ class TestFaults:
         assert looks > 0
         for source in sources:
             assert run(database, Path(source), force=True)["status"] == "loaded"
-            assert_intact(database, store)
+            assert_intact(database)
         with capsys.disabled():
             entries = database.value("select count(*) from features.pipeline_runs")
             print(f"\nlooked {looks} times; {entries} runs in the ledger")
@@ -847,7 +848,11 @@ def test_any_sequence_on_two_databases(
     folder = tmp_path_factory.mktemp("steps")
     store = folder / "store"
     names = [f"store_{next(_numbers)}" for _ in range(2)]
-    with server.database(names[0]) as a, server.database(names[1]) as b:
+    with (
+        patch.dict(os.environ, EXPERIMENT_FEATURES_STORE=str(store)),
+        server.database(names[0]) as a,
+        server.database(names[1]) as b,
+    ):
         loads: dict[Database, str] = {}
         for number, (kind, which, choice) in enumerate(steps):
             database = (a, b)[which]
@@ -858,24 +863,24 @@ def test_any_sequence_on_two_databases(
                 loads.clear()
                 continue
             if kind == "remove":
-                age_files(store)
-                remove(database, store, 0)
+                age_files()
+                remove(database, 0)
                 continue
             source = folder / f"drop {number}"
             source.mkdir()
             suffix = "_renamed" if kind == "rename" else ""
             for table, variant in zip(TABLES, choice, strict=True):
                 (source / f"{table}{suffix}.csv").write_bytes(VARIANTS[table][variant])
-            result = run(database, source, engine=engine, store=store)
+            result = run(database, source, engine=engine)
             assert_features(
                 oracle.compute(source),
                 features_of(database),
                 features_of(database, "compound_features"),
             )
-            assert_intact(database, store)
+            assert_intact(database)
             loads |= {database: result["run_id"]} if result["status"] == "loaded" else {}
         for database, run_id in loads.items():
-            assert_reproduced(database, folder, run_id, store=store)
+            assert_reproduced(database, folder, run_id)
 
 
 VARIANTS = {
