@@ -26,6 +26,18 @@ os.environ |= {
 }
 
 
+def _group_of(item: pytest.Item | None) -> pytest.Mark | None:
+    return item.get_closest_marker("xdist_group") if item else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Ends what the tests of a group share after the last of them: a stack that idles is not idle."""
+    group = _group_of(item)
+    if group and _group_of(nextitem) != group:
+        item.session._setupstate.teardown_exact(None)
+
+
 @pytest.fixture(scope="session")
 def sample_drop() -> Drop:
     """The rows of the sample drop, to be written in any dialect."""

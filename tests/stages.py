@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import duckdb
 import pyarrow.parquet as pq
 import pytest
 
 import oracle
 from comparison import assert_features
 from drops import Change, Drop
+from experiment_features.contract import TABLES, position_of
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.engines.choose import choose_engine
-from experiment_features.engines.duckdb_engine import read_parts
 from experiment_features.engines.engine import Engine
 from experiment_features.errors import ConfigurationError, DropChanged, DropRefused
 from experiment_features.features import transform as features
@@ -79,22 +78,28 @@ def compute_on_engines(read: Workspace) -> Iterator[Workspace]:
         yield workspace
 
 
-def check_drop(drop: Drop, folder: Path, *, in_sql: bool) -> None:
-    """Asserts that a drop, read once, gives on each engine what the oracle says, or is refused.
+def check_drop(drop: Drop, folder: Path) -> None:
+    """Asserts that a drop gives on each engine what the oracle says, or is refused.
 
-    If a file changes while it is read, that try gives nothing, and the next one reads the new file.
+    It is read with and without every line typed in SQL, into the same rows. If a file changes while
+    it is read, that try gives nothing, and the next one reads the new file.
     """
     source = drop.write(folder / "source")
     read = Workspace(folder / "read")
     if drop.change:
-        _check_torn(drop.change, source, read, in_sql=in_sql)
+        _check_torn(drop.change, source, read)
     try:
         oracle.compute(source, TODAY)
     except oracle.RefusedError:
-        with pytest.raises(DropRefused):
-            read_drop(source, read, in_sql=in_sql)
+        for in_sql in (False, True):
+            with pytest.raises(DropRefused):
+                read_drop(source, read, in_sql=in_sql)
         return
-    read_drop(source, read, in_sql=in_sql)
+    read_drop(source, read)
+    read_in_sql = Workspace(folder / "read_in_sql")
+    read_drop(source, read_in_sql, in_sql=True)
+    for table in TABLES:
+        assert typed_rows(read_in_sql, table.name) == typed_rows(read, table.name)
     digests = set()
     for workspace in compute_on_engines(read):
         assert_as_expected(source, workspace)
@@ -102,7 +107,7 @@ def check_drop(drop: Drop, folder: Path, *, in_sql: bool) -> None:
     assert len(digests) == 1
 
 
-def _check_torn(change: Change, source: Path, workspace: Workspace, *, in_sql: bool) -> None:
+def _check_torn(change: Change, source: Path, workspace: Workspace) -> None:
     """Asserts that a drop is not read while one of its files changes."""
     expected: tuple[type[Exception], ...] = (DropChanged,)
     try:
@@ -110,7 +115,7 @@ def _check_torn(change: Change, source: Path, workspace: Workspace, *, in_sql: b
     except oracle.RefusedError:  # perhaps even before the file is opened
         expected = (DropChanged, DropRefused)
     with _changing(change, source), pytest.raises(expected):
-        read_drop(source, workspace, in_sql=in_sql)
+        read_drop(source, workspace)
     with pytest.raises(ConfigurationError, match="no finished 'extract' stage"):
         workspace.found(Extracted)
 
@@ -151,11 +156,13 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def typed_rows(workspace: Workspace, table: str) -> list[dict[str, Any]]:
-    """The typed rows of a table, in their order."""
+    """The typed rows of a table, with their position, in their order."""
     paths = workspace_parts(workspace).paths(workspace.found(Extracted).parts, table)
-    with duckdb.connect() as database:
-        rows = read_parts(database, paths).order("position").to_arrow_table()
-    return [row | {"has_nul": bool(row["has_nul"])} for row in rows.to_pylist()]
+    return [
+        row | {"position": position_of(number, row["line_number"]), "has_nul": bool(row["has_nul"])}
+        for number, path in enumerate(paths, start=1)
+        for row in sorted(rows_of(path), key=lambda row: row["line_number"])
+    ]
 
 
 def issues_of(workspace: Workspace) -> set[tuple[str, str, int, str]]:

@@ -16,7 +16,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[Drop]:
     """The drops that were checked so far, two in a batch."""
     seen: list[Drop] = []
 
-    def note(drop: Drop, folder: Path, *, in_sql: bool) -> None:  # noqa: ARG001
+    def note(drop: Drop, folder: Path) -> None:  # noqa: ARG001
         seen.append(drop)
 
     monkeypatch.setattr(stages, "check_drop", note)
@@ -36,10 +36,10 @@ def test_a_search_goes_on_where_it_was_stopped(
     whole, note = checked.copy(), stages.check_drop
     checked.clear()
 
-    def stop_at_fourth(drop: Drop, folder: Path, *, in_sql: bool) -> None:
+    def stop_at_fourth(drop: Drop, folder: Path) -> None:
         if len(checked) == 3:
             raise KeyboardInterrupt
-        note(drop, folder, in_sql=in_sql)
+        note(drop, folder)
 
     monkeypatch.setattr(stages, "check_drop", stop_at_fourth)
     with pytest.raises(KeyboardInterrupt):
