@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import TypeVar
 
 import pyarrow as pa
@@ -50,6 +51,7 @@ class BackgroundWriter:
         self._path = path
         self._file: pq.ParquetWriter | None = None
         self._thread = ThreadPoolExecutor(1)
+        self._lock = Lock()
         self._pending: deque[Future[None]] = deque()
 
     def __enter__(self) -> "BackgroundWriter":
@@ -77,8 +79,16 @@ class BackgroundWriter:
         return self._file is None
 
     def _close(self) -> None:
-        if self._file:
-            self._file.close()
+        # The executor does not wait for a thread that was interrupted while it started, and PyArrow
+        # crashes when a file is closed while it is written.
+        with self._lock:
+            if self._file:
+                self._file.close()
+
+    def _append(self, file: pq.ParquetWriter, rows: pa.RecordBatch) -> None:
+        with self._lock:
+            if file.is_open:
+                file.write_batch(rows)
 
     def _discard(self) -> None:
         """Closes the file of which nothing is expected any more."""
@@ -97,7 +107,7 @@ class BackgroundWriter:
                     use_dictionary=False,
                     column_encoding={"line_number": "DELTA_BINARY_PACKED"},
                 )
-            self._pending.append(self._thread.submit(self._file.write_batch, rows))
+            self._pending.append(self._thread.submit(self._append, self._file, rows))
             self._wait(_BATCHES_BEHIND)
 
     def _wait(self, behind: int) -> None:

@@ -1,8 +1,10 @@
 """Writing beside the reader, when it fails or is interrupted."""
 
 import resource
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event, Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -49,3 +51,35 @@ def test_an_interrupt_is_not_taken_for_a_full_disk(full: Path) -> None:
     """Nothing is expected of the file any more."""
     with pytest.raises(KeyboardInterrupt):
         write(full, 2, KeyboardInterrupt())
+
+
+def test_an_interrupt_while_the_thread_starts_closes_no_file_that_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The executor does not know such a thread; PyArrow ends the process if the file is closed."""
+    events, begun = [], Event()
+    start, write_batch, close = Thread.start, pq.ParquetWriter.write_batch, pq.ParquetWriter.close
+
+    def start_and_interrupt(thread: Thread) -> None:
+        start(thread)
+        begun.wait(10)
+        raise KeyboardInterrupt
+
+    def write_slowly(file: pq.ParquetWriter, rows: pa.RecordBatch) -> None:
+        events.append("write")
+        begun.set()
+        time.sleep(0.2)
+        write_batch(file, rows)
+        events.append("written")
+
+    def note_close(file: pq.ParquetWriter) -> None:
+        events.append("close")
+        close(file)
+
+    monkeypatch.setattr(Thread, "start", start_and_interrupt)
+    monkeypatch.setattr(pq.ParquetWriter, "write_batch", write_slowly)
+    monkeypatch.setattr(pq.ParquetWriter, "close", note_close)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "rows", 1)
+    monkeypatch.undo()
+    assert events == ["write", "written", "close"]
