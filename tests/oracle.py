@@ -97,8 +97,8 @@ def unpack(path: Path) -> bytes:
     return content
 
 
-def split_records(text: str, delimiter: str) -> Iterator[tuple[int, list[str], list[str]]]:
-    """Yield line, fields and faults of the records; the line breaks within quotes are content."""
+def split_records(text: str, delimiter: str) -> Iterator[tuple[int, list[str], list[str], str]]:
+    """Yield line, fields, faults and text of the records; line breaks within quotes are content."""
     padding = " " if delimiter == "\t" else " \t"
     empty_line = re.compile(rf"[{padding}{re.escape(delimiter)}]*(?=[\r\n]|\Z)")
     # The loop over the content is possessive: a doubled quote must never be split in two halves.
@@ -126,7 +126,7 @@ def split_records(text: str, delimiter: str) -> Iterator[tuple[int, list[str], l
             faults = [("nul_byte", "\0" in record), ("malformed_quotes", malformed)]
             if malformed and LINE_END.search(record):
                 raise RefusedError(f"text behind a closing quote in the row from line {line} on")
-            yield line, fields, [rule for rule, found in faults if found]
+            yield line, fields, [rule for rule, found in faults if found], record
             line += len(LINE_END.findall(record))
         if end := LINE_END.match(text, at):
             at = end.end()
@@ -153,19 +153,31 @@ def find_header(text: str, columns: Iterable[str], delimiters: str) -> tuple[str
     for delimiter in delimiters:
         # Under a wrong delimiter the quotes may make no sense: that is no reason to refuse yet.
         with suppress(RefusedError, StopIteration):
-            _, fields, faults = next(split_records(text, delimiter))
+            _, fields, faults, _ = next(split_records(text, delimiter))
             names = [name.lower() for name in fields]
             if not faults and all(names.count(column) == 1 for column in columns):
                 return delimiter, names
     raise RefusedError("no header names every column once")
 
 
+def has_swallowed_a_row(record: str, delimiter: str, columns: int, key: int) -> bool:
+    """Tell whether a later line of a record is one by itself, with the delimiters of both."""
+    lines = (line.split(delimiter) for line in LINE_END.split(record)[1:])
+    return record.count(delimiter) >= 2 * (columns - 1) and any(
+        len(cells) == columns and re.fullmatch('[ \t"]*[+-]?[0-9]+[ \t"]*', cells[key])
+        for cells in lines
+    )
+
+
 def read_part(path: Path, table: str) -> Iterator[Row]:
     """Yield the data rows of one file."""
     before, delimiters, text = split_preamble(unpack(path).decode("utf-8-sig"))
     delimiter, names = find_header(text, COLUMNS[table], delimiters)
-    for number, fields, faults in islice(split_records(text, delimiter), 1, None):
+    key = names.index(next(iter(COLUMNS[table])))
+    for number, fields, faults, record in islice(split_records(text, delimiter), 1, None):
         line = before + number
+        if has_swallowed_a_row(record, delimiter, len(names), key):
+            raise RefusedError(f"the row from line {line} on has swallowed another")
         if "malformed_quotes" in faults:
             yield Row(path.name, line, {}, faults)
         elif len(fields) != len(names):

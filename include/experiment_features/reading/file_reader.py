@@ -6,6 +6,7 @@ by C code. The few others (delimiters, quotes or line breaks inside of quotes, N
 here, field by field. Cells are typed later (digit_arrays.py, type_cells.py).
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
@@ -37,6 +38,9 @@ ROWS = pa.schema(
         ("has_nul", pa.bool_()),
     ]
 )
+
+_LINE_END = re.compile(rb"\r\n|\r|\n")
+_ID = re.compile(rb'[ \t"]*[+-]?[0-9]+[ \t"]*')
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ class FileReader:
             if column not in table.column_names
         ]
         self._dialect = header.dialect
+        self._key = self.columns.index(table.key)
         limits = {column.name: column.max_bytes for column in table.columns}
         self._max_bytes = [limits.get(name, FIELD_BYTES) for name in self.columns]
 
@@ -168,6 +173,8 @@ class FileReader:
             self._refuse_long_fields(record, line)
             if record.is_malformed and after - index > 1:
                 self._refuse_doubtful_end(text[start:end], line, self.text.line + after - 1)
+            if after - index > 1:
+                self._refuse_swallowed_row(text[start:end], line)
             is_plain[index:after] = False
             records[index] = record
         return records, len(ends)
@@ -180,6 +187,21 @@ class FileReader:
             f"or double it if it is part of the text{explain_backslash(row)}",
             line=first,
         )
+
+    def _refuse_swallowed_row(self, row: bytes, first: int) -> None:
+        """Refuses a row that spans lines if one of them is a row by itself, beside the first."""
+        delimiter, count = self._dialect.delimiter, len(self.columns)
+        if row.count(delimiter) < 2 * (count - 1):
+            return
+        for number, line in enumerate(_LINE_END.split(row)[1:], start=first + 1):
+            cells = line.split(delimiter)
+            if len(cells) == count and _ID.fullmatch(cells[self._key]):
+                raise DropRefused(
+                    f"{self.text.name} line {first}: a quoted field of this row spans lines, but "
+                    f"line {number} is a whole row by itself. Remove the stray quotes, or double "
+                    "them; if the text really is one field, remove its line break",
+                    line=first,
+                )
 
     def _refuse_long_lines(
         self, text: bytes, starts: Offsets, ends: Offsets, is_plain: Flags

@@ -103,6 +103,13 @@ def test_a_header_may_span_lines_and_blocks(size: int, monkeypatch: pytest.Monke
                      "line 3: a quoted field begins in this row and is not closed", id="unclosed"),
         pytest.param(HEADER + b'1,"a\n2,"b,c\n',
                      "line 2: a quoted field that begins in this row ends in line 3", id="doubtful"),
+        pytest.param(HEADER + b'1,a,b\n2,c,"\n3,d,"\n4,e,f\n',
+                     "line 3: a quoted field of this row spans lines, but line 4 is a whole row",
+                     id="ditto_marks"),
+        pytest.param(HEADER + b'1,",b\n 2\t,",d\n',
+                     "line 2: a quoted field of this row spans lines, but line 3", id="merged_rows"),
+        pytest.param(HEADER + b'1,a,"slow\n\nthen\n"2",b,so-so"\n',
+                     "line 2: a quoted field", id="notes"),
         pytest.param(b'"compound_id"x,compound_name,compound_structure\n',
                      "the header has text after a closing quote", id="malformed_header"),
     ],
@@ -115,6 +122,14 @@ def test_what_cannot_be_read_is_refused(content: bytes, message: str) -> None:
     assert "compounds.csv" in str(refusal.value)
     line = re.search(r"line (\d+)", str(refusal.value))  # the ledger has it, too
     assert refusal.value.line == (int(line[1]) if line else None)
+
+
+def test_text_that_spans_lines_is_no_row_by_itself() -> None:
+    """Unless one of its lines has an id and as many fields as the header."""
+    texts = ["1,2\n3,4", "x,1,2\ny,3,4", "1, 2, 3, 4\n5", "1\n,,", ",,\n-,,"]
+    rows = [f'{number},{number},"{text}"' for number, text in enumerate(texts)]
+    found = read(HEADER + "\n".join(rows).encode())
+    assert [fields[2] for _, fields, _ in found] == texts
 
 
 @pytest.mark.parametrize(
