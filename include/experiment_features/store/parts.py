@@ -23,7 +23,10 @@ from experiment_features.errors import ConfigurationError, PipelineError, Storag
 from experiment_features.workspace import Workspace
 
 READER_VERSION = 1
-"""Of reading/: when it makes other rows of a file, the number rises and files are read again."""
+"""Of reading/: when it makes other rows of a file, the number rises and files are read again.
+
+Parts whose files are gone are brought up from themselves, if that gives the same: upgrade_part.py.
+"""
 
 _DIGEST_CHARACTERS = 16
 _DRAFT = ".draft-"
@@ -73,7 +76,10 @@ class PartStore:
     database_id: str
     """Empty for parts in a workspace."""
     cache: Path
-    """A folder for copies of parts in object storage; the caller removes it."""
+    """A folder for parts of this run alone, and copies of parts in object storage; the caller
+    removes it."""
+    is_read_only: bool = False
+    """Whether to leave the store as it is: new parts then stay in the cache."""
 
     def draft(self, table: str) -> Path:
         """Where a new part of a table can be written; the caller keeps or removes the file.
@@ -81,7 +87,7 @@ class PartStore:
         Raises:
             StorageUnavailable: the store cannot be written.
         """
-        folder = self.cache if isinstance(self.root, StoredPath) else self._folder(table)
+        folder = self._folder_of_new(table)
         with self._errors():
             folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{_DRAFT}{uuid.uuid4().hex}.parquet"
@@ -98,11 +104,9 @@ class PartStore:
         """
         table, name = part["table"], part["part"]
         with self._errors():
-            if isinstance(self.root, StoredPath):
+            if isinstance(self.root, StoredPath) and not self.is_read_only:
                 self._stored(self.root, table, name).keep(draft)
-                draft.replace(self.cache / name)
-            else:
-                draft.replace(self._folder(table) / name)
+            draft.replace(self._folder_of_new(table) / name)
 
     def is_intact(self, part: Part) -> bool:
         """Whether the part is there, with the bytes that were written.
@@ -117,12 +121,17 @@ class PartStore:
         """The parts of a load, once it is certain that they are there as they were written.
 
         Raises:
-            ConfigurationError: a part has been removed, or is damaged.
+            ConfigurationError: a part has been removed, is damaged, or is of a newer version.
             StorageUnavailable: the store cannot be read.
         """
         if not parts:
             raise ConfigurationError(
                 f"what run {run_id} read is not in the store: it was loaded by an earlier version"
+            )
+        if (newest := max(map(reader_version, parts))) > READER_VERSION:
+            raise ConfigurationError(
+                f"what run {run_id} read is in the store in a form (version {newest} of the "
+                f"reader) that this program (version {READER_VERSION}) does not know: update it"
             )
         with ThreadPoolExecutor() as threads:  # hashing leaves the other cores free
             are_intact = list(threads.map(self.is_intact, parts))
@@ -201,19 +210,23 @@ class PartStore:
 
     def _find(self, part: Part) -> Path | None:
         with self._errors():
+            path = self.cache / part["part"]
+            if path.exists():
+                return path
             if isinstance(self.root, StoredPath):
-                path = self.cache / part["part"]
-                if not path.exists():
-                    self.cache.mkdir(parents=True, exist_ok=True)
-                    draft = self.cache / f"{_DRAFT}{uuid.uuid4().hex}"
-                    try:
-                        self._stored(self.root, part["table"], part["part"]).fetch(draft)
-                    except FileNotFoundError:
-                        return None
-                    draft.replace(path)
-            else:
-                path = self._folder(part["table"]) / part["part"]
+                self.cache.mkdir(parents=True, exist_ok=True)
+                draft = self.cache / f"{_DRAFT}{uuid.uuid4().hex}"
+                try:
+                    self._stored(self.root, part["table"], part["part"]).fetch(draft)
+                except FileNotFoundError:
+                    return None
+                return draft.replace(path)
+            path = self._folder(part["table"]) / part["part"]
             return path if path.exists() else None
+
+    def _folder_of_new(self, table: str) -> Path:
+        is_cached = self.is_read_only or isinstance(self.root, StoredPath)
+        return self.cache if is_cached else self._folder(table)
 
     def _folder(self, table: str) -> Path:
         return Path(str(self.root), table, self.database_id)
@@ -232,6 +245,11 @@ class PartStore:
                 f"the store of parts {self.root} cannot be used ({error.strerror or error}): free "
                 "disk space, make it writable, or set EXPERIMENT_FEATURES_STORE to another place"
             ) from error
+
+
+def reader_version(part: Part) -> int:
+    """The version of the reader that made a part."""
+    return int(part["part"].split(".")[1].removeprefix("v"))
 
 
 def location_of(root: Path | StoredPath) -> str:
