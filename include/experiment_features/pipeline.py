@@ -296,8 +296,9 @@ class Pipeline:
         """The parts of a database, or without its id those in the workspace."""
         if not database_id:
             return workspace_parts(self.workspace)
-        cache = self.workspace.scratch / "parts"
-        return PartStore(self.store, database_id, cache, is_read_only=self.is_dry_run)
+        # What a dry run adds must last from stage to stage.
+        cache = self.workspace.folder if self.is_dry_run else self.workspace.scratch
+        return PartStore(self.store, database_id, cache / "parts", is_read_only=self.is_dry_run)
 
     @property
     def _is_unchanged(self) -> bool:
