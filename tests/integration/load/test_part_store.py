@@ -29,6 +29,7 @@ from comparison import assert_features
 from drops import Drop, Row, every_fault, render
 from drops import Part as File
 from experiment_features import reproduction
+from experiment_features.contract import USER_EXPERIMENTS, Column, Kind
 from experiment_features.definitions import USER_FEATURES
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.errors import (
@@ -665,6 +666,7 @@ class TestReaderVersions:
         store: Path,
         tmp_path: Path,
         capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """The drop is gone; a dry run leaves the store as it is, and a load adds to it."""
         source = every_fault().write(tmp_path / "drop")
@@ -679,7 +681,12 @@ class TestReaderVersions:
         found = assert_reproduced(database, tmp_path, first_id)
         assert "reader: version 0 then, version 1 now" in found.changes
         url = ["--database-url", database.url()]
-        assert run_command(capsys, "trace", "1", "--run", first_id, *url)[0] == 0
+        extra = Column("extra", Kind.TEXT, "came later", is_optional=True)
+        with monkeypatch.context() as later:
+            columns = (*USER_EXPERIMENTS.columns, extra)
+            later.setitem(vars(USER_EXPERIMENTS), "columns", columns)
+            assert run_command(capsys, "trace", "1", "--run", first_id, *url)[0] == 0
+            assert_reproduced(database, tmp_path, first_id)
         guard = ["--max-removed-percent", "100"]
         assert run_command(capsys, "restore", first_id, *url, *guard, "--dry-run")[0] == 0
         assert names_in(parts) == before
