@@ -1,7 +1,8 @@
 """The input contract: tables, columns and the kind of value each column holds.
 
 The one definition of what a drop is; rules.py says which values are faults. A column's *kind*
-decides how its cells are typed (reading/sql/kinds.sql) and written back (rules/sql/kinds.sql).
+decides how its cells are typed (reading/sql/kinds.sql) and written back
+(store/sql/written_cells.sql).
 """
 
 from dataclasses import dataclass

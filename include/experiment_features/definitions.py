@@ -4,10 +4,14 @@ Transform, load, history, views, page, downloads and docs/features.md take the c
 transform.py computes a feature, and `migrate` adds its column to the tables.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 DEFINITION_VERSION = 2
 """Version of the rules and features; when it changes, even an unchanged drop is loaded again."""
+
+COMPARABLE_SINCE = 1
+"""The oldest version of which all features are still computed, so that its loads can be compared;
+when a feature is removed or renamed, this is the new version."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class Feature:
     unit: str = ""
     label: str | None = None
     """Its name among the figures on the page; None if it is not shown there."""
+    since: int = COMPARABLE_SINCE
+    """The DEFINITION_VERSION with which it came."""
 
     @property
     def is_list(self) -> bool:
@@ -145,3 +151,12 @@ COMPOUND_FEATURES = Relation(
 
 RELATIONS = (USER_FEATURES, COMPOUND_FEATURES)
 """In the order in which they are loaded."""
+
+
+def relations_at(version: int) -> list[Relation]:
+    """The relations with the features that they had in a version from COMPARABLE_SINCE on."""
+    then = (
+        replace(relation, features=tuple(f for f in relation.features if f.since <= version))
+        for relation in RELATIONS
+    )
+    return [relation for relation in then if relation.features]

@@ -184,7 +184,7 @@ class Pipeline:
         """Takes the parts of an earlier load in place of a drop.
 
         Raises:
-            ConfigurationError: a part has been removed, or the database is a copy.
+            ConfigurationError: a part cannot be used any more, or the database is a copy.
         """
         log.info("taking what run %s loaded from %s", escape(load.run_id), escape(load.source))
         named_parts: NamedParts = NoLedger()
@@ -203,6 +203,7 @@ class Pipeline:
             workspace=self.workspace,
             store=self.parts_of(database_id),
             named_parts=named_parts,
+            memory_limit=self.settings.memory_limit,
         )
 
     def validate(self) -> Validated | None:
@@ -296,7 +297,9 @@ class Pipeline:
         """The parts of a database, or without its id those in the workspace."""
         if not database_id:
             return workspace_parts(self.workspace)
-        return PartStore(self.store, database_id, self.workspace.scratch / "parts")
+        # What a dry run adds must last from stage to stage.
+        cache = self.workspace.folder if self.is_dry_run else self.workspace.scratch
+        return PartStore(self.store, database_id, cache / "parts", is_read_only=self.is_dry_run)
 
     @property
     def _is_unchanged(self) -> bool:

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from experiment_features.definitions import DEFINITION_VERSION
+from experiment_features.definitions import COMPARABLE_SINCE, DEFINITION_VERSION
 from experiment_features.errors import ConfigurationError
+from experiment_features.features.transform import digest_features
 from experiment_features.load.differences import Difference, find_differences
 from experiment_features.load.loads import Load
 from experiment_features.pipeline import Pipeline
 from experiment_features.run import Transformed, Validated
+from experiment_features.store.parts import READER_VERSION, reader_version
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def reproduce(pipeline: Pipeline, load: Load) -> Reproduction:
         load: the load.
 
     Raises:
-        ConfigurationError: a part is gone, or the load's digests are not known.
+        ConfigurationError: a part is gone, or the load's digests are not known or cannot be
+            compared.
         DatabaseRefused, DatabaseUnavailable: see database_errors.
     """
     if pipeline.connect is None:
@@ -69,29 +72,47 @@ def reproduce(pipeline: Pipeline, load: Load) -> Reproduction:
             f"run {load.run_id} cannot be reproduced: it was loaded by an earlier version, which "
             "did not record the digests of its outcome"
         )
+    _refuse_other_features(load)
     pipeline.take(load)
     pipeline.validate()
     pipeline.transform()
     validated = pipeline.workspace.found(Validated)
     transformed = pipeline.workspace.found(Transformed)
+    features_sha256 = digest_features(pipeline.workspace, load.definition_version)
     differences: list[Difference] = []
-    if transformed.features_sha256 != load.features_sha256:
+    if features_sha256 != load.features_sha256:
         with pipeline.connect() as connection:
             differences = find_differences(connection, load, pipeline.workspace)
     return Reproduction(
         load,
         transformed.engine,
-        transformed.features_sha256,
+        features_sha256,
         validated.issues_sha256,
         list(_changes(load, transformed)),
         differences,
     )
 
 
+def _refuse_other_features(load: Load) -> None:
+    """Refuses a load if it has features that are not computed here."""
+    version = load.definition_version
+    if not COMPARABLE_SINCE <= version <= DEFINITION_VERSION:
+        raise ConfigurationError(
+            f"run {load.run_id} cannot be reproduced: it has features of version {version}, and "
+            f"this program computes those of versions {COMPARABLE_SINCE} to {DEFINITION_VERSION}. "
+            f"Use the program that loaded it (code {load.code_version or 'unknown'})"
+        )
+
+
 def _changes(load: Load, now: Transformed) -> Iterator[str]:
     """Yields what has changed since then in what the features are computed with."""
+    readers = sorted({reader_version(part) for part in load.parts})
     pairs = {
         "code": (load.code_version, now.code_version),
+        "reader": (
+            ", ".join(f"version {version}" for version in readers),
+            f"version {READER_VERSION}",
+        ),
         "rules and features": (load.definition_version, DEFINITION_VERSION),
         "locked requirements": (load.lock_sha256, now.lock_sha256),
         "Python": (load.python_version, now.python_version),

@@ -30,13 +30,16 @@ def test_no_other_file_spells_a_column(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "steps"),
-    [("reading", ("cast", "check", "value", "text")), ("rules", ("written",))],
+    ("script", "steps"),
+    [
+        ("reading/sql/kinds.sql", ("cast", "check", "value", "text")),
+        ("store/sql/written_cells.sql", ("written",)),
+    ],
 )
-def test_every_kind_has_its_macros(folder: str, steps: tuple[str, ...]) -> None:
+def test_every_kind_has_its_macros(script: str, steps: tuple[str, ...]) -> None:
     """None is forgotten, but that text needs no text beside it."""
-    script = (files(f"experiment_features.{folder}") / "sql" / "kinds.sql").read_text()
-    macros = set(re.findall(r"temporary macro (\w+)\(", script))
+    text = (files("experiment_features") / script).read_text()
+    macros = set(re.findall(r"temporary macro (\w+)\(", text))
     assert macros >= {f"{kind}_{step}" for kind in KINDS for step in steps} - {"text_text"}
 
 

@@ -1,6 +1,7 @@
 """The digest: computed here from literals, and different for every difference of the rows."""
 
 import struct
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from experiment_features.definitions import RELATIONS, USER_FEATURES, Feature, Relation
+from experiment_features.definitions import (
+    COMPARABLE_SINCE,
+    DEFINITION_VERSION,
+    RELATIONS,
+    USER_FEATURES,
+    Feature,
+    Relation,
+    relations_at,
+)
 from experiment_features.digest import digest_of
 from experiment_features.engines import arrow
 
@@ -146,3 +155,36 @@ def test_another_type_has_no_digest(value: Any, tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [value]}), tmp_path / "rows.parquet")
     with pytest.raises(TypeError, match="there is no digest of"):
         digest_of([("r", ["a"], tmp_path / "rows.parquet")])
+
+
+FIRST_COLUMNS = {
+    "user_features": (
+        "user_id",
+        "user_name",
+        "total_experiments",
+        "average_experiment_run_time",
+        "average_compounds_per_experiment",
+        "most_common_compound_id",
+        "most_common_compound_name",
+        "most_common_compound_experiments",
+        "most_common_compound_ids",
+    ),
+    "compound_features": ("compound_id", "compound_name", "total_experiments", "total_users"),
+}
+COLUMNS_AT = {1: FIRST_COLUMNS, 2: FIRST_COLUMNS}
+"""By DEFINITION_VERSION; what stands here stays, because digests in ledgers were made of it."""
+
+
+def test_the_columns_of_each_version_are_known() -> None:
+    """A new feature says since when; one that goes or is renamed ends comparisons."""
+    versions = range(COMPARABLE_SINCE, DEFINITION_VERSION + 1)
+    found = {v: {r.name: r.columns for r in relations_at(v)} for v in versions}
+    assert found == {version: COLUMNS_AT[version] for version in versions}
+
+
+def test_a_relation_that_came_later_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a whole: without columns, its rows would still be counted."""
+    later = tuple(replace(feature, since=3) for feature in USER_FEATURES.features)
+    monkeypatch.setitem(vars(USER_FEATURES), "features", later)
+    assert [relation.name for relation in relations_at(2)] == ["compound_features"]
+    assert len(relations_at(3)) == 2

@@ -94,5 +94,5 @@ def write_parquet(relation: duckdb.DuckDBPyRelation, path: Path) -> None:
 
 
 def call_macro(kind: Kind, step: str, *arguments: duckdb.Expression) -> duckdb.Expression:
-    """What the macro ``<kind>_<step>`` (reading/sql/kinds.sql, rules/sql/kinds.sql) returns."""
+    """What the macro ``<kind>_<step>`` returns: see contract.py."""
     return duckdb.FunctionExpression(f"{kind.name.lower()}_{step}", *arguments)

@@ -7,7 +7,12 @@ import narwhals as nw
 import pyarrow.parquet as pq
 
 from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS
-from experiment_features.definitions import COMPOUND_FEATURES, RELATIONS, USER_FEATURES
+from experiment_features.definitions import (
+    COMPOUND_FEATURES,
+    DEFINITION_VERSION,
+    USER_FEATURES,
+    relations_at,
+)
 from experiment_features.digest import digest_of
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.features.averages import HIGH, PARTS, Totals, write_averages
@@ -173,12 +178,17 @@ def _found(workspace: Workspace, totals: Totals, engine: Engine) -> Transformed:
         average_experiments_per_user=totals.experiments / users if users else None,
         engine=engine.name,
         average_run_time=totals.average_run_time,
-        features_sha256=digest_of(
-            (relation.name, relation.columns, workspace.features(relation.name))
-            for relation in RELATIONS
-        ),
+        features_sha256=digest_features(workspace, DEFINITION_VERSION),
         code_version=find_commit(),
         lock_sha256=find_lock(),
         python_version=platform.python_version(),
         engine_version=engine.version,
+    )
+
+
+def digest_features(workspace: Workspace, version: int) -> str:
+    """The digest of the features that a version had (definitions.relations_at), as computed now."""
+    return digest_of(
+        (relation.name, relation.columns, workspace.features(relation.name))
+        for relation in relations_at(version)
     )

@@ -6,7 +6,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from experiment_features.definitions import RELATIONS
+from experiment_features.definitions import relations_at
 from experiment_features.load.database import Connection, database_errors, read_sql
 from experiment_features.load.loads import Load
 from experiment_features.load.merge import compare, statement_parts
@@ -29,7 +29,7 @@ class Difference:
 
 
 def find_differences(connection: Connection, load: Load, workspace: Workspace) -> list[Difference]:
-    """The first rows of each relation that differ from the history, in the order of their ids.
+    """The first rows that differ from the history in features of then, in the order of their ids.
 
     Args:
         connection: of a user with the role features_writer, not in a transaction.
@@ -42,7 +42,7 @@ def find_differences(connection: Connection, load: Load, workspace: Workspace) -
     found: list[Difference] = []
     doing = f"compare with what run {load.run_id} had loaded"
     with database_errors(doing, connection=connection), connection.transaction(force_rollback=True):
-        for relation in RELATIONS:
+        for relation in relations_at(load.definition_version):
             then = sql.Identifier(f"then_{relation.name}")
             parts = statement_parts(relation) | {"relation": then}
             statement = read_sql("recall").format(
@@ -52,7 +52,7 @@ def find_differences(connection: Connection, load: Load, workspace: Workspace) -
             compare(connection, relation, workspace.features(relation.name), parts)
             with connection.cursor(row_factory=dict_row) as cursor:
                 query = read_sql("select_differences").format(**parts)
-                rows = cursor.execute(query, {"rows": SHOWN}).fetchall()
+                rows = cursor.execute(query, {"rows": SHOWN - len(found)}).fetchall()
             found += [Difference(relation.name, row["id"], *_changed(row)) for row in rows]
     return found
 

@@ -131,8 +131,8 @@ def _stage(
     """Copies the rows into a staging table; returns their number."""
     connection.execute(read_sql("stage").format(**parts))
     with pq.ParquetFile(rows) as file:
-        names = file.schema_arrow.names
-        count = copy_batches(connection, parts["staged"], names, arrow.batches(file))
+        rows_of_columns = (batch.select(relation.columns) for batch in arrow.batches(file))
+        count = copy_batches(connection, parts["staged"], relation.columns, rows_of_columns)
     _analyze(connection, parts["staged"], parts["key"])  # joins use only the key
     log.info("staged %s: %s rows", relation.name, f"{count:,}")
     return count

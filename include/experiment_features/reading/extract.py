@@ -30,8 +30,14 @@ from experiment_features.reading.rising_ids import Span, join_spans
 from experiment_features.reading.threads import run_ahead
 from experiment_features.reading.type_cells import open_typing_database
 from experiment_features.reading.typed_file import Progress, type_file
+from experiment_features.reading.upgrade_part import upgrade_part
 from experiment_features.run import Extracted
-from experiment_features.store.parts import NamedParts, PartStore
+from experiment_features.store.parts import (
+    READER_VERSION,
+    NamedParts,
+    PartStore,
+    reader_version,
+)
 from experiment_features.visible_text import shown
 from experiment_features.workspace import Workspace
 
@@ -122,8 +128,9 @@ def take_parts(
     workspace: Workspace,
     store: PartStore,
     named_parts: NamedParts,
+    memory_limit: str = Settings.memory_limit,
 ) -> Extracted:
-    """Takes the parts of an earlier load in place of the files of a drop.
+    """Takes the parts of an earlier load in place of the files of a drop, each brought up to date.
 
     Args:
         parts: those of the load.
@@ -132,20 +139,30 @@ def take_parts(
         workspace: of the new run.
         store: where the parts are.
         named_parts: those that the ledger names.
+        memory_limit: what DuckDB may use.
 
     Raises:
-        ConfigurationError: a part has been removed, or is damaged.
-        StorageUnavailable: the store cannot be read.
+        ConfigurationError: a part has been removed, is damaged, or is of a version that cannot be
+            brought up to this one.
+        StorageUnavailable: the store cannot be read or written.
     """
     workspace.clear()
-    with workspace.stage(Extracted) as stage:
+    with workspace.stage(Extracted) as stage, ExitStack() as drafts:
         named_parts.name(parts)  # before they are relied on, so that they stay
+        upgraded = _upgrade_older(store.intact(parts, run_id), store, drafts, memory_limit)
+        taken = [
+            upgraded[part["part"]].part if part["part"] in upgraded else part for part in parts
+        ]
+        if upgraded:
+            named_parts.name(taken)
+        for new in upgraded.values():
+            store.keep(new.part, new.draft)
         return stage.finish(
             Extracted(
                 source=source,
                 is_unchanged=False,
-                parts=store.intact(parts, run_id),
-                rising_keys=_find_rising_keys(parts),
+                parts=taken,
+                rising_keys=_find_rising_keys(taken),
                 database_id=store.database_id,
             )
         )
@@ -211,6 +228,26 @@ def _read_new(
                 rows = f"{part['rows']:,}"
                 log.info("read %s: %s rows of %s", shown(path.name), rows, table.name)
     return read
+
+
+def _upgrade_older(
+    parts: Sequence[Part], store: PartStore, drafts: ExitStack, memory_limit: str
+) -> dict[str, _New]:
+    """Brings parts of older reader versions up, as drafts; returns them by the older name."""
+    older = [part for part in parts if reader_version(part) < READER_VERSION]
+    new: dict[str, _New] = {}
+    if not older:
+        return new
+    with open_typing_database(memory_limit) as database:
+        for part in older:
+            draft = store.draft(part["table"])
+            drafts.callback(_discard, draft)
+            (path,) = store.paths([part], part["table"])
+            upgrade_part(database, part, path, draft)
+            name = store.name_of(part["sha256"], draft)
+            new[part["part"]] = _New({**part, "part": name}, draft)
+            log.info("brought %s up to version %s", shown(part["name"]), READER_VERSION)
+    return new
 
 
 def _discard(draft: Path) -> None:

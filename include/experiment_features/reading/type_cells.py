@@ -67,11 +67,23 @@ def _typed(
     database: duckdb.DuckDBPyConnection, table: Table, header: Sequence[str], delimiter: str
 ) -> duckdb.DuckDBPyRelation:
     """The registered rows, split, with every cell as value and text: see sql/kinds.sql."""
-    columns = table.columns
     split = database.table_function("split_rows", [delimiter, len(header)])
     row = [ColumnExpression(name) for name in split.columns if name != "cells"]
-    cells = split.project(*row, *(_cell(column, header) for column in columns))
-    cast = cells.project("*", *(_step(column, "cast") for column in columns))
+    return type_rows(
+        split.project(*row, *(_cell(column, header) for column in table.columns)), table
+    )
+
+
+def type_rows(rows: duckdb.DuckDBPyRelation, table: Table) -> duckdb.DuckDBPyRelation:
+    """Rows with every cell as value and text.
+
+    Args:
+        rows: with the text of a cell in each column of the table, and other columns, which stay.
+        table: whose rows they are.
+    """
+    columns = table.columns
+    row = [ColumnExpression(name) for name in rows.columns if name not in table.column_names]
+    cast = rows.project("*", *(_step(column, "cast") for column in columns))
     checked = cast.project("*", *(_step(column, "check", "cast") for column in columns))
     return checked.project(
         *row, *(typed for column in columns for typed in _value_and_text(column))

@@ -31,6 +31,12 @@ from experiment_features.load.loads import Load
 from experiment_features.report.paging import Row, fetch, read_sql
 from experiment_features.store.parts import PartStore
 
+_SHOWN = [
+    USER_EXPERIMENTS.column(name)
+    for name in ("experiment_id", "experiment_compound_ids", "experiment_run_time")
+]
+"""No others, because parts by older versions of the reader may have other columns."""
+
 _FEW_ROWS = 10_000
 """Of a user with more rows, it is faster to look up all rejected rows than those of the user."""
 
@@ -197,9 +203,7 @@ def _find_rows(
     positions: np.ndarray,
 ) -> list[TracedRow]:
     """The user's rows at successive positions; their rules are not looked up."""
-    names = dict.fromkeys(
-        name for column in USER_EXPERIMENTS.columns for name in (column.name, column.text_name)
-    )
+    names = [name for column in _SHOWN for name in (column.name, column.text_name)]
     rows = []
     for file, at in groupby(positions.tolist(), file_number_of):
         lines = [line_of(position) for position in at]

@@ -13,10 +13,9 @@ import duckdb
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation
 
 from experiment_features.config import Settings
-from experiment_features.contract import TABLES, Column, Table
+from experiment_features.contract import TABLES, Table
 from experiment_features.drop.files import DropFile
 from experiment_features.engines.duckdb_engine import (
-    call_macro,
     open_duckdb,
     read_parquet,
     read_parts,
@@ -24,6 +23,7 @@ from experiment_features.engines.duckdb_engine import (
 from experiment_features.rules.rules import RULES
 from experiment_features.run import Extracted, Validated
 from experiment_features.store.valid_rows import count_rows
+from experiment_features.store.written_cells import define_written, written
 from experiment_features.visible_text import shown
 from experiment_features.workspace import Workspace
 
@@ -116,7 +116,8 @@ def describe_issues(
     if not any(map(count_rows, faults.rglob("*.parquet"))):
         return []
     with open_duckdb(memory_limit, workspace.scratch / "spill") as database:
-        for script in ("kinds.sql", "positions.sql"):
+        define_written(database)
+        for script in ("raw_rows.sql", "positions.sql"):
             database.execute((_SQL / script).read_text("utf-8"))
         _list_rules_and_files(database, drop_files)
         names = [escape(str(file)) for file in sorted(faults.rglob("*.parquet"))]
@@ -156,7 +157,10 @@ def _raw_rows(
     is_of_table = ColumnExpression("table_name") == ConstantExpression(table.name)
     faulty = database.table("faults").filter(is_of_table).project("position")
     rows = read_parts(database, parts)
-    cells = ((ConstantExpression(column.name), _written(column)) for column in table.columns)
+    cells = (
+        (ConstantExpression(column.name), duckdb.FunctionExpression("shown", written(column)))
+        for column in table.columns
+    )
     return rows.join(faulty, "position", how="semi").project(
         ConstantExpression(table.name).alias("table_name"),
         ColumnExpression("position"),
@@ -169,9 +173,3 @@ def _raw_rows(
             duckdb.FunctionExpression("json_object", *chain.from_iterable(cells)),
         ).alias("raw_row"),
     )
-
-
-def _written(column: Column) -> duckdb.Expression:
-    """A cell as it was spelled: see sql/kinds.sql."""
-    value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
-    return call_macro(column.kind, "written", value, text)

@@ -19,11 +19,19 @@ from typing import NamedTuple, NoReturn, Protocol
 from experiment_features.contract import TABLES
 from experiment_features.drop.files import Part
 from experiment_features.drop.object_storage import StoredPath
-from experiment_features.errors import PartGone, PipelineError, StorageUnavailable
+from experiment_features.errors import (
+    ConfigurationError,
+    PartGone,
+    PipelineError,
+    StorageUnavailable,
+)
 from experiment_features.workspace import Workspace
 
 READER_VERSION = 1
-"""Of reading/: when it makes other rows of a file, the number rises and files are read again."""
+"""Of reading/: when it makes other rows of a file, the number rises and files are read again.
+
+Parts whose files are gone are brought up from themselves, if that gives the same: upgrade_part.py.
+"""
 
 _DIGEST_CHARACTERS = 16
 _DRAFT = ".draft-"
@@ -73,7 +81,10 @@ class PartStore:
     database_id: str
     """Empty for parts in a workspace."""
     cache: Path
-    """A folder for copies of parts in object storage; the caller removes it."""
+    """A folder for parts of this run alone, and copies of parts in object storage; the caller
+    removes it."""
+    is_read_only: bool = False
+    """Whether to leave the store as it is: new parts then stay in the cache."""
 
     def draft(self, table: str) -> Path:
         """Where a new part of a table can be written; the caller keeps or removes the file.
@@ -82,7 +93,7 @@ class PartStore:
             StorageUnavailable: the store cannot be written.
         """
         place = self._at(table)
-        folder = place if isinstance(place, Path) else self.cache
+        folder = place if isinstance(place, Path) and not self.is_read_only else self.cache
         with self._errors():
             folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{_DRAFT}{uuid.uuid4().hex}.parquet"
@@ -99,9 +110,10 @@ class PartStore:
         """
         place = self._at(part["table"], part["part"])
         with self._errors():
-            if isinstance(place, StoredPath):
+            if isinstance(place, StoredPath) and not self.is_read_only:
                 place.keep(draft)
-                place = self.cache / place.name
+            if isinstance(place, StoredPath) or self.is_read_only:
+                place = self.cache / part["part"]
             draft.replace(place)
 
     def is_intact(self, part: Part) -> bool:
@@ -118,11 +130,17 @@ class PartStore:
 
         Raises:
             PartGone: a part has been removed, or is damaged.
-            StorageUnavailable, ConfigurationError: the store cannot be read.
+            ConfigurationError: a part is of a newer version, or the store cannot be used.
+            StorageUnavailable: the store cannot be read.
         """
         if not parts:
             raise PartGone(
                 f"what run {run_id} read is not in the store: it was loaded by an earlier version"
+            )
+        if (newest := max(map(reader_version, parts))) > READER_VERSION:
+            raise ConfigurationError(
+                f"what run {run_id} read is in the store in a form (version {newest} of the "
+                f"reader) that this program (version {READER_VERSION}) does not know: update it"
             )
         with ThreadPoolExecutor() as threads:  # hashing leaves the other cores free
             are_intact = list(threads.map(self.is_intact, parts))
@@ -200,18 +218,18 @@ class PartStore:
     def _find(self, part: Part) -> Path | None:
         place = self._at(part["table"], part["part"])
         with self._errors():
+            copy = self.cache / part["part"]
+            if copy.exists():
+                return copy
             if isinstance(place, Path):
                 return place if place.exists() else None
-            copy = self.cache / place.name
-            if not copy.exists():
-                self.cache.mkdir(parents=True, exist_ok=True)
-                draft = self.cache / f"{_DRAFT}{uuid.uuid4().hex}"
-                try:
-                    place.fetch(draft)
-                except FileNotFoundError:
-                    return None
-                draft.replace(copy)
-            return copy
+            self.cache.mkdir(parents=True, exist_ok=True)
+            draft = self.cache / f"{_DRAFT}{uuid.uuid4().hex}"
+            try:
+                place.fetch(draft)
+            except FileNotFoundError:
+                return None
+            return draft.replace(copy)
 
     def _at(self, table: str, name: str = "") -> Path | StoredPath:
         """Where a file of the store lies; without a name, the folder of a table."""
@@ -228,6 +246,11 @@ class PartStore:
                 f"the store of parts {self.root} cannot be used ({error.strerror or error}): free "
                 "disk space, make it writable, or set EXPERIMENT_FEATURES_STORE to another place"
             ) from error
+
+
+def reader_version(part: Part) -> int:
+    """The version of the reader that made a part."""
+    return int(part["part"].split(".")[1].removeprefix("v"))
 
 
 def location_of(root: Path | StoredPath) -> str:

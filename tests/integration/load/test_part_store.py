@@ -28,6 +28,9 @@ import oracle
 from comparison import assert_features
 from drops import Drop, Row, every_fault, render
 from drops import Part as File
+from experiment_features import reproduction
+from experiment_features.contract import USER_EXPERIMENTS, Column, Kind
+from experiment_features.definitions import USER_FEATURES
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.errors import (
     ConfigurationError,
@@ -515,6 +518,65 @@ class TestReproduce:
         assert status == 1
         assert 'user_features 2: {"total_experiments": 7} then' in output
 
+    def test_shows_ten_rows_in_all(
+        self, database: Database, tmp_path: Path, command: Command
+    ) -> None:
+        """First users, then compounds."""
+        users = {i: f"user {i}" for i in range(1, 9)}
+        drop = make_drop(users, [(i, "1", "1") for i in users])
+        run_id = run(database, drop.write(tmp_path / "drop"))["run_id"]
+        database.query("update features.pipeline_runs set features_sha256 = '0'")
+        database.query("update features.user_features set total_experiments = 77")
+        database.query("update features.compound_features set total_experiments = 77")
+        status, output, _ = command("reproduce", run_id, "--json")
+        assert status == 1
+        assert [(row["relation"], row["id"]) for row in json.loads(output)["differences"]] == [
+            *(("user_features", i) for i in users),
+            *(("compound_features", i) for i in (1, 2)),
+        ]
+
+    def test_compares_the_features_of_then(
+        self,
+        database: Database,
+        tmp_path: Path,
+        command: Command,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """One that came later is left out."""
+        features = USER_FEATURES.features
+        later = next(each for each in features if each.name == "average_experiment_run_time")
+        others = tuple(each for each in features if each is not later)
+        monkeypatch.setitem(vars(USER_FEATURES), "features", others)
+        run_id = run(database, FIRST.write(tmp_path / "drop"))["run_id"]
+        now = (*others, replace(later, since=3))
+        monkeypatch.setitem(vars(USER_FEATURES), "features", now)
+        monkeypatch.setattr(reproduction, "DEFINITION_VERSION", 3)
+        found = assert_reproduced(database, tmp_path, run_id)
+        assert "rules and features: 2 then, 3 now" in found.changes
+        database.query("update features.pipeline_runs set features_sha256 = '0'")
+        database.query("update features.user_features set total_experiments = 7 where user_id = 2")
+        status, output, _ = command("reproduce", run_id, "--json")
+        assert (status, json.loads(output)["differences"]) == (1, [
+            {"relation": "user_features", "id": 2, "then": {"total_experiments": 7},
+             "now": {"total_experiments": 2}},
+        ])  # fmt: skip
+
+    @pytest.mark.parametrize("version", [0, 99])
+    def test_refuses_features_that_are_not_computed(
+        self,
+        version: int,
+        database: Database,
+        tmp_path: Path,
+        command: Command,
+    ) -> None:
+        """Some have been removed since, or came with a later version of the program."""
+        run_id = run(database, FIRST.write(tmp_path / "drop"))["run_id"]
+        database.query("update features.pipeline_runs set definition_version = %s", version)
+        status, output, errors = command("reproduce", run_id)
+        assert (status, output) == (1, "")
+        assert f"it has features of version {version}, and this program computes" in errors
+        assert errors.count("\n") == 1
+
     def test_refuses_a_load_by_an_earlier_version(
         self, database: Database, tmp_path: Path, command: Command
     ) -> None:
@@ -594,6 +656,80 @@ class TestRestore:
             daily.last_source()
         assert run(database, tmp_path / "second")["status"] == "loaded"
         assert daily.last_source() == str(tmp_path / "second")
+
+
+def rename_parts(database: Database, reader: int) -> None:
+    """Makes all parts those of another version of the reader."""
+    for path in store_folder().rglob("*.v1.*"):
+        path.rename(path.with_name(path.name.replace(".v1.", f".v{reader}.")))
+    database.query(
+        "update features.pipeline_runs set parts = replace(parts::text, '.v1.', %s)::jsonb",
+        f".v{reader}.",
+    )
+
+
+class TestReaderVersions:
+    """Parts by another version of the reader."""
+
+    def test_older_parts_are_brought_up_from_themselves(
+        self,
+        database: Database,
+        tmp_path: Path,
+        command: Command,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The drop is gone; a dry run leaves the store as it is, and a load adds to it."""
+        source = every_fault().write(tmp_path / "drop")
+        first_id = run(database, source)["run_id"]
+        rows = comparable(database)
+        rename_parts(database, 0)
+        run(database, SECOND.write(tmp_path / "second"))
+        shutil.rmtree(source)
+        parts = store_of(database)
+        before = names_in(parts)
+        older = {name for name in before if ".v0." in name}
+        found = assert_reproduced(database, tmp_path, first_id)
+        assert "reader: version 0 then, version 1 now" in found.changes
+        extra = Column("extra", Kind.TEXT, "came later", is_optional=True)
+        with monkeypatch.context() as later:
+            columns = (*USER_EXPERIMENTS.columns, extra)
+            later.setitem(vars(USER_EXPERIMENTS), "columns", columns)
+            assert command("trace", "1", "--run", first_id)[0] == 0
+            assert_reproduced(database, tmp_path, first_id)
+        guard = ["--max-removed-percent", "100"]
+        assert command("restore", first_id, *guard, "--dry-run")[0] == 0
+        assert names_in(parts) == before
+        restored = restore(command, first_id, *guard)
+        assert comparable(database) == rows
+        then, now = (run_of(database, run_id) for run_id in (first_id, restored))
+        same = ("features_sha256", "issues_sha256", "source_files", "rejected_rows", "warnings")
+        assert {name: now[name] for name in same} == {name: then[name] for name in same}
+        new = {part["part"] for part in parts_of_last_load(database)}
+        assert names_in(parts) == before | new
+        assert [name for name in new if ".v1." not in name] == []
+        assert_intact(database)
+        assert_reproduced(database, tmp_path, restored)
+        age_files()
+        remove(database)
+        assert older <= names_in(parts), "the first load is recent"
+        remove(database, 0)
+        assert names_in(parts) == new
+
+    def test_newer_parts_are_left_to_newer_programs(
+        self, database: Database, tmp_path: Path, command: Command
+    ) -> None:
+        """What needs them says so in one line; a drop that is there is read again."""
+        source = FIRST.write(tmp_path / "drop")
+        run_id = run(database, source)["run_id"]
+        rename_parts(database, 9)
+        before = features_of(database)
+        for arguments in (["restore", run_id], ["reproduce", run_id], ["trace", "1"]):
+            status, output, errors = command(*arguments)
+            assert (status, output, errors.count("\n")) == (1, "", 1)
+            assert re.search(r"version 9 of the reader.* does not know: update it", errors)
+        assert features_of(database) == before
+        result = run(database, source)
+        assert (result["status"], len(result["read"])) == ("loaded", 3)
 
 
 def restore(command: Command, run_id: str, *options: str) -> str:

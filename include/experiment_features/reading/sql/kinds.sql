@@ -33,7 +33,8 @@ create or replace temporary macro integer_text(cell, as_cast, checked) as
     nullif(cell, as_cast::varchar);
 
 -- Numbers. The check: as most tools write them, without a sign, an exponent or zeros that could be
--- left out, and with so few digits that the double prints as the cell again (rules/sql/kinds.sql).
+-- left out, and with so few digits that the double prints as the cell again: see
+-- store/sql/written_cells.sql.
 
 create or replace temporary macro number_cast(cell) as try_cast(cell as double);
 
