@@ -139,7 +139,7 @@ def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
         if line.lower().startswith(b"sep="):
             remedy = "Delete this line: it may only specify a comma, semicolon, pipe or tab"
         raise DropRefused(
-            f"{place} lacks the column {', '.join(missing)}; found {found}, with "
+            f"{place} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; found {found}, with "
             f"'{delimiter}' as delimiter. {remedy}",
             line=text.line,
             column=missing[0],
