@@ -13,6 +13,7 @@ from experiment_features.places import (
     require_usable_folder,
     require_utf8,
 )
+from experiment_features.visible_text import shown
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -229,7 +230,7 @@ def _memory(name: str, default: str) -> str:
     size = found and found[2] and float(found[2]) * 1000.0 ** ("kmgt".index(found[3].lower()) - 1)
     if not found or (found[2] and not _LEAST_MEGABYTES <= float(size or 0) <= _MOST_MEGABYTES):
         raise ConfigurationError(
-            f"{name} is {text!r}: expected memory such as 4GiB, 500MB or 50%, and at least "
+            f"{name} is '{shown(text)}': expected memory such as 4GiB, 500MB or 50%, and at least "
             f"{_LEAST_MEGABYTES}MB"
         )
     return text
@@ -238,5 +239,7 @@ def _memory(name: str, default: str) -> str:
 def _whole_number(name: str, default: int, unit: str) -> int:
     text = os.environ.get(name) or str(default)
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and 1 <= int(text) <= 36_500):
-        raise ConfigurationError(f"{name} is {text!r}: expected a number of {unit} from 1 to 36500")
+        raise ConfigurationError(
+            f"{name} is '{shown(text)}': expected a number of {unit} from 1 to 36500"
+        )
     return int(text)
