@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from experiment_features.engines.choose import ENGINES
 from experiment_features.output import writing_result
 from experiment_features.run import Run
 from experiment_features.visible_text import shown
+
+_RUN_ID = "the id of a run"
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -42,7 +45,9 @@ def make_parser() -> argparse.ArgumentParser:
 
     drop = argparse.ArgumentParser(add_help=False, parents=[removal])
     drop.add_argument(
-        "source", type=_given, help="the drop's folder: a path, or a URI such as s3://bucket/key"
+        "source",
+        type=_not_empty("a folder or URI"),
+        help="the drop's folder: a path, or a URI such as s3://bucket/key",
     )
     drop.add_argument(
         "--engine", choices=ENGINES, default="auto", help="the engine that computes the features"
@@ -71,7 +76,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="also show whether a load would be held (DATABASE_URL is not used for this)",
     )
     judge.add_argument("--json", action="store_true", help="print everything as JSON")
-    judge.add_argument("--csv", type=Path, metavar="FILE", help="write all issues to a CSV file")
+    judge.add_argument(
+        "--csv", type=_csv_file, metavar="FILE", help="write all issues to a CSV file"
+    )
     judge.set_defaults(fail=judge.error)
 
     _add_load_commands(commands, database, removal)
@@ -102,19 +109,26 @@ def _add_load_commands(
         "--compound", type=_id, metavar="ID", help="show only the lines with this compound"
     )
     trace.add_argument(
-        "--run", metavar="RUN", help="trace the load of this run (default: the last load)"
+        "--run",
+        type=_not_empty(_RUN_ID),
+        metavar="RUN",
+        help="trace the load of this run (default: the last load)",
     )
 
     reproduce = commands.add_parser(
         "reproduce", parents=parents, help="compute an earlier load again, and compare"
     )
-    reproduce.add_argument("run", metavar="RUN", help="the run that loaded it")
+    reproduce.add_argument(
+        "run", type=_not_empty(_RUN_ID), metavar="RUN", help="the run that loaded it"
+    )
     reproduce.add_argument("--engine", choices=ENGINES, help="default: the engine of that run")
 
     restore = commands.add_parser(
         "restore", parents=[*parents, removal], help="load again what an earlier run had loaded"
     )
-    restore.add_argument("run", metavar="RUN", help="the run that loaded it")
+    restore.add_argument(
+        "run", type=_not_empty(_RUN_ID), metavar="RUN", help="the run that loaded it"
+    )
     restore.add_argument(
         "--dry-run", action="store_true", help="show what a load would do, without doing it"
     )
@@ -139,14 +153,21 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _given(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("it is empty: expected a folder or URI")
-    return text
+def _not_empty(what: str) -> Callable[[str], str]:
+    def given(text: str) -> str:
+        if not text:
+            raise argparse.ArgumentTypeError(f"it is empty: expected {what}")
+        return text
+
+    return given
+
+
+def _csv_file(text: str) -> Path:
+    return Path(_not_empty("a file")(text))
 
 
 def _id(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) < 2**63):
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and 1 <= int(text) < 2**63):
         raise argparse.ArgumentTypeError(
             f"{shown(text)} is not a whole number from 1 to {2**63 - 1}"
         )

@@ -13,14 +13,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from experiment_features.config import Settings, is_stored, refuse_secret
-from experiment_features.drop.allowed_source import local_path
+from experiment_features.config import Settings
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors
 from experiment_features.errors import ConfigurationError
 from experiment_features.load.database import connect
 from experiment_features.output import print_json, writing_result
 from experiment_features.pipeline import Pipeline, recorded
+from experiment_features.places import (
+    is_stored,
+    local_path,
+    refuse_secret,
+    require_utf8,
+)
 from experiment_features.reading.typed_file import Progress
 from experiment_features.run import Run
 from experiment_features.temporary_folder import temporary_folder
@@ -57,7 +62,6 @@ def open_run(
         **fields,
     }
     with temporary_folder() as folder:
-        _require_utf8(f"the temporary folder {folder}", str(folder), "set TMPDIR to another")
         settings = Settings.from_environment()
         yield Pipeline(
             run=Run(**run),
@@ -80,7 +84,7 @@ def _user() -> str | None:
 def open_source(source: str) -> AnyPath:
     """The drop's folder."""
     refuse_secret("the source", source)
-    _require_utf8(f"the source {source}", source, "rename the folder")
+    require_utf8(f"the source {source}", source, "rename the folder")
     if not is_stored(source):
         try:
             return LocalPath(local_path(source).absolute())
@@ -103,13 +107,6 @@ def _open_stored(uri: str) -> StoredPath:
 
     with opening_errors(uri):
         return StoredPath(uri, url_to_fs(uri)[0])
-
-
-def _require_utf8(what: str, path: str, remedy: str) -> None:
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        raise ConfigurationError(f"{what} is not UTF-8: {remedy}") from error
 
 
 def run_stages(

@@ -6,6 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiment_features.errors import ConfigurationError
+from experiment_features.places import (
+    is_stored,
+    local_path,
+    refuse_secret,
+    require_usable_folder,
+    require_utf8,
+)
+from experiment_features.visible_text import shown
 
 _PROJECT = Path(__file__).resolve().parents[2]
 
@@ -22,43 +30,7 @@ _LEAST_MEGABYTES, _MOST_MEGABYTES = 16, 10**9
 """With less, not even the sample drop can be read; with much more, the number is out of range."""
 
 
-def is_stored(source: str) -> bool:
-    """Whether a source or workspace lies in object storage rather than on this machine."""
-    return scheme_of(source) not in ("", "file")
-
-
-def scheme_of(source: str) -> str:
-    """The scheme of a URI, in lower case; empty for a path."""
-    scheme, separator, _ = source.partition("://")
-    return scheme.lower() if separator and "/" not in scheme else ""
-
-
-_SECRET = re.compile(r"://(?!arn:)[^/@[:]*:(?!:|[0-9]*(?:/|$))[^@]*@|[?][\w.&-]+=")
-"""In a URI: a user's name with a password, not a host with its port; or a query."""
-
-
-def has_secret(source: str) -> bool:
-    """Whether a URI may hold a password or a signature."""
-    return is_stored(source) and _SECRET.search(source) is not None
-
-
-def without_secret(source: str) -> str:
-    """The source as others may see it: of a URI with a secret, only the scheme."""
-    return f"{scheme_of(source)}://…" if has_secret(source) else source
-
-
-def refuse_secret(what: str, source: str) -> None:
-    """Refuses a URI with a password or query, which logs and the ledger would show.
-
-    Raises:
-        ConfigurationError: it has one; the message shows none of it.
-    """
-    if has_secret(source):
-        raise ConfigurationError(
-            f"{what} {without_secret(source)} has a password or query in its URI, which others "
-            "could read: give credentials by an Airflow connection "
-            "(scheme://connection@bucket/folder), or by the environment of the store's library"
-        )
+_REMEDY = "name another place"
 
 
 def _half_of_memory() -> str:
@@ -186,22 +158,16 @@ class Settings:
     def from_environment(cls) -> "Settings":
         """Reads EXPERIMENT_FEATURES_*; the defaults suit a checkout of the project."""
         environment = os.environ
-        roots = environment.get("EXPERIMENT_FEATURES_SOURCE_ROOTS") or _PROJECT / "include" / "data"
+        roots = _folders("EXPERIMENT_FEATURES_SOURCE_ROOTS", str(_PROJECT / "include" / "data"))
         watch = environment.get("EXPERIMENT_FEATURES_WATCH")
-        local_roots = tuple(root for root in _folders(roots) if not is_stored(root))
-        workspaces = environment.get("EXPERIMENT_FEATURES_WORKSPACES") or (
-            _PROJECT / ".local" / "workspaces"
-        )
-        store = environment.get("EXPERIMENT_FEATURES_STORE") or cls.store
-        refuse_secret("EXPERIMENT_FEATURES_WORKSPACES", str(workspaces))
-        refuse_secret("EXPERIMENT_FEATURES_STORE", store)
-        for root in _folders(roots):
-            refuse_secret("EXPERIMENT_FEATURES_SOURCE_ROOTS", root)
+        local_roots = tuple(root for root in roots if not is_stored(root))
         return cls(
-            workspaces=str(workspaces),
-            store=store,
-            source_roots=_folders(roots),
-            watched_folders=_watched(watch) if watch else local_roots,
+            workspaces=_written_place(
+                "EXPERIMENT_FEATURES_WORKSPACES", str(_PROJECT / ".local" / "workspaces")
+            ),
+            store=_written_place("EXPERIMENT_FEATURES_STORE", cls.store),
+            source_roots=roots,
+            watched_folders=_watched() if watch else local_roots,
             memory_limit=_memory("EXPERIMENT_FEATURES_MEMORY_LIMIT", cls.memory_limit),
             spark_master=environment.get("EXPERIMENT_FEATURES_SPARK_MASTER") or cls.spark_master,
             keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", cls.keep_days, "days"),
@@ -218,18 +184,44 @@ class Settings:
         )
 
 
-def _watched(text: str) -> tuple[str, ...]:
-    folders = () if text == "off" else _folders(text)
+def _watched() -> tuple[str, ...]:
+    name = "EXPERIMENT_FEATURES_WATCH"
+    folders = () if os.environ[name] == "off" else _folders(name)
     for folder in filter(is_stored, folders):
         raise ConfigurationError(
-            f"EXPERIMENT_FEATURES_WATCH names {folder}: expected folders on this machine. "
+            f"{name} names {folder}: expected folders on this machine. "
             "Announce a drop in object storage with an event of the asset laboratory_drops"
         )
     return folders
 
 
-def _folders(text: str | Path) -> tuple[str, ...]:
-    return tuple(folder.strip() for folder in str(text).split(",") if folder.strip())
+def _folders(name: str, default: str = "") -> tuple[str, ...]:
+    text = os.environ.get(name) or default
+    return tuple(_place(name, folder.strip()) for folder in text.split(",") if folder.strip())
+
+
+def _place(name: str, place: str) -> str:
+    """A URI in object storage as it is, or the path of a folder."""
+    refuse_secret(name, place)
+    if not is_stored(place):
+        place = str(local_path(place, name))
+    require_utf8(f"{name} {place}", place, _REMEDY)
+    return place
+
+
+def _written_place(name: str, default: str) -> str:
+    """The same, for what DuckDB reads."""
+    place = _place(name, os.environ.get(name) or default)
+    if not is_stored(place):
+        try:
+            folder = str(Path(place).absolute())
+        except OSError as error:
+            raise ConfigurationError(
+                f"{name} {place} is relative, and the current folder cannot be read "
+                f"({error.strerror}): give its absolute path"
+            ) from error
+        require_usable_folder(f"{name} {folder}", folder, _REMEDY)
+    return place
 
 
 def _memory(name: str, default: str) -> str:
@@ -238,7 +230,7 @@ def _memory(name: str, default: str) -> str:
     size = found and found[2] and float(found[2]) * 1000.0 ** ("kmgt".index(found[3].lower()) - 1)
     if not found or (found[2] and not _LEAST_MEGABYTES <= float(size or 0) <= _MOST_MEGABYTES):
         raise ConfigurationError(
-            f"{name} is {text!r}: expected memory such as 4GiB, 500MB or 50%, and at least "
+            f"{name} is '{shown(text)}': expected memory such as 4GiB, 500MB or 50%, and at least "
             f"{_LEAST_MEGABYTES}MB"
         )
     return text
@@ -246,6 +238,8 @@ def _memory(name: str, default: str) -> str:
 
 def _whole_number(name: str, default: int, unit: str) -> int:
     text = os.environ.get(name) or str(default)
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 36_500):
-        raise ConfigurationError(f"{name} is {text!r}: expected a number of {unit} from 1 to 36500")
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and 1 <= int(text) <= 36_500):
+        raise ConfigurationError(
+            f"{name} is '{shown(text)}': expected a number of {unit} from 1 to 36500"
+        )
     return int(text)

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any, ClassVar, cast
 
-from experiment_features.config import without_secret
 from experiment_features.contract import TABLES
 from experiment_features.drop.files import DropFile, Part
 from experiment_features.errors import ConfigurationError
+from experiment_features.places import without_secret
 
 STAGES = ("extract", "validate", "transform", "load")
 

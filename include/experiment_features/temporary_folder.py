@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from experiment_features.errors import WorkspaceUnavailable
+from experiment_features.places import require_usable_folder
 
 _PREFIX = "experiment_features_"
 
@@ -23,6 +24,7 @@ def temporary_folder() -> Iterator[Path]:
 
     Raises:
         WorkspaceUnavailable: it cannot be created.
+        ConfigurationError: it has a name that cannot be used.
     """
     try:
         _remove_left_folders(Path(tempfile.gettempdir()))
@@ -34,6 +36,7 @@ def temporary_folder() -> Iterator[Path]:
         ) from error
     with temporary as name, lock:
         try:
+            require_usable_folder(f"the temporary folder {name}", name, "set TMPDIR to another")
             yield Path(name)
         finally:
             _empty(Path(name))

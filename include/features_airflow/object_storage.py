@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from experiment_features.config import is_stored
 from experiment_features.drop.object_storage import StoredPath, opening_errors
 from experiment_features.errors import ConfigurationError
+from experiment_features.places import is_stored, require_usable_folder
 from experiment_features.stored_workspace import StoredCopy
 from experiment_features.workspace import Workspace
 
@@ -56,5 +56,6 @@ def open_workspace(place: str, run_id: str = "") -> Iterator[Workspace]:
         yield Workspace(opened, run_id=run_id)
         return
     with TemporaryDirectory(prefix="experiment_features_") as folder:
+        require_usable_folder(f"the temporary folder {folder}", folder, "set TMPDIR to another")
         copy = StoredCopy(opened, Path(folder))
         yield Workspace(Path(folder), copy, run_id)

@@ -218,6 +218,20 @@ class TestRun:
         assert (status, output) == (2, "")
         assert errors.startswith("usage:")
 
+    def test_what_is_empty_or_too_long_is_named(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """One line below the usage, and no traceback."""
+        for arguments, message in [
+            (["trace", "1" * 5000], f"USER_ID: {'1' * 60}… is not a whole number from 1 to"),
+            (["trace", "1", "--compound", "0" * 5000], "--compound: 000"),
+            (["trace", "1", "--run", ""], "--run: it is empty: expected the id of a run"),
+            (["reproduce", ""], "RUN: it is empty: expected the id of a run"),
+            (["restore", ""], "RUN: it is empty: expected the id of a run"),
+            (["check", "x", "--csv", ""], "--csv: it is empty: expected a file"),
+        ]:
+            status, output, errors = run_command(capsys, *arguments)
+            assert (status, output) == (2, "")
+            assert f"error: argument {message}" in errors.splitlines()[-1]
+
     def test_a_wrong_setting_is_status_1(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -1,12 +1,14 @@
 """Settings from the environment."""
 
 from dataclasses import Field, fields
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from experiment_features.config import Settings
-from experiment_features.engines.duckdb_engine import open_duckdb
+from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet
 from experiment_features.errors import ConfigurationError
 
 
@@ -46,13 +48,70 @@ def test_object_storage_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
         ("EXPERIMENT_FEATURES_DEADLINE_HOURS", "hours"),
     ],
 )
-@pytest.mark.parametrize("value", ["0", "-1", "1.5", "ten", "36501", "٣"])
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "1.5", "ten", "36501", "٣", "1" * 5000], ids=lambda value: value[:9]
+)
 def test_numbers_are_checked(
     monkeypatch: pytest.MonkeyPatch, name: str, unit: str, value: str
 ) -> None:
     """An invalid number is an error that names the variable and what was expected."""
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigurationError, match=f"{name} is .*: expected a number of {unit}"):
+        Settings.from_environment()
+
+
+FOLDERS = ["WORKSPACES", "STORE", "SOURCE_ROOTS", "WATCH"]
+WRITTEN = FOLDERS[:2]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_folders_are_named_as_sources_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a path or ``file:`` URI; neither ``~`` nor another host is taken for a folder's name."""
+    variable = f"EXPERIMENT_FEATURES_{name}"
+    (field,) = (field for field in fields(Settings) if field.metadata["name"] == variable)
+    for value, folder in [("file:///a/b%20c", "/a/b c"), ("file:/a", "/a"), ("a/b", "a/b")]:
+        monkeypatch.setenv(variable, value)
+        found = getattr(Settings.from_environment(), field.name)
+        assert found == (folder if name in WRITTEN else (folder,))
+    for value, message in [
+        ("~/x", "'~/x' begins with ~"),
+        ("file://elsewhere/x", "'file://elsewhere/x' is not on this machine"),
+        ("/x/\udcff", r"/x/\\udcff is not UTF-8: name another place"),
+        ("file:///x/%ff", r"/x/\\udcff is not UTF-8: name another place"),
+    ]:
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(ConfigurationError, match=f"^{variable} {message}"):
+            Settings.from_environment()
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("folder", [r"a\b[c]", r"a\*", r"x\n?"])
+def test_a_folder_that_duckdb_cannot_read_is_refused(
+    folder: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the setting names it, or it is the current one; if DuckDB can read it, delete this."""
+    (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / folder)
+    for value in (str(tmp_path / folder), "here"):
+        monkeypatch.setenv(f"EXPERIMENT_FEATURES_{name}", value)
+        with pytest.raises(ConfigurationError, match="which DuckDB cannot read: name another"):
+            Settings.from_environment()
+    with open_duckdb("1GiB") as database:
+        database.sql("select 1").write_parquet("1.parquet")
+        with pytest.raises(duckdb.IOException, match="No files found"):
+            read_parquet(database, tmp_path / folder / "1.parquet")
+
+
+def test_a_relative_folder_needs_a_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message names the setting."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", "here")
+    gone.rmdir()
+    with pytest.raises(ConfigurationError, match="STORE here is relative, and the current folder"):
         Settings.from_environment()
 
 

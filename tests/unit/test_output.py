@@ -91,6 +91,12 @@ def test_places_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
     assert b"/\\udcff/experiment_features_" in done.stderr
     assert b"is not UTF-8: set TMPDIR to another" in done.stderr
+    pattern = tmp_path / r"a\b[c]"
+    pattern.mkdir()
+    done = run_command("check", "", drop, TMPDIR=str(pattern))
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert b"which DuckDB cannot read: set TMPDIR to another" in done.stderr
+    assert list(pattern.iterdir()) == []
     gone.mkdir()
     script = 'cd "$1" && rmdir "$1" && exec "$2" -m experiment_features check here'
     done = subprocess.run(

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote
 
-from experiment_features.config import is_stored, refuse_secret, scheme_of
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath, OpenFilesystem, StoredPath
 from experiment_features.errors import ConfigurationError
+from experiment_features.places import checked_name, is_stored, local_path, refuse_secret
 
 
 def resolve_source(source: str, roots: Sequence[str], open_filesystem: OpenFilesystem) -> AnyPath:
@@ -26,7 +25,7 @@ def resolve_source(source: str, roots: Sequence[str], open_filesystem: OpenFiles
     """
     if is_stored(source):
         refuse_secret("the source", source)
-        if _is_in_stored_root(_checked(source), roots):
+        if _is_in_stored_root(checked_name(source), roots):
             return StoredPath(source, open_filesystem(source))
         raise _lies_outside(source, roots)
     path = local_path(source)
@@ -38,49 +37,10 @@ def resolve_source(source: str, roots: Sequence[str], open_filesystem: OpenFiles
     raise _lies_outside(source, roots)
 
 
-def local_path(source: str) -> Path:
-    """The path of a ``file:`` URI, or the path itself.
-
-    Of a URI only ``%XX`` is decoded: ``#`` and ``?`` belong to the name.
-
-    Raises:
-        ConfigurationError: it is on another machine, or cannot be the name of a folder, or begins
-            with ``~``, which only a shell expands.
-    """
-    if source.partition("/")[0] == "~":
-        raise ConfigurationError(
-            f"the source {source!r} begins with ~, which was not expanded, perhaps because it was "
-            "quoted: write the whole path"
-        )
-    if source[:6].lower() == "file:/" and not scheme_of(source):  # as Java prints it
-        source = f"file://{source[5:]}"
-    if not scheme_of(source):
-        return Path(_checked(source))
-    host, slash, path = source.partition("://")[2].partition("/")
-    if host.lower() not in ("", "localhost") or not slash:
-        raise ConfigurationError(
-            f"the source {source!r} is not on this machine: expected a path or file:// URI"
-        )
-    return Path(_checked(unquote(slash + path, errors="surrogateescape")))
-
-
 def is_absent(source: str, open_filesystem: OpenFilesystem) -> bool:
     """Whether there is no folder of that name, allowed or not."""
     place = StoredPath(source, open_filesystem(source)) if is_stored(source) else local_path(source)
     return not place.is_dir()
-
-
-def _checked(name: str) -> str:
-    """The name of a folder, if it can be one."""
-    if "\0" in name:
-        raise ConfigurationError("the source holds a NUL byte: expected the path of a folder")
-    try:
-        name.encode(errors="surrogateescape")  # how Python represents the bytes of a name
-    except UnicodeEncodeError:
-        raise ConfigurationError(
-            f"the source {name!r} is not Unicode text: expected the path of a folder"
-        ) from None
-    return name
 
 
 def _lies_outside(source: str, roots: Sequence[str]) -> ConfigurationError:

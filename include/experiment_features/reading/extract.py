@@ -27,6 +27,7 @@ from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import DropRefused
 from experiment_features.reading.freed_memory import keep_freed_memory
 from experiment_features.reading.rising_ids import Span, join_spans
+from experiment_features.reading.stored_bytes import codec_of
 from experiment_features.reading.threads import run_ahead
 from experiment_features.reading.type_cells import open_typing_database
 from experiment_features.reading.typed_file import Progress, type_file
@@ -171,7 +172,10 @@ def take_parts(
 def _find_known(files: TableFiles, store: PartStore, named_parts: NamedParts) -> dict[str, Part]:
     """The parts, by file name, of those files whose bytes are known, if the parts are intact."""
     sizes = [size_of(path) for of_table in files.values() for path in of_table]
-    named = {(part["table"], part["sha256"]): part for part in named_parts.find(sizes)}
+    named = {
+        (part["table"], part["sha256"], codec_of(part["name"])): part
+        for part in named_parts.find(sizes)
+    }
     named_sizes = {(part["table"], part["bytes"]) for part in named.values()}
     # All others have bytes that are new, and are hashed as they are read.
     doubtful = [
@@ -183,7 +187,7 @@ def _find_known(files: TableFiles, store: PartStore, named_parts: NamedParts) ->
     hashes = run_ahead(hash_file, [path for _, path in doubtful])
     known: dict[str, Part] = {}
     for (table_name, path), sha256 in zip(doubtful, hashes, strict=True):
-        if part := named.get((table_name, sha256)):
+        if part := named.get((table_name, sha256, codec_of(path.name))):
             known[path.name] = {**part, "name": path.name}
     named_parts.name(list(known.values()))  # before they are relied on, so that they stay
     are_intact = run_ahead(store.is_intact, known.values())

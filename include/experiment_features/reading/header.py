@@ -135,11 +135,12 @@ def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
             raise DropRefused(
                 f"{place} {layout}; found '{shown(line.decode().strip())}'", line=text.line
             )
-        remedy = "Add the column, or deliver the right file"
+        columns = "column" if len(missing) == 1 else "columns"
+        remedy = f"Add the {columns}, or deliver the right file"
         if line.lower().startswith(b"sep="):
             remedy = "Delete this line: it may only specify a comma, semicolon, pipe or tab"
         raise DropRefused(
-            f"{place} lacks the column {', '.join(missing)}; found {found}, with "
+            f"{place} lacks the {columns} {', '.join(missing)}; found {found}, with "
             f"'{delimiter}' as delimiter. {remedy}",
             line=text.line,
             column=missing[0],

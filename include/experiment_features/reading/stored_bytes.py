@@ -101,9 +101,11 @@ def _gunzipped(stored: HashingStream, name: str, size: int) -> Iterator[bytes]:
             offset = stored.size - len(data)
             while fetch():
                 pass
+            more_bytes = stored.size - offset
+            rest = "is 1 byte" if more_bytes == 1 else f"are {more_bytes} bytes"
             raise DropRefused(
                 f"{name} is a broken gzip archive: after the end of its data, from offset "
-                f"{offset} on, there are {stored.size - offset} bytes of something else. "
+                f"{offset} on, there {rest} of something else. "
                 "Deliver the file again"
             )
 

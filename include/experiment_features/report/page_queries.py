@@ -110,7 +110,7 @@ def find_users(
     ``search`` is a user_id or the beginning of a name, in either case; ``cursor`` is a user_id.
     """
     search = search.strip()
-    user_id = int(search) if search.isascii() and search.isdecimal() else None
+    user_id = int(search.lstrip("0")[:20] or 0) if search.isascii() and search.isdecimal() else None
     if user_id is not None and user_id >= 2**63:
         return Page([], has_previous=False, has_next=False)
     values = {

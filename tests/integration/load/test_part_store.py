@@ -35,6 +35,7 @@ from experiment_features.drop.local_path import LocalPath
 from experiment_features.errors import (
     ConfigurationError,
     DatabaseRefused,
+    DropRefused,
     NothingToDo,
 )
 from experiment_features.load.database import connect
@@ -187,6 +188,24 @@ class TestKnownFiles:
         first, again = (run(database, source, force=True) for _ in range(2))
         assert (len(first["read"]), again["read"]) == (3, [])
         assert (again["status"], again["unchanged"]) == ("loaded", 2)
+
+    def test_under_a_name_that_tells_of_another_compression(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """They are read as their name says, and refused as if nobody knew them."""
+        source = FIRST.write(tmp_path / "drop")
+        users, compounds = source / "users.csv", source / "compounds.csv"
+        (source / "users.csv.gz").write_bytes(gzip.compress(users.read_bytes()))
+        users.unlink()
+        run(database, source)
+        (source / "users.csv.gz").rename(users)
+        with pytest.raises(DropRefused, match=r"users\.csv .*holds a gzip archive"):
+            run(database, source)
+        users.rename(source / "users.csv.GZ")
+        assert run(database, source)["read"] == []
+        compounds.rename(source / "compounds.csv.gz")
+        with pytest.raises(DropRefused, match="not gzip data but text"):
+            run(database, source)
 
     def test_copies_of_a_known_file_are_refused(self, database: Database, tmp_path: Path) -> None:
         """Though neither is read: the same rows would count twice."""

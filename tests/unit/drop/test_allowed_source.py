@@ -12,10 +12,11 @@ from threading import Event
 import pytest
 
 from experiment_features.command_run import open_source
-from experiment_features.config import Settings, without_secret
+from experiment_features.config import Settings
 from experiment_features.drop.allowed_source import resolve_source
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import ConfigurationError
+from experiment_features.places import without_secret
 from experiment_features.run import Run
 
 

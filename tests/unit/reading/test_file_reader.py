@@ -80,7 +80,7 @@ def test_a_header_may_span_lines_and_blocks(size: int, monkeypatch: pytest.Monke
     [
         pytest.param(b"", "compounds.csv is empty", id="empty"),
         pytest.param(b"\n \n", "compounds.csv is empty", id="blank"),
-        pytest.param(b"a,b\n1,2\n", "line 1: the header lacks the column compound_id", id="columns"),
+        pytest.param(b"a,b\n1,2\n", "line 1: the header lacks the columns compound_id, compound_name, compound_structure; found 'a', 'b', with ',' as delimiter. Add the columns, or", id="columns"),
         pytest.param(b'"compound_id,compound_name,compound_structure"\n"1,a,b"\n',
                      "line 1: the header has several columns within the same quotes", id="quoted"),
         pytest.param(b"\n# of May\n" + HEADER, "line 2: the header begins like a comment",
@@ -277,6 +277,8 @@ def test_what_gzip_passes_over_is_passed_over(
     match = f"broken gzip archive.* from offset {len(more)} on, there are 1001 bytes"
     with pytest.raises(DropRefused, match=match):
         read(more + b"x" * 1001, "compounds.csv.gz")
+    with pytest.raises(DropRefused, match="there is 1 byte of something else"):
+        read(more + b"x", "compounds.csv.gz")
 
 
 @pytest.mark.parametrize(
