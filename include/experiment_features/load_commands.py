@@ -97,7 +97,7 @@ def prune(options: argparse.Namespace) -> int:
             return 0
         removed = remove_old_parts(connection, store, 0, lost_loads=lost)
     with writing_result():
-        sys.stdout.write(f"removed {removed} files from {pipeline.store}\n")
+        sys.stdout.write(f"removed {removed} files from {shown(str(pipeline.store))}\n")
     return 0
 
 

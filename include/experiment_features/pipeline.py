@@ -86,7 +86,9 @@ def recorded(
         yield
     except (Exception, KeyboardInterrupt) as error:
         if connect and not isinstance(error, retried):
-            record_end(connect, run, task, error, only_running=False)
+            # Who interrupts a run that has just loaded gets no failed repeat beside it.
+            only_running = isinstance(error, KeyboardInterrupt)
+            record_end(connect, run, task, error, only_running=only_running)
         raise
 
 
@@ -141,10 +143,10 @@ class Pipeline:
         """
         with self._ledger() as connection:
             last = ledger.find_last_load(connection)
-        if last and (restored := last.parameters.get("restored_run")):
+        if last and last.restored_run:
             raise NothingToDo(
-                f"run {last.result.run_id} has restored what run {restored} had loaded, so there "
-                "is nothing to do until a run names its source"
+                f"run {last.result.run_id} has restored what run {last.restored_run} had loaded, "
+                "so there is nothing to do until a run names its source"
             )
         return last.result.source if last else None
 
@@ -165,6 +167,7 @@ class Pipeline:
         database_id, last_files = "", list[DropFile]()
         named_parts: NamedParts = NoLedger()
         if self.connect and not self.is_dry_run:
+            self._refuse_store_in(source)
             named_parts = LedgerParts(self.connect, self.run, str(source))
             with self.connect() as connection:
                 database_id = register_store(connection, location_of(self.store))
@@ -287,6 +290,16 @@ class Pipeline:
         ):
             yield connection
             connection.rollback()
+
+    def _refuse_store_in(self, source: AnyPath) -> None:
+        """Refuses a drop whose folder has the store, which would change it."""
+        if isinstance(self.store, StoredPath) or isinstance(source, StoredPath):
+            return
+        if self.store.resolve().is_relative_to(Path(str(source)).resolve()):
+            raise ConfigurationError(
+                f"the store of parts {self.store} lies in the drop's folder {source}, which a run "
+                "must not change: set EXPERIMENT_FEATURES_STORE to a folder elsewhere"
+            )
 
     @property
     def parts(self) -> PartStore:

@@ -45,9 +45,13 @@ def transform(workspace: Workspace, store: PartStore, engine: Engine) -> Transfo
         workspace: of a run whose validate stage is done.
         store: has its parts.
         engine: what to compute on.
+
+    Raises:
+        PartGone: a part has been removed, or is damaged.
     """
     parts = workspace.found(Extracted).parts
     with workspace.stage(Transformed) as stage:
+        store.refuse_damaged(parts)
         users, compounds, experiments = (
             valid_rows(
                 engine.read_parts(store.paths(parts, table.name)).select("position", *columns),

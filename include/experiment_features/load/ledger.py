@@ -45,6 +45,11 @@ class Entry:
     computation: dict[str, str | None]
     """See run.COMPUTATION; each None for loads by versions before 5."""
 
+    @property
+    def restored_run(self) -> str | None:
+        """The run whose load it restored, if it did not read a drop."""
+        return self.parameters.get("restored_run")
+
     def is_load_of(self, workspace: Workspace) -> bool:
         """Whether it read the workspace's files and computed the features as they are now."""
         is_current = self.definition_version == DEFINITION_VERSION

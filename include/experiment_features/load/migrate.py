@@ -15,6 +15,7 @@ from experiment_features.definitions import RELATIONS, USER_FEATURES, Relation
 from experiment_features.errors import DatabaseRefused
 from experiment_features.load.database import (
     Connection,
+    check_written,
     comma_separated,
     connect,
     database_errors,
@@ -74,9 +75,9 @@ def migrate(url: str, revision: str = "head", *, adopt_store: bool = False) -> s
             _grant(connection)
             connection.execute(read_sql("name_database"))
             if adopt_store:
-                connection.execute(
-                    read_sql("set_part_store"), {"location": None, "is_renamed": False}
-                )
+                values = {"location": None, "is_renamed": False}
+                adopted = connection.execute(read_sql("set_part_store"), values).rowcount
+                check_written("features.part_store", "update", 1, adopted)
             connection.commit()
         return reached
 

@@ -47,7 +47,9 @@ def register_store(connection: Connection, location: str) -> str:
             )
         if not is_here or known_location != location:
             values = {"location": location, "is_renamed": not is_here}
-            ((database_id,),) = connection.execute(read_sql("set_part_store"), values).fetchall()
+            written = connection.execute(read_sql("set_part_store"), values).fetchall()
+            check_written("features.part_store", "update", 1, len(written))
+            ((database_id,),) = written
         return str(database_id)
 
 

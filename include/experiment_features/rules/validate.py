@@ -55,9 +55,11 @@ def validate(
 
     Raises:
         DropRejected: too many rows of a table are faulty; the issues are written all the same.
+        PartGone: a part has been removed, or is damaged.
     """
     extracted = workspace.found(Extracted)
     with workspace.stage(Validated) as stage:
+        store.refuse_damaged(extracted.parts)
         workspace.fresh_folder(workspace.folder / "rejected")
         workspace.remove(workspace.issues)
         faults = workspace.fresh_folder(workspace.scratch / "faults")

@@ -8,6 +8,7 @@ one. The ledger says which parts there are (load/part_store.py); the store is on
 """
 
 import hashlib
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +36,7 @@ Parts whose files are gone are brought up from themselves, if that gives the sam
 
 _DIGEST_CHARACTERS = 16
 _DRAFT = ".draft-"
+_OURS = re.compile(rf"{re.escape(_DRAFT)}.*|[0-9a-f]{{64}}\.v[0-9]+\.[0-9a-f]+\.parquet")
 
 
 class NamedParts(Protocol):
@@ -142,9 +144,7 @@ class PartStore:
                 f"what run {run_id} read is in the store in a form (version {newest} of the "
                 f"reader) that this program (version {READER_VERSION}) does not know: update it"
             )
-        with ThreadPoolExecutor() as threads:  # hashing leaves the other cores free
-            are_intact = list(threads.map(self.is_intact, parts))
-        for part, is_intact in zip(parts, are_intact, strict=True):
+        for part, is_intact in self._looked_at(parts):
             if not is_intact:
                 raise PartGone(
                     f"what run {run_id} read from {part['name']} is no longer in the store, or is "
@@ -163,6 +163,22 @@ class PartStore:
         paths = [(part, self._find(part)) for part in parts if part["table"] == table]
         return [path or self._refuse(part) for part, path in paths]
 
+    def refuse_damaged(self, parts: Sequence[Part]) -> None:
+        """Makes sure that a stage can rely on the parts: they are there as they were written.
+
+        Raises:
+            PartGone: a part has been removed, or is damaged.
+            StorageUnavailable, ConfigurationError: the store cannot be read.
+        """
+        for part, is_intact in self._looked_at(parts):
+            if not is_intact:
+                self._refuse(part)
+
+    def _looked_at(self, parts: Sequence[Part]) -> Iterator[tuple[Part, bool]]:
+        """Yields each part, and whether it is intact."""
+        with ThreadPoolExecutor() as threads:  # hashing leaves the other cores free
+            yield from zip(parts, threads.map(self.is_intact, parts), strict=True)
+
     def refuse_missing(self, parts: Sequence[Part]) -> None:
         """Makes sure that the parts are there; reads none of them.
 
@@ -177,7 +193,7 @@ class PartStore:
                 self._refuse(part)
 
     def files(self) -> Iterator[StoredFile]:
-        """All files, those that are still being written or were left by a crash among them.
+        """All parts and drafts, also those that were left by a crash; no other files.
 
         Raises:
             StorageUnavailable, ConfigurationError: the store cannot be read.
@@ -186,12 +202,12 @@ class PartStore:
             folder = self._at(table.name)
             with self._errors():
                 if isinstance(folder, StoredPath):
-                    for file in folder.walk():
+                    for file in filter(_is_ours, folder.walk()):
                         with suppress(FileNotFoundError):  # removed meanwhile
                             size = file.store.size(file.key) or 0
                             yield StoredFile(table.name, file.name, size, file.written_at())
                     continue
-                for path in sorted(folder.glob("*")):
+                for path in sorted(filter(_is_ours, folder.glob("*"))):
                     with suppress(FileNotFoundError):  # a draft that has got its name meanwhile
                         stat = path.stat()
                         yield StoredFile(table.name, path.name, stat.st_size, stat.st_mtime)
@@ -211,18 +227,19 @@ class PartStore:
 
     def _refuse(self, part: Part) -> NoReturn:
         raise PartGone(
-            f"the rows of {part['name']} are no longer in the store {self.root}: start the run "
-            "again from the beginning (in Airflow, clear its task 'extract' and all after it)"
+            f"the rows of {part['name']} are no longer in the store {self.root}, or are damaged "
+            "there: start the run again from the beginning (in Airflow, clear its task 'extract' "
+            "and all after it)"
         )
 
     def _find(self, part: Part) -> Path | None:
         place = self._at(part["table"], part["part"])
         with self._errors():
             copy = self.cache / part["part"]
-            if copy.exists():
+            if copy.is_file():
                 return copy
             if isinstance(place, Path):
-                return place if place.exists() else None
+                return place if place.is_file() else None
             self.cache.mkdir(parents=True, exist_ok=True)
             draft = self.cache / f"{_DRAFT}{uuid.uuid4().hex}"
             try:
@@ -256,6 +273,11 @@ def reader_version(part: Part) -> int:
 def location_of(root: Path | StoredPath) -> str:
     """The address of a store, the same whoever opens it."""
     return str(root.absolute()) if isinstance(root, Path) else root.as_uri()
+
+
+def _is_ours(file: Path | StoredPath) -> bool:
+    """Whether a file of the store is a part or a draft, and not somebody else's."""
+    return bool(_OURS.fullmatch(file.name)) and not (isinstance(file, Path) and file.is_dir())
 
 
 def workspace_parts(workspace: Workspace) -> PartStore:

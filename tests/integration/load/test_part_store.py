@@ -670,9 +670,9 @@ class TestRestore:
         daily = make_pipeline(database, tmp_path / "workspaces")
         with pytest.raises(NothingToDo, match=f"run {restored} has restored what run {first_id}"):
             daily.last_source()
-        assert run(database, tmp_path / "first")["status"] == "unchanged"
-        with pytest.raises(NothingToDo):
-            daily.last_source()
+        result = run(database, tmp_path / "first")
+        assert (result["status"], result["unchanged"]) == ("loaded", 2)
+        assert daily.last_source() == str(tmp_path / "first")
         assert run(database, tmp_path / "second")["status"] == "loaded"
         assert daily.last_source() == str(tmp_path / "second")
 
@@ -807,6 +807,33 @@ class TestPrune:
             assert f"what run {first_id} read from" in errors
         for arguments in (["trace", "1", "--run"], ["reproduce"]):
             assert command(*arguments, last_id)[0] == 0
+
+    def test_is_refused_to_those_who_only_read(
+        self,
+        database: Database,
+        loads: tuple[str, str],  # noqa: ARG002
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        """Though the store may be open to them."""
+        files = names_in(store_of(database))
+        for user in ("analyst", "steward"):
+            status, _, errors = run_command(
+                capsys, "store", "prune", "--yes", "--database-url", database.url(user)
+            )
+            assert (status, errors.count("\n")) == (3, 1)
+            assert "permission denied for table part_store" in errors
+        assert names_in(store_of(database)) == files
+
+    def test_leaves_what_is_not_of_the_store(
+        self, database: Database, loads: tuple[str, str], store: Path, command: Command
+    ) -> None:
+        """Files and folders of others, however they got there."""
+        folder = store / "users" / store_of(database).database_id
+        (folder / "users.csv").write_text("user_id")
+        (folder / f"{'0' * 64}.v1.{'0' * 16}.parquet").mkdir()
+        age_files()
+        assert command("store", "prune", "--yes")[:2] == (0, f"removed 2 files from {store}\n")
+        assert (folder / "users.csv").exists()
 
     def test_a_load_that_was_not_named_stays(
         self,

@@ -6,20 +6,24 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.config import Settings
 from experiment_features.drop import files
+from experiment_features.contract import TABLES
+from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.duckdb_engine import open_duckdb
-from experiment_features.errors import DropRefused, StorageUnavailable
+from experiment_features.errors import DropRefused, PartGone, StorageUnavailable
 from experiment_features.reading import extract as reading
 from experiment_features.store.parts import NoLedger, PartStore, workspace_parts
 from experiment_features.workspace import Workspace
-from stages import assert_as_expected, extract, run_stages
+from stages import TODAY, assert_as_expected, extract, run_stages, transform, validate
 
 
 @pytest.fixture
@@ -261,7 +265,7 @@ def test_known_files_are_only_hashed(clean: Path, workspace: Workspace, tmp_path
     assert reading.extract(clean, workspace, store, named, last_files=second.files).is_unchanged
 
 
-@pytest.mark.parametrize("fault", ["lost", "damaged", "emptied"])
+@pytest.mark.parametrize("fault", ["lost", "damaged", "emptied", "a pipe", "a device"])
 def test_a_part_that_is_not_intact_is_made_anew(
     fault: str, clean: Path, workspace: Workspace, tmp_path: Path
 ) -> None:
@@ -271,15 +275,43 @@ def test_a_part_that_is_not_intact_is_made_anew(
     first = reading.extract(clean, workspace, store, named)
     (part,) = store.paths(first.parts, "users")
     content = part.read_bytes()
-    if fault == "lost":
+    if fault in ("lost", "a pipe", "a device"):
         part.unlink()
-    else:
+    if fault == "a pipe":
+        os.mkfifo(part)
+    elif fault == "a device":
+        part.symlink_to("/dev/zero")
+    elif fault != "lost":
         part.write_bytes(content[:-9] + bytes(9) if fault == "damaged" else b"")
     again = reading.extract(clean, workspace, store, named, last_files=first.files)
     assert not again.is_unchanged
     assert all(map(store.is_intact, again.parts))
     again = reading.extract(clean, workspace, store, named, last_files=first.files)
     assert again.is_unchanged
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+def test_a_part_that_is_damaged_meanwhile_is_not_used(
+    engine: str, clean: Path, workspace: Workspace
+) -> None:
+    """Nor one that became a folder: a byte of it could be a wrong number."""
+    extracted = extract(clean, workspace)
+    chosen = choose_engine(engine, 1, workspace.scratch / "spill")
+    stages: list[Callable[..., Any]] = [partial(validate, max_rejected_percent=100, today=TODAY), transform]
+    for stage in stages:
+        for table in TABLES:
+            (part,) = workspace_parts(workspace).paths(extracted.parts, table.name)
+            content = part.read_bytes()
+            part.write_bytes(content[:8] + bytes([content[8] ^ 1]) + content[9:])
+            with pytest.raises(PartGone, match=f"the rows of {table.name}.csv"):
+                stage(workspace, chosen)
+            part.unlink()
+            part.mkdir()
+            with pytest.raises(PartGone, match=f"the rows of {table.name}.csv"):
+                stage(workspace, chosen)
+            part.rmdir()
+            part.write_bytes(content)
+        stage(workspace, chosen)
 
 
 def test_a_refused_drop_leaves_no_parts(clean: Path, workspace: Workspace) -> None:
