@@ -112,6 +112,20 @@ def test_stages_hand_each_other_files_in_the_bucket(
     assert not [key for key in found if key.startswith("scratch")]
 
 
+@pytest.mark.usefixtures("s3")
+def test_a_temporary_folder_that_cannot_be_used_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is fetched into it."""
+    folder = tmp_path / r"a\*"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    message = r"^the temporary folder /.* which DuckDB cannot read: set TMPDIR to another"
+    with pytest.raises(ConfigurationError, match=message), open_workspace(WORKSPACE):
+        pass
+    assert list(folder.iterdir()) == []
+
+
 def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path: Path) -> None:
     """A stored drop loads the same rows as a local one, under the source given to the run."""
     source = stored(s3, SAMPLE, "same")
