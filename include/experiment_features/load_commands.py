@@ -18,7 +18,7 @@ from experiment_features.load.part_store import (
 from experiment_features.output import print_json, writing_result
 from experiment_features.report import trace as tracing
 from experiment_features.store.parts import location_of
-from experiment_features.visible_text import shown
+from experiment_features.visible_text import escape, shown
 
 _SHOWN = 20
 """The most runs that a question names."""
@@ -97,7 +97,7 @@ def prune(options: argparse.Namespace) -> int:
             return 0
         removed = remove_old_parts(connection, store, 0, lost_loads=lost)
     with writing_result():
-        sys.stdout.write(f"removed {removed} files from {shown(str(pipeline.store))}\n")
+        sys.stdout.write(f"removed {removed} files from {escape(str(pipeline.store))}\n")
     return 0
 
 

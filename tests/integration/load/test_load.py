@@ -148,6 +148,7 @@ def test_no_lock_is_stronger_than_row_exclusive(
     run_drop(database, SECOND.write(tmp_path / "second"))
     assert {mode for (mode,) in answers[0]} == {
         "AccessShareLock",
+        "RowShareLock",  # of the store's place; weaker than RowExclusiveLock
         "RowExclusiveLock",
     }
 

@@ -279,17 +279,37 @@ class TestNaming:
         """The run has no entry, or a trigger discards what is written into it."""
         pipeline = make_pipeline(database, tmp_path / "workspaces")
         if is_entered:
-            database.query(DISCARD_PARTS, user="keeper")
+            update = "before update of parts on features.pipeline_runs"
+            database.query(DISCARD + update + EACH_ROW, user="keeper")
         extract = extract_drop if is_entered else Pipeline.extract
         with pytest.raises(DatabaseRefused, match=r"update should have written 1 row.*wrote 0"):
             extract(pipeline, LocalPath(FIRST.write(tmp_path / "drop")))
 
+    def test_a_place_that_is_not_entered_is_refused(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """A trigger discards it."""
+        source = FIRST.write(tmp_path / "drop")
+        run(database, source)
+        database.query(DISCARD + "before update on features.part_store" + EACH_ROW, user="keeper")
+        with pytest.raises(DatabaseRefused, match=r"features\.part_store: update should have"):
+            run(database, source, store=tmp_path / "elsewhere")
+        with pytest.raises(DatabaseRefused, match=r"features\.part_store: update should have"):
+            migrate(database.url("keeper"), adopt_store=True)
 
-DISCARD_PARTS = """
+    def test_a_store_in_the_drop_is_refused(self, database: Database, tmp_path: Path) -> None:
+        """It would change the drop while that is read."""
+        source = FIRST.write(tmp_path / "drop")
+        for store in (source, source / "store"):
+            with pytest.raises(ConfigurationError, match="lies in the drop's folder"):
+                run(database, source, store=store)
+        assert {path.suffix for path in source.iterdir()} == {".csv"}
+
+
+DISCARD = """
 create function features.discard() returns trigger language plpgsql as 'begin return null; end';
-create trigger discard before update of parts on features.pipeline_runs
-for each row execute function features.discard()
-"""
+create trigger discard """
+EACH_ROW = " for each row execute function features.discard()"
 
 
 class TestRemoval:
@@ -335,7 +355,7 @@ class TestRemoval:
         run(database, FIRST.write(tmp_path / "drop"))
         parts = store_of(database)
         named = names_in(parts)
-        names = ("unnamed.v1.0.parquet", ".draft-1.parquet", ".draft-1.others")
+        names = (f"{'0' * 64}.v1.0.parquet", ".draft-1.parquet", ".draft-1.others")
         for name in names:
             (store / "users" / parts.database_id / name).write_bytes(b"half")
         assert remove(database) == 0
@@ -808,11 +828,9 @@ class TestPrune:
         for arguments in (["trace", "1", "--run"], ["reproduce"]):
             assert command(*arguments, last_id)[0] == 0
 
+    @pytest.mark.usefixtures("loads")
     def test_is_refused_to_those_who_only_read(
-        self,
-        database: Database,
-        loads: tuple[str, str],  # noqa: ARG002
-        capsys: pytest.CaptureFixture[str],
+        self, database: Database, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """Though the store may be open to them."""
         files = names_in(store_of(database))
@@ -824,8 +842,9 @@ class TestPrune:
             assert "permission denied for table part_store" in errors
         assert names_in(store_of(database)) == files
 
+    @pytest.mark.usefixtures("loads")
     def test_leaves_what_is_not_of_the_store(
-        self, database: Database, loads: tuple[str, str], store: Path, command: Command
+        self, database: Database, store: Path, command: Command
     ) -> None:
         """Files and folders of others, however they got there."""
         folder = store / "users" / store_of(database).database_id

@@ -61,6 +61,22 @@ def fail(pipeline: Pipeline, task: str, error: BaseException, **options: Any) ->
         raise error
 
 
+def test_an_interrupt_after_the_load_enters_no_other_run(
+    database: Database, tmp_path: Path
+) -> None:
+    """The run has loaded; one that was interrupted before has failed."""
+    source = DROP.write(tmp_path / "drop")
+    pipeline = make_pipeline(database, tmp_path, run_id="mine")
+    run_recorded(pipeline, source)
+    fail(pipeline, "load", KeyboardInterrupt())
+    assert database.query("select run_id, status from features.pipeline_runs") == [
+        {"run_id": "mine", "status": "loaded"}
+    ]
+    other = make_pipeline(database, tmp_path, run_id="other")
+    fail(other, "extract", KeyboardInterrupt())
+    assert run_of(database, "other")["status"] == "failed"
+
+
 def test_a_run_is_running_from_its_first_task_on(database: Database, tmp_path: Path) -> None:
     """Its entry says who asked for what; the source is added as soon as it is known."""
     source = DROP.write(tmp_path / "drop")

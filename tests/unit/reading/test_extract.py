@@ -15,8 +15,8 @@ import pytest
 
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.config import Settings
-from experiment_features.drop import files
 from experiment_features.contract import TABLES
+from experiment_features.drop import files
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.duckdb_engine import open_duckdb
 from experiment_features.errors import DropRefused, PartGone, StorageUnavailable
@@ -297,7 +297,10 @@ def test_a_part_that_is_damaged_meanwhile_is_not_used(
     """Nor one that became a folder: a byte of it could be a wrong number."""
     extracted = extract(clean, workspace)
     chosen = choose_engine(engine, 1, workspace.scratch / "spill")
-    stages: list[Callable[..., Any]] = [partial(validate, max_rejected_percent=100, today=TODAY), transform]
+    stages: list[Callable[..., Any]] = [
+        partial(validate, max_rejected_percent=100, today=TODAY),
+        transform,
+    ]
     for stage in stages:
         for table in TABLES:
             (part,) = workspace_parts(workspace).paths(extracted.parts, table.name)
