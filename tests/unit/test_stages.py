@@ -27,7 +27,7 @@ from stages import (
 
 @pytest.mark.timeout(900)  # on a machine that does much else
 @given(drop=drops(refused=True))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_drop_gives_what_the_oracle_says(drop: Drop) -> None:
     """Features and issues, with file, line and rule, are exactly those of the oracle."""
     with TemporaryDirectory() as folder:

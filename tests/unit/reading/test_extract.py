@@ -93,7 +93,7 @@ def test_ids_are_known_to_rise(
         (clean / f"user_experiments_{number}.csv").write_text("\n".join(lines) + "\n")
     assert extract(clean, workspace).rising_keys == ["user_experiments"] * rise
     if sum(map(len, parts)) < 100:
-        run_stages(clean, workspace, "duckdb")
+        run_stages(clean, workspace, "pandas")
         assert_as_expected(clean, workspace)
 
 
@@ -118,7 +118,7 @@ def test_ids_rise_also_in_lines_that_sql_types(
     header = path.read_text().splitlines()[0]
     path.write_text("\n".join([header, "3,1,2,3.5", line, "7,1,1,3.5"]) + "\n")
     assert extract(clean, workspace).rising_keys == ["user_experiments"] * rise
-    run_stages(clean, workspace, "duckdb")
+    run_stages(clean, workspace, "pandas")
     assert_as_expected(clean, workspace)
 
 
