@@ -161,11 +161,16 @@ def find_header(text: str, columns: Iterable[str], delimiters: str) -> tuple[str
 
 
 def has_swallowed_a_row(record: str, delimiter: str, columns: int, key: int) -> bool:
-    """Tell whether a later line of a record is one by itself, with the delimiters of both."""
-    lines = (line.split(delimiter) for line in LINE_END.split(record)[1:])
-    return record.count(delimiter) >= 2 * (columns - 1) and any(
-        len(cells) == columns and re.fullmatch('[ \t"]*[+-]?[0-9]+[ \t"]*', cells[key])
-        for cells in lines
+    """Tell whether the first line of a record and a later one are each long enough for a record.
+
+    The later one has an id, seen from one of its ends.
+    """
+    first, *others = (line.split(delimiter) for line in LINE_END.split(record))
+    return len(first) >= columns and any(
+        re.fullmatch('[ \t"]*[+-]?[0-9]+[ \t"]*', cells[place])
+        for cells in others
+        if len(cells) >= columns
+        for place in (key, key - columns)
     )
 
 

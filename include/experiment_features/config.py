@@ -210,8 +210,8 @@ def _place(name: str, place: str) -> str:
 
 
 def _written_place(name: str, default: str) -> str:
-    """The same, for what DuckDB reads."""
-    place = _place(name, os.environ.get(name) or default)
+    """The same, of a folder that the pipeline writes to, and in which DuckDB reads."""
+    place = _place(name, (os.environ.get(name) or "").strip() or default)
     if not is_stored(place):
         try:
             folder = str(Path(place).absolute())

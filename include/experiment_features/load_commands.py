@@ -12,7 +12,7 @@ from experiment_features.load.loads import find_load
 from experiment_features.load.part_store import (
     find_database_id,
     find_dependent_loads,
-    register_store,
+    find_store,
     remove_old_parts,
 )
 from experiment_features.output import print_json, writing_result
@@ -90,7 +90,7 @@ def prune(options: argparse.Namespace) -> int:
     """Removes the parts that only older runs need, after asking."""
     with open_run(options, _url(options)) as pipeline, connect(_url(options)) as connection:
         # Refuses a copy of a database, which would remove what the original needs.
-        store = pipeline.parts_of(register_store(connection, location_of(pipeline.store)))
+        store = pipeline.parts_of(find_store(connection, location_of(pipeline.store)))
         lost = find_dependent_loads(connection, store)
         if lost and not (options.yes or _confirms(lost)):
             sys.stderr.write("nothing was removed\n")

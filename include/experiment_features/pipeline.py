@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -86,7 +86,7 @@ def recorded(
         yield
     except (Exception, KeyboardInterrupt) as error:
         if connect and not isinstance(error, retried):
-            # Who interrupts a run that has just loaded gets no failed repeat beside it.
+            # An interrupt just after the load must not add a failed repeat to the ledger.
             only_running = isinstance(error, KeyboardInterrupt)
             record_end(connect, run, task, error, only_running=only_running)
         raise
@@ -167,7 +167,7 @@ class Pipeline:
         database_id, last_files = "", list[DropFile]()
         named_parts: NamedParts = NoLedger()
         if self.connect and not self.is_dry_run:
-            self._refuse_store_in(source)
+            self._refuse_as_store(source)
             named_parts = LedgerParts(self.connect, self.run, str(source))
             with self.connect() as connection:
                 database_id = register_store(connection, location_of(self.store))
@@ -291,14 +291,16 @@ class Pipeline:
             yield connection
             connection.rollback()
 
-    def _refuse_store_in(self, source: AnyPath) -> None:
-        """Refuses a drop whose folder has the store, which would change it."""
-        if isinstance(self.store, StoredPath) or isinstance(source, StoredPath):
-            return
-        if self.store.resolve().is_relative_to(Path(str(source)).resolve()):
+    def _refuse_as_store(self, source: AnyPath) -> None:
+        """Refuses a drop whose folder is the store, which would add files to it."""
+        is_store = location_of(self.store) == str(source)
+        if isinstance(self.store, Path) and not isinstance(source, StoredPath):
+            with suppress(OSError):  # one of them is not there yet, or cannot be followed
+                is_store = self.store.samefile(str(source))
+        if is_store:
             raise ConfigurationError(
-                f"the store of parts {self.store} lies in the drop's folder {source}, which a run "
-                "must not change: set EXPERIMENT_FEATURES_STORE to a folder elsewhere"
+                f"the drop's folder {source} is also the store of parts, and a run must not change "
+                "a drop: set EXPERIMENT_FEATURES_STORE to another folder"
             )
 
     @property

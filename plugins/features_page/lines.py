@@ -66,18 +66,18 @@ def find_lines(reader: Connection, load: Load, user_id: int, *, first: int, most
         StorageUnavailable, WorkspaceUnavailable: the store or a temporary folder cannot be used.
         DatabaseUnavailable, DatabaseRefused: see database_errors.
     """
-    with temporary_folder() as folder, _store_errors():
-        store = CheckedStore(_find_store(), find_database_id(reader), folder)
+    with _store_errors(), temporary_folder() as folder:
+        store = CheckedStore(_find_store(load), find_database_id(reader), folder)
         return trace_some(
             reader, store, load, user_id, first=first, most=most, memory_limit=MEMORY_LIMIT
         )
 
 
-def _find_store() -> Path | StoredPath:
+def _find_store(load: Load) -> Path | StoredPath:
     place = open_place(Settings.from_environment().store)
-    if isinstance(place, Path) and not place.is_dir():
+    if load.parts and isinstance(place, Path) and not place.is_dir():
         raise ConfigurationError(
-            f"{place} is no folder: mount it, or set EXPERIMENT_FEATURES_STORE"
+            f"{place} is not a folder: mount it, or set EXPERIMENT_FEATURES_STORE"
         )
     return place
 

@@ -234,6 +234,7 @@ def test_unavailable_database_is_explained(stack: Stack, visit: Visit) -> None:
     assert "features_reader@" not in answer.text()
 
 
+@pytest.mark.usefixtures("browser")
 def test_a_failing_test_leaves_what_explains_it(stack: Stack, tmp_path: Path) -> None:
     """The folder that its message names has a picture of the page, beside what the stack left."""
     failure = fail_on_purpose(tmp_path, stack, visits="/users")

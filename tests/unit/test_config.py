@@ -154,3 +154,14 @@ def test_each_setting_is_read_from_its_variable(
         f.name for f in fields(Settings) if getattr(after, f.name) != getattr(before, f.name)
     }
     assert changed == {field.name}
+
+
+def test_blanks_around_a_folder_are_none_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of lists and of single folders; of nothing but blanks, the default is taken."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", " /data/store ")
+    monkeypatch.setenv("EXPERIMENT_FEATURES_WORKSPACES", " ")
+    monkeypatch.setenv("EXPERIMENT_FEATURES_SOURCE_ROOTS", " /data/drops , /data/more ")
+    settings = Settings.from_environment()
+    assert settings.store == "/data/store"
+    assert settings.source_roots == ("/data/drops", "/data/more")
+    assert settings.workspaces.endswith("/.local/workspaces")

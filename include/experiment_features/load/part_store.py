@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from psycopg.types.json import Jsonb
 
@@ -39,12 +39,7 @@ def register_store(connection: Connection, location: str) -> str:
     with _locked_store(connection, _DOING):  # two runs would each name a copy
         ((database_id, known_location, is_here),) = _read_store(connection)
         if not is_here and known_location == location:
-            raise ConfigurationError(
-                f"this database is a copy of another one, which has its parts in the same store, "
-                f"{location}. If that database is gone, take over its parts: `migrate "
-                "--adopt-store`. Otherwise give this one a store of its own "
-                "(EXPERIMENT_FEATURES_STORE)"
-            )
+            _refuse_copy(location)
         if not is_here or known_location != location:
             values = {"location": location, "is_renamed": not is_here}
             written = connection.execute(read_sql("set_part_store"), values).fetchall()
@@ -53,8 +48,35 @@ def register_store(connection: Connection, location: str) -> str:
         return str(database_id)
 
 
+def find_store(connection: Connection, location: str) -> str:
+    """The name of this database in the store, if its parts are at this location; enters nothing.
+
+    Raises:
+        ConfigurationError: they are elsewhere, or the database is a copy of another one.
+        DatabaseRefused, DatabaseUnavailable: see database_errors.
+    """
+    with database_errors(_DOING, connection=connection), connection.transaction():
+        ((database_id, known_location, is_here),) = _read_store(connection)
+    if not is_here:
+        _refuse_copy(known_location or location)
+    if known_location not in (None, location):
+        raise ConfigurationError(
+            f"the parts of this database are in the store {known_location}, not in {location}: "
+            "set EXPERIMENT_FEATURES_STORE accordingly"
+        )
+    return str(database_id)
+
+
+def _refuse_copy(location: str) -> NoReturn:
+    raise ConfigurationError(
+        f"this database is a copy of another one, which has its parts in the store {location}. If "
+        "that database is gone, take over its parts: `migrate --adopt-store`. Otherwise give this "
+        "one a store of its own (EXPERIMENT_FEATURES_STORE), and load a drop"
+    )
+
+
 def find_database_id(connection: Connection) -> str:
-    """The name of this database in the store of parts; changes nothing, unlike register_store.
+    """The name of this database in the store of parts, wherever that is; enters nothing.
 
     Raises:
         DatabaseRefused, DatabaseUnavailable: see database_errors.

@@ -102,7 +102,7 @@ def find_last_files(connection: Connection, run: Run, source: str) -> list[DropF
         last = find_last_load(connection)
         if last is None or run.force or last.definition_version != DEFINITION_VERSION:
             return []
-        if last.restored_run:  # who names its source again ends the restore
+        if last.restored_run:  # naming the source again ends the restore
             return []
         values = {"today": run.today.isoformat()}
         ((is_due,),) = connection.execute(read_sql("has_due_signup"), values).fetchall()

@@ -151,9 +151,7 @@ def take_parts(
     with workspace.stage(Extracted) as stage, ExitStack() as drafts:
         named_parts.name(parts)  # before they are relied on, so that they stay
         upgraded = _upgrade_older(store.intact(parts, run_id), store, drafts, memory_limit)
-        taken = [
-            upgraded[part["part"]].part if part["part"] in upgraded else part for part in parts
-        ]
+        taken = [_upgraded(part, upgraded) for part in parts]
         if upgraded:
             named_parts.name(taken)
         for new in upgraded.values():
@@ -252,6 +250,13 @@ def _upgrade_older(
             new[part["part"]] = _New({**part, "part": name}, draft)
             log.info("brought %s up to version %s", shown(part["name"]), READER_VERSION)
     return new
+
+
+def _upgraded(part: Part, upgraded: Mapping[str, _New]) -> Part:
+    """The part as it was brought up; two files with the same bytes share one."""
+    if new := upgraded.get(part["part"]):
+        return {**part, "part": new.part["part"], "ids": None}  # perhaps typed otherwise
+    return part
 
 
 def _discard(draft: Path) -> None:

@@ -189,13 +189,19 @@ class FileReader:
         )
 
     def _refuse_swallowed_row(self, row: bytes, first: int) -> None:
-        """Refuses a row that spans lines if one of them is a row by itself, beside the first."""
+        """Refuses a row that spans lines if another one after its first line is a whole row.
+
+        Quoted delimiters may make a line look longer; then its id is where it is from one end.
+        """
         delimiter, count = self._dialect.delimiter, len(self.columns)
-        if row.count(delimiter) < 2 * (count - 1):
+        start, *lines = _LINE_END.split(row)
+        if start.count(delimiter) < count - 1:
             return
-        for number, line in enumerate(_LINE_END.split(row)[1:], start=first + 1):
+        for number, line in enumerate(lines, start=first + 1):
             cells = line.split(delimiter)
-            if len(cells) == count and _ID.fullmatch(cells[self._key]):
+            if len(cells) >= count and (
+                _ID.fullmatch(cells[self._key]) or _ID.fullmatch(cells[self._key - count])
+            ):
                 raise DropRefused(
                     f"{self.text.name} line {first}: a quoted field of this row spans lines, but "
                     f"line {number} is a whole row by itself. Remove the stray quotes, or double "

@@ -47,7 +47,7 @@ def upgrade_part(database: duckdb.DuckDBPyConnection, part: Part, path: Path, ta
         StorageUnavailable: the target cannot be written.
     """
     if reader_version(part) < SPLIT_VERSION:
-        _refuse(part, "rows are split otherwise now")
+        _refuse(part, "rows are now split differently")
     table = next(table for table in TABLES if table.name == part["table"])
     define_written(database)
     old = read_parquet(database, path)
@@ -69,7 +69,10 @@ def _cell(column: Column, old: DuckDBPyRelation, part: Part) -> duckdb.Expressio
     """The column's cell as it was spelled; NULL where the part lacks an optional column."""
     types = dict(zip(old.columns, map(str, old.types), strict=True))
     if column.name in types:
-        return written(Column(column.name, _KINDS[types[column.name]], column.description))
+        kind = _KINDS.get(types[column.name])
+        if kind is None:
+            _refuse(part, f"the column {column.name} is of the unknown type {types[column.name]}")
+        return written(Column(column.name, kind, column.description))
     if not column.is_optional:
         _refuse(part, f"the column {column.name} is missing")
     return ConstantExpression(None).cast("varchar")
@@ -77,6 +80,6 @@ def _cell(column: Column, old: DuckDBPyRelation, part: Part) -> duckdb.Expressio
 
 def _refuse(part: Part, reason: str) -> NoReturn:
     raise ConfigurationError(
-        f"what version {reader_version(part)} of the reader made of {part['name']} cannot be "
-        f"brought up to version {READER_VERSION}: {reason}. Load a snapshot, which is read anew"
+        f"the stored rows of {part['name']} (version {reader_version(part)} of the reader) cannot "
+        f"be converted to version {READER_VERSION}: {reason}. Load a snapshot, which is read anew"
     )

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 import oracle
 from comparison import assert_features
-from drops import Drop, Row, every_fault, render
+from drops import COLUMNS, Drop, Row, every_fault, render
 from drops import Part as File
 from experiment_features import reproduction
 from experiment_features.contract import USER_EXPERIMENTS, Column, Kind
@@ -297,11 +297,12 @@ class TestNaming:
         with pytest.raises(DatabaseRefused, match=r"features\.part_store: update should have"):
             migrate(database.url("keeper"), adopt_store=True)
 
-    def test_a_store_in_the_drop_is_refused(self, database: Database, tmp_path: Path) -> None:
-        """It would change the drop while that is read."""
+    def test_a_drop_that_is_the_store_is_refused(self, database: Database, tmp_path: Path) -> None:
+        """Parts would change the drop while that is read; also by a link."""
         source = FIRST.write(tmp_path / "drop")
-        for store in (source, source / "store"):
-            with pytest.raises(ConfigurationError, match="lies in the drop's folder"):
+        (tmp_path / "link").symlink_to(source)
+        for store in (source, tmp_path / "link"):
+            with pytest.raises(ConfigurationError, match="is also the store of parts"):
                 run(database, source, store=store)
         assert {path.suffix for path in source.iterdir()} == {".csv"}
 
@@ -423,7 +424,12 @@ class TestDatabases:
         assert_intact(database)
 
     def test_a_copy_is_refused_until_it_takes_the_parts_over(
-        self, server: Server, database: Database, tmp_path: Path
+        self,
+        server: Server,
+        database: Database,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """It would remove the parts of the other; with a store of its own it may load."""
         source = FIRST.write(tmp_path / "drop")
@@ -436,6 +442,13 @@ class TestDatabases:
             for _ in range(2):
                 with pytest.raises(ConfigurationError, match="migrate --adopt-store"):
                     run(adopting, source)
+            for of in (adopting, database):  # prune only looks
+                monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "elsewhere"))
+                before = of.query("select * from features.part_store")
+                url = ["--database-url", of.url()]
+                assert run_command(capsys, "store", "prune", "--yes", *url)[0] == 1
+                assert of.query("select * from features.part_store") == before
+            monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "store"))
             migrate(adopting.url("keeper"))
             with pytest.raises(ConfigurationError, match="is a copy of another one"):
                 run(adopting, source)
@@ -719,6 +732,8 @@ class TestReaderVersions:
     ) -> None:
         """The drop is gone; a dry run leaves the store as it is, and a load adds to it."""
         source = every_fault().write(tmp_path / "drop")
+        for number in (8, 9):  # equal files share a part
+            (source / f"compounds_{number}.csv").write_text(",".join(COLUMNS["compounds"]) + "\n")
         first_id = run(database, source)["run_id"]
         rows = comparable(database)
         rename_parts(database, 0)

@@ -108,6 +108,8 @@ def test_a_header_may_span_lines_and_blocks(size: int, monkeypatch: pytest.Monke
                      id="ditto_marks"),
         pytest.param(HEADER + b'1,",b\n 2\t,",d\n',
                      "line 2: a quoted field of this row spans lines, but line 3", id="merged_rows"),
+        pytest.param(HEADER + b'1,a,"\n2,b,"c, d"\n3,e,"\n',
+                     "line 2: a quoted field", id="quoted_delimiter"),
         pytest.param(HEADER + b'1,a,"slow\n\nthen\n"2",b,so-so"\n',
                      "line 2: a quoted field", id="notes"),
         pytest.param(b'"compound_id"x,compound_name,compound_structure\n',
@@ -130,6 +132,8 @@ def test_text_that_spans_lines_is_no_row_by_itself() -> None:
     rows = [f'{number},{number},"{text}"' for number, text in enumerate(texts)]
     found = read(HEADER + "\n".join(rows).encode())
     assert [fields[2] for _, fields, _ in found] == texts
+    name = "TNT\n2,4,6-trinitrotoluene\ntrotyl"
+    assert read(HEADER + f'1,"{name}",C7H5N3O6\n'.encode()) == [(2, ["1", name, "C7H5N3O6"], None)]
 
 
 @pytest.mark.parametrize(
