@@ -116,6 +116,18 @@ USER_EXPERIMENTS = Table(
 TABLES = (USERS, COMPOUNDS, USER_EXPERIMENTS)
 """In the order in which they are checked: experiments refer to users and compounds."""
 
+DELETIONS = {
+    table: Table(
+        f"deleted_{table.name}",
+        key=table.key,
+        columns=(Column(table.key, Kind.INTEGER, f"the row of {table.name} that is deleted"),),
+    )
+    for table in TABLES
+}
+"""By table, that of a delta's files which delete rows from it."""
+
+ALL_TABLES = (*TABLES, *DELETIONS.values())
+
 BY_PRODUCTS = {
     "editors": ("*~", "*.bak", "*.swp", "#*#", ".#*", "~$*", ".~lock.*", "*.lock"),
     "checks of files": (

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from experiment_features.config import Settings
-from experiment_features.drop.files import DropFile, holds_files
+from experiment_features.drop.base import LastLoad
+from experiment_features.drop.files import Mode, holds_files
 from experiment_features.drop.object_storage import AnyPath, StoredPath
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.engine import Engine
@@ -40,7 +41,9 @@ from experiment_features.load.record import (
     begin_run,
     computed,
     end_run,
-    find_last_files,
+    enter_source,
+    find_last,
+    is_delta_source,
     record_rejected,
     record_unchanged,
 )
@@ -164,24 +167,44 @@ class Pipeline:
     def extract(self, source: AnyPath, progress: Progress | None = None) -> Extracted:
         """Reads the drop."""
         log.info("reading the drop in %s", escape(str(source)))
-        database_id, last_files = "", list[DropFile]()
+        database_id, last, is_known_delta = "", None, False
         named_parts: NamedParts = NoLedger()
-        if self.connect and not self.is_dry_run:
+        if self.connect:
             self._refuse_as_store(source)
-            named_parts = LedgerParts(self.connect, self.run, str(source))
             with self.connect() as connection:
-                database_id = register_store(connection, location_of(self.store))
-                last_files = find_last_files(connection, self.run, str(source))
+                if self.is_dry_run:
+                    database_id = find_database_id(connection)
+                else:
+                    database_id = register_store(connection, location_of(self.store))
+                    named_parts = LedgerParts(self.connect, self.run)
+                    enter_source(connection, self.run, str(source))
+                last = find_last(connection, self.run)
+                is_known_delta = is_delta_source(connection, str(source))
+            if last and self.is_dry_run:
+                last = replace(last, can_be_unchanged=False)
         return extract(
             source,
             self.workspace,
             self.parts_of(database_id),
             named_parts,
-            last_files=last_files,
+            mode=self._mode_of(last),
+            last=last,
+            is_known_delta=is_known_delta,
             allow_empty=self.run.allow_empty,
             memory_limit=self.settings.memory_limit,
             progress=progress,
         )
+
+    def _mode_of(self, last: LastLoad | None) -> Mode:
+        """What the drop is, if it does not say so itself: the last load's again is what it was."""
+        if self.run.given_source or last is None:
+            return self.run.mode
+        if self.run.mode not in ("auto", last.mode):
+            raise ConfigurationError(
+                f"mode is {self.run.mode}, and the drop of the last load, which a run without a "
+                f"source takes, is a {last.mode}: name the source, or leave the mode to the drop"
+            )
+        return last.mode
 
     def take(self, load: Load) -> Extracted:
         """Takes the parts of an earlier load in place of a drop.
@@ -198,11 +221,11 @@ class Pipeline:
                 database_id = find_database_id(connection)
             else:
                 database_id = register_store(connection, location_of(self.store))
-                named_parts = LedgerParts(self.connect, self.run, load.source)
+                named_parts = LedgerParts(self.connect, self.run)
         return take_parts(
-            load.parts,
+            load.layers,
             run_id=load.run_id,
-            source=load.source,
+            base_run_id=load.base_run_id,
             workspace=self.workspace,
             store=self.parts_of(database_id),
             named_parts=named_parts,
@@ -224,6 +247,7 @@ class Pipeline:
                 self._engine,
                 max_rejected_percent=self.run.max_rejected_percent,
                 today=self.run.today,
+                allow_empty=self.run.allow_empty,
                 memory_limit=self.settings.memory_limit,
             )
         except DropRejected as error:
@@ -326,7 +350,7 @@ class Pipeline:
         settings = self.settings
         return choose_engine(
             self.engine,
-            extracted.rows["user_experiments"],
+            extracted.total_rows["user_experiments"],
             self.workspace.scratch / "spill",
             settings.spark_master,
             settings.memory_limit,

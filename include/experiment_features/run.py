@@ -5,13 +5,14 @@ version, so a new field needs a default.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any, ClassVar, cast
 
-from experiment_features.contract import TABLES
-from experiment_features.drop.files import DropFile, Part
+from experiment_features.contract import ALL_TABLES, DropMode
+from experiment_features.drop.files import DropFile, Layer, Part
 from experiment_features.errors import ConfigurationError
 from experiment_features.places import without_secret
 
@@ -92,8 +93,14 @@ class Extracted:
     source: str
     is_unchanged: bool
     """Whether the files are those of the last load."""
-    parts: Sequence[Part]
-    """Per table, in the order of the files' names."""
+    layers: Sequence[Layer]
+    """What the run is computed on: its drop alone, or a snapshot and the deltas on top of it. The
+    last is that of the drop, with its parts per table, in the order of the files' names."""
+    mode: DropMode = "snapshot"
+    base_run_id: str | None = None
+    """The load that a delta was built on; None for a snapshot."""
+    last_run_id: str | None = None
+    """The last load when a delta was read."""
     rising_keys: Sequence[str] = ()
     """Tables whose ids are known to be unique, because they rise from row to row."""
     database_id: str = ""
@@ -103,15 +110,29 @@ class Extracted:
     def files(self) -> list[DropFile]:
         """The files of the drop."""
         names = DropFile.__annotations__
-        return [cast("DropFile", {name: part[name] for name in names}) for part in self.parts]  # type: ignore[literal-required]
+        parts = self.layers[-1]["parts"]
+        return [cast("DropFile", {name: part[name] for name in names}) for part in parts]  # type: ignore[literal-required]
+
+    @property
+    def parts(self) -> list[Part]:
+        """The parts of all layers."""
+        return [part for layer in self.layers for part in layer["parts"]]
 
     @property
     def rows(self) -> Mapping[str, int]:
-        """How many rows were read, per table."""
+        """How many rows the drop has, per table."""
         return {
-            table.name: sum(part["rows"] for part in self.parts if part["table"] == table.name)
-            for table in TABLES
+            table.name: sum(part["rows"] for part in self.files if part["table"] == table.name)
+            for table in ALL_TABLES
         }
+
+    @property
+    def total_rows(self) -> Mapping[str, int]:
+        """How many rows all layers have, per table."""
+        rows: Counter[str] = Counter()
+        for part in self.parts:
+            rows[part["table"]] += part["rows"]
+        return rows
 
     @property
     def text_bytes(self) -> int:
@@ -184,6 +205,8 @@ class Result:
     run_id: str
     status: str
     """loaded, unchanged, or ``dry run``; the ledger has more (load/ledger.py)."""
+    mode: str | None = None
+    """snapshot or delta; None if the run ended before it was known."""
     given_source: str | None = None
     """The source as requested; empty if the run chooses its drop itself."""
     source: str | None = None
@@ -195,6 +218,8 @@ class Result:
     average_experiments_per_user: float | None = None
     rejected_rows: int | None = None
     warnings: int | None = None
+    healed: int | None = None
+    """Rows of earlier drops that had been rejected and are valid now; None if it did not load."""
     inserted: int | None = None
     """Users, as are updated, deleted and unchanged; None after a dry run without a database."""
     updated: int | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from experiment_features.drop.files import DropFile
 from experiment_features.load.database import Connection
 from experiment_features.load.loads import find_load
-from experiment_features.store.parts import PartStore
+from experiment_features.store.parts import PartStore, folder_of
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def find_state(connection: Connection, store: PartStore) -> State:
         DatabaseRefused, DatabaseUnavailable: see database_errors.
     """
     load = find_load(connection)
-    needed = {(part["table"], part["part"]) for part in load.parts}
+    needed = {(folder_of(part["table"]), part["part"]) for part in load.parts}
     files = list(store.files())
     return State(
         run_id=load.run_id,

@@ -2,6 +2,7 @@
 
 <workspace>/users/*.parquet ...      parts (store/parts.py) of a run that uses no store (extract)
 <workspace>/rejected/users.parquet   positions of the rejected rows (validate)
+<workspace>/touched/users.parquet    ids that a delta brings or deletes (validate)
 <workspace>/issues.parquet           one row per issue, if there are any (validate)
 <workspace>/user_features.parquet, compound_features.parquet   (transform)
 <workspace>/<stage>.json             what the stage found (run.py); written last, so that an
@@ -123,6 +124,13 @@ class Workspace:
         Absent if there are none.
         """
         return self._here(self.folder / "issues.parquet")
+
+    def touched(self, table: str) -> Path:
+        """The ids of a table that a delta brings or deletes. Grain: id; column: the table's key.
+
+        Absent if there are none.
+        """
+        return self._here(self.folder / "touched" / f"{table}.parquet")
 
     def features(self, relation: str) -> Path:
         """The features of a run. Grain and columns: see definitions.py."""

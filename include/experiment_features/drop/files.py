@@ -59,6 +59,19 @@ class Part(DropFile):
     """The first and last id, if each is greater than the one before; else None."""
 
 
+class Layer(TypedDict):
+    """What one drop brought: a snapshot's parts, or those of a delta on top of the layers below.
+
+    The ledger keeps the layers of a load as JSON, the snapshot first.
+    """
+
+    run_id: str
+    """The run that loaded the drop; empty for the run in progress."""
+    source: str
+    """The drop's folder."""
+    parts: Sequence[Part]
+
+
 def find_files(source: AnyPath | Path) -> TableFiles:
     """The files of every table in the order of their names; the log names all other files.
 

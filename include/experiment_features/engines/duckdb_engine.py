@@ -32,9 +32,9 @@ class DuckDBEngine(Engine):
         """The rows of a Parquet file."""
         return nw.from_native(read_parquet(self._database, path))
 
-    def read_parts(self, parts: Sequence[Path]) -> Frame:
+    def read_parts(self, parts: Sequence[Path], first: int = 1) -> Frame:
         """The rows of a table's parts, each with its position."""
-        return nw.from_native(read_parts(self._database, parts))
+        return nw.from_native(read_parts(self._database, parts, first))
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame once, however often the returned one is used."""
@@ -77,10 +77,16 @@ def read_parquet(database: duckdb.DuckDBPyConnection, *files: Path) -> duckdb.Du
 
 
 def read_parts(
-    database: duckdb.DuckDBPyConnection, parts: Sequence[Path]
+    database: duckdb.DuckDBPyConnection, parts: Sequence[Path], first: int = 1
 ) -> duckdb.DuckDBPyRelation:
-    """The rows of a table's parts, each with its position (contract.position_of)."""
-    number = ColumnExpression("file_index").cast("bigint") + 1
+    """The rows of a table's parts, each with its position (contract.position_of).
+
+    Args:
+        database: reads them.
+        parts: their files.
+        first: the number of the first one.
+    """
+    number = ColumnExpression("file_index").cast("bigint") + first
     position = number * LINES_PER_FILE + ColumnExpression("line_number")
     return read_parquet(database, *parts).project("*", position.alias("position"))
 

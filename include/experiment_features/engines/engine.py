@@ -25,8 +25,17 @@ class Engine(Protocol):
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all in a folder."""
 
-    def read_parts(self, parts: Sequence[Path]) -> Frame:
-        """The rows of a table's parts, each with its position (contract.position_of)."""
+    def read_parts(self, parts: Sequence[Path], first: int = 1) -> Frame:
+        """The rows of a table's parts, each with its position (contract.position_of).
+
+        Args:
+            parts: their files.
+            first: the number of the first one.
+        """
+
+    def concat(self, frames: Sequence[Frame]) -> Frame:
+        """The rows of frames that were read from parts of one table."""
+        return nw.concat(frames)
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame, writes it to a Parquet file, and returns what is written."""

@@ -1,6 +1,6 @@
 """The engine for everyday drops: pandas, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from itertools import count
 from pathlib import Path
@@ -28,11 +28,15 @@ class PandasEngine(Engine):
         """The rows of a Parquet file."""
         return _in_pandas(pq.ParquetFile(path).read())
 
-    def read_parts(self, parts: Sequence[Path]) -> Frame:
+    def read_parts(self, parts: Sequence[Path], first: int = 1) -> Frame:
         """The rows of a table's parts, each with its position."""
-        return _in_pandas(
-            pa.concat_tables(map(_with_positions, count(1), parts), promote_options="permissive")
-        )
+        return _in_pandas(_concat(map(_with_positions, count(first), parts)))
+
+    def concat(self, frames: Sequence[Frame]) -> Frame:
+        """The rows of frames, whose lists may be named differently, as their writers do."""
+        if len(frames) == 1:
+            return frames[0]
+        return _in_pandas(_concat(frame.collect("pyarrow").to_native() for frame in frames))
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Writes the frame, which is computed already, to a Parquet file."""
@@ -55,6 +59,10 @@ class PandasEngine(Engine):
         lists = table.group_by(key).aggregate([(value, "list")])
         lists = lists.rename_columns({f"{value}_list": value})
         return _in_pandas(lists)
+
+
+def _concat(tables: Iterable[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def _with_positions(number: int, part: Path) -> pa.Table:

@@ -63,14 +63,14 @@ class SparkEngine(Engine):
             frame: Frame = nw.from_native(self._session.read.parquet(place))
         return frame
 
-    def read_parts(self, parts: Sequence[Path]) -> Frame:
+    def read_parts(self, parts: Sequence[Path], first: int = 1) -> Frame:
         """The rows of a table's parts, each with its position."""
         return nw.concat(
             [
                 self.read(part).with_columns(
                     position=nw.col("line_number") + position_of(number, 0)
                 )
-                for number, part in enumerate(parts, start=1)
+                for number, part in enumerate(parts, start=first)
             ]
         )
 

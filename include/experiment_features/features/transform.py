@@ -17,8 +17,8 @@ from experiment_features.digest import digest_of
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.features.averages import HIGH, PARTS, Totals, write_averages
 from experiment_features.run import Extracted, Transformed
+from experiment_features.store.layers import Layers, valid_rows
 from experiment_features.store.parts import PartStore
-from experiment_features.store.valid_rows import valid_rows
 from experiment_features.version import find_commit, find_lock
 from experiment_features.workspace import Workspace
 
@@ -49,12 +49,13 @@ def transform(workspace: Workspace, store: PartStore, engine: Engine) -> Transfo
     Raises:
         PartGone: a part has been removed, or is damaged.
     """
-    parts = workspace.found(Extracted).parts
+    extracted = workspace.found(Extracted)
     with workspace.stage(Transformed) as stage:
-        store.refuse_damaged(parts)
+        store.refuse_damaged(extracted.parts)
+        layers = Layers(extracted.layers, store)
         users, compounds, experiments = (
             valid_rows(
-                engine.read_parts(store.paths(parts, table.name)).select("position", *columns),
+                layers.rows(table, engine).select("position", *columns),
                 workspace.rejected(table.name),
                 engine,
             )

@@ -1,12 +1,13 @@
 """The issues in the ledger: open while they hold after the last load, closed from then on."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from psycopg import sql
 
@@ -16,6 +17,10 @@ from experiment_features.load.database import Connection, check_written, read_sq
 
 KEPT_ISSUES = 1_000
 """Of each file and rule, for a run that did not load: a drop may be refused again and again."""
+
+_ISSUES = sql.Identifier("features", "data_issues")
+
+_STAGED = sql.Identifier("staged_issues")
 
 _KIND = ["table_name", "file_name", "rule"]
 
@@ -27,7 +32,14 @@ def close_issues(connection: Connection, run_id: str) -> None:
     check_written("features.data_issues", "close_issues", expected, written)
 
 
-def copy_issues(connection: Connection, issues: Path, run_id: str, *, is_load: bool) -> None:
+def copy_issues(
+    connection: Connection,
+    issues: Path,
+    run_id: str,
+    *,
+    is_load: bool,
+    table: sql.Composable = _ISSUES,
+) -> None:
     """Copies the issues that a run found into data_issues.
 
     Args:
@@ -35,21 +47,93 @@ def copy_issues(connection: Connection, issues: Path, run_id: str, *, is_load: b
         issues: grain: issue, in the order of the files' lines; columns: see rules.validate.
         run_id: the run's entry in the ledger.
         is_load: whether they hold now; else they are closed, and only the first of each file and
-            rule are copied.
+            rule of the run's own drop are copied.
+        table: takes the place of data_issues.
     """
     with pq.ParquetFile(issues) as file:
-        owners = ["run_id", "found_by"] + ([] if is_load else ["closed_by"])
+        owners = ["found_by"] + ([] if is_load else ["closed_by"])
         names = [*owners, *file.schema_arrow.names]
         batches = file.iter_batches()
-        kept = batches if is_load else _first_of_each_kind(batches)
+        kept = batches if is_load else _first_of_each_kind(map(_own, batches))
         rows = (
             pa.RecordBatch.from_arrays(
-                [pa.repeat(arrow.text(run_id), len(batch))] * len(owners) + batch.columns,
+                [pa.repeat(arrow.text(run_id), len(batch))] * len(owners)
+                + _of_run(batch, run_id).columns,
                 names=names,
             )
             for batch in kept
         )
-        copy_batches(connection, sql.Identifier("features", "data_issues"), names, rows)
+        copy_batches(connection, table, names, rows)
+
+
+def _own(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The issues of the run's own drop."""
+    return batch.filter(pc.equal(batch["run_id"].cast(arrow.TEXT), arrow.text("")))
+
+
+def _of_run(batch: pa.RecordBatch, run_id: str) -> pa.RecordBatch:
+    """The issues, with the run's id for rows of its own drop."""
+    at = batch.schema.get_field_index("run_id")
+    brought_by = batch.column(at).cast(arrow.TEXT)
+    is_own = pc.equal(brought_by, arrow.text(""))
+    return batch.set_column(at, "run_id", pc.if_else(is_own, arrow.text(run_id), brought_by))
+
+
+class IssueChanges(NamedTuple):
+    """How the open issues differ from those that hold after a delta."""
+
+    closed: int
+    found: int
+    healed: int
+    """Rows of earlier drops, neither replaced nor deleted, that had an error and have none now."""
+
+
+def compare_issues(
+    connection: Connection,
+    issues: Path,
+    run_id: str,
+    *,
+    touched: Mapping[str, Path],
+    earlier_run_ids: Sequence[str],
+) -> IssueChanges:
+    """Stages the issues that hold after a delta, and compares them with the open ones.
+
+    Args:
+        connection: in the transaction of the load.
+        issues: as for copy_issues; absent if there are none.
+        run_id: the load.
+        touched: by table, the file of the ids that the delta brings or deletes.
+        earlier_run_ids: the runs of the layers below.
+    """
+    connection.execute(read_sql("stage_issues"))
+    for table, ids in touched.items():
+        _copy_ids(connection, table, ids)
+    if issues.exists():
+        copy_issues(connection, issues, run_id, is_load=True, table=_STAGED)
+    ((closed, found),) = connection.execute(read_sql("count_issue_changes")).fetchall()
+    values = {"run_ids": list(earlier_run_ids)}
+    ((healed,),) = connection.execute(read_sql("count_healed"), values).fetchall()
+    return IssueChanges(closed, found, healed)
+
+
+def merge_issues(connection: Connection, run_id: str, changes: IssueChanges) -> None:
+    """Makes the open issues those that were staged, on behalf of a load in the ledger."""
+    written = connection.execute(read_sql("close_past_issues"), {"run_id": run_id}).rowcount
+    check_written("features.data_issues", "close_issues", changes.closed, written)
+    written = connection.execute(read_sql("insert_issues")).rowcount
+    check_written("features.data_issues", "insert", changes.found, written)
+
+
+def _copy_ids(connection: Connection, table: str, ids: Path) -> None:
+    with pq.ParquetFile(ids) as file:
+        names = ["table_name", "id"]
+        rows = (
+            pa.RecordBatch.from_arrays(
+                [pa.repeat(arrow.text(table), len(batch)), batch.column(0)], names=names
+            )
+            for batch in file.iter_batches()
+        )
+        copy_batches(connection, sql.Identifier("touched_ids"), names, rows)
 
 
 def _first_of_each_kind(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

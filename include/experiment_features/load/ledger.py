@@ -16,6 +16,7 @@ other entry is replaced when its run is repeated.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,12 +24,19 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from experiment_features.definitions import DEFINITION_VERSION
-from experiment_features.drop.files import DropFile
+from experiment_features.drop.files import DropFile, Layer
 from experiment_features.load.database import Connection, comma_separated, read_sql
 from experiment_features.run import COMPUTATION, Extracted, Result, Run
 from experiment_features.workspace import Workspace
 
-_INPUT_COLUMNS = ("source_files", "parameters", "definition_version", "average_run_time")
+_INPUT_COLUMNS = (
+    "source_files",
+    "parameters",
+    "definition_version",
+    "average_run_time",
+    "parts",
+    "base_run_id",
+)
 _COLUMNS = (*Result.columns(), *_INPUT_COLUMNS, *COMPUTATION)
 
 
@@ -42,6 +50,10 @@ class Entry:
     definition_version: int
     average_run_time: float | None
     """The mean of all known run times; None also for loads by versions before 4."""
+    parts: list[Layer]
+    """The layers that it was computed on; none for loads by versions before 5."""
+    base_run_id: str | None
+    """The load that it was built on; None for a snapshot."""
     computation: dict[str, str | None]
     """See run.COMPUTATION; each None for loads by versions before 5."""
 
@@ -53,11 +65,20 @@ class Entry:
     def is_load_of(self, workspace: Workspace) -> bool:
         """Whether it read the workspace's files and computed the features as they are now."""
         is_current = self.definition_version == DEFINITION_VERSION
-        return is_current and self.source_files == workspace.found(Extracted).files
+        layers = workspace.found(Extracted).layers
+        return is_current and _files_of(self.parts) == _files_of(layers)
 
     def is_attempt_of(self, run: Run) -> bool:
         """Whether it is the entry of this very run, perhaps of an earlier attempt."""
         return run.run_id in (self.result.run_id, re.sub("/[0-9]+$", "", self.result.run_id))
+
+
+def _files_of(layers: Sequence[Layer]) -> list[tuple[int, str, str, str]]:
+    return [
+        (number, part["table"], part["name"], part["sha256"])
+        for number, layer in enumerate(layers)
+        for part in layer["parts"]
+    ]
 
 
 def find_last_load(connection: Connection) -> Entry | None:

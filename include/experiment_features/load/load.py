@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 from experiment_features.definitions import RELATIONS, USER_FEATURES, Relation
-from experiment_features.errors import LoadHeld
+from experiment_features.errors import DropRefused, LoadHeld
 from experiment_features.load.database import (
     LOCK_WAIT_SECONDS,
     TIMEOUT_SECONDS,
@@ -19,11 +19,12 @@ from experiment_features.load.database import (
     read_sql,
 )
 from experiment_features.load.guard import check_volume, notice_unit
-from experiment_features.load.ledger import entry_id, find_committed, find_last_load
+from experiment_features.load.ledger import Entry, entry_id, find_committed, find_last_load
 from experiment_features.load.merge import Changes, compare, count_users, merge, statement_parts
 from experiment_features.load.part_store import check_parts
 from experiment_features.load.record import (
     Ending,
+    compare_with_issues,
     computation_of,
     computed,
     enter_run,
@@ -111,6 +112,8 @@ def _load(
             "run %s had loaded this drop; another has been loaded since", escape(run.run_id)
         )
         return committed.result
+    if not is_committed:
+        _refuse_other_base(last, workspace.found(Extracted))
     transformed = workspace.found(Transformed)
     result = computed(workspace, run, "loaded")
     result = replace(
@@ -131,7 +134,9 @@ def _load(
     for relation in RELATIONS:
         merge(connection, relation, changes[relation], run_id=result.run_id, loaded_at=loaded_at)
     count_users(connection)
-    result = replace(result, **asdict(changes[USER_FEATURES]))
+    of_issues = compare_with_issues(connection, workspace, result.run_id)
+    healed = of_issues.healed if of_issues else 0
+    result = replace(result, healed=healed, **asdict(changes[USER_FEATURES]))
     enter_run(
         connection,
         workspace,
@@ -140,9 +145,20 @@ def _load(
         average_run_time=transformed.average_run_time,
         computation=computation_of(workspace),
         loaded_at=loaded_at,
+        changes=of_issues,
     )
     check_parts(connection, store, workspace.found(Extracted))
     return result
+
+
+def _refuse_other_base(last: Entry | None, extracted: Extracted) -> None:
+    """Refuses a delta if another drop has been loaded since it was read."""
+    expected, found = extracted.last_run_id, last and last.result.run_id
+    if expected is not None and expected != found:
+        raise DropRefused(
+            f"the delta {extracted.source} was read to be built on what run {expected} had loaded, "
+            f"and since then run {found} has loaded another drop: run it again from the start"
+        )
 
 
 def _record_held(

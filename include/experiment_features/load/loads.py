@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from experiment_features.drop.files import DropFile, Part
+from experiment_features.drop.files import DropFile, Layer, Part
 from experiment_features.errors import ConfigurationError
 from experiment_features.load.database import Connection, comma_separated, database_errors, read_sql
 from experiment_features.load.ledger import has_run
@@ -23,7 +23,8 @@ class Load:
     run_id: str
     source: str
     parameters: dict[str, Any]
-    layers: list[dict[str, Any]]
+    layers: list[Layer]
+    base_run_id: str | None
     today: date | None
     engine: str
     definition_version: int

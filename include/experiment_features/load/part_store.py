@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from psycopg.types.json import Jsonb
 
-from experiment_features.drop.files import Part
+from experiment_features.drop.files import Layer, Part
 from experiment_features.errors import ConfigurationError, DatabaseRefused
 from experiment_features.load.database import (
     Connection,
@@ -22,7 +22,7 @@ from experiment_features.load.database import (
 )
 from experiment_features.load.ledger import entry_id
 from experiment_features.run import Extracted, Run
-from experiment_features.store.parts import READER_VERSION, PartStore
+from experiment_features.store.parts import READER_VERSION, PartStore, folder_of
 
 _DAY_SECONDS = 24 * 60 * 60
 
@@ -102,7 +102,6 @@ class LedgerParts:
 
     connect: Callable[[], AbstractContextManager[Connection]]
     run: Run
-    source: str
 
     def find(self, sizes: Sequence[int]) -> list[Part]:
         """The parts of files with one of these sizes, in bytes; the latest come last."""
@@ -115,8 +114,8 @@ class LedgerParts:
             rows = connection.execute(read_sql("select_named_parts"), values)
             return [part for (part,) in rows][::-1]
 
-    def name(self, parts: Sequence[Part]) -> None:
-        """Enters that the run needs these parts, so that they stay.
+    def name(self, layers: Sequence[Layer]) -> None:
+        """Enters that the run needs the parts of these layers, so that they stay.
 
         Raises:
             DatabaseRefused: the ledger has no entry for the run, or see database_errors.
@@ -125,15 +124,14 @@ class LedgerParts:
         doing = f"enter the parts of run {self.run.run_id}"
         with self.connect() as connection, _locked_store(connection, doing):
             run_id = entry_id(connection, self.run)
-            layers = layers_of(run_id, self.source, parts)
-            values = {"run_id": run_id, "parts": Jsonb(layers)}
+            values = {"run_id": run_id, "parts": Jsonb(entered(layers, run_id))}
             written = connection.execute(read_sql("name_parts"), values).rowcount
             check_written("features.pipeline_runs", "update", 1, written)
 
 
-def layers_of(run_id: str, source: str, parts: Sequence[Part]) -> list[dict[str, Any]]:
-    """The layers of a snapshot, for the ledger: one, with the run and the source it came from."""
-    return [{"run_id": run_id, "source": source, "parts": list(parts)}] if parts else []
+def entered(layers: Sequence[Layer], run_id: str) -> list[Layer]:
+    """The layers as the ledger has them: that of the run's own drop with its id."""
+    return [Layer(**{**layer, "run_id": layer["run_id"] or run_id}) for layer in layers]
 
 
 @contextmanager
@@ -169,10 +167,22 @@ def find_dependent_loads(connection: Connection, store: PartStore) -> list[str]:
         DatabaseRefused, DatabaseUnavailable: see database_errors.
     """
     with database_errors(_DOING, connection=connection), connection.transaction():
-        needed = set(connection.execute(read_sql("select_needed_parts"), {"keep_days": 0}))
-        loads = connection.execute(read_sql("select_parts_of_loads")).fetchall()
+        needed = _needed_parts(connection, 0)
+        loads = _parts_of_loads(connection)
     spare = {(file.table, file.name) for file in store.files()} - needed
-    return list(dict.fromkeys(run_id for run_id, table, part in loads if (table, part) in spare))
+    return list(dict.fromkeys(run_id for run_id, place in loads if place in spare))
+
+
+def _needed_parts(connection: Connection, keep_days: float) -> set[tuple[str, str]]:
+    """The parts that must stay: folder and name of each."""
+    parts = connection.execute(read_sql("select_needed_parts"), {"keep_days": keep_days})
+    return {(folder_of(table), part) for table, part in parts}
+
+
+def _parts_of_loads(connection: Connection) -> list[tuple[str, tuple[str, str]]]:
+    """The parts of every load: its run, and folder and name of the part."""
+    parts = connection.execute(read_sql("select_parts_of_loads"))
+    return [(run_id, (folder_of(table), part)) for run_id, table, part in parts]
 
 
 def remove_old_parts(
@@ -197,11 +207,10 @@ def remove_old_parts(
     """
     removed = 0
     with _locked_store(connection, "remove old parts"):
-        values = {"keep_days": keep_days}
-        needed = set(connection.execute(read_sql("select_needed_parts"), values).fetchall())
+        needed = _needed_parts(connection, keep_days)
         if lost_loads is not None:
-            loads = connection.execute(read_sql("select_parts_of_loads")).fetchall()
-            needed |= {(table, part) for run_id, table, part in loads if run_id not in lost_loads}
+            loads = _parts_of_loads(connection)
+            needed |= {place for run_id, place in loads if run_id not in lost_loads}
         oldest = time.time() - _DAY_SECONDS
         for file in store.files():
             is_young = file.written_at > oldest and (lost_loads is None or file.is_draft)

@@ -7,8 +7,9 @@ from typing import Any
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from experiment_features.contract import TABLES
 from experiment_features.definitions import DEFINITION_VERSION
-from experiment_features.drop.files import DropFile
+from experiment_features.drop.base import Known, LastLoad
 from experiment_features.errors import DatabaseRefused, DropRejected, PipelineError
 from experiment_features.load.database import (
     TIMEOUT_SECONDS,
@@ -19,9 +20,15 @@ from experiment_features.load.database import (
     load_transaction,
     read_sql,
 )
-from experiment_features.load.issues import close_issues, copy_issues
-from experiment_features.load.ledger import entry_id, find_last_load, has_run
-from experiment_features.load.part_store import layers_of
+from experiment_features.load.issues import (
+    IssueChanges,
+    close_issues,
+    compare_issues,
+    copy_issues,
+    merge_issues,
+)
+from experiment_features.load.ledger import Entry, entry_id, find_last_load, has_run
+from experiment_features.load.part_store import entered
 from experiment_features.run import COMPUTATION, Extracted, Result, Run, Transformed, Validated
 from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
@@ -89,26 +96,63 @@ def end_run(connection: Connection, run: Run, ending: Ending, *, only_running: b
         connection.execute(read_sql("end_run"), values)
 
 
-def find_last_files(connection: Connection, run: Run, source: str) -> list[DropFile]:
-    """Enters the source of a running run; returns the files of the last load.
+def enter_source(connection: Connection, run: Run, source: str) -> None:
+    """Enters the source of a running run.
 
-    None, if this run would compute something else from them, or the features are no longer as many
-    as that load wrote.
+    Raises:
+        DatabaseUnavailable, DatabaseRefused: see database_errors.
+    """
+    with database_errors("enter the source", connection=connection), connection.transaction():
+        values = {"run_id": entry_id(connection, run), "source": source}
+        connection.execute(read_sql("set_source"), values)
+
+
+def is_delta_source(connection: Connection, source: str) -> bool:
+    """Whether the latest drop from a source that the ledger knows was a delta."""
+    with database_errors("read the run ledger", connection=connection), connection.transaction():
+        values = {"source": source}
+        ((is_delta,),) = connection.execute(read_sql("is_known_delta"), values).fetchall()
+        return bool(is_delta)
+
+
+def find_last(connection: Connection, run: Run) -> LastLoad | None:
+    """The last load, as a run needs to know it that is about to read a drop.
+
+    Raises:
+        DatabaseUnavailable, DatabaseRefused: see database_errors.
     """
     with database_errors("read the run ledger", connection=connection), connection.transaction():
-        connection.execute(
-            read_sql("set_source"), {"run_id": entry_id(connection, run), "source": source}
-        )
         last = find_last_load(connection)
-        if last is None or run.force or last.definition_version != DEFINITION_VERSION:
-            return []
-        if last.restored_run:  # naming the source again ends the restore
-            return []
-        values = {"today": run.today.isoformat()}
-        ((is_due,),) = connection.execute(read_sql("has_due_signup"), values).fetchall()
-        (counts,) = connection.execute(read_sql("count_features")).fetchall()
-        is_changed = counts != (last.result.users, last.result.compounds)
-        return [] if is_due or is_changed else last.source_files
+        if last is None:
+            return None
+        load = _known(connection, last.result.run_id)
+        if last.restored_run:
+            load = Known(load.run_id, [*load.names, last.restored_run])
+        return LastLoad(
+            load=load,
+            below=_known(connection, last.base_run_id) if last.base_run_id else None,
+            source=str(last.result.source),
+            mode=last.result.mode or "snapshot",
+            layers=last.parts,
+            can_be_unchanged=_can_be_unchanged(connection, last, run),
+        )
+
+
+def _can_be_unchanged(connection: Connection, last: Entry, run: Run) -> bool:
+    """Whether the files of the last load would give what the database has."""
+    if run.force or last.definition_version != DEFINITION_VERSION:
+        return False
+    if last.restored_run:  # naming the source again ends the restore
+        return False
+    values = {"today": run.today.isoformat()}
+    ((is_due,),) = connection.execute(read_sql("has_due_signup"), values).fetchall()
+    (counts,) = connection.execute(read_sql("count_features")).fetchall()
+    return not is_due and counts == (last.result.users, last.result.compounds)
+
+
+def _known(connection: Connection, run_id: str) -> Known:
+    found = connection.execute(read_sql("select_load_names"), {"run_id": run_id}).fetchall()
+    return Known(run_id, next(iter(found))[0] or [run_id])
 
 
 def record_unchanged(
@@ -140,6 +184,7 @@ def record_unchanged(
             last.result,
             run_id=entry_id(connection, run),
             status="unchanged",
+            healed=0,
             given_source=run.given_source,
             source=workspace.found(Extracted).source,
             engine=None,
@@ -178,6 +223,7 @@ def record_rejected(
         result = Result(
             run_id=entry_id(connection, run),
             status=error.status,
+            mode=workspace.found(Extracted).mode,
             given_source=run.given_source,
             source=workspace.found(Extracted).source,
             rejected_rows=validated.rejected_rows,
@@ -197,12 +243,30 @@ def computed(workspace: Workspace, run: Run, status: str) -> Result:
     return Result(
         run_id=run.run_id,
         status=status,
+        mode=workspace.found(Extracted).mode,
         given_source=run.given_source,
         source=workspace.found(Extracted).source,
         rejected_rows=validated.rejected_rows,
         warnings=validated.warnings,
         notices=list(validated.notices),
         **{name: transformed[name] for name in transformed if name in Result.columns()},
+    )
+
+
+def compare_with_issues(
+    connection: Connection, workspace: Workspace, run_id: str
+) -> IssueChanges | None:
+    """How a load on several layers changes the open issues; None if it brings all rows itself."""
+    *earlier, _ = workspace.found(Extracted).layers
+    if not earlier:
+        return None
+    touched = {table.name: workspace.touched(table.name) for table in TABLES}
+    return compare_issues(
+        connection,
+        workspace.issues,
+        run_id,
+        touched={table: ids for table, ids in touched.items() if ids.exists()},
+        earlier_run_ids=[layer["run_id"] for layer in earlier],
     )
 
 
@@ -222,26 +286,31 @@ def enter_run(
     average_run_time: float | None = None,
     computation: dict[str, str | None] | None = None,
     loaded_at: datetime | None = None,
+    changes: IssueChanges | None = None,
 ) -> None:
     """Records how a run ended, and its issues; replaces the entry of the attempt.
 
-    ``computation`` is that of the features in force, and ``loaded_at`` when its periods begin. A
-    load closes all issues that were open. Of a run that did not load, the issues of each file and
-    rule are kept up to a limit.
+    ``computation`` is that of the features in force, ``loaded_at`` when its periods begin, and
+    ``changes`` how a delta changes the issues. A snapshot closes all issues that were open. Of a run
+    that did not load, the issues of each file and rule are kept up to a limit.
     """
     extracted = workspace.found(Extracted)
     is_unchanged = result.status == "unchanged"  # then the last load names the parts
-    layers = [] if is_unchanged else layers_of(result.run_id, extracted.source, extracted.parts)
+    layers = [] if is_unchanged else entered(extracted.layers, result.run_id)
     entry = {name: getattr(result, name) for name in Result.columns()} | {
         "notices": list(result.notices),
         "source_files": Jsonb(extracted.files),
         "parts": Jsonb(layers),
+        "base_run_id": extracted.base_run_id,
         "average_run_time": average_run_time,
         **(computation or {}),
         **(asdict(ending) if ending else {}),
     }
     _enter(connection, run, entry, loaded_at)
     is_load = result.status == "loaded"
+    if changes:
+        merge_issues(connection, result.run_id, changes)
+        return
     if is_load:
         close_issues(connection, result.run_id)
     if workspace.issues.exists() and not is_unchanged:

@@ -9,22 +9,24 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from experiment_features.config import Settings
-from experiment_features.contract import TABLES
+from experiment_features.contract import ALL_TABLES, Mode
+from experiment_features.drop.base import LastLoad, Standing, find_standing
 from experiment_features.drop.files import (
-    DropFile,
+    Layer,
     Part,
     TableFiles,
-    find_files,
+    find_drop,
     hash_file,
     refuse_changes,
     size_of,
 )
 from experiment_features.drop.object_storage import AnyPath
-from experiment_features.errors import DropRefused
+from experiment_features.errors import DropRefused, PartGone
 from experiment_features.reading.freed_memory import keep_freed_memory
 from experiment_features.reading.rising_ids import Span, join_spans
 from experiment_features.reading.stored_bytes import codec_of
@@ -69,7 +71,9 @@ def extract(
     store: PartStore,
     named_parts: NamedParts,
     *,
-    last_files: Sequence[DropFile] = (),
+    mode: Mode = "auto",
+    last: LastLoad | None = None,
+    is_known_delta: bool = False,
     allow_empty: bool = False,
     memory_limit: str = Settings.memory_limit,
     progress: Progress | None = None,
@@ -81,51 +85,74 @@ def extract(
         workspace: of the run.
         store: where the parts are.
         named_parts: those that the ledger names.
-        last_files: the files of the last load; when the drop's are the same, it is unchanged.
+        mode: what the drop is, if it does not say so itself.
+        last: the last load: when its files are the drop's, the run is unchanged; a delta is built
+            on it. Without a database there is none, and a delta is read alone.
+        is_known_delta: whether the source has had a delta before, so that a drop which does not
+            say what it is must not be taken for a snapshot.
         allow_empty: whether a table may have no rows.
         memory_limit: what DuckDB may use.
         progress: told of the rows as they are read; by default the log is.
 
     Raises:
         DropRefused: a file or column is missing or there twice, a file is not UTF-8 text, an
-            archive is broken, a quote is never closed, two files of a table are the same, or a
-            table has no rows.
+            archive is broken, a quote is never closed, two files of a table are the same, a
+            table has no rows, or the drop or what it is to be built on is not what it declares.
         DropChanged: a file was written, replaced, added or removed meanwhile.
         StorageUnavailable: the store cannot be read or written.
     """
     workspace.clear()
     with workspace.stage(Extracted) as stage, ExitStack() as drafts:
-        files = find_files(source)
-        known = _find_known(files, store, named_parts)
+        drop = find_drop(source, mode)
+        is_declared = drop.marker is not None or mode != "auto"
+        if is_known_delta and not is_declared:
+            raise DropRefused(
+                f"{source} held a delta before, and does not say what it holds now: add its manifest, "
+                f"or run it with the mode delta or snapshot"
+            )
+        files = drop.files
+        known = _find_known(str(source), files, store, named_parts)
         others = {
             table: [path for path in paths if path.name not in known]
             for table, paths in files.items()
         }
         read = _read_new(others, store, drafts, memory_limit, progress or log_progress())
-        refuse_changes(source, files)
+        refuse_changes(source, drop)
         found = known | {name: new.part for name, new in read.items()}
         parts = [found[path.name] for of_table in files.values() for path in of_table]
         _refuse_copies(parts)
+        if drop.manifest:
+            drop.manifest.check(parts)
+        own = Layer(run_id="", source=str(source), parts=parts)
+        if last and read:  # also if their parts were lost, so that the load names the new ones
+            last = replace(last, can_be_unchanged=False)
+        standing = Standing([own])
+        if last or store.database_id:
+            standing = find_standing(drop, own, last)
         extracted = Extracted(
             source=str(source),
-            is_unchanged=not read and _are_the_files(parts, last_files),
-            parts=parts,
-            rising_keys=_find_rising_keys(parts),
+            mode=drop.mode,
+            is_unchanged=standing.is_unchanged,
+            layers=standing.layers,
+            base_run_id=standing.base_run_id,
+            last_run_id=last.load.run_id if last and drop.mode == "delta" else None,
+            rising_keys=_find_rising_keys(standing.layers),
             database_id=store.database_id,
         )
-        if not allow_empty:
+        if drop.mode != "delta" and not allow_empty:
             _refuse_empty_tables(extracted.rows, files)
-        named_parts.name(parts)
+        named_parts.name(extracted.layers)
+        _refuse_lost(extracted.layers[:-1], store)
         for new in read.values():
             store.keep(new.part, new.draft)
         return stage.finish(extracted)
 
 
 def take_parts(
-    parts: Sequence[Part],
+    layers: Sequence[Layer],
     *,
     run_id: str,
-    source: str,
+    base_run_id: str | None,
     workspace: Workspace,
     store: PartStore,
     named_parts: NamedParts,
@@ -134,9 +161,9 @@ def take_parts(
     """Takes the parts of an earlier load in place of the files of a drop, each brought up to date.
 
     Args:
-        parts: those of the load.
+        layers: those of the load.
         run_id: the run that loaded them.
-        source: where their files were.
+        base_run_id: the load that it was built on, if its drop was a delta.
         workspace: of the new run.
         store: where the parts are.
         named_parts: those that the ledger names.
@@ -149,25 +176,33 @@ def take_parts(
     """
     workspace.clear()
     with workspace.stage(Extracted) as stage, ExitStack() as drafts:
-        named_parts.name(parts)  # before they are relied on, so that they stay
-        upgraded = _upgrade_older(store.intact(parts, run_id), store, drafts, memory_limit)
-        taken = [_upgraded(part, upgraded) for part in parts]
+        named_parts.name(layers)  # before they are relied on, so that they stay
+        parts = store.intact([part for layer in layers for part in layer["parts"]], run_id)
+        upgraded = _upgrade_older(parts, store, drafts, memory_limit)
+        taken = [
+            Layer(**{**layer, "parts": [_upgraded(part, upgraded) for part in layer["parts"]]})
+            for layer in layers
+        ]
         if upgraded:
             named_parts.name(taken)
         for new in upgraded.values():
             store.keep(new.part, new.draft)
         return stage.finish(
             Extracted(
-                source=source,
+                source=layers[-1]["source"],
+                mode="delta" if len(layers) > 1 else "snapshot",
                 is_unchanged=False,
-                parts=taken,
+                layers=[*taken[:-1], Layer(**{**taken[-1], "run_id": ""})],  # brought by this run
+                base_run_id=base_run_id,
                 rising_keys=_find_rising_keys(taken),
                 database_id=store.database_id,
             )
         )
 
 
-def _find_known(files: TableFiles, store: PartStore, named_parts: NamedParts) -> dict[str, Part]:
+def _find_known(
+    source: str, files: TableFiles, store: PartStore, named_parts: NamedParts
+) -> dict[str, Part]:
     """The parts, by file name, of those files whose bytes are known, if the parts are intact."""
     sizes = [size_of(path) for of_table in files.values() for path in of_table]
     named = {
@@ -187,7 +222,8 @@ def _find_known(files: TableFiles, store: PartStore, named_parts: NamedParts) ->
     for (table_name, path), sha256 in zip(doubtful, hashes, strict=True):
         if part := named.get((table_name, sha256, codec_of(path.name))):
             known[path.name] = {**part, "name": path.name}
-    named_parts.name(list(known.values()))  # before they are relied on, so that they stay
+    # Before they are relied on, so that they stay.
+    named_parts.name([Layer(run_id="", source=source, parts=list(known.values()))])
     are_intact = run_ahead(store.is_intact, known.values())
     return {
         name: part
@@ -265,21 +301,31 @@ def _discard(draft: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _are_the_files(parts: Sequence[Part], files: Sequence[DropFile]) -> bool:
-    """Whether the parts are those of these files: table, name and sha256 of each."""
+def _refuse_lost(layers: Sequence[Layer], store: PartStore) -> None:
+    """Refuses a delta if parts below it are no longer in the store."""
+    try:
+        store.refuse_missing([part for layer in layers for part in layer["parts"]])
+    except PartGone as error:
+        raise PartGone(
+            f"the delta cannot be built on what was loaded before: {error}. Load a snapshot"
+        ) from error
 
-    def listed(each: Sequence[DropFile]) -> list[tuple[str, str, str]]:
-        return [(file["table"], file["name"], file["sha256"]) for file in each]
 
-    return listed(parts) == listed(files)
+def _find_rising_keys(layers: Sequence[Layer]) -> list[str]:
+    """The tables whose ids rise from row to row, in all files of each drop.
 
+    No two rows in force have the same id then: all rows of an id are from one drop.
+    """
 
-def _find_rising_keys(parts: Sequence[Part]) -> list[str]:
-    """The tables whose ids rise from row to row, in all of their files."""
-    spans: dict[str, list[Span | None]] = {table.name: [] for table in TABLES}
-    for part in parts:
-        spans[part["table"]].append(Span(*part["ids"]) if part["ids"] else None)
-    return [table for table, of_table in spans.items() if join_spans(of_table)]
+    def rise(table: str, parts: Sequence[Part]) -> bool:
+        ids = [part["ids"] for part in parts if part["table"] == table]
+        return not ids or bool(join_spans([Span(*of_file) if of_file else None for of_file in ids]))
+
+    return [
+        table.name
+        for table in ALL_TABLES
+        if all(rise(table.name, layer["parts"]) for layer in layers)
+    ]
 
 
 def _refuse_copies(parts: Sequence[Part]) -> None:

@@ -9,31 +9,36 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from duckdb import (
-    ColumnExpression,
-    ConstantExpression,
-    DuckDBPyConnection,
-    Expression,
-    IOException,
-    OutOfMemoryException,
-)
+import narwhals as nw
+from duckdb import IOException, OutOfMemoryException
 
-from experiment_features.contract import USER_EXPERIMENTS, file_number_of, line_of, position_of
+from experiment_features.contract import (
+    DELETIONS,
+    USER_EXPERIMENTS,
+    file_number_of,
+    line_of,
+    position_of,
+)
 from experiment_features.definitions import USER_FEATURES
-from experiment_features.drop.files import Part
-from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet, read_parts
+from experiment_features.drop.files import Layer
+from experiment_features.engines.duckdb_engine import DuckDBEngine
 from experiment_features.errors import ConfigurationError, StorageUnavailable
 from experiment_features.load.database import Connection, comma_separated, database_errors
 from experiment_features.load.loads import Load
 from experiment_features.report.paging import Row, fetch, read_sql
+from experiment_features.store.layers import Layers
 from experiment_features.store.parts import PartStore
 
-_SHOWN = [
-    USER_EXPERIMENTS.column(name)
-    for name in ("experiment_id", "experiment_compound_ids", "experiment_run_time")
+_NAMES = [
+    name
+    for column in map(
+        USER_EXPERIMENTS.column,
+        ("experiment_id", "experiment_compound_ids", "experiment_run_time"),
+    )
+    for name in (column.name, column.text_name)
 ]
 """No others, because parts by older versions of the reader may have other columns."""
 
@@ -54,11 +59,14 @@ class TracedRow:
     """In the drop's own unit. These three are texts, as they are spelled, if they are invalid."""
     rules: list[str]
     """For which the row was rejected; none if it counts."""
+    source: str | None = None
+    """The folder of the drop that brought the row, if that is not the one of the load itself."""
 
     @property
     def place(self) -> str:
         """The file and line, as editors take them."""
-        return _place(self.file, self.line)
+        folder = f"{self.source}/" if self.source else ""
+        return f"{folder}{self.file}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -159,115 +167,143 @@ def trace_some(
         PartGone, StorageUnavailable, ConfigurationError, DatabaseUnavailable, DatabaseRefused: as
             trace, but an unknown user is none.
     """
-    parts = [part for part in load.parts if part["table"] == USER_EXPERIMENTS.name]
+    layers = _layers_of_experiments(load)
+    files = [
+        _File(
+            layer["run_id"],
+            None if layer["source"] == load.source else layer["source"],
+            part["name"],
+        )
+        for layer in layers
+        for part in layer["parts"]
+        if part["table"] == USER_EXPERIMENTS.name
+    ]
     with database_errors("trace a user", connection=connection), connection.transaction():
         query = read_sql("select_user_at").format(features=comma_separated(USER_FEATURES.columns))
         values = {"user_id": user_id, "moment": load.finished_at}
         features = next(iter(fetch(connection, query, values)), None)
-        with _open_parts(store, load, parts, memory_limit) as (database, paths):
-            found = read_parts(database, paths).filter(_is_of(user_id)).project("position")
-            positions = np.sort(found.fetchnumpy()["position"])
+        with _open_parts(store, load, layers, memory_limit) as (engine, opened):
+            rows = opened.rows(USER_EXPERIMENTS, engine).filter(nw.col("user_id") == user_id)
+            positions = np.sort(rows.select("position").to_native().fetchnumpy()["position"])
             chosen = positions[first:][:most]
-            rows = _find_rows(database, paths, parts, user_id, chosen)
-        rules = _find_rules(connection, load, parts, chosen)
+            paths = opened.paths(USER_EXPERIMENTS)
+            found = _find_rows(engine, paths, files, user_id, chosen)
+        rules = _find_rules(connection, load, files, chosen)
         is_all = len(chosen) == len(positions)
-        rejected = len(rules) if is_all else _count_rejected(connection, load, parts, positions)
-    shown = [replace(row, rules=rules.get(row.place, [])) for row in rows]
+        rejected = len(rules) if is_all else _count_rejected(connection, load, files, positions)
+    shown = [
+        replace(row, rules=rules.get(position, []))
+        for position, row in zip(chosen.tolist(), found, strict=True)
+    ]
     return Trace(user_id, load, features, shown, len(positions), len(positions) - rejected)
+
+
+class _File(NamedTuple):
+    """A file of experiments."""
+
+    run_id: str
+    """The run whose drop it was in."""
+    source: str | None
+    """As of a TracedRow."""
+    name: str
+
+
+def _layers_of_experiments(load: Load) -> list[Layer]:
+    """The layers of a load with only the parts that say which experiments are in force."""
+    tables = (USER_EXPERIMENTS.name, DELETIONS[USER_EXPERIMENTS].name)
+    return [
+        Layer(**{**layer, "parts": [part for part in layer["parts"] if part["table"] in tables]})
+        for layer in load.layers
+    ]
 
 
 @contextmanager
 def _open_parts(
-    store: PartStore, load: Load, parts: Sequence[Part], memory_limit: str
-) -> Iterator[tuple[DuckDBPyConnection, list[Path]]]:
-    """A database and the files of the parts, which are certain to be intact."""
-    paths = store.paths(store.intact(parts, load.run_id), USER_EXPERIMENTS.name)
-    with open_duckdb(memory_limit, store.cache / "spill") as database:
-        try:
-            yield database, paths
-        except (IOException, OutOfMemoryException) as error:
-            raise StorageUnavailable(
-                f"the parts of run {load.run_id} cannot be read: {error}"
-            ) from error
-
-
-def _is_of(user_id: int) -> Expression:
-    return ColumnExpression("user_id") == ConstantExpression(user_id)
+    store: PartStore, load: Load, layers: Sequence[Layer], memory_limit: str
+) -> Iterator[tuple[DuckDBEngine, Layers]]:
+    """An engine, and the layers with their parts, which are certain to be intact."""
+    store.intact([part for layer in layers for part in layer["parts"]], load.run_id)
+    try:
+        engine = DuckDBEngine(memory_limit, store.cache / "spill")
+        yield engine, Layers(layers, store)
+    except (IOException, OutOfMemoryException) as error:
+        raise StorageUnavailable(
+            f"the parts of run {load.run_id} cannot be read: {error}"
+        ) from error
 
 
 def _find_rows(
-    database: DuckDBPyConnection,
+    engine: DuckDBEngine,
     paths: Sequence[Path],
-    parts: Sequence[Part],
+    files: Sequence[_File],
     user_id: int,
     positions: np.ndarray,
 ) -> list[TracedRow]:
     """The user's rows at successive positions; their rules are not looked up."""
-    names = [name for column in _SHOWN for name in (column.name, column.text_name)]
     rows = []
-    for file, at in groupby(positions.tolist(), file_number_of):
-        lines = [line_of(position) for position in at]
+    for number, at in groupby(positions.tolist(), file_number_of):
+        lines = set(map(line_of, at))
         # DuckDB skips groups of rows by this, so a page of lines needs no second scan.
-        is_chosen = ColumnExpression("line_number").between(
-            ConstantExpression(lines[0]), ConstantExpression(lines[-1])
-        )
-        found = read_parquet(database, paths[file - 1]).filter(_is_of(user_id) & is_chosen)
-        found = found.order("line_number").project("line_number", *map(ColumnExpression, names))
+        is_chosen = nw.col("line_number").is_between(min(lines), max(lines))
+        found = engine.read(paths[number - 1]).filter(nw.col("user_id") == user_id, is_chosen)
+        values = found.select("line_number", *_NAMES).sort("line_number").to_native()
+        names = ("line_number", *_NAMES)
         rows += [
-            _row(parts[file - 1], dict(zip(found.columns, values, strict=True)))
-            for values in found.fetchall()
+            _row(files[number - 1], dict(zip(names, row, strict=True)))
+            for row in values.fetchall()
+            if row[0] in lines
         ]
     return rows
 
 
-def _row(part: Part, values: dict[str, Any]) -> TracedRow:
+def _row(file: _File, values: dict[str, Any]) -> TracedRow:
     def cell(name: str) -> Any:
         value = values[name]
         return values[USER_EXPERIMENTS.column(name).text_name] if value is None else value
 
     return TracedRow(
-        file=part["name"],
+        file=file.name,
         line=values["line_number"],
         experiment_id=cell("experiment_id"),
         compound_ids=cell("experiment_compound_ids"),
         run_time=cell("experiment_run_time"),
         rules=[],
+        source=file.source,
     )
 
 
 def _find_rules(
-    connection: Connection, load: Load, parts: Sequence[Part], positions: np.ndarray
-) -> dict[str, list[str]]:
-    """By place, the rules for which rows were rejected; without those that count."""
+    connection: Connection, load: Load, files: Sequence[_File], positions: np.ndarray
+) -> dict[int, list[str]]:
+    """By position, the rules for which rows were rejected; without those that count."""
     places = positions.tolist()
     values = {
-        "run_id": load.run_id,
-        "file_names": [parts[file_number_of(at) - 1]["name"] for at in places],
+        "moment": load.finished_at,
+        "positions": places,
+        "run_ids": [files[file_number_of(at) - 1].run_id for at in places],
+        "file_names": [files[file_number_of(at) - 1].name for at in places],
         "line_numbers": [line_of(at) for at in places],
     }
-    rules: dict[str, list[str]] = defaultdict(list)
+    rules: dict[int, list[str]] = defaultdict(list)
     for found in fetch(connection, read_sql("select_rejections"), values):
-        rules[_place(found["file_name"], found["line_number"])].append(found["rule"])
+        rules[found["position"]].append(found["rule"])
     return rules
 
 
 def _count_rejected(
-    connection: Connection, load: Load, parts: Sequence[Part], positions: np.ndarray
+    connection: Connection, load: Load, files: Sequence[_File], positions: np.ndarray
 ) -> int:
     """How many of the rows were rejected."""
     if len(positions) <= _FEW_ROWS:
-        return len(_find_rules(connection, load, parts, positions))
-    lines = fetch(connection, read_sql("select_rejected_lines"), {"run_id": load.run_id})
-    lines_of = {found["file_name"]: found["line_numbers"] for found in lines}
+        return len(_find_rules(connection, load, files, positions))
+    values = {"moment": load.finished_at, "run_ids": [layer["run_id"] for layer in load.layers]}
+    lines = fetch(connection, read_sql("select_rejected_lines"), values)
+    lines_of = {(found["run_id"], found["file_name"]): found["line_numbers"] for found in lines}
     return sum(
-        int(np.isin(np.array(lines_of[part["name"]]) + position_of(number, 0), positions).sum())
-        for number, part in enumerate(parts, start=1)
-        if part["name"] in lines_of
+        int(np.isin(np.array(lines_of[place]) + position_of(number, 0), positions).sum())
+        for number, file in enumerate(files, start=1)
+        if (place := (file.run_id, file.name)) in lines_of
     )
-
-
-def _place(file: str, line: int) -> str:
-    return f"{file}:{line}"
 
 
 def _has(row: TracedRow, compound_id: int) -> bool:

@@ -22,13 +22,15 @@ def can_skip(
 
     Args:
         rule: the rule.
-        extracted: what extract found.
+        extracted: what extract found; of several layers, not all rows may be in force.
         rejected: the number of rejected rows of every table that is checked already.
         parts: of every table that is checked already, and of this one.
     """
     if isinstance(rule.condition, Repeated):
         return rule.table.name in extracted.rising_keys
-    if not isinstance(rule.condition, Unknown) or rejected[rule.condition.table.name]:
+    if not isinstance(rule.condition, Unknown) or len(extracted.layers) > 1:
+        return False
+    if rejected[rule.condition.table.name]:
         return False
     table = rule.condition.table
     known = _range_of(parts[table.name], table.key)

@@ -1,11 +1,11 @@
 """The issues of a drop: described row by row for the database, and summed up for a person."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from glob import escape
 from importlib.resources import files
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +13,7 @@ import duckdb
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation
 
 from experiment_features.config import Settings
-from experiment_features.contract import TABLES, Table
-from experiment_features.drop.files import DropFile
+from experiment_features.contract import ALL_TABLES, TABLES, Table
 from experiment_features.engines.duckdb_engine import (
     open_duckdb,
     read_parquet,
@@ -22,7 +21,7 @@ from experiment_features.engines.duckdb_engine import (
 )
 from experiment_features.rules.rules import RULES
 from experiment_features.run import Extracted, Validated
-from experiment_features.store.valid_rows import count_rows
+from experiment_features.store.layers import Layers, count_rows
 from experiment_features.store.written_cells import define_written, written
 from experiment_features.visible_text import shown
 from experiment_features.workspace import Workspace
@@ -100,8 +99,7 @@ def _shown_place(place: dict[str, Any]) -> str:
 def describe_issues(
     workspace: Workspace,
     faults: Path,
-    drop_files: Sequence[DropFile],
-    parts: Mapping[str, Sequence[Path]],
+    layers: Layers,
     memory_limit: str,
 ) -> list[BrokenRule]:
     """Writes workspace.issues, if there are faults: each with its rule, file and row.
@@ -109,8 +107,7 @@ def describe_issues(
     Args:
         workspace: gets the issues.
         faults: has a folder per table with its faults: see validate._find_faults.
-        drop_files: table and name of every file, in their order.
-        parts: the typed rows of every table.
+        layers: have the rows.
         memory_limit: what DuckDB may use.
     """
     if not any(map(count_rows, faults.rglob("*.parquet"))):
@@ -119,10 +116,11 @@ def describe_issues(
         define_written(database)
         for script in ("raw_rows.sql", "positions.sql"):
             database.execute((_SQL / script).read_text("utf-8"))
-        _list_rules_and_files(database, drop_files)
+        _list_rules_and_files(database, layers)
         names = [escape(str(file)) for file in sorted(faults.rglob("*.parquet"))]
         database.execute((_SQL / "list_faults.sql").read_text("utf-8"), {"files": names})
-        raw_rows = (_raw_rows(database, parts[table.name], table) for table in TABLES)
+        tables = [table for table in ALL_TABLES if (faults / table.name).exists()]
+        raw_rows = (_raw_rows(database, layers.paths(table), table) for table in tables)
         reduce(DuckDBPyRelation.union, raw_rows).create_view("raw_rows")
         target = str(workspace.issues)
         database.execute((_SQL / "describe_issues.sql").read_text("utf-8"), {"target": target})
@@ -132,7 +130,7 @@ def describe_issues(
         return [BrokenRule(*rule) for rule in by_rule.order("table_name, rule").fetchall()]
 
 
-def _list_rules_and_files(database: DuckDBPyConnection, drop_files: Sequence[DropFile]) -> None:
+def _list_rules_and_files(database: DuckDBPyConnection, layers: Layers) -> None:
     rules = {
         "tables": [rule.table.name for rule in RULES],
         "rules": [rule.name for rule in RULES],
@@ -140,14 +138,15 @@ def _list_rules_and_files(database: DuckDBPyConnection, drop_files: Sequence[Dro
         "severities": [rule.severity for rule in RULES],
         "messages": [rule.message for rule in RULES],
     }
-    numbers = {table.name: count(1) for table in TABLES}
-    files_of_drop = {
-        "tables": [file["table"] for file in drop_files],
-        "numbers": [next(numbers[file["table"]]) for file in drop_files],
-        "names": [file["name"] for file in drop_files],
+    files = list(layers.files())
+    files_of_drops = {
+        "tables": [file.table for file in files],
+        "numbers": [file.number for file in files],
+        "names": [file.name for file in files],
+        "run_ids": [file.run_id for file in files],
     }
     database.execute((_SQL / "list_rules.sql").read_text("utf-8"), rules)
-    database.execute((_SQL / "list_files.sql").read_text("utf-8"), files_of_drop)
+    database.execute((_SQL / "list_files.sql").read_text("utf-8"), files_of_drops)
 
 
 def _raw_rows(

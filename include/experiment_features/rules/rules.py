@@ -1,7 +1,7 @@
 """The data rules: what makes a row of the drop faulty, and whether the row is then kept.
 
 A rule is a condition on the typed rows of a table (type_cells.type_cells), written once for every
-engine: an expression on the row itself, or what it is among other rows (Repeated, Unknown). A
+engine: an expression on the row itself, or what it is among other rows (Repeated, Unknown, Absent). A
 condition that is NULL does not hold. Messages are shown to people who may not see the data, so they
 never repeat a value.
 """
@@ -13,6 +13,7 @@ import narwhals as nw
 
 from experiment_features.contract import (
     COMPOUNDS,
+    DELETIONS,
     TABLES,
     USER_EXPERIMENTS,
     USERS,
@@ -49,6 +50,17 @@ class Unknown:
 
 
 @dataclass(frozen=True)
+class Absent:
+    """No row of another table that was in force before this drop has the id."""
+
+    table: Table
+
+
+REFERENCES = (Unknown, Absent)
+"""Conditions that look at rows of other tables."""
+
+
+@dataclass(frozen=True)
 class Rule:
     """A named reason to reject or to doubt a row of one table."""
 
@@ -57,7 +69,7 @@ class Rule:
     column: str | None
     severity: Severity
     message: str
-    condition: nw.Expr | Repeated | Unknown
+    condition: nw.Expr | Repeated | Unknown | Absent
 
 
 def _is_missing(table: Table, name: str) -> nw.Expr:
@@ -196,9 +208,23 @@ _EXPERIMENT_RULES = [
     ),
 ]
 
+
+def _deletion_rules(table: Table) -> list[Rule]:
+    message = f"no row of {table} had this {table.key}, so there was nothing to delete"
+    deletions = DELETIONS[table]
+    return [Rule(f"{table.key}_unknown", deletions, table.key, "warning", message, Absent(table))]
+
+
+_OTHER_RULES = {
+    USERS: _USER_RULES,
+    COMPOUNDS: _COMPOUND_RULES,
+    USER_EXPERIMENTS: _EXPERIMENT_RULES,
+    **{DELETIONS[table]: _deletion_rules(table) for table in TABLES},
+}
+
 RULES: tuple[Rule, ...] = tuple(
     rule
-    for table, rules in zip(TABLES, (_USER_RULES, _COMPOUND_RULES, _EXPERIMENT_RULES), strict=True)
+    for table, rules in _OTHER_RULES.items()
     for rule in (*_row_rules(table), *_key_rules(table), *rules)
 )
 """Every rule, in the order of the contract."""

@@ -8,26 +8,27 @@ from pathlib import Path
 import narwhals as nw
 
 from experiment_features.config import Settings
-from experiment_features.contract import TABLES, Column, Kind, Table
+from experiment_features.contract import DELETIONS, TABLES, Column, Kind, Table
 from experiment_features.digest import digest_of
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.errors import DropRejected
+from experiment_features.rules.contradictions import refuse_contradictions
 from experiment_features.rules.footers import can_skip
 from experiment_features.rules.issues import BrokenRule, describe_issues
-from experiment_features.rules.rules import Rule, Unknown, rules_of
+from experiment_features.rules.rules import REFERENCES, Absent, Rule, Unknown, rules_of
 from experiment_features.rules.shared_ids import describe_shared_ids
 from experiment_features.run import Extracted, Validated
+from experiment_features.store.layers import Layers, count_rows, valid_rows
 from experiment_features.store.parts import PartStore
-from experiment_features.store.valid_rows import count_rows, valid_rows
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
+ALWAYS_TAKEN = 10
+"""So many rejected rows of a table never reject a delta, which may have only a few."""
+
 ISSUE_DIGEST_COLUMNS = ("table_name", "row_id", "rule", "column_name", "value")
 """Without the place: which file a row is in says nothing of the row."""
-
-Checked = dict[Table, Frame]
-"""The valid rows of the tables so far, to which rows of later ones refer: position and key."""
 
 
 def validate(
@@ -37,101 +38,160 @@ def validate(
     *,
     max_rejected_percent: float,
     today: date,
+    allow_empty: bool = False,
     memory_limit: str = Settings.memory_limit,
 ) -> Validated:
-    """Checks every typed row, and writes which are rejected and all that is wrong.
+    """Checks every row in force, and writes which are rejected and all that is wrong.
 
     Writes, if there are any, ``workspace.rejected(table)`` (grain: rejected row; column: position)
     and ``workspace.issues`` (grain: fault of a row; columns: severity, table_name, row_id,
-    file_name, line_number, rule, column_name, value, message, raw_row as JSON text).
+    file_name, line_number, rule, column_name, value, message, run_id (see Layer), raw_row as JSON
+    text).
 
     Args:
         workspace: of a run whose extract stage is done.
         store: has its parts.
         engine: what to compute on.
-        max_rejected_percent: of each table's rows, from 0 to 100.
+        max_rejected_percent: of each table's rows in the drop, from 0 to 100.
         today: the day of the run, UTC.
+        allow_empty: whether a delta may delete all rows of a table.
         memory_limit: what DuckDB may use to describe the issues.
 
     Raises:
         DropRejected: too many rows of a table are faulty; the issues are written all the same.
+        DropRefused: a delta brings and deletes the same row, or deletes all.
         PartGone: a part has been removed, or is damaged.
     """
     extracted = workspace.found(Extracted)
     with workspace.stage(Validated) as stage:
         store.refuse_damaged(extracted.parts)
-        workspace.fresh_folder(workspace.folder / "rejected")
+        for name in ("rejected", "touched"):
+            workspace.fresh_folder(workspace.folder / name)
         workspace.remove(workspace.issues)
         faults = workspace.fresh_folder(workspace.scratch / "faults")
-        checked: Checked = {}
-        rejected: dict[str, int] = {}
-        parts = {table.name: store.paths(extracted.parts, table.name) for table in TABLES}
-        for table in TABLES:
-            rows = engine.read_parts(parts[table.name]).with_columns(today=nw.lit(today))
+        layers = Layers(extracted.layers, store)
+        is_delta = extracted.mode == "delta"
+        if is_delta:
+            refuse_contradictions(layers, engine, workspace.scratch, allow_empty=allow_empty)
+            _write_touched(layers, engine, workspace)
+        checked = Checked(layers, engine, workspace, faults)
+        parts = {table.name: layers.paths(table) for table in TABLES}
+        for table in layers.tables:
+            rows = layers.rows(table, engine).with_columns(today=nw.lit(today))
             rules = [
-                rule for rule in rules_of(table) if not can_skip(rule, extracted, rejected, parts)
+                rule
+                for rule in rules_of(table)
+                if not can_skip(rule, extracted, checked.rejected, parts)
+                # A delta alone, as it is checked without a database, cannot tell what is below.
+                and (layers.are_many or not is_delta or not isinstance(rule.condition, REFERENCES))
             ]
-            errors = _find_faults(table, rules, rows, checked, engine, faults)
-            target = workspace.rejected(table.name)
-            if errors is not None:
-                engine.write(errors, target)
-            rejected[table.name] = count_rows(target)
-            checked[table] = valid_rows(rows.select("position", table.key), target, engine)
+            checked.check(table, rules, rows)
             log.info("checked %s", table)
-        issues = describe_issues(workspace, faults, extracted.files, parts, memory_limit)
-        shared = list(describe_shared_ids(workspace, extracted.files, parts, issues, memory_limit))
-        validated = stage.finish(_count(workspace, rejected, issues, shared))
-    _refuse_excess(extracted.rows, validated, max_rejected_percent)
+        issues = describe_issues(workspace, faults, layers, memory_limit)
+        shared = []
+        if not is_delta:
+            shared += describe_shared_ids(workspace, extracted.files, parts, issues, memory_limit)
+        validated = stage.finish(_count(workspace, checked.rejected, issues, shared))
+    _refuse_excess(extracted, checked.judged, validated, max_rejected_percent)
     return validated
 
 
-def _find_faults(
-    table: Table,
-    rules: Sequence[Rule],
-    rows: Frame,
-    checked: Checked,
-    engine: Engine,
-    faults: Path,
-) -> Frame | None:
-    """Finds the faults of a table's rows; returns the positions of rows with an error, if any.
+def _write_touched(layers: Layers, engine: Engine, workspace: Workspace) -> None:
+    """Writes ``workspace.touched(table)`` for every table of which a delta has files."""
+    for table in TABLES:
+        found = (layers.touched(of_table, engine) for of_table in (table, DELETIONS[table]))
+        ids = [frame.select(table.key) for frame in found if frame is not None]
+        if ids:
+            engine.write(nw.concat(ids).unique(), workspace.touched(table.name))
 
-    Writes to the table's folder of faults: ``of_rows.parquet``, grain: row that breaks a rule of
-    the row itself; columns: position, and per such rule whether it does; and ``<rule>.parquet``,
-    grain: row that breaks that rule among rows; columns: position, and the rule, which is true.
-    """
-    folder = faults / table.name
-    folder.mkdir()
-    holds = {
-        rule.name: rule.condition.fill_null(False)
-        for rule in rules
-        if isinstance(rule.condition, nw.Expr)
-    }
-    broken = rows.select("position", **holds).filter(nw.any_horizontal(*holds, ignore_nulls=True))
-    target = folder / "of_rows.parquet"
-    broken = engine.write(broken, target)
-    errors: list[Frame] = []
-    if count_rows(target):
+
+class Checked:
+    """The tables that are checked so far."""
+
+    def __init__(
+        self, layers: Layers, engine: Engine, workspace: Workspace, faults: Path
+    ) -> None:
+        """Begins without any.
+
+        Args:
+            layers: have the rows.
+            engine: what to compute on.
+            workspace: gets the positions of rejected rows.
+            faults: a folder that gets the faults: see check.
+        """
+        self.rejected: dict[str, int] = {}
+        """Rows of each table."""
+        self.judged: dict[str, int] = {}
+        """The same, of those by which the drop is judged."""
+        self._valid: dict[Table, Frame] = {}
+        """Rows to which those of later tables refer. Columns: position and key."""
+        self._layers, self._engine = layers, engine
+        self._workspace, self._faults = workspace, faults
+
+    def check(self, table: Table, rules: Sequence[Rule], rows: Frame) -> None:
+        """Finds the faults of a table's rows, and which rows are rejected.
+
+        Writes to the table's folder of faults: ``of_rows.parquet``, grain: row that breaks a rule
+        of the row itself; columns: position, and per such rule whether it does; and
+        ``<rule>.parquet``, grain: row that breaks that rule among rows; columns: position, and the
+        rule, which is true.
+        """
+        folder = self._faults / table.name
+        folder.mkdir()
+        errors = self._find_faulty_rows(folder, rules, rows)
+        unknown: list[Frame] = []
+        for rule in (rule for rule in rules if not isinstance(rule.condition, nw.Expr)):
+            target = folder / f"{rule.name}.parquet"
+            found = self._find_among_rows(rule, rows).with_columns(**{rule.name: nw.lit(True)})
+            found = self._engine.write(found, target)
+            if count_rows(target) and rule.severity == "error":
+                of_kind = unknown if isinstance(rule.condition, Unknown) else errors
+                of_kind.append(found.select("position"))
+        target = self._workspace.rejected(table.name)
+        self.rejected[table.name] = self._write_positions([*errors, *unknown], target)
+        self.judged[table.name] = self.rejected[table.name]
+        if self._layers.are_many:  # a delta is not to blame for what it refers to, or finds there
+            own = nw.col("position") >= self._layers.first_position(table)
+            self.judged[table.name] = self._write_positions(
+                [error.filter(own) for error in errors], folder / "judged.parquet"
+            )
+        self._valid[table] = valid_rows(rows.select("position", table.key), target, self._engine)
+
+    def _write_positions(self, errors: Sequence[Frame], target: Path) -> int:
+        if errors:
+            self._engine.write(nw.concat(errors).unique(), target)
+        return count_rows(target)
+
+    def _find_faulty_rows(
+        self, folder: Path, rules: Sequence[Rule], rows: Frame
+    ) -> list[Frame]:
+        """Writes the faults of rows by themselves; returns the positions of those with an error."""
+        holds = {
+            rule.name: rule.condition.fill_null(False)
+            for rule in rules
+            if isinstance(rule.condition, nw.Expr)
+        }
+        is_broken = nw.any_horizontal(*holds, ignore_nulls=True)
+        target = folder / "of_rows.parquet"
+        broken = self._engine.write(rows.select("position", **holds).filter(is_broken), target)
+        if not count_rows(target):
+            return []
         serious = (r.name for r in rules if r.severity == "error" and r.name in holds)
-        is_error = nw.any_horizontal(*serious, ignore_nulls=True)
-        errors.append(broken.filter(is_error).select("position"))
-    for rule in (rule for rule in rules if rule.name not in holds):
-        found = _find_among_rows(table, rule, rows, checked, engine)
-        target = folder / f"{rule.name}.parquet"
-        found = engine.write(found.with_columns(**{rule.name: nw.lit(True)}), target)
-        if count_rows(target):
-            errors.append(found.select("position"))
-    return nw.concat(errors).unique() if errors else None
+        return [broken.filter(nw.any_horizontal(*serious, ignore_nulls=True)).select("position")]
 
-
-def _find_among_rows(
-    table: Table, rule: Rule, rows: Frame, checked: Checked, engine: Engine
-) -> Frame:
-    if isinstance(rule.condition, Unknown):
-        key = rule.condition.table.key
-        references = _references(rows, table.column(rule.column), key)
-        unknown = engine.without(references, checked[rule.condition.table], key)
-        return unknown.select("position").unique()
-    return _find_repeated(rows, table.key)
+    def _find_among_rows(self, rule: Rule, rows: Frame) -> Frame:
+        """The rows, by position, that break a rule which looks at other rows."""
+        if not isinstance(rule.condition, Unknown | Absent):
+            return _find_repeated(rows, rule.table.key)
+        table = rule.condition.table
+        key = table.key
+        references = _references(rows, rule.table.column(rule.column), key)
+        if isinstance(rule.condition, Unknown):
+            others = self._valid[table]
+        else:
+            references = references.filter(nw.col(key) > 0)
+            others = self._layers.below(table, self._engine)
+        return self._engine.without(references, others, key).select("position").unique()
 
 
 def _find_repeated(rows: Frame, key: str) -> Frame:
@@ -174,13 +234,22 @@ def _count(
     )
 
 
-def _refuse_excess(rows: Mapping[str, int], validated: Validated, limit: float) -> None:
-    rejected = validated.rejected
-    shares = {t: 100 * rejected[t] / rows[t] if rows[t] else 0.0 for t in rows}
-    if any(share > limit for share in shares.values()):
+def _refuse_excess(
+    extracted: Extracted, judged: Mapping[str, int], validated: Validated, limit: float
+) -> None:
+    """Refuses a drop if too many of its rows are faulty: of a delta, its own and its deletions."""
+    shares = {}
+    for table in TABLES:
+        names = (table.name, DELETIONS[table].name)
+        rows = sum(extracted.rows[name] for name in names)
+        rejected = sum(judged.get(name, 0) for name in names)
+        if extracted.mode == "delta" and rejected <= ALWAYS_TAKEN:
+            rejected = 0
+        shares[table.name] = (rejected, rows, 100 * rejected / rows if rows else 0.0)
+    if any(share > limit for _, _, share in shares.values()):
         shown = ", ".join(
-            f"{table} {share:.1f}% ({rejected[table]} of {rows[table]} rows)"
-            for table, share in shares.items()
+            f"{table} {share:.1f}% ({rejected} of {rows} rows)"
+            for table, (rejected, rows, share) in shares.items()
         )
         told = [f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {shown}"]
         raise DropRejected(". ".join([*told, *validated.notices]))

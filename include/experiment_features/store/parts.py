@@ -1,6 +1,6 @@
 """The store of parts: each part has the rows of one file of a drop, and never changes.
 
-<store>/<table>/<database id>/<sha256>.v<reader>.<digest>.parquet
+<store>/<table>/<database id>/<sha256>.v<reader>.<digest>.parquet, deletions in the table's folder
 
 sha256 is that of the file's stored bytes, reader the version of the reader, and digest tells
 whether the part is intact. A part is written under another name first, so a crash leaves no half of
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NoReturn, Protocol
 
-from experiment_features.contract import TABLES
-from experiment_features.drop.files import Part
+from experiment_features.contract import DELETIONS, TABLES
+from experiment_features.drop.files import Layer, Part
 from experiment_features.drop.object_storage import StoredPath
 from experiment_features.errors import (
     ConfigurationError,
@@ -45,8 +45,8 @@ class NamedParts(Protocol):
     def find(self, sizes: Sequence[int]) -> list[Part]:
         """The parts of files with one of these sizes, in bytes."""
 
-    def name(self, parts: Sequence[Part]) -> None:
-        """Enters that the run needs these parts, so that they stay."""
+    def name(self, layers: Sequence[Layer]) -> None:
+        """Enters that the run needs the parts of these layers, so that they stay."""
 
 
 class NoLedger:
@@ -56,7 +56,7 @@ class NoLedger:
         """None."""
         return []
 
-    def name(self, parts: Sequence[Part]) -> None:
+    def name(self, layers: Sequence[Layer]) -> None:
         """Does nothing."""
 
 
@@ -250,7 +250,7 @@ class PartStore:
 
     def _at(self, table: str, name: str = "") -> Path | StoredPath:
         """Where a file of the store lies; without a name, the folder of a table."""
-        return self.root / "/".join(filter(None, (table, self.database_id, name)))
+        return self.root / "/".join(filter(None, (folder_of(table), self.database_id, name)))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -263,6 +263,15 @@ class PartStore:
                 f"the store of parts {self.root} cannot be used ({error.strerror or error}): free "
                 "disk space, make it writable, or set EXPERIMENT_FEATURES_STORE to another place"
             ) from error
+
+
+def folder_of(table: str) -> str:
+    """The folder of a table's parts; deletions are with the rows that they delete.
+
+    So whoever may read the experiments alone can tell which of them are in force.
+    """
+    of_deletions = {deletions.name: table.name for table, deletions in DELETIONS.items()}
+    return of_deletions.get(table, table)
 
 
 def reader_version(part: Part) -> int:

@@ -1,6 +1,27 @@
 -- Deletes runs that ended, and loads that were replaced, so many days ago or earlier; never the last
--- load, nor a run that an open issue names. Grain: run. Value: keep_days.
-with ended as (
+-- load, nor a run whose drop is in force or that an open issue names. Grain: run. Value: keep_days.
+with last_load as (
+    select
+        parts,
+        base_run_id
+    from features.pipeline_runs
+    where status = 'loaded'
+    order by finished_at desc
+    limit 1
+),
+
+in_force as (
+    select layer ->> 'run_id' as run_id
+    from
+        last_load,
+        jsonb_array_elements(last_load.parts) as layer
+    union all
+    select base_run_id
+    from last_load
+    where base_run_id is not null
+),
+
+ended as (
     select
         run_id,
         case -- as in select_needed_parts.sql
@@ -16,6 +37,7 @@ using ended
 where
     ended.run_id = runs.run_id
     and ended.ended_at < clock_timestamp() - make_interval(days => %(keep_days)s)
+    and runs.run_id not in (select run_id from in_force)
     and not exists (
         select from features.latest_data_issues as issues where issues.run_id = runs.run_id
     )

@@ -1,5 +1,6 @@
 -- What is wrong with a drop, for people. Grain: fault of a row; key: table_name, file_name,
--- line_number, rule. row_id: null without a readable one. raw_row: the cells as they were written, or the whole line where it could not
+-- line_number, rule, run_id. run_id: whose drop brought the row; empty for the run in progress.
+-- row_id: null without a readable one. raw_row: the cells as they were written, or the whole line where it could not
 -- be split.
 copy (
     select
@@ -12,6 +13,7 @@ copy (
         rules.column_name,
         json_extract_string(raw_rows.raw_row, rules.column_name) as value,
         rules.message,
+        files.run_id,
         raw_rows.raw_row::varchar as raw_row
     from faults
     inner join rules using (table_name, rule)

@@ -1,0 +1,15 @@
+"""What a delta was built on, and how many earlier rows it has healed."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    """Widens the ledger."""
+    driver: Any = op.get_bind().connection.driver_connection
+    driver.execute(Path(__file__).with_suffix(".sql").read_text("utf-8"))
