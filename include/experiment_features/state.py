@@ -1,8 +1,8 @@
-"""What is in force: the last load, its files, and what the store of parts holds."""
+"""What is in force: the last load, its layers, and what the store of parts holds."""
 
 from dataclasses import dataclass
 
-from experiment_features.drop.files import DropFile
+from experiment_features.drop.files import Layer
 from experiment_features.load.database import Connection
 from experiment_features.load.loads import find_load
 from experiment_features.store.parts import PartStore, folder_of
@@ -16,7 +16,8 @@ class State:
     source: str
     finished_at: str
     """ISO 8601, UTC."""
-    files: list[DropFile]
+    layers: list[Layer]
+    """The drops in force: the snapshot, and the deltas on top of it."""
     store: str
     store_files: int
     store_bytes: int
@@ -43,7 +44,7 @@ def find_state(connection: Connection, store: PartStore) -> State:
         run_id=load.run_id,
         source=load.source,
         finished_at=load.finished_at.isoformat(),
-        files=load.files,
+        layers=load.layers,
         store=str(store.root),
         store_files=len(files),
         store_bytes=sum(file.bytes for file in files),

@@ -196,13 +196,18 @@ def print_state(state: State) -> None:
     console = _Console(highlight=False)
     console.print(f"run {_plain(state.run_id)}", soft_wrap=True)
     console.print(f"loaded {state.finished_at} from {_plain(state.source)}", soft_wrap=True)
-    files = Table(box=box.SIMPLE_HEAD)
-    for name in ("table", "file"):
-        files.add_column(name, overflow="fold")
-    files.add_column("rows", justify="right")
-    for file in state.files:
-        files.add_row(file["table"], _plain(file["name"]), f"{file['rows']:,}")
-    console.print(files)
+    for layer in state.layers:
+        if len(state.layers) > 1:
+            kind = "delta" if layer is not state.layers[0] else "snapshot"
+            of_layer = f"{kind} of run {_plain(layer['run_id'])} from {_plain(layer['source'])}"
+            console.print(f"\n{of_layer}", soft_wrap=True)
+        files = Table(box=box.SIMPLE_HEAD)
+        for name in ("table", "file"):
+            files.add_column(name, overflow="fold")
+        files.add_column("rows", justify="right")
+        for part in layer["parts"]:
+            files.add_row(part["table"], _plain(part["name"]), f"{part['rows']:,}")
+        console.print(files)
     console.print(
         f"{_plain(state.store)} holds {state.store_bytes:,} bytes in {state.store_files} files, "
         f"of which the last load needs {state.needed_bytes:,}",

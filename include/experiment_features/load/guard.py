@@ -71,10 +71,11 @@ def check_volume(
     excessive = [str(each) for each in removals if each.exceeds(run.max_removed_percent)]
     if not excessive or _is_sample(last):
         return None
+    mode = "" if run.mode == "auto" else f"mode {run.mode} and "
     return LoadHeld(
         f"{' and '.join(excessive)} would go, more than max_removed_percent "
         f"{run.max_removed_percent:g} allows; if that is right: run {source} with "
-        "max_removed_percent 100"
+        f"{mode}max_removed_percent 100"
     )
 
 
