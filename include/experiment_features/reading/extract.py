@@ -13,18 +13,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiment_features.config import Settings
-from experiment_features.contract import TABLES
+from experiment_features.contract import TABLES, Mode
 from experiment_features.drop.files import (
     DropFile,
     Part,
     TableFiles,
-    find_files,
-    hash_file,
+    find_drop,
     refuse_changes,
-    size_of,
 )
 from experiment_features.drop.object_storage import AnyPath
-from experiment_features.errors import DropRefused
+from experiment_features.drop.open_file import hash_file, size_of
+from experiment_features.errors import ConfigurationError, DropRefused
 from experiment_features.reading.freed_memory import keep_freed_memory
 from experiment_features.reading.rising_ids import Span, join_spans
 from experiment_features.reading.stored_bytes import codec_of
@@ -69,6 +68,7 @@ def extract(
     store: PartStore,
     named_parts: NamedParts,
     *,
+    mode: Mode = "auto",
     last_files: Sequence[DropFile] = (),
     allow_empty: bool = False,
     memory_limit: str = Settings.memory_limit,
@@ -81,30 +81,39 @@ def extract(
         workspace: of the run.
         store: where the parts are.
         named_parts: those that the ledger names.
+        mode: what the run says that the drop is.
         last_files: the files of the last load; when the drop's are the same, it is unchanged.
         allow_empty: whether a table may have no rows.
         memory_limit: what DuckDB may use.
         progress: told of the rows as they are read; by default the log is.
 
     Raises:
-        DropRefused: a file or column is missing or there twice, a file is not UTF-8 text, an
-            archive is broken, a quote is never closed, two files of a table are the same, or a
-            table has no rows.
+        ConfigurationError: the drop is a delta.
+        DropRefused: a file or column is missing or there twice, the manifest is malformed or is
+            contradicted by what was read, a file is not UTF-8 text, an archive is broken, a quote
+            is never closed, two files of a table are the same, or a table has no rows.
         DropChanged: a file was written, replaced, added or removed meanwhile.
         StorageUnavailable: the store cannot be read or written.
     """
     workspace.clear()
     with workspace.stage(Extracted) as stage, ExitStack() as drafts:
-        files = find_files(source)
+        drop = find_drop(source, mode)
+        if drop.mode == "delta":
+            raise ConfigurationError(
+                f"the drop in {source} is a delta, which cannot be loaded yet: deliver a snapshot"
+            )
+        files = drop.files
         known = _find_known(files, store, named_parts)
         others = {
             table: [path for path in paths if path.name not in known]
             for table, paths in files.items()
         }
         read = _read_new(others, store, drafts, memory_limit, progress or log_progress())
-        refuse_changes(source, files)
+        refuse_changes(source, drop)
         found = known | {name: new.part for name, new in read.items()}
         parts = [found[path.name] for of_table in files.values() for path in of_table]
+        if drop.manifest:
+            drop.manifest.check(parts)
         _refuse_copies(parts)
         extracted = Extracted(
             source=str(source),
