@@ -5,8 +5,19 @@ decides how its cells are typed (reading/sql/kinds.sql) and written back
 (store/sql/written_cells.sql).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal, get_args
+
+DropMode = Literal["snapshot", "delta"]
+"""Whether a drop holds everything, or only what has changed since the last load."""
+
+Mode = Literal["auto", DropMode]
+"""What a run may say about its drop; auto leaves it to the drop."""
+
+DROP_MODES: tuple[DropMode, ...] = get_args(DropMode)
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 MAX_COLUMNS = 10_000
 """Per file; no table has a header with more."""
@@ -116,15 +127,10 @@ USER_EXPERIMENTS = Table(
 TABLES = (USERS, COMPOUNDS, USER_EXPERIMENTS)
 """In the order in which they are checked: experiments refer to users and compounds."""
 
-DELETIONS = {
-    table: Table(
-        f"deleted_{table.name}",
-        key=table.key,
-        columns=(Column(table.key, Kind.INTEGER, f"the row of {table.name} that is deleted"),),
-    )
-    for table in TABLES
+DELETIONS: Mapping[Table, Table] = {
+    table: Table(f"deleted_{table}", table.key, (table.column(table.key),)) for table in TABLES
 }
-"""By table, that of a delta's files which delete rows from it."""
+"""Of each table, the one whose rows are the ids that a delta takes away."""
 
 ALL_TABLES = (*TABLES, *DELETIONS.values())
 

@@ -21,11 +21,10 @@ from experiment_features.drop.files import (
     Part,
     TableFiles,
     find_drop,
-    hash_file,
     refuse_changes,
-    size_of,
 )
 from experiment_features.drop.object_storage import AnyPath
+from experiment_features.drop.open_file import hash_file, size_of
 from experiment_features.errors import DropRefused, PartGone
 from experiment_features.reading.freed_memory import keep_freed_memory
 from experiment_features.reading.rising_ids import Span, join_spans
@@ -97,7 +96,8 @@ def extract(
     Raises:
         DropRefused: a file or column is missing or there twice, a file is not UTF-8 text, an
             archive is broken, a quote is never closed, two files of a table are the same, a
-            table has no rows, or the drop or what it is to be built on is not what it declares.
+            table has no rows, the drop is not what its manifest says, or a delta has nothing to
+            build on.
         DropChanged: a file was written, replaced, added or removed meanwhile.
         StorageUnavailable: the store cannot be read or written.
     """
@@ -120,9 +120,9 @@ def extract(
         refuse_changes(source, drop)
         found = known | {name: new.part for name, new in read.items()}
         parts = [found[path.name] for of_table in files.values() for path in of_table]
-        _refuse_copies(parts)
         if drop.manifest:
             drop.manifest.check(parts)
+        _refuse_copies(parts)
         own = Layer(run_id="", source=str(source), parts=parts)
         if last and read:  # also if their parts were lost, so that the load names the new ones
             last = replace(last, can_be_unchanged=False)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from experiment_features.drop.files import COMPRESSIONS
+from experiment_features.drop.file_names import COMPRESSIONS
 
 
 class ForeignFile(NamedTuple):

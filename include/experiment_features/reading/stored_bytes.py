@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pyarrow as pa
 
-from experiment_features.drop.files import COMPRESSIONS
+from experiment_features.drop.file_names import COMPRESSIONS
 from experiment_features.errors import DropRefused
 from experiment_features.reading.foreign_files import recognise_bytes, recognise_text
 

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from experiment_features.contract import Kind, Table
-from experiment_features.drop.files import DropFile, opened
+from experiment_features.drop.files import DropFile
 from experiment_features.drop.object_storage import AnyPath
+from experiment_features.drop.open_file import opened
 from experiment_features.engines import arrow
 from experiment_features.reading.decimal_marks import find_ambiguous_columns, void_ambiguous_numbers
 from experiment_features.reading.digit_arrays import TYPED_HERE, TypedLines, type_lines

@@ -16,9 +16,10 @@ from drops import every_fault
 from e2e.local_stack import ROOT, SAMPLE
 from experiment_features.config import Settings
 from experiment_features.drop.allowed_source import is_absent, resolve_source
-from experiment_features.drop.files import holds_files, opened
+from experiment_features.drop.files import holds_files
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import BLOCK_BYTES, StoredPath
+from experiment_features.drop.open_file import opened
 from experiment_features.engines.choose import choose_engine
 from experiment_features.errors import (
     ConfigurationError,

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pytest
 
 from drops import CLEAN, Drop, Part, Row
-from experiment_features.contract import BY_PRODUCTS
+from experiment_features.contract import BY_PRODUCTS, Mode
 from experiment_features.contract import USERS as USERS_TABLE
-from experiment_features.drop.files import find_files, holds_files, opened
+from experiment_features.drop.files import find_drop, holds_files, refuse_changes
 from experiment_features.drop.local_path import LocalPath
+from experiment_features.drop.open_file import opened
 from experiment_features.errors import DropChanged, DropRefused, StorageUnavailable
 from experiment_features.workspace import Workspace
 from stages import extract
@@ -65,7 +66,7 @@ def test_what_may_be_a_lost_part_refuses_the_drop(name: str, drop: Path) -> None
     """A file that begins like a table's is refused; the message names it and says what to do."""
     (drop / name).touch()
     with pytest.raises(DropRefused, match=r"Unpack, rename or remove it, or wait") as refusal:
-        find_files(drop)
+        find_drop(drop)
     assert str(refusal.value).startswith(f"{name} in {drop} cannot be read")
 
 
@@ -82,7 +83,7 @@ def test_what_is_no_regular_file_refuses_the_drop(drop: Path) -> None:
         make(drop / name)
     shown = ", ".join(f"{name} ({kind})" for name, (kind, _) in kinds.items() if kind)
     with pytest.raises(DropRefused) as refusal:
-        find_files(drop)
+        find_drop(drop)
     assert str(refusal.value).startswith(f"{shown} in {drop}")
 
 
@@ -105,7 +106,7 @@ def test_by_products_are_passed_over_and_all_else_is_named(
     for name in ("notes.txt", "my_users.csv", "_READY"):
         (drop / name).touch()
     (drop / "archive").mkdir()
-    assert [part.name for parts in find_files(drop).values() for part in parts] == [
+    assert [part.name for parts in find_drop(drop).files.values() for part in parts] == [
         "users.csv", "compounds.csv", "user_experiments.csv",
     ]  # fmt: skip
     (line,) = caplog.messages
@@ -115,26 +116,149 @@ def test_by_products_are_passed_over_and_all_else_is_named(
 @pytest.mark.parametrize(
     "name", ["deleted_users.csv", "DELETED_compounds_2.CSV.gz", "deleted_users"]
 )
-def test_deletions_refuse_the_drop(name: str, drop: Path) -> None:
-    """They belong to a part of a drop, which must not be taken for the whole."""
+def test_deletions_refuse_a_snapshot(name: str, drop: Path) -> None:
+    """They belong to a delta, which must not be taken for the whole because nothing declares it."""
     (drop / name).write_bytes(b"user_id\n1\n")
-    with pytest.raises(DropRefused, match=rf"^{name} in .* lists rows to delete"):
-        find_files(drop)
+    for marker in (None, b"", b'{"mode": "snapshot"}'):
+        if marker is not None:
+            (drop / "_READY").write_bytes(marker)
+        with pytest.raises(DropRefused, match=rf"^{name} in .* lists rows to delete, but the drop"):
+            find_drop(drop)
     (drop / name).rename(drop / f"{name}.sha256")
-    find_files(drop)
+    find_drop(drop)
+
+
+def test_a_delta_has_the_files_of_tables_and_of_deletions(tmp_path: Path) -> None:
+    """Any of them, in parts, their names in any case; what only ends like them is the table's."""
+    for name in ("DELETED_Users.CSV", "users_deleted.csv", "deleted_users_1.csv.gz", "_READY"):
+        (tmp_path / name).write_bytes(b'{"mode": "delta"}' if name == "_READY" else b"")
+    drop = find_drop(tmp_path)
+    assert (drop.mode, drop.base) == ("delta", None)
+    assert {table.name: [file.name for file in files] for table, files in drop.files.items()} == {
+        "users": ["users_deleted.csv"],
+        "compounds": [],
+        "user_experiments": [],
+        "deleted_users": ["DELETED_Users.CSV", "deleted_users_1.csv.gz"],
+        "deleted_compounds": [],
+        "deleted_user_experiments": [],
+    }
+    (tmp_path / "deleted_users.xlsx").touch()
+    with pytest.raises(DropRefused, match=r"^deleted_users\.xlsx in .* cannot be read, but may be"):
+        find_drop(tmp_path)
+
+
+def test_a_delta_without_files_is_refused(tmp_path: Path) -> None:
+    """It would change nothing, so something is missing."""
+    (tmp_path / "notes.txt").touch()
+    message = r"^the delta in .* has no file of a table or of deletions: .*; found notes\.txt$"
+    with pytest.raises(DropRefused, match=message):
+        find_drop(tmp_path, "delta")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_a_manifest_refuses_the_drop(encoding: str, drop: Path) -> None:
-    """A marker that begins with { says that the drop may be a part; any other says nothing."""
+def test_a_marker_is_a_manifest_if_it_begins_with_a_brace(encoding: str, drop: Path) -> None:
+    """Whatever cannot be seen before it; any other marker stands for a snapshot."""
     marker = drop / "_READY"
-    for content in ("", "ready", "\n\n", "[{}]"):
+    for content in ("", "ready", "\n\n", "[{}]", " " * 2**21):
         marker.write_text(content, encoding=encoding)
-        find_files(drop)
-    for content in ('{"mode": "delta"}', " \r\n\t {", "{"):
+        assert (find_drop(drop).mode, find_drop(drop).manifest) == ("snapshot", None)
+    for content in (" \r\n\t {", "{", "\u00a0\u200b\ufeff{"):
         marker.write_text(content, encoding=encoding)
-        with pytest.raises(DropRefused, match=r"_READY in .* begins with \{, as the manifest"):
-            find_files(drop)
+        with pytest.raises(DropRefused, match=r"^the manifest _READY "):
+            find_drop(drop)
+
+
+@pytest.mark.parametrize(
+    ("marker", "parameter", "mode"),
+    [
+        (None, "auto", "snapshot"),
+        (None, "snapshot", "snapshot"),
+        (None, "delta", "delta"),
+        ("", "auto", "snapshot"),
+        ("", "snapshot", "snapshot"),
+        ('{"mode": "snapshot"}', "auto", "snapshot"),
+        ('{"mode": "snapshot"}', "snapshot", "snapshot"),
+        ('{"mode": "delta"}', "auto", "delta"),
+        ('{"mode": "delta"}', "delta", "delta"),
+    ],
+)
+def test_the_marker_or_the_run_says_what_a_drop_is(
+    marker: str | None, parameter: Mode, mode: str, drop: Path
+) -> None:
+    """Nothing is guessed from the files."""
+    if marker is not None:
+        (drop / "_READY").write_text(marker)
+    assert find_drop(drop, parameter).mode == mode
+
+
+@pytest.mark.parametrize(
+    ("marker", "parameter", "message"),
+    [
+        ("", "delta", "the marker _READY is no manifest, so it declares a snapshot, but"),
+        ('{"mode": "snapshot"}', "delta", "the manifest _READY declares a snapshot, but"),
+        ('{"mode": "delta"}', "snapshot", "the manifest _READY declares a delta, but"),
+    ],
+)
+def test_a_contradiction_refuses_the_drop(
+    marker: str, parameter: Mode, message: str, drop: Path
+) -> None:
+    """The message has both sides, and how to resolve it."""
+    (drop / "_READY").write_text(marker)
+    with pytest.raises(DropRefused) as refusal:
+        find_drop(drop, parameter)
+    assert refusal.value.file == "_READY"
+    assert str(refusal.value).startswith(f"{message} the run's parameter mode is {parameter}: run")
+    assert f'or write {{"mode": "{parameter}"}} into _READY' in str(refusal.value)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, lambda path: path.symlink_to("gone"), os.mkfifo])
+def test_a_marker_that_is_no_file_refuses_the_drop(
+    make: Callable[[Path], None], drop: Path
+) -> None:
+    """What a link to a place that is away would declare cannot be known."""
+    make(drop / "_READY")
+    with pytest.raises(DropRefused, match=r"^the marker _READY in .* is a .*: put a regular file"):
+        find_drop(drop)
+
+
+MANIFEST = '{"mode": "snapshot"}'
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (MANIFEST, '{"mode": "snapshot", "base": "1"}'),
+        (MANIFEST, "{"),
+        (MANIFEST, ""),
+        (MANIFEST, None),
+        (None, MANIFEST),
+        ("", MANIFEST),
+    ],
+)
+def test_a_manifest_that_changes_while_the_drop_is_read_is_tried_again(
+    before: str | None, after: str | None, drop: Path, workspace: Workspace
+) -> None:
+    """A manifest that is written slowly may be empty at first."""
+    marker = drop / "_READY"
+
+    def declare(content: str | None) -> None:
+        marker.unlink(missing_ok=True) if content is None else marker.write_text(content)
+
+    declare(before)
+    with pytest.raises(DropChanged, match=r"^_READY: changed while being read"):
+        extract(drop, workspace, progress=lambda *_: declare(after))
+
+
+def test_a_plain_marker_may_come_and_go(drop: Path, workspace: Workspace) -> None:
+    """Of a snapshot: of what a run alone calls a delta, it would say otherwise."""
+    marker = drop / "_READY"
+    assert extract(drop, workspace, progress=lambda *_: marker.touch()).rows["users"] == 3
+    assert extract(drop, workspace, progress=lambda *_: marker.unlink(missing_ok=True)).parts
+    delta = find_drop(drop, "delta")
+    refuse_changes(drop, delta)
+    marker.touch()
+    with pytest.raises(DropChanged, match=r"^_READY: changed"):
+        refuse_changes(drop, delta)
 
 
 def _append(file: Path) -> None:
@@ -174,7 +298,7 @@ def test_a_file_that_changes_while_it_is_read_is_tried_again(
 
 def test_what_is_wrong_with_a_torn_file_is_not_held_against_it(drop: Path) -> None:
     """The error of the reader gives way to that of the change."""
-    (part,) = find_files(drop)[USERS_TABLE]
+    (part,) = find_drop(drop).files[USERS_TABLE]
     refused = DropRefused("users.csv is a broken archive")
     with pytest.raises(DropChanged) as changed, opened(part):  # noqa: PT012
         _append(drop / "users.csv")
@@ -238,7 +362,7 @@ def test_names_in_the_log_are_bounded(drop: Path, caplog: pytest.LogCaptureFixtu
     for number in range(30):
         (drop / f"note_{number:02}.txt").touch()
     with caplog.at_level(logging.WARNING):
-        find_files(drop)
+        find_drop(drop)
     assert caplog.messages[0].endswith("note_19.txt, and 10 more")
 
 
@@ -261,11 +385,11 @@ def no_more_files() -> Iterator[None]:
 
 def test_too_few_descriptors_are_no_fault_of_the_drop(drop: Path) -> None:
     """Folder and file may be read well by the next try; the message says what is short."""
-    (file,) = find_files(LocalPath(drop))[USERS_TABLE]
+    (file,) = find_drop(LocalPath(drop)).files[USERS_TABLE]
     remedy = r" \(Too many open files\): allow the process to open more files \(`ulimit -n`\)"
     with no_more_files():
         with pytest.raises(StorageUnavailable, match=re.escape(str(drop)) + ".*" + remedy):
-            find_files(drop)
+            find_drop(drop)
         with pytest.raises(
             StorageUnavailable, match=r"users\.csv cannot be read" + remedy
         ) as caught:
@@ -292,4 +416,4 @@ def test_a_share_that_is_away_is_no_broken_link(
     told = pytest.raises(StorageUnavailable, match="check the disk or network share")
     with told, monkeypatch.context() as patched:
         patched.setattr(os, "stat", fail)
-        find_files(LocalPath(drop))
+        find_drop(LocalPath(drop))
