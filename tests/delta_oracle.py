@@ -187,8 +187,7 @@ def compute(state: State, today: date) -> DeltaExpected:
         ),
         healed=count_healed(state, of_rows, today),
         judged={
-            table: count_judged(state, table, [*of_rows[table], *of_deletions[table]])
-            for table in COLUMNS
+            table: count_judged(state, [*of_rows[table], *of_deletions[table]]) for table in COLUMNS
         },
         mode=state.mode,
     )
@@ -214,8 +213,8 @@ def count_healed(state: State, verdicts: dict[str, list[Verdict]], today: date) 
     )
 
 
-def count_judged(state: State, table: str, verdicts: list[Verdict]) -> tuple[int, int]:
-    """Count the rejected rows and all rows that the newest drop has of a table.
+def count_judged(state: State, verdicts: list[Verdict]) -> tuple[int, int]:
+    """Count the rejected rows, and all rows, of those that are of the newest drop.
 
     Of a delta, deletions count as well, and references that are unknown do not.
     """
