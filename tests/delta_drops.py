@@ -40,6 +40,8 @@ ROWS_PER_FAULT = {"users": 8, "compounds": 8, "user_experiments": 4}
 """One row of so many is faulty: a bad user or compound spoils many experiments."""
 DAYS = tuple(f"2026-11-{day}" for day in range(21, 27))
 """Signup dates that lie in the future on some days, and not on later ones."""
+SHAPES = ("too_many_fields", "malformed_quotes")
+"""What may be wrong with the shape of a row of one column."""
 FAULTS = ("no file", "lost part", "deleted")
 """What refuses a drop; `deleted` is an id that a delta brings, too, or any in a snapshot."""
 
@@ -116,15 +118,13 @@ def _draw_deletions(draw: st.DrawFn, ids: list[int]) -> list[Row]:
     rows = []
     for _ in range(draw(st.integers(0, 3))):
         text = draw(SPELLINGS).format(draw(st.sampled_from(ids)))
-        kind = draw(st.integers(0, 9))
-        if kind == 9:
-            rows.append(
-                Row((text,), draw(st.sampled_from(("too_many_fields", "malformed_quotes"))))
-            )
-        elif kind > 6:
+        kind = draw(st.sampled_from(("id", "id", "id", "twice", "malformed", *SHAPES)))
+        if kind in SHAPES:
+            rows.append(Row((text,), kind))
+        elif kind == "malformed":
             rows.append(Row((draw(st.sampled_from((*BLANKS, *IDS_NOT, f"{text}\0"))),)))
         else:
-            rows.append(Row((text,)))
+            rows += [Row((text,))] * (1 + (kind == "twice"))
     return rows
 
 

@@ -152,12 +152,13 @@ def find_carried_on(state: State, table: str) -> list[Row]:
 def judge_deletions(state: State, table: str) -> list[Verdict]:
     """Return the verdict on each deletion of a table in the newest drop."""
     seen: set[int] = set()
+    there = find_ids(table, state.below.rows[table]) if state.below else set()
     verdicts = []
     for row in state.own.get(DELETIONS_OF[table], []):
         rules = list(row.shape_rules)
         if row.cells:
             rules += check_id(KEYS[table], row.cells[KEYS[table]], seen)
-        if find_ids(table, [row]) - find_ids(table, state.below.rows[table]):
+        if find_ids(table, [row]) - there:
             rules.append(ABSENT[table])
         verdicts.append(Verdict(row, rules, frozenset({ABSENT[table]})))
     return verdicts
