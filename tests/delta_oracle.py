@@ -142,9 +142,7 @@ def find_ids(table: str, rows: Iterable[Row]) -> set[int]:
 
 def find_carried_on(state: State, table: str) -> list[Row]:
     """Return the rows of a table that the newest drop leaves in force: none without an id."""
-    deletions = judge_deletions(state, table)
-    deleted = find_ids(table, (verdict.row for verdict in deletions if verdict.is_valid))
-    gone = find_ids(table, state.own[table]) | deleted
+    gone = find_ids(table, [*state.own[table], *state.own[DELETIONS_OF[table]]])
     rows = state.below.rows[table]
     return [row for row in rows if read_id(table, row) not in {None, *gone}]
 
@@ -222,10 +220,5 @@ def count_judged(state: State, verdicts: list[Verdict]) -> tuple[int, int]:
     own = [verdict for verdict in verdicts if verdict.row.file_name.startswith(f"{state.number}/")]
     rejected = [verdict for verdict in own if not verdict.is_valid]
     if state.mode == "delta":
-        rejected = [v for v in rejected if not all(is_pardoned(v, rule) for rule in v.rules)]
+        rejected = [v for v in rejected if not all(rule.endswith("_unknown") for rule in v.rules)]
     return len(rejected), len(own)
-
-
-def is_pardoned(verdict: Verdict, rule: str) -> bool:
-    """Tell whether a rule that a row of a delta breaks does not count as a fault of the delta."""
-    return rule in verdict.warnings or rule.endswith("_unknown")

@@ -19,7 +19,6 @@ from delta_oracle import (
     compute,
     find_ids,
     follow,
-    judge_deletions,
 )
 
 TODAY = date(2026, 11, 22)
@@ -362,7 +361,7 @@ def test_the_deletion_of_an_id_that_is_not_there_is_a_warning(loads: Loads) -> N
 
 
 def test_a_malformed_deletion_is_an_error_row(loads: Loads) -> None:
-    """It deletes nothing, and is not carried on; the first row with an id does delete."""
+    """It is not carried on, and deletes nothing unless its id is readable, as one is twice."""
     found = loads.delta(deleted_users='""\nx\n0\n-1\n1.0\n1\n+1\n1\0\n"2" x\n2,2')
     assert found.open_issues == {
         ("deleted_users", None, "user_id_missing", "user_id", None): 1,
@@ -384,18 +383,20 @@ def test_a_malformed_deletion_is_an_error_row(loads: Loads) -> None:
 
 
 def test_deletions_come_in_parts_and_any_dialect(loads: Loads) -> None:
-    """Like a table: an id that an earlier part has is repeated."""
+    """Like a table: an id that an earlier part has is repeated, and a readable one is enough."""
     source = loads.folder / "delta"
     source.mkdir()
     (source / "Deleted_Users_1.csv").write_bytes(
-        b'\xef\xbb\xbfsep=;\r\n\r\nNote;USER_ID\r\n"a;b"; 1 \r'
+        b'\xef\xbb\xbfsep=;\r\n\r\nNote;USER_ID\r\n"a;b"; 1 \r\0;2'
     )
-    (source / "deleted_users_2.csv").write_bytes(b"user_id\n2\n 01\t")
+    (source / "deleted_users_2.csv").write_bytes(b"user_id\n 01\t")
     assert loads.state
     found = compute(follow(loads.state, source, "delta", allow_empty=True), TODAY)
     assert not found.users
-    issue = ("deleted_users", 1, "user_id_repeated", "user_id", "01")
-    assert (found.open_issues - found.lasting_issues) == {issue: 1}
+    assert (found.open_issues - found.lasting_issues) == {
+        ("deleted_users", 2, "nul_byte", None, None): 1,
+        ("deleted_users", 1, "user_id_repeated", "user_id", "01"): 1,
+    }
 
 
 def test_a_file_without_rows_changes_nothing(loads: Loads) -> None:
@@ -521,11 +522,7 @@ def follow_all(sequence: list[Step], folder: Path) -> Iterator[State]:
 def define_rows(drops: list[State], table: str) -> list[oracle.Row]:
     """Return the rows in force after a snapshot and its deltas, found id by id."""
     brought = [find_ids(table, drop.own[table]) for drop in drops]
-    deletions = [judge_deletions(drop, table) for drop in drops]
-    deleted = [
-        find_ids(table, (verdict.row for verdict in of_drop if verdict.is_valid))
-        for of_drop in deletions
-    ]
+    deleted = [find_ids(table, drop.own.get(f"deleted_{table}", [])) for drop in drops]
     rows = [row for row in drops[-1].own[table] if not find_ids(table, [row])]
     for row_id in set().union(*brought):
         latest = max(number for number, ids in enumerate(brought) if row_id in ids)
