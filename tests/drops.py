@@ -31,6 +31,8 @@ COLUMNS = {
     ),
 }
 TABLES = tuple(COLUMNS)
+DELETIONS = {f"deleted_{table}": columns[:1] for table, columns in COLUMNS.items()}
+"""What a delta may have besides: the ids of rows that are gone."""
 
 # fmt: off
 # Values that loaders like to misread, and that are nothing but text.
@@ -265,7 +267,7 @@ class Drop:
 def render(table: str, rows: Sequence[Row], dialect: Dialect) -> bytes:
     """Return the file's bytes before compression: header and rows in the dialect."""
     rng = random.Random(dialect.seed)  # noqa: S311
-    names = [*COLUMNS[table], *dialect.extra_columns]
+    names = [*(COLUMNS | DELETIONS)[table], *dialect.extra_columns]
     order = list(range(len(names)))
     if dialect.shuffled:
         rng.shuffle(order)
@@ -504,6 +506,11 @@ LIMITS = {"users": (6, 1), "compounds": (5, 1), "user_experiments": (16, 4)}
 SPELLINGS = st.sampled_from(("{}", "{}", "{}", "+{}", "00{}", " {} "))
 
 
+def id_bases() -> st.SearchStrategy[dict[str, int]]:
+    """Draw for each table the number behind which its ids begin."""
+    return st.fixed_dictionaries(dict.fromkeys(TABLES, st.sampled_from((0, 2**53, 2**63 - 100))))
+
+
 @st.composite
 def drops(draw: st.DrawFn, *, faults: bool = True, refused: bool = False) -> Drop:
     """Draw a whole drop with a row in every table at least, some of them faulty unless told.
@@ -514,14 +521,14 @@ def drops(draw: st.DrawFn, *, faults: bool = True, refused: bool = False) -> Dro
     The ids of a table are near each other, from 1, 2^53 or the end of bigint on: a pipeline that
     lets them pass through a float mixes them up.
     """
-    bases = {table: draw(st.sampled_from((0, 2**53, 2**63 - 100))) for table in TABLES}
+    bases = draw(id_bases())
     sizes = {table: draw(st.integers(1, most)) for table, (most, _) in LIMITS.items()}
     parts = []
     for table in TABLES:
-        rows = [Row(_draw_cells(draw, table, i + 1, bases, sizes)) for i in range(sizes[table])]
+        rows = [Row(draw_cells(draw, table, i + 1, bases, sizes)) for i in range(sizes[table])]
         for _ in range(draw(st.integers(0, LIMITS[table][1])) if faults else 0):
             at = draw(st.integers(0, len(rows) - 1))
-            rows[at] = _draw_fault(draw, table, rows[at], bases)
+            rows[at] = draw_fault(draw, table, rows[at], bases)
         if table == "user_experiments" and faults and draw(st.booleans()):
             at = draw(st.integers(0, len(rows) - 1))
             run_time = draw(st.sampled_from(THOUSANDS))
@@ -550,9 +557,11 @@ def drops(draw: st.DrawFn, *, faults: bool = True, refused: bool = False) -> Dro
     return Drop(tuple(parts), tuple(beside), change if is_torn else None)
 
 
-def _draw_cells(
+def draw_cells(
     draw: st.DrawFn, table: str, number: int, bases: dict[str, int], sizes: dict[str, int]
 ) -> tuple[str, ...]:
+    """Draw the cells of a table's row, right ones; it refers to rows up to the tables' sizes."""
+
     def spell(of: str, number: int) -> str:
         return draw(SPELLINGS).format(bases[of] + number)
 
@@ -573,7 +582,8 @@ def _draw_cells(
     return own_id, refer("users"), ids, draw(st.sampled_from(RUN_TIMES) | hundredths)
 
 
-def _draw_fault(draw: st.DrawFn, table: str, row: Row, bases: dict[str, int]) -> Row:
+def draw_fault(draw: st.DrawFn, table: str, row: Row, bases: dict[str, int]) -> Row:
+    """Draw what is wrong with a row, and return the row with this fault."""
     rule = draw(st.sampled_from((*BAD_CELLS[table], *BAD_SHAPES)))
     if rule == "nul_byte":
         at, cells = draw(st.integers(0, len(row.cells) - 1)), list(row.cells)

@@ -32,6 +32,8 @@ COLUMNS = {
         "experiment_run_time",
     ),
 }
+DELETIONS = {f"deleted_{table}": columns[:1] for table, columns in COLUMNS.items()}
+"""What a delta may have besides: the ids of rows that are gone."""
 WARNINGS = frozenset(
     {"email_invalid", "signup_date_invalid", "signup_date_in_future", "compound_structure_missing"}
 )
@@ -80,6 +82,28 @@ class Row:
     line: int
     cells: dict[str, str]
     shape_rules: list[str]
+
+    def certain_cells(self) -> dict[str, str]:
+        """Return the cells; one that can be read in two ways is as if it were empty."""
+        return {
+            name: "" if f"{name}_ambiguous" in self.shape_rules else text
+            for name, text in self.cells.items()
+        }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A row, and the rules that it breaks."""
+
+    row: Row
+    rules: list[str]
+    warnings: frozenset[str] = WARNINGS
+    """The rules that do not reject a row."""
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the row is kept."""
+        return self.warnings.issuperset(self.rules)
 
 
 def unpack(path: Path) -> bytes:
@@ -176,9 +200,10 @@ def has_swallowed_a_row(record: str, delimiter: str, columns: int, key: int) -> 
 
 def read_part(path: Path, table: str) -> Iterator[Row]:
     """Yield the data rows of one file."""
+    columns = (COLUMNS | DELETIONS)[table]
     before, delimiters, text = split_preamble(unpack(path).decode("utf-8-sig"))
-    delimiter, names = find_header(text, COLUMNS[table], delimiters)
-    key = names.index(next(iter(COLUMNS[table])))
+    delimiter, names = find_header(text, columns, delimiters)
+    key = names.index(columns[0])
     for number, fields, faults, record in islice(split_records(text, delimiter), 1, None):
         line = before + number
         if has_swallowed_a_row(record, delimiter, len(names), key):
@@ -192,24 +217,41 @@ def read_part(path: Path, table: str) -> Iterator[Row]:
             yield Row(path.name, line, dict(zip(names, fields, strict=True)), faults)
 
 
-def read_table(folder: Path, table: str) -> list[Row]:
-    """Return the data rows of a table's files, in the order of their names."""
+def list_files(folder: Path, table: str) -> list[Path]:
+    """Return a table's files in the order of their names."""
     pattern = re.compile(rf"{table}.*\.csv(\.gz|\.zst)?", re.DOTALL)
-    found: list[Row] = []
-    contents = []
+    found = []
     for path in sorted(folder.iterdir(), key=lambda p: p.name):
         name = path.name.lower()
         if pattern.fullmatch(name):
-            rows = list(read_part(path, table))
-            found += mark_ambiguous(rows)
-            contents += [unpack(path)] * bool(rows)
-        elif name.removeprefix("deleted_").startswith(table) and not BY_PRODUCT.search(name):
+            found.append(path)
+        elif name.startswith(table) and not BY_PRODUCT.search(name):
             raise RefusedError(f"{name} may be a part of {table}")
+    return found
+
+
+def read_table(folder: Path, table: str) -> list[Row]:
+    """Return the data rows of a table's files, if it has any, in the order of their names."""
+    found: list[Row] = []
+    contents = []
+    for path in list_files(folder, table):
+        rows = list(read_part(path, table))
+        found += mark_ambiguous(rows)
+        contents += [unpack(path)] * bool(rows)
     if len(set(contents)) < len(contents):
         raise RefusedError(f"{table} is there twice")
-    if not any(pattern.fullmatch(path.name.lower()) for path in folder.iterdir()):
-        raise RefusedError(f"no file for {table}")
     return found
+
+
+def read_snapshot(folder: Path) -> dict[str, list[Row]]:
+    """Return the data rows of all tables of a drop that is the whole."""
+    for table in DELETIONS:
+        if list_files(folder, table):
+            raise RefusedError(f"{table} has no place in a snapshot")
+    for table in COLUMNS:
+        if not list_files(folder, table):
+            raise RefusedError(f"no file for {table}")
+    return {table: read_table(folder, table) for table in COLUMNS}
 
 
 def mark_ambiguous(part: list[Row]) -> list[Row]:
@@ -218,11 +260,7 @@ def mark_ambiguous(part: list[Row]) -> list[Row]:
     if not any(shows_thousands(row.cells.get(column, "")) for row in part):
         return part
     return [
-        replace(
-            row,
-            cells=row.cells | {column: ""},
-            shape_rules=[*row.shape_rules, f"{column}_ambiguous"],
-        )
+        replace(row, shape_rules=[*row.shape_rules, f"{column}_ambiguous"])
         if POINT_AND_THREE.fullmatch(row.cells.get(column, ""))
         else row
         for row in part
@@ -381,44 +419,50 @@ def describe_user(
     }
 
 
-def compute(folder: Path, today: date | None = None) -> Expected:
-    """Return what the drop in the folder must give.
+def judge(rows: dict[str, list[Row]], today: date) -> dict[str, list[Verdict]]:
+    """Return the verdict on every row of the three tables."""
 
-    Args:
-        folder: Holds the files of all three tables.
-        today: The day after which a signup date lies in the future; by default this one, in UTC.
+    def check_rows(table: str, check: Callable[[dict[str, str]], Iterable[str]]) -> list[Verdict]:
+        return [
+            Verdict(row, [*row.shape_rules, *(check(row.certain_cells()) if row.cells else ())])
+            for row in rows[table]
+        ]
 
-    Raises:
-        RefusedError: A table or column is missing or doubled, or the quotes cannot be understood.
-        UnicodeDecodeError: A file is not UTF-8.
-    """
-    today = today or datetime.now(UTC).date()
-    rows = {table: read_table(folder, table) for table in COLUMNS}
-    issues: set[tuple[str, str, int, str]] = set()
-
-    def sift(
-        table: str, check: Callable[[dict[str, str]], Iterable[str]]
-    ) -> Iterator[dict[str, str]]:
-        for row in rows[table]:
-            rules = [*row.shape_rules, *(check(row.cells) if row.cells else ())]
-            issues.update((table, row.file_name, row.line, rule) for rule in rules)
-            if WARNINGS.issuperset(rules):
-                yield row.cells
-
-    check = partial(check_user, seen=set(), today=today)
-    users = {to_integer(row["user_id"]): row["name"] for row in sift("users", check)}
-    check = partial(check_compound, seen=set())
-    compounds = {
-        to_integer(row["compound_id"]): row["compound_name"] for row in sift("compounds", check)
+    users = check_rows("users", partial(check_user, seen=set(), today=today))
+    compounds = check_rows("compounds", partial(check_compound, seen=set()))
+    known = {
+        "users": {to_integer(cells["user_id"]) for cells in valid_rows(users)},
+        "compounds": {to_integer(cells["compound_id"]) for cells in valid_rows(compounds)},
     }
-    check = partial(check_experiment, seen=set(), users=users, compounds=compounds)
-    experiments = list(sift("user_experiments", check))
+    experiments = check_rows("user_experiments", partial(check_experiment, seen=set(), **known))
+    return {"users": users, "compounds": compounds, "user_experiments": experiments}
+
+
+def valid_rows(verdicts: list[Verdict]) -> list[dict[str, str]]:
+    """Return the cells of the valid rows."""
+    return [verdict.row.cells for verdict in verdicts if verdict.is_valid]
+
+
+def summarise(verdicts: dict[str, list[Verdict]]) -> Expected:
+    """Return the features of the three tables, and the issues of these and any others."""
+    users = {to_integer(row["user_id"]): row["name"] for row in valid_rows(verdicts["users"])}
+    compounds = {
+        to_integer(row["compound_id"]): row["compound_name"]
+        for row in valid_rows(verdicts["compounds"])
+    }
+    experiments = valid_rows(verdicts["user_experiments"])
     of_user, of_compound = defaultdict(list), defaultdict(list)
     for experiment in experiments:
         user_id = to_integer(experiment["user_id"])
         of_user[user_id].append(experiment)
         for compound_id in to_ids(experiment):
             of_compound[compound_id].append(user_id)
+    issues = {
+        (table, verdict.row.file_name, verdict.row.line, rule)
+        for table, found in verdicts.items()
+        for verdict in found
+        for rule in verdict.rules
+    }
     return Expected(
         users={i: describe_user(name, of_user[i], compounds) for i, name in users.items()},
         compounds={
@@ -430,7 +474,26 @@ def compute(folder: Path, today: date | None = None) -> Expected:
             for compound_id, name in compounds.items()
         },
         average_experiments_per_user=len(experiments) / len(users) if users else None,
-        rows={table: len(found) for table, found in rows.items()},
-        rejected={issue[:3] for issue in issues if issue[3] not in WARNINGS},
+        rows={table: len(found) for table, found in verdicts.items()},
+        rejected={
+            (table, verdict.row.file_name, verdict.row.line)
+            for table, found in verdicts.items()
+            for verdict in found
+            if not verdict.is_valid
+        },
         issues=issues,
     )
+
+
+def compute(folder: Path, today: date | None = None) -> Expected:
+    """Return what the drop in the folder must give.
+
+    Args:
+        folder: Holds the files of all three tables.
+        today: The day after which a signup date lies in the future; by default this one, in UTC.
+
+    Raises:
+        RefusedError: A table or column is missing or doubled, or the quotes cannot be understood.
+        UnicodeDecodeError: A file is not UTF-8.
+    """
+    return summarise(judge(read_snapshot(folder), today or datetime.now(UTC).date()))
