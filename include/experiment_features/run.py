@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any, ClassVar, cast
 
-from experiment_features.contract import ALL_TABLES, DropMode
+from experiment_features.contract import ALL_TABLES, TABLES, DropMode, Mode
 from experiment_features.drop.files import DropFile, Layer, Part
 from experiment_features.errors import ConfigurationError
 from experiment_features.places import without_secret
@@ -49,6 +49,9 @@ class Run:
 
     given_source: str = ""
     """The source as requested; empty if the run chooses its drop itself."""
+
+    mode: Mode = "auto"
+    """Whether the drop is a snapshot or a delta, if it does not say so itself."""
 
     max_rejected_percent: float = 10
     max_removed_percent: float = 20
@@ -121,9 +124,10 @@ class Extracted:
     @property
     def rows(self) -> Mapping[str, int]:
         """How many rows the drop has, per table."""
+        tables = TABLES if self.mode == "snapshot" else ALL_TABLES
         return {
-            table.name: sum(part["rows"] for part in self.files if part["table"] == table.name)
-            for table in ALL_TABLES
+            table.name: sum(file["rows"] for file in self.files if file["table"] == table.name)
+            for table in tables
         }
 
     @property
@@ -205,7 +209,7 @@ class Result:
     run_id: str
     status: str
     """loaded, unchanged, or ``dry run``; the ledger has more (load/ledger.py)."""
-    mode: str | None = None
+    mode: DropMode | None = None
     """snapshot or delta; None if the run ended before it was known."""
     given_source: str | None = None
     """The source as requested; empty if the run chooses its drop itself."""

@@ -107,8 +107,8 @@ def extract(
         is_declared = drop.marker is not None or mode != "auto"
         if is_known_delta and not is_declared:
             raise DropRefused(
-                f"{source} held a delta before, and does not say what it holds now: add its manifest, "
-                f"or run it with the mode delta or snapshot"
+                f"{source} held a delta before, and does not say what it holds now: add its "
+                "manifest, or run it with the mode delta or snapshot"
             )
         files = drop.files
         known = _find_known(str(source), files, store, named_parts)

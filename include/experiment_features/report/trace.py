@@ -11,8 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import narwhals as nw
+import numpy as np
 from duckdb import IOException, OutOfMemoryException
 
 from experiment_features.contract import (

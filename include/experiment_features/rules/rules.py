@@ -1,9 +1,9 @@
 """The data rules: what makes a row of the drop faulty, and whether the row is then kept.
 
 A rule is a condition on the typed rows of a table (type_cells.type_cells), written once for every
-engine: an expression on the row itself, or what it is among other rows (Repeated, Unknown, Absent). A
-condition that is NULL does not hold. Messages are shown to people who may not see the data, so they
-never repeat a value.
+engine: an expression on the row itself, or what it is among other rows (Repeated, Unknown,
+Absent). A condition that is NULL does not hold. Messages are shown to people who may not see the
+data, so they never repeat a value.
 """
 
 from dataclasses import dataclass

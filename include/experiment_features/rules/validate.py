@@ -88,7 +88,7 @@ def validate(
             checked.check(table, rules, rows)
             log.info("checked %s", table)
         issues = describe_issues(workspace, faults, layers, memory_limit)
-        shared = []
+        shared: list[str] = []
         if not is_delta:
             shared += describe_shared_ids(workspace, extracted.files, parts, issues, memory_limit)
         validated = stage.finish(_count(workspace, checked.rejected, issues, shared))
@@ -108,9 +108,7 @@ def _write_touched(layers: Layers, engine: Engine, workspace: Workspace) -> None
 class Checked:
     """The tables that are checked so far."""
 
-    def __init__(
-        self, layers: Layers, engine: Engine, workspace: Workspace, faults: Path
-    ) -> None:
+    def __init__(self, layers: Layers, engine: Engine, workspace: Workspace, faults: Path) -> None:
         """Begins without any.
 
         Args:
@@ -162,9 +160,7 @@ class Checked:
             self._engine.write(nw.concat(errors).unique(), target)
         return count_rows(target)
 
-    def _find_faulty_rows(
-        self, folder: Path, rules: Sequence[Rule], rows: Frame
-    ) -> list[Frame]:
+    def _find_faulty_rows(self, folder: Path, rules: Sequence[Rule], rows: Frame) -> list[Frame]:
         """Writes the faults of rows by themselves; returns the positions of those with an error."""
         holds = {
             rule.name: rule.condition.fill_null(False)
@@ -241,7 +237,7 @@ def _refuse_excess(
     shares = {}
     for table in TABLES:
         names = (table.name, DELETIONS[table].name)
-        rows = sum(extracted.rows[name] for name in names)
+        rows = sum(extracted.rows.get(name, 0) for name in names)
         rejected = sum(judged.get(name, 0) for name in names)
         if extracted.mode == "delta" and rejected <= ALWAYS_TAKEN:
             rejected = 0
