@@ -177,6 +177,7 @@ class Pipeline:
             self.workspace,
             self.parts_of(database_id),
             named_parts,
+            mode=self.run.mode,
             last_files=last_files,
             allow_empty=self.run.allow_empty,
             memory_limit=self.settings.memory_limit,
