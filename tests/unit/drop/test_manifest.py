@@ -103,8 +103,8 @@ def test_what_a_manifest_declares(text: str, manifest: Manifest) -> None:
         ('{"mode": "delta"}'.encode("utf-16-be"), "holds NUL bytes, as UTF-16 does: expected"),
         (b'{"mode": "d\xe9lta"}', "cannot be read: the byte at offset 11 is not UTF-8. Save it"),
         (b"\xc2\xa0{}", "is not valid JSON at line 1, column 1: "),
-        (b'{"a": ' * 100_000, "is nested too deeply: expected the keys mode, base and files"),
-        (b"{" + b" " * MOST_BYTES, "is larger than 16 MiB: expected a short JSON object"),
+        pytest.param(b'{"a": ' * 100_000, "is nested too deeply: expected the keys", id="deep"),
+        pytest.param(b"{" + b" " * MOST_BYTES, "is larger than 16 MiB: expected", id="large"),
     ],
 )  # fmt: skip
 def test_a_malformed_manifest_refuses_the_drop(text: bytes, message: str, drop: Path) -> None:
