@@ -321,10 +321,11 @@ def _find_rising_keys(layers: Sequence[Layer]) -> list[str]:
         ids = [part["ids"] for part in parts if part["table"] == table]
         return not ids or bool(join_spans([Span(*of_file) if of_file else None for of_file in ids]))
 
+    tables = {part["table"] for layer in layers for part in layer["parts"]}
     return [
         table.name
         for table in ALL_TABLES
-        if all(rise(table.name, layer["parts"]) for layer in layers)
+        if table.name in tables and all(rise(table.name, layer["parts"]) for layer in layers)
     ]
 
 

@@ -211,7 +211,7 @@ _EXPERIMENT_RULES = [
 
 def _deletion_rules(table: Table) -> list[Rule]:
     message = f"no row of {table} had this {table.key}, so there was nothing to delete"
-    deletions = DELETIONS[table]
+    deletions = DELETIONS[table.name]
     return [Rule(f"{table.key}_unknown", deletions, table.key, "warning", message, Absent(table))]
 
 
@@ -219,7 +219,7 @@ _OTHER_RULES = {
     USERS: _USER_RULES,
     COMPOUNDS: _COMPOUND_RULES,
     USER_EXPERIMENTS: _EXPERIMENT_RULES,
-    **{DELETIONS[table]: _deletion_rules(table) for table in TABLES},
+    **{DELETIONS[table.name]: _deletion_rules(table) for table in TABLES},
 }
 
 RULES: tuple[Rule, ...] = tuple(

@@ -99,7 +99,7 @@ def validate(
 def _write_touched(layers: Layers, engine: Engine, workspace: Workspace) -> None:
     """Writes ``workspace.touched(table)`` for every table of which a delta has files."""
     for table in TABLES:
-        found = (layers.touched(of_table, engine) for of_table in (table, DELETIONS[table]))
+        found = (layers.touched(of_table, engine) for of_table in (table, DELETIONS[table.name]))
         ids = [frame.select(table.key) for frame in found if frame is not None]
         if ids:
             engine.write(nw.concat(ids).unique(), workspace.touched(table.name))
@@ -236,7 +236,7 @@ def _refuse_excess(
     """Refuses a drop if too many of its rows are faulty: of a delta, its own and its deletions."""
     shares = {}
     for table in TABLES:
-        names = (table.name, DELETIONS[table].name)
+        names = (table.name, DELETIONS[table.name].name)
         rows = sum(extracted.rows.get(name, 0) for name in names)
         rejected = sum(judged.get(name, 0) for name in names)
         if extracted.mode == "delta" and rejected <= ALWAYS_TAKEN:
