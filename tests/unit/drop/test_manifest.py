@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,16 @@ def in_file(entry: str) -> bytes:
 def test_what_a_manifest_declares(text: str, manifest: Manifest) -> None:
     """Its keys in any order; all but the mode may be left out."""
     assert parse_manifest(text.encode()) == manifest
+
+
+def test_the_documented_manifest_can_be_read() -> None:
+    """The example of the data contract."""
+    page = (Path(__file__).parents[3] / "docs" / "data-contract.md").read_text()
+    (example,) = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    manifest = parse_manifest(example.encode())
+    assert (manifest.mode, manifest.base) == ("delta", "2026-11-21")
+    assert manifest.files
+    assert manifest.files["users.csv"] == DeclaredFile(rows=200)
 
 
 @pytest.mark.parametrize(
