@@ -20,7 +20,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from experiment_features.config import Settings
-from experiment_features.contract import BY_PRODUCTS, TABLES, Table
+from experiment_features.contract import ALL_TABLES, BY_PRODUCTS, Table
 from experiment_features.definitions import RELATIONS, Relation
 from experiment_features.rules.rules import RULES, rules_of
 from experiment_features.run import Run
@@ -123,7 +123,7 @@ def input_and_rules() -> str:
     shared = {rule.name: rule.message for rule in RULES if rule.column is None}
     rows = ((code(name), "error", message) for name, message in shared.items())
     parts = ["### Every table", table(("rule", "severity", "broken when"), rows)]
-    for each in TABLES:
+    for each in ALL_TABLES:
         parts += [f"### {each}", columns_of(each), own_rules_of(each, shared)]
     return "\n\n".join(parts)
 

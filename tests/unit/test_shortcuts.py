@@ -70,8 +70,8 @@ def read(drop: Drop, folder: Path) -> dict[str, Any]:
     workspace = Workspace(folder / "workspace")
     read_drop(drop.write(folder / "drop"), workspace)
     facts = asdict(workspace.found(Extracted))
-    del facts["source"], facts["rising_keys"]
-    for part in facts["parts"]:
+    del facts["source"], facts["layers"][0]["source"], facts["rising_keys"]
+    for part in facts["layers"][0]["parts"]:
         del part["part"], part["ids"]
     for table in TABLES:
         facts[table.name] = typed_rows(workspace, table.name)

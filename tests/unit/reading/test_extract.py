@@ -240,9 +240,9 @@ class Remembered(NoLedger):
         """Those of files with one of these sizes."""
         return [part for part in self.parts if part["bytes"] in sizes]
 
-    def name(self, parts: Sequence[files.Part]) -> None:
+    def name(self, layers: Sequence[files.Layer]) -> None:
         """Remembers them."""
-        self.parts += parts
+        self.parts += [part for layer in layers for part in layer["parts"]]
 
 
 def last_load(found: Extracted) -> LastLoad:

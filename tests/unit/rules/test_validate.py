@@ -93,6 +93,7 @@ def test_an_issue_tells_everything(tmp_path: Path) -> None:
         "column_name": "user_id",
         "value": "9",
         "message": "no valid row of users has this user_id",
+        "run_id": "",
     }
 
 
