@@ -93,13 +93,16 @@ def assert_as_expected(expected: delta_oracle.DeltaExpected, workspace: Workspac
 
 def check_sequence(sequence: list[Step], folder: Path, engine: str, percent: float) -> None:
     """Loads a sequence of drops, and compares the outcome of each with the oracle."""
-    product, state = InProcess(folder, engine), None
+    product, state, loaded = InProcess(folder, engine), None, None
     for number, step in enumerate(sequence):
         source = step.drop.write(folder / f"drop{number}")
         mode: Any = step.mode
         limits = {"max_rejected_percent": percent}
+        again = (mode, {path.name: path.read_bytes() for path in source.glob("*s*.csv*")})
         try:
             following = delta_oracle.follow(state, source, step.mode, allow_empty=True)
+            if again == loaded:  # the last drop once more, which is computed on what it was
+                following = state
         except (RefusedError, UnicodeDecodeError):
             with pytest.raises(DropRefused):
                 product.load(source, mode)
@@ -110,7 +113,7 @@ def check_sequence(sequence: list[Step], folder: Path, engine: str, percent: flo
                 product.load(source, mode, **limits)
             continue
         assert_as_expected(expected, product.load(source, mode, **limits))
-        state = following
+        state, loaded = following, again
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -118,7 +121,7 @@ def check_sequence(sequence: list[Step], folder: Path, engine: str, percent: flo
     sequence=sequences(most=3, refused=True),
     percent=st.sampled_from((100.0, 100.0, 40.0)),
 )
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_sequence_gives_what_the_oracle_says(
     engine: str,
     sequence: list[Step],
