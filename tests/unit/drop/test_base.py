@@ -87,14 +87,23 @@ def test_a_delta_may_name_the_folder_of_its_base() -> None:
 def test_a_mended_delta_takes_the_place_of_the_last() -> None:
     """If it says that it builds on the load below."""
     mended = own("/drops/monday", "t")
-    assert find_standing(drop("delta", "again"), mended, DELTA_LAST) == ([WHOLE, mended], "whole", False)
+    assert find_standing(drop("delta", "again"), mended, DELTA_LAST) == (
+        [WHOLE, mended],
+        "whole",
+        False,
+    )
     further = find_standing(drop("delta", "mo"), mended, DELTA_LAST)
     assert further == ([WHOLE, MONDAY, mended], "mo", False)
 
 
 REFUSED = {
     "nothing_loaded": (drop("delta"), own("/x", "n"), None, "load a snapshot first"),
-    "another_base": (drop("delta", "sunday"), own("/x", "n"), DELTA_LAST, "names sunday as its base"),
+    "another_base": (
+        drop("delta", "sunday"),
+        own("/x", "n"),
+        DELTA_LAST,
+        "names sunday as its base",
+    ),
     "a_base_below": (drop("delta", "whole"), own("/x", "n"), DELTA_LAST, "names whole as its base"),
     "reused_folder": (
         drop("delta"),
