@@ -1,20 +1,19 @@
 """### Features per user from a laboratory's drop
 
-**What.** Turns a drop (users, the experiments they ran, the compounds they tested) into features in
-PostgreSQL: experiments per user, their average, each user's most common compound.
-`extract >> validate >> transform >> load`, daily at 02:00 UTC, when the marker `_READY` completes a
-drop in a watched folder, by the Trigger button, or over REST.
+**What.** Turns a drop (users, their experiments, the compounds tested) into features per user in
+PostgreSQL: experiments, their average, most common compound; `extract >> validate >> transform >>
+load`, daily at 02:00 UTC, when `_READY` completes a drop, by the Trigger button, or over REST.
 
-**In.** `source`: a folder with `users*.csv`, `user_experiments*.csv` and `compounds*.csv`.
+**In.** `source`: a folder with `users*.csv`, `user_experiments*.csv` and `compounds*.csv`; or
+with only what has changed in them (a delta), if its manifest or `mode` says so.
 
 **Out.** Schema `features` behind the connection `features_db`: `user_features`,
 `compound_features`, `pipeline_runs`, `data_issues`; the result of `load`, for assets as well.
 
-**What it does not do.** It guesses nothing: a faulty row goes to `data_issues` with file, line and
-rule; a drop that cannot be read with certainty is refused; a load that would remove much is held.
+**What it does not do.** It guesses nothing: a faulty row goes to `data_issues` with line and rule;
+an unclear drop is refused; a load that would remove much is held.
 
-**Again.** The same drop twice changes nothing (`unchanged`). To repeat a run, clear it, or a task
-and all that follow. Only transient errors (database away, disk full) are retried.
+**Again.** The same drop twice is `unchanged`. Transient errors are retried; else, clear the run.
 
 **Parameters**, here as the body of `POST /api/v2/dags/experiment_features/dagRuns`:
 
@@ -35,6 +34,8 @@ MINUTE = timedelta(minutes=1)
 PARAMETERS = {
     "source": Param(Run.given_source, type=["string", "null"], title="Source",
         description="A folder in one of the allowed roots; empty: the drop of the last load."),
+    "mode": Param(Run.mode, type="string", enum=["auto", "snapshot", "delta"], title="Mode",
+        description="auto: a snapshot (everything), unless the drop declares a delta (changes)."),
     "max_rejected_percent": Param(Run.max_rejected_percent, type="number", minimum=0, maximum=100,
         title="Most rejected rows (%)", section="Quality",
         description="If more rows of any table are faulty, nothing is loaded."),
@@ -87,10 +88,9 @@ def load(transformed: dict[str, Any]) -> dict[str, Any]:
 @dag(
     schedule=daily_or_on_arrival(), start_date=None, catchup=False, max_active_runs=1,
     is_paused_upon_creation=False, deadline=deadline(), params=PARAMETERS, doc_md=__doc__,
-    tags=["laboratory", "features"],
-    default_args={"owner": "laboratory-data", "retries": 3, "retry_policy": RETRY_TRANSIENT,
-                  "retry_delay": MINUTE / 4, "retry_exponential_backoff": 2,
-                  "on_failure_callback": alert_failure},
+    tags=["laboratory", "features"], default_args={"owner": "laboratory-data", "retries": 3,
+        "retry_policy": RETRY_TRANSIENT, "retry_delay": MINUTE / 4, "retry_exponential_backoff": 2,
+        "on_failure_callback": alert_failure},
 )  # fmt: skip
 def experiment_features() -> Any:
     """The flow; the DAG's result is that of load."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment_features import version
+from experiment_features.contract import MODES
 from experiment_features.engines.choose import ENGINES
 from experiment_features.output import writing_result
 from experiment_features.run import Run
@@ -48,6 +49,13 @@ def make_parser() -> argparse.ArgumentParser:
         "source",
         type=_not_empty("a folder or URI"),
         help="the drop's folder: a path, or a URI such as s3://bucket/key",
+    )
+    drop.add_argument(
+        "--mode",
+        choices=MODES,
+        default=Run.mode,
+        help="whether the drop is everything, or only what has changed; auto: a snapshot, unless "
+        "its manifest says otherwise",
     )
     drop.add_argument(
         "--engine", choices=ENGINES, default="auto", help="the engine that computes the features"

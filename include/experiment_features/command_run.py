@@ -27,15 +27,12 @@ from experiment_features.places import (
     require_utf8,
 )
 from experiment_features.reading.typed_file import Progress
-from experiment_features.run import Run
+from experiment_features.run import PARAMETERS, Run
 from experiment_features.temporary_folder import temporary_folder
 from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
 
 Done = TypeVar("Done")
-
-
-_PARAMETERS = ("max_rejected_percent", "max_removed_percent", "allow_empty", "force")
 
 
 @contextmanager
@@ -51,7 +48,7 @@ def open_run(
         fields: of Run; they precede the options.
     """
     started_at = datetime.now(UTC)
-    given = {name: value for name, value in vars(options).items() if name in _PARAMETERS}
+    given = {name: value for name, value in vars(options).items() if name in PARAMETERS}
     run = {
         "run_id": f"cli__{started_at:%Y-%m-%dT%H:%M:%S.%f}",
         "trigger": "cli",

@@ -127,10 +127,10 @@ USER_EXPERIMENTS = Table(
 TABLES = (USERS, COMPOUNDS, USER_EXPERIMENTS)
 """In the order in which they are checked: experiments refer to users and compounds."""
 
-DELETIONS: Mapping[Table, Table] = {
-    table: Table(f"deleted_{table}", table.key, (table.column(table.key),)) for table in TABLES
+DELETIONS: Mapping[str, Table] = {
+    table.name: Table(f"deleted_{table}", table.key, (table.column(table.key),)) for table in TABLES
 }
-"""Of each table, the one whose rows are the ids that a delta takes away."""
+"""By the name of a table, the one whose rows are the ids that a delta takes away."""
 
 ALL_TABLES = (*TABLES, *DELETIONS.values())
 

@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from experiment_features.config import Settings
+from experiment_features.contract import Mode
 from experiment_features.drop.base import LastLoad
-from experiment_features.drop.files import Mode, holds_files
+from experiment_features.drop.files import holds_files
 from experiment_features.drop.object_storage import AnyPath, StoredPath
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.engine import Engine

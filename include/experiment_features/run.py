@@ -11,12 +11,15 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
 from typing import Any, ClassVar, cast
 
-from experiment_features.contract import ALL_TABLES, DropMode
+from experiment_features.contract import ALL_TABLES, MODES, TABLES, DropMode, Mode
 from experiment_features.drop.files import DropFile, Layer, Part
 from experiment_features.errors import ConfigurationError
 from experiment_features.places import without_secret
 
 STAGES = ("extract", "validate", "transform", "load")
+
+PARAMETERS = ("mode", "max_rejected_percent", "max_removed_percent", "allow_empty", "force")
+"""The fields of a run that are parameters, for forms, the command line and the ledger alike."""
 
 COMPUTATION = (
     "features_sha256",
@@ -50,6 +53,8 @@ class Run:
     given_source: str = ""
     """The source as requested; empty if the run chooses its drop itself."""
 
+    mode: Mode = "auto"
+    """What the drop is said to be; auto leaves it to its marker."""
     max_rejected_percent: float = 10
     max_removed_percent: float = 20
     allow_empty: bool = False
@@ -61,8 +66,8 @@ class Run:
         """Hides a secret in the source. Refuses NaN as a percentage, which Airflow lets pass.
 
         Raises:
-            ConfigurationError: a percentage is not a number from 0 to 100, or the id is like those
-                under which the ledger enters repeated runs.
+            ConfigurationError: the mode is unknown, a percentage is not a number from 0 to 100, or
+                the id is like those under which the ledger enters repeated runs.
         """
         object.__setattr__(self, "given_source", without_secret(self.given_source))
         if re.search("/[0-9]+$", self.run_id):
@@ -70,6 +75,8 @@ class Run:
                 f"the run id {self.run_id!r} ends as the ledger's entry for a repeated run does: "
                 "start the run under another id"
             )
+        if self.mode not in MODES:
+            raise ConfigurationError(f"mode is {self.mode!r}: expected {', '.join(MODES)}")
         for name in ("max_rejected_percent", "max_removed_percent"):
             if not 0 <= getattr(self, name) <= 100:
                 raise ConfigurationError(
@@ -79,8 +86,7 @@ class Run:
     @property
     def parameters(self) -> dict[str, Any]:
         """The parameters, for the ledger."""
-        names = ("max_rejected_percent", "max_removed_percent", "allow_empty", "force")
-        parameters = {name: getattr(self, name) for name in names}
+        parameters = {name: getattr(self, name) for name in PARAMETERS}
         return parameters | ({"restored_run": self.restored_run} if self.restored_run else {})
 
 
@@ -121,9 +127,10 @@ class Extracted:
     @property
     def rows(self) -> Mapping[str, int]:
         """How many rows the drop has, per table."""
+        tables = TABLES if self.mode == "snapshot" else ALL_TABLES
         return {
-            table.name: sum(part["rows"] for part in self.files if part["table"] == table.name)
-            for table in ALL_TABLES
+            table.name: sum(file["rows"] for file in self.files if file["table"] == table.name)
+            for table in tables
         }
 
     @property
@@ -205,7 +212,7 @@ class Result:
     run_id: str
     status: str
     """loaded, unchanged, or ``dry run``; the ledger has more (load/ledger.py)."""
-    mode: str | None = None
+    mode: DropMode | None = None
     """snapshot or delta; None if the run ended before it was known."""
     given_source: str | None = None
     """The source as requested; empty if the run chooses its drop itself."""

@@ -19,7 +19,7 @@ from experiment_features.errors import (
 from experiment_features.load.database import database_errors
 from experiment_features.load.ledger import find_last_success
 from experiment_features.pipeline import Pipeline, record_end, recorded
-from experiment_features.run import Run, StageFacts, Validated
+from experiment_features.run import PARAMETERS, Run, StageFacts, Validated
 from experiment_features.visible_text import escape
 from experiment_features.workspace import folder_name
 from features_airflow import telemetry
@@ -124,10 +124,7 @@ def run_of(context: Context) -> Run:
         today=dag_run.run_after.astimezone(UTC).date(),
         triggered_by=dag_run.triggering_user_name,
         given_source=escape(parameters["source"] or ""),
-        max_rejected_percent=parameters["max_rejected_percent"],
-        max_removed_percent=parameters["max_removed_percent"],
-        allow_empty=parameters["allow_empty"],
-        force=parameters["force"],
+        **{name: parameters[name] for name in PARAMETERS},
     )
 
 

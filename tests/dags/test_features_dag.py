@@ -23,7 +23,9 @@ from airflow.timetables.trigger import coerce_datetime
 from pendulum import DateTime
 
 from experiment_features import errors
+from experiment_features.contract import MODES
 from experiment_features.engines.choose import ENGINES
+from experiment_features.run import PARAMETERS
 from features_airflow import DAG_ID
 from features_airflow.ready_marker import ReadyMarkerTrigger
 
@@ -110,15 +112,17 @@ def test_parameters(dag: DAG) -> None:
     sections = [schema.pop("section", None) for schema in schemas.values()]
     assert sections == [
         None,
+        None,
         "Quality",
         "Quality",
         "Quality",
         "Run",
         "Run",
-    ]  # the one without is open
+    ]  # those without are open
     assert all(dag.params.get_param(name).description for name in dag.params)
     assert schemas == {
         "source": {"type": ["string", "null"]},  # the form sends null for a field that is cleared
+        "mode": {"type": "string", "enum": list(MODES)},
         "engine": {"type": "string", "enum": list(ENGINES)},
         "max_rejected_percent": {"type": "number", "minimum": 0, "maximum": 100},
         "max_removed_percent": {"type": "number", "minimum": 0, "maximum": 100},
@@ -127,12 +131,18 @@ def test_parameters(dag: DAG) -> None:
     }
     assert dag.params.dump() == {
         "source": "",
+        "mode": "auto",
         "engine": "auto",
         "max_rejected_percent": 10,
         "max_removed_percent": 20,
         "allow_empty": False,
         "force": False,
     }
+
+
+def test_every_parameter_of_a_run_is_a_parameter_of_the_dag(dag: DAG) -> None:
+    """None is forgotten in the form."""
+    assert set(dag.params) == {"source", "engine", *PARAMETERS}
 
 
 def test_documented_defaults(dag: DAG) -> None:
@@ -147,6 +157,7 @@ def test_documented_defaults(dag: DAG) -> None:
     ("name", "value"),
     [
         *[("source", value) for value in (1, ["/drops"])],
+        *[("mode", value) for value in ("full", "", None, "Delta")],
         *[("engine", value) for value in ("abacus", "", None, "DuckDB")],
         *[
             (name, value)
@@ -167,6 +178,7 @@ def test_bad_values_are_refused(dag: DAG, name: str, value: Any) -> None:
     ("name", "value"),
     [("source", value) for value in ("/drops/1", "", None)]
     + [("max_rejected_percent", 0), ("max_removed_percent", 99.5)]
+    + [("mode", mode) for mode in MODES]
     + [("engine", engine) for engine in ENGINES]
     + [(name, value) for name in ("allow_empty", "force") for value in (True, False)],
 )

@@ -67,15 +67,30 @@ def test_every_kind_of_run_has_its_trigger(
 def test_parameters_reach_the_pipeline(context: dict[str, Any]) -> None:
     """All of them: a parameter that nobody reads would be a promise broken."""
     context["params"] |= {"engine": "duckdb", "max_rejected_percent": 3, "allow_empty": True}
-    context["params"] |= {"force": True, "max_removed_percent": 4, "source": "/drops/1"}
+    context["params"] |= {
+        "force": True,
+        "mode": "delta",
+        "max_removed_percent": 4,
+        "source": "/drops/1",
+    }
     pipeline = pipeline_of_run(context)
     assert pipeline.engine == "duckdb"
     assert pipeline.timeout_seconds == context["task"].execution_timeout.total_seconds()
     run = pipeline.run
     assert (run.max_rejected_percent, run.allow_empty, run.force) == (3, True, True)
+    assert run.mode == "delta"
     assert (run.max_removed_percent, run.given_source, run.triggered_by) == (4, "/drops/1", "ann")
     context["params"]["source"] = None  # from a form whose field was cleared
     assert pipeline_of_run(context).run.given_source == ""
+
+
+@pytest.mark.parametrize("value", ["", "full", "Delta", None])
+def test_an_unknown_mode_is_refused(context: dict[str, Any], value: Any) -> None:
+    """The message has those that there are."""
+    context["params"]["mode"] = value
+    message = f"mode is {value!r}: expected auto, snapshot, delta"
+    with pytest.raises(ConfigurationError, match=message):
+        pipeline_of_run(context)
 
 
 @pytest.mark.parametrize("name", ["max_rejected_percent", "max_removed_percent"])

@@ -49,7 +49,7 @@ def test_disallowed_sources_are_refused(stack: ContainerStack) -> None:
 def test_sql_in_parameters_does_nothing(stack: ContainerStack) -> None:
     """SQL in a parameter, its name or the run id is refused, at the latest by the first task."""
     before, token = stack.features(), stack.token("api")
-    for name in ("engine", "max_rejected_percent", "allow_empty", "force"):
+    for name in ("mode", "engine", "max_rejected_percent", "allow_empty", "force"):
         status, answer = post(stack, token, conf={name: SQL})
         assert status == 400, answer
     status, answer = post(stack, token, conf={}, dag_run_id=SQL)

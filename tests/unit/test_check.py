@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from drops import Drop
+from experiment_features.arguments import make_parser
 from experiment_features.command_line import main
+from experiment_features.run import PARAMETERS
 from integration.running import COMPOUNDS, make_drop
 
 GOOD = make_drop({1: "Ann", 2: "Bob"}, [(1, "1;2", "10"), (2, "3", "")])
@@ -49,6 +51,27 @@ def read_rows(file: Path) -> list[list[str]]:
     """The rows of a CSV file."""
     with file.open(newline="", encoding="utf-8") as stream:
         return list(csv.reader(stream))
+
+
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_every_parameter_of_a_drop_is_an_option(command: str) -> None:
+    """But for force, without which nothing that is checked is passed over."""
+    options = vars(make_parser().parse_args([command, "/drops/1", "--mode", "delta"]))
+    assert options["mode"] == "delta"
+    assert set(PARAMETERS) - set(options) == ({"force"} if command == "check" else set())
+
+
+def test_the_mode_of_a_drop(check: Any, tmp_path: Path) -> None:
+    """One that its marker contradicts refuses the drop, and one that does not exist is an error."""
+    source = GOOD.write(tmp_path)
+    (source / "_READY").touch()
+    assert check(source, "--mode", "snapshot")[0] == 0
+    status, output, _ = check(source, "--mode", "delta", "--json")
+    report = json.loads(output)
+    assert (status, report["verdict"]) == (1, "refused")
+    assert report["place"] == {"file": "_READY", "line": None, "column": None}
+    assert report["why"].startswith("the marker _READY is no manifest, so it declares a snapshot")
+    assert check(source, "--mode", "full")[0] == 2
 
 
 def test_a_fit_drop_as_json(check: Any, tmp_path: Path) -> None:

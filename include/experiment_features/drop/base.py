@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
+from experiment_features.contract import DropMode
 from experiment_features.drop.files import Drop, DropFile, Layer
 from experiment_features.errors import DropRefused
 from experiment_features.visible_text import shown
@@ -26,7 +27,7 @@ class LastLoad:
     """The load that it was built on; None if its drop was a snapshot."""
     source: str
     """Where its drop came from; of a restored load, where that one's did."""
-    mode: str
+    mode: DropMode
     """Of its drop."""
     layers: Sequence[Layer]
     can_be_unchanged: bool
@@ -80,7 +81,7 @@ def _on_top(own: Layer, base: str | None, last: LastLoad) -> Standing:
             f"{own['source']} has been loaded by run {of_source[-1]['run_id']}, and other deltas "
             "since then: load a snapshot, or bring what is to change in a new delta"
         )
-    if of_source and base is None or (base and base not in _bases(last, of_source, is_mendable)):
+    if (of_source and base is None) or (base and base not in _bases(last, of_source, is_mendable)):
         _refuse_base(own["source"], base, last, is_mendable=is_mendable, is_reused=bool(of_source))
     if is_mendable and last.below and base in last.below.names:
         return Standing([*last.layers[:-1], own], last.below.run_id)
@@ -101,7 +102,9 @@ def _refuse_base(
 ) -> NoReturn:
     found = f"its manifest names {shown(base)} as its base" if base else "it names no base"
     if is_reused and base is None:
-        found = "a drop in this folder has been loaded before, with other files, and it names no base"
+        found = (
+            "a drop in this folder has been loaded before, with other files, and it names no base"
+        )
     remedy = f'"base": "{last.load.run_id}" builds on the last load'
     if is_mendable and last.below:
         remedy += f', "base": "{last.below.run_id}" takes the place of what this folder had brought'

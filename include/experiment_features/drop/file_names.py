@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from experiment_features.contract import BY_PRODUCTS, DELETIONS, TABLES, Table
+from experiment_features.contract import ALL_TABLES, BY_PRODUCTS, Table
 from experiment_features.drop.arrival import MARKER
 from experiment_features.visible_text import shown
 
@@ -15,8 +15,7 @@ _MOST_SHOWN = 20
 
 def table_of(name: str) -> Table | None:
     """The table, or table of deletions, with whose name a file's begins; None of a by-product."""
-    tables = (*TABLES, *DELETIONS.values())
-    table = next((table for table in tables if name.lower().startswith(table.name)), None)
+    table = next((table for table in ALL_TABLES if name.lower().startswith(table.name)), None)
     return table if has_known_ending(name) or not means_nothing(name) else None
 
 

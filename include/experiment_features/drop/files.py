@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from experiment_features.contract import DELETIONS, TABLES, DropMode, Mode, Table
+from experiment_features.contract import ALL_TABLES, DELETIONS, TABLES, DropMode, Mode, Table
 from experiment_features.drop.arrival import MARKER
 from experiment_features.drop.file_names import (
     has_known_ending,
@@ -112,7 +112,7 @@ def find_drop(source: AnyPath | Path, mode: Mode = "auto") -> Drop:
     if others:
         place = escape(str(source))
         log.warning("ignored files in %s that belong to no table: %s", place, shown_names(others))
-    tables = TABLES if found_mode == "snapshot" else (*TABLES, *DELETIONS.values())
+    tables = TABLES if found_mode == "snapshot" else ALL_TABLES
     files = {table: [e for e in named if table_of(e.name) == table] for table in tables}
     _refuse_missing(found_mode, files, entries, source)
     return Drop(found_mode, files, manifest, marker)

@@ -291,8 +291,8 @@ def enter_run(
     """Records how a run ended, and its issues; replaces the entry of the attempt.
 
     ``computation`` is that of the features in force, ``loaded_at`` when its periods begin, and
-    ``changes`` how a delta changes the issues. A snapshot closes all issues that were open. Of a run
-    that did not load, the issues of each file and rule are kept up to a limit.
+    ``changes`` how a delta changes the issues. A snapshot closes all issues that were open. Of a
+    run that did not load, the issues of each file and rule are kept up to a limit.
     """
     extracted = workspace.found(Extracted)
     is_unchanged = result.status == "unchanged"  # then the last load names the parts

@@ -107,8 +107,8 @@ def extract(
         is_declared = drop.marker is not None or mode != "auto"
         if is_known_delta and not is_declared:
             raise DropRefused(
-                f"{source} held a delta before, and does not say what it holds now: add its manifest, "
-                f"or run it with the mode delta or snapshot"
+                f"{source} held a delta before, and does not say what it holds now: add its "
+                "manifest, or run it with the mode delta or snapshot"
             )
         files = drop.files
         known = _find_known(str(source), files, store, named_parts)
@@ -321,10 +321,11 @@ def _find_rising_keys(layers: Sequence[Layer]) -> list[str]:
         ids = [part["ids"] for part in parts if part["table"] == table]
         return not ids or bool(join_spans([Span(*of_file) if of_file else None for of_file in ids]))
 
+    tables = {part["table"] for layer in layers for part in layer["parts"]}
     return [
         table.name
         for table in ALL_TABLES
-        if all(rise(table.name, layer["parts"]) for layer in layers)
+        if table.name in tables and all(rise(table.name, layer["parts"]) for layer in layers)
     ]
 
 

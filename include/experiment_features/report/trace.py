@@ -11,8 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import narwhals as nw
+import numpy as np
 from duckdb import IOException, OutOfMemoryException
 
 from experiment_features.contract import (
@@ -210,7 +210,7 @@ class _File(NamedTuple):
 
 def _layers_of_experiments(load: Load) -> list[Layer]:
     """The layers of a load with only the parts that say which experiments are in force."""
-    tables = (USER_EXPERIMENTS.name, DELETIONS[USER_EXPERIMENTS].name)
+    tables = (USER_EXPERIMENTS.name, DELETIONS[USER_EXPERIMENTS.name].name)
     return [
         Layer(**{**layer, "parts": [part for part in layer["parts"] if part["table"] in tables]})
         for layer in load.layers

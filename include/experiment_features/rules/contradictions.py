@@ -33,7 +33,7 @@ def refuse_contradictions(
 
 def _refuse_both(table: Table, layers: Layers, engine: Engine, target: Path) -> None:
     brought = layers.touched(table, engine)
-    deleted = layers.touched(DELETIONS[table], engine)
+    deleted = layers.touched(DELETIONS[table.name], engine)
     if brought is None or deleted is None:
         return
     both = brought.join(deleted, on=table.key, suffix="_of_deletion")
@@ -43,7 +43,7 @@ def _refuse_both(table: Table, layers: Layers, engine: Engine, target: Path) -> 
             _place(layers, of_table, row[position])
             for of_table, position in (
                 (table, "position"),
-                (DELETIONS[table], "position_of_deletion"),
+                (DELETIONS[table.name], "position_of_deletion"),
             )
         ]
         raise DropRefused(
@@ -58,7 +58,7 @@ def _place(layers: Layers, table: Table, position: int) -> str:
 
 
 def _refuse_empty(table: Table, layers: Layers, engine: Engine, target: Path) -> None:
-    if layers.touched(DELETIONS[table], engine) is None:
+    if layers.touched(DELETIONS[table.name], engine) is None:
         return  # what a delta only adds to does not become empty
     engine.write(layers.rows(table, engine).select("position").head(1), target)
     if not count_rows(target):

@@ -1,9 +1,9 @@
 """The data rules: what makes a row of the drop faulty, and whether the row is then kept.
 
 A rule is a condition on the typed rows of a table (type_cells.type_cells), written once for every
-engine: an expression on the row itself, or what it is among other rows (Repeated, Unknown, Absent). A
-condition that is NULL does not hold. Messages are shown to people who may not see the data, so they
-never repeat a value.
+engine: an expression on the row itself, or what it is among other rows (Repeated, Unknown,
+Absent). A condition that is NULL does not hold. Messages are shown to people who may not see the
+data, so they never repeat a value.
 """
 
 from dataclasses import dataclass
@@ -211,7 +211,7 @@ _EXPERIMENT_RULES = [
 
 def _deletion_rules(table: Table) -> list[Rule]:
     message = f"no row of {table} had this {table.key}, so there was nothing to delete"
-    deletions = DELETIONS[table]
+    deletions = DELETIONS[table.name]
     return [Rule(f"{table.key}_unknown", deletions, table.key, "warning", message, Absent(table))]
 
 
@@ -219,7 +219,7 @@ _OTHER_RULES = {
     USERS: _USER_RULES,
     COMPOUNDS: _COMPOUND_RULES,
     USER_EXPERIMENTS: _EXPERIMENT_RULES,
-    **{DELETIONS[table]: _deletion_rules(table) for table in TABLES},
+    **{DELETIONS[table.name]: _deletion_rules(table) for table in TABLES},
 }
 
 RULES: tuple[Rule, ...] = tuple(

@@ -88,7 +88,7 @@ def validate(
             checked.check(table, rules, rows)
             log.info("checked %s", table)
         issues = describe_issues(workspace, faults, layers, memory_limit)
-        shared = []
+        shared: list[str] = []
         if not is_delta:
             shared += describe_shared_ids(workspace, extracted.files, parts, issues, memory_limit)
         validated = stage.finish(_count(workspace, checked.rejected, issues, shared))
@@ -99,7 +99,7 @@ def validate(
 def _write_touched(layers: Layers, engine: Engine, workspace: Workspace) -> None:
     """Writes ``workspace.touched(table)`` for every table of which a delta has files."""
     for table in TABLES:
-        found = (layers.touched(of_table, engine) for of_table in (table, DELETIONS[table]))
+        found = (layers.touched(of_table, engine) for of_table in (table, DELETIONS[table.name]))
         ids = [frame.select(table.key) for frame in found if frame is not None]
         if ids:
             engine.write(nw.concat(ids).unique(), workspace.touched(table.name))
@@ -108,9 +108,7 @@ def _write_touched(layers: Layers, engine: Engine, workspace: Workspace) -> None
 class Checked:
     """The tables that are checked so far."""
 
-    def __init__(
-        self, layers: Layers, engine: Engine, workspace: Workspace, faults: Path
-    ) -> None:
+    def __init__(self, layers: Layers, engine: Engine, workspace: Workspace, faults: Path) -> None:
         """Begins without any.
 
         Args:
@@ -162,9 +160,7 @@ class Checked:
             self._engine.write(nw.concat(errors).unique(), target)
         return count_rows(target)
 
-    def _find_faulty_rows(
-        self, folder: Path, rules: Sequence[Rule], rows: Frame
-    ) -> list[Frame]:
+    def _find_faulty_rows(self, folder: Path, rules: Sequence[Rule], rows: Frame) -> list[Frame]:
         """Writes the faults of rows by themselves; returns the positions of those with an error."""
         holds = {
             rule.name: rule.condition.fill_null(False)
@@ -240,8 +236,8 @@ def _refuse_excess(
     """Refuses a drop if too many of its rows are faulty: of a delta, its own and its deletions."""
     shares = {}
     for table in TABLES:
-        names = (table.name, DELETIONS[table].name)
-        rows = sum(extracted.rows[name] for name in names)
+        names = (table.name, DELETIONS[table.name].name)
+        rows = sum(extracted.rows.get(name, 0) for name in names)
         rejected = sum(judged.get(name, 0) for name in names)
         if extracted.mode == "delta" and rejected <= ALWAYS_TAKEN:
             rejected = 0

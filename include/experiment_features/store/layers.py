@@ -129,7 +129,7 @@ class Layers:
         """The rows of a layer that none of those up to another one replaces or deletes."""
         kept = rows.filter(is_readable(table))
         for later in range(layer + 1, end):
-            for of_table in (table, DELETIONS[table]):
+            for of_table in (table, DELETIONS[table.name]):
                 touched = self.touched(of_table, engine, later)
                 if touched is not None:
                     kept = engine.without(kept, touched, table.key)

@@ -270,7 +270,7 @@ def folder_of(table: str) -> str:
 
     So whoever may read the experiments alone can tell which of them are in force.
     """
-    of_deletions = {deletions.name: table.name for table, deletions in DELETIONS.items()}
+    of_deletions = {deletions.name: table for table, deletions in DELETIONS.items()}
     return of_deletions.get(table, table)
 
 

@@ -271,7 +271,7 @@ def test_files_that_come_go_or_change_meanwhile(s3: S3Server, tmp_path: Path) ->
         ("Users_2.CSV.bz2", r"Users_2\.CSV\.bz2 in s3://.* cannot be read"),
         ("user_experiments_2.csv/part-0", r"user_experiments_2\.csv \(a folder\) in s3://"),
         ("deleted_users.csv", r"deleted_users\.csv in s3://.* lists rows to delete"),
-        ("_READY", r"_READY in s3://.* begins with \{"),
+        ("_READY", r"the manifest _READY has no mode"),
         ("users_copy.CSV", r"users\.csv and users_copy\.CSV hold the same rows"),
     ],
 )

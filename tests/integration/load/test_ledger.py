@@ -86,6 +86,7 @@ def test_a_load_is_recorded_completely(database: Database, tmp_path: Path) -> No
         "given_source": "",
         "source": str(source),
         "parameters": {
+            "mode": "auto",
             "max_rejected_percent": 10,
             "max_removed_percent": 20,
             "allow_empty": False,

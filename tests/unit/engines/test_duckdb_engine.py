@@ -8,13 +8,15 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from experiment_features.contract import TABLES
+from experiment_features.drop.files import Layer, Part
 from experiment_features.engines.duckdb_engine import (
     DuckDBEngine,
     open_duckdb,
     read_parquet,
 )
 from experiment_features.rules.issues import describe_issues, summarise
+from experiment_features.store.layers import Layers
+from experiment_features.store.parts import workspace_parts
 from integration.running import make_drop, make_pipeline
 
 
@@ -77,8 +79,8 @@ def test_describing_issues_spills(tmp_path: Path) -> None:
     """300,000 users with a warning each take more memory than there is."""
     pipeline = make_pipeline(None, tmp_path)
     found = pipeline.extract(make_drop({1: "Ann"}, [(1, "1", "1.5")]).write(tmp_path / "drop"))
-    parts = {t.name: sorted((pipeline.workspace.folder / t.name).glob("*")) for t in TABLES}
-    parts["users"].append(tmp_path / "more.parquet")
+    more = Part(**{**found.parts[0], "name": "users_2.csv", "part": "more.parquet"})
+    layer = Layer(run_id="", source="", parts=[*found.parts, more])
     faults = pipeline.workspace.fresh_folder(tmp_path / "faults")
     with duckdb.connect() as database:
         rows = database.sql(
@@ -86,17 +88,12 @@ def test_describing_issues_spills(tmp_path: Path) -> None:
             "null as user_id_text, 'Ann' as name, 'nobody' as email, null as signup_date, "
             "null as signup_date_text from range(300_000) as t (i)"
         )
-        rows.write_parquet(str(parts["users"][1]))
+        rows.write_parquet(str(pipeline.workspace.folder / "users" / "more.parquet"))
         is_faulty = rows.project(
             "2_000_000_000_000 + line_number as position, true as email_invalid"
         )
         (faults / "users").mkdir()
         is_faulty.write_parquet(str(faults / "users" / "of_rows.parquet"))
-    (broken,) = describe_issues(
-        pipeline.workspace,
-        faults,
-        [*found.files, found.files[0] | {"name": "users_2.csv"}],
-        parts,
-        "160MiB",
-    )
+    layers = Layers([layer], workspace_parts(pipeline.workspace))
+    (broken,) = describe_issues(pipeline.workspace, faults, layers, "160MiB")
     assert broken == ("users", "email_invalid", "warning", 300_000)

@@ -17,10 +17,12 @@ from drops import CLEAN, Drop, Part, Row
 from experiment_features.config import Settings
 from experiment_features.contract import TABLES
 from experiment_features.drop import files
+from experiment_features.drop.base import Known, LastLoad
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.duckdb_engine import open_duckdb
 from experiment_features.errors import DropRefused, PartGone, StorageUnavailable
 from experiment_features.reading import extract as reading
+from experiment_features.run import Extracted
 from experiment_features.store.parts import NoLedger, PartStore, workspace_parts
 from experiment_features.workspace import Workspace
 from stages import TODAY, assert_as_expected, extract, run_stages, transform, validate
@@ -243,6 +245,11 @@ class Remembered(NoLedger):
         self.parts += parts
 
 
+def last_load(found: Extracted) -> LastLoad:
+    """What a run is told of the load of a snapshot."""
+    return LastLoad(Known("first", ["first"]), None, found.source, "snapshot", found.layers, True)
+
+
 def test_known_files_are_only_hashed(clean: Path, workspace: Workspace, tmp_path: Path) -> None:
     """A file is known by its bytes, under whatever name, and its part is used again."""
     store = workspace_parts(Workspace(tmp_path / "store"))
@@ -255,14 +262,14 @@ def test_known_files_are_only_hashed(clean: Path, workspace: Workspace, tmp_path
         workspace,
         store,
         named,
-        last_files=first.files,
+        last=last_load(first),
         progress=lambda name, _: told.append(name),
     )
     assert not told
     assert not second.is_unchanged  # another name
     assert [part["part"] for part in second.parts] == [part["part"] for part in first.parts]
     assert second.files[0]["name"] == "users_1.csv"
-    assert reading.extract(clean, workspace, store, named, last_files=second.files).is_unchanged
+    assert reading.extract(clean, workspace, store, named, last=last_load(second)).is_unchanged
 
 
 @pytest.mark.parametrize("fault", ["lost", "damaged", "emptied", "a pipe", "a device"])
@@ -283,10 +290,10 @@ def test_a_part_that_is_not_intact_is_made_anew(
         part.symlink_to("/dev/zero")
     elif fault != "lost":
         part.write_bytes(content[:-9] + bytes(9) if fault == "damaged" else b"")
-    again = reading.extract(clean, workspace, store, named, last_files=first.files)
+    again = reading.extract(clean, workspace, store, named, last=last_load(first))
     assert not again.is_unchanged
     assert all(map(store.is_intact, again.parts))
-    again = reading.extract(clean, workspace, store, named, last_files=first.files)
+    again = reading.extract(clean, workspace, store, named, last=last_load(first))
     assert again.is_unchanged
 
 

@@ -1,0 +1,47 @@
+"""A file is typed as its table asks, be it one of the three or one of deletions."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from experiment_features.contract import DELETIONS, TABLES, Table
+from experiment_features.drop.files import find_drop
+from experiment_features.reading.type_cells import open_typing_database
+from experiment_features.reading.typed_file import type_file
+
+
+@pytest.mark.parametrize("table", TABLES, ids=str)
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("{}\n1\n2\n", [(2, None, 1, None), (3, None, 2, None)]),
+        (
+            '\ufeffsep=;\r\n"note" ; "{}"\r\n\r\na;"7"\r\n;007\r\nonly one\r\nb;x\r\n',
+            [
+                (4, None, 7, None),
+                (5, None, 7, "007"),
+                (6, "too_few_fields", None, None),
+                (7, None, None, "x"),
+            ],
+        ),
+        ("{}\n", []),
+    ],
+    ids=["plain", "any dialect", "no rows"],
+)
+def test_deletions_are_read_like_a_table(
+    table: Table, text: str, rows: list[Any], tmp_path: Path
+) -> None:
+    """In parts, compressed, in any dialect, with extra columns; line, fault, id and its text."""
+    key, deletions = table.key, DELETIONS[table]
+    name = f"deleted_{table}_1.csv.gz"
+    (tmp_path / name).write_bytes(gzip.compress(text.format(key).encode()))
+    (path,) = find_drop(tmp_path, "delta").files[deletions]
+    with open_typing_database("1GB") as database:
+        typed = type_file(database, deletions, path, tmp_path / "part", lambda *_: None)
+    assert (typed.file["table"], typed.file["rows"]) == (f"deleted_{table}", len(rows))
+    columns = ["line_number", "fault", key, f"{key}_text"]
+    read = pq.read_table(tmp_path / "part", columns=columns).to_pylist()
+    assert sorted(tuple(row.values()) for row in read) == rows
