@@ -95,8 +95,9 @@ def check_sequence(sequence: Sequence[Step], folder: Path, engine: str) -> None:
         try:
             after = follow(below, source, step.mode, allow_empty=step.allow_empty)
         except oracle.RefusedError:
-            with pytest.raises(DropRefused):
+            with pytest.raises(DropRefused) as refused:
                 loads.load(source, step, "refused", today)
+            assert refused.value.status == "refused"
             continue
         expected = compute(after, today)
         if expected.is_rejected(step.max_rejected_percent):
