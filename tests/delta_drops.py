@@ -48,10 +48,15 @@ FAULTS = ("no file", "lost part", "deleted")
 
 @dataclass(frozen=True)
 class Step:
-    """A drop, and how it is to be taken: `snapshot` or `delta`."""
+    """A drop, and the run that is to load it."""
 
     mode: str
+    """`snapshot` or `delta`"""
     drop: Drop
+    days: int = 0
+    """How many days after the run before."""
+    allow_empty: bool = True
+    max_rejected_percent: int = 100
 
 
 @st.composite
@@ -60,7 +65,7 @@ def sequences(draw: st.DrawFn, *, most: int = 4, refused: bool = False) -> list[
     bases = draw(id_bases())
     modes = st.sampled_from(("delta", "delta", "delta", "delta", "snapshot"))
     later = draw(st.lists(modes, min_size=1, max_size=most))
-    first = draw(steps(bases, "snapshot"))
+    first = replace(draw(steps(bases, "snapshot")), allow_empty=True, max_rejected_percent=100)
     return [first, *(draw(steps(bases, mode, refused=refused)) for mode in later)]
 
 
@@ -80,7 +85,9 @@ def steps(draw: st.DrawFn, bases: dict[str, int], mode: str, *, refused: bool = 
             ids = range(bases[table] + 1, bases[table] + SIZES[table] + 2)
             free = [row_id for row_id in ids if row_id not in brought[table]]
             parts += _draw_parts(draw, f"deleted_{table}", _draw_deletions(draw, free))
-    beside = draw(st.lists(st.sampled_from(BESIDE), max_size=1))
+    # A plain marker would declare a snapshot.
+    names_beside = [name for name in BESIDE if mode == "snapshot" or name != "_READY"]
+    beside = draw(st.lists(st.sampled_from(names_beside), max_size=1))
     fault = draw(st.sampled_from((*[""] * 9, *FAULTS))) if refused else ""
     if fault == "no file":
         parts = []
@@ -91,7 +98,13 @@ def steps(draw: st.DrawFn, bases: dict[str, int], mode: str, *, refused: bool = 
         known = sorted(brought[table]) or [bases[table] + 1]
         deletion = Row((str(draw(st.sampled_from(known))),))
         parts.append(Part(f"deleted_{table}", "_more", (deletion,)))
-    return Step(mode, Drop(tuple(parts), tuple(beside)))
+    return Step(
+        mode,
+        Drop(tuple(parts), tuple(beside)),
+        days=draw(st.integers(0, 2)),
+        allow_empty=not refused or draw(st.booleans()),
+        max_rejected_percent=draw(st.sampled_from((100, 100, 50))) if refused else 100,
+    )
 
 
 def _draw_rows(draw: st.DrawFn, table: str, bases: dict[str, int], *, is_whole: bool) -> list[Row]:

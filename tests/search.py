@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
+from typing import Any
 
 # Each search imports what it needs: each process of the search for kills imports this module.
 
@@ -35,29 +36,50 @@ class Search:
 
 
 def check_drops(seed: str, count: int, folder: Path) -> list[str]:
-    """Compares random drops with the oracle; keeps those that differ, and all that is made of them."""
+    """Compares random drops with the oracle."""
+    import drops
+    import stages
+
+    return _compare(drops.drops(refused=True), stages.check_drop, seed, count, folder)
+
+
+def check_deltas(seed: str, count: int, folder: Path) -> list[str]:
+    """Compares random sequences of snapshots and deltas with the oracle, on an engine each."""
+    from hypothesis import strategies as st
+
+    from delta_drops import sequences
+    from delta_stages import check_sequence
+    from stages import ENGINES
+
+    cases = st.tuples(sequences(refused=True), st.sampled_from(ENGINES))
+    return _compare(
+        cases, lambda case, place: check_sequence(case[0], place, case[1]), seed, count, folder
+    )
+
+
+def _compare(
+    cases: Any, check_case: Callable[[Any, Path], None], seed: str, count: int, folder: Path
+) -> list[str]:
+    """Checks cases of a Hypothesis strategy; keeps those that differ, and all that is made of them."""
     import hypothesis
     import pytest
-
-    from drops import Drop, drops
-    from stages import check_drop
 
     outcomes: list[str] = []
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
         max_examples=count,
-        database=None,  # would bring drops of other searches
+        database=None,  # would bring cases of other searches
         derandomize=False,  # a CI server's default, which forgets the seed
         deadline=None,
         phases=[hypothesis.Phase.generate],
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    @hypothesis.given(drop=drops(refused=True))
-    def check(drop: Drop) -> None:
+    @hypothesis.given(case=cases)
+    def check(case: Any) -> None:
         with TemporaryDirectory() as name:
             try:
-                check_drop(drop, Path(name))
+                check_case(case, Path(name))
             except (Exception, pytest.fail.Exception):  # noqa: BLE001 - whatever it is, it differs
                 kept = shutil.copytree(name, folder / f"drop_{len(outcomes)}")
                 (kept / "error.txt").write_text(traceback.format_exc())
@@ -101,6 +123,7 @@ def check_soak(seed: str, count: int, folder: Path) -> list[str]:
 
 SEARCHES = {
     "drops": Search("random drops", 5_000, 50, ("equal", "differ"), check_drops),
+    "deltas": Search("random sequences", 5_000, 50, ("equal", "differ"), check_deltas),
     "kills": Search(
         "kills", 1_000, 20, ("before its commit", "after its commit", "inconsistent"), check_kills
     ),

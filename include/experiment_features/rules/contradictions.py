@@ -1,4 +1,4 @@
-"""What a delta must not do: bring and delete the same row, or delete all rows of a table."""
+"""What a delta must not do: bring and delete the same row, or leave a table without rows."""
 
 from pathlib import Path
 
@@ -58,11 +58,9 @@ def _place(layers: Layers, table: Table, position: int) -> str:
 
 
 def _refuse_empty(table: Table, layers: Layers, engine: Engine, target: Path) -> None:
-    if layers.touched(DELETIONS[table.name], engine) is None:
-        return  # what a delta only adds to does not become empty
     engine.write(layers.rows(table, engine).select("position").head(1), target)
     if not count_rows(target):
         raise DropRefused(
-            f"the delta deletes all rows of {table}: deliver what is to stay, or allow empty "
+            f"after the delta, {table} would have no rows: deliver what is to stay, or allow empty "
             "tables (allow_empty) if that is intended"
         )

@@ -59,7 +59,7 @@ def validate(
 
     Raises:
         DropRejected: too many rows of a table are faulty; the issues are written all the same.
-        DropRefused: a delta brings and deletes the same row, or deletes all.
+        DropRefused: a delta brings and deletes the same row, or leaves a table without rows.
         PartGone: a part has been removed, or is damaged.
     """
     extracted = workspace.found(Extracted)
