@@ -19,8 +19,10 @@ _UNPACK = "Unpack it"
 _EXPORT = "Export the table as CSV"
 _FETCH = "It may be a web server's reply, such as a login page: download the file again"
 
+_ZIP = b"PK\x03\x04"
+
 _SIGNATURES = {
-    b"PK\x03\x04": ForeignFile("a zip archive", _UNPACK),
+    _ZIP: ForeignFile("a zip archive", _UNPACK),
     b"PK\x05\x06": ForeignFile("an empty zip archive", _UNPACK),
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ForeignFile(
         "an Excel workbook (.xls)", "Save it as CSV UTF-8 in Excel"
@@ -29,7 +31,7 @@ _SIGNATURES = {
     b"\x28\xb5\x2f\xfd": ForeignFile(
         "a zstd archive", f"{_UNPACK}, or rename it to end in .csv.zst"
     ),
-    b"BZh91AY&SY": ForeignFile("a bzip2 archive", _UNPACK),
+    **{b"BZh%d1AY&SY" % level: ForeignFile("a bzip2 archive", _UNPACK) for level in range(1, 10)},
     b"\xfd7zXZ\0": ForeignFile("an xz archive", _UNPACK),
     b"7z\xbc\xaf\x27\x1c": ForeignFile("a 7z archive", _UNPACK),
     b"Rar!\x1a\x07": ForeignFile("a RAR archive", _UNPACK),
@@ -38,7 +40,7 @@ _SIGNATURES = {
     b"Obj\x01": ForeignFile("an Avro file", _EXPORT),
     b"SQLite format 3\0": ForeignFile("an SQLite database", _EXPORT),
 }
-"""By the first bytes, with which no header begins."""
+"""By the first bytes. Each signature is whole, because a header may begin with its letters."""
 
 ARCHIVES = [f"a {codec} archive" for codec in COMPRESSIONS.values()]
 """Kinds that are read, if the file's name tells."""
@@ -67,7 +69,7 @@ _TEXTS = {
 def recognise_bytes(content: bytes) -> ForeignFile | None:
     """The type of a file that begins with these bytes, if it is not text."""
     found = next((f for start, f in _SIGNATURES.items() if content.startswith(start)), None)
-    if content.startswith(b"PK"):
+    if content.startswith(_ZIP):
         return next((f for name, f in _INSIDE_ZIP.items() if name in content), found)
     return found
 

@@ -219,6 +219,7 @@ def test_a_first_line_may_tell_the_delimiter(first: bytes) -> None:
         pytest.param(gzip.compress(HEADER), "a gzip archive", id="gzip"),
         pytest.param(b"\x28\xb5\x2f\xfd\x04\0", "a zstd archive", id="zstd"),
         pytest.param(bz2.compress(HEADER), "a bzip2 archive", id="bzip2"),
+        pytest.param(bz2.compress(HEADER, 1), "a bzip2 archive", id="bzip2_fast"),
         pytest.param(lzma.compress(HEADER), "an xz archive", id="xz"),
         pytest.param(b"PAR1\x15\x04\x15", "a Parquet file", id="parquet"),
         pytest.param(b'[{"compound_id": 1, "compound_name": "a"}]\n', "JSON", id="json"),
@@ -262,9 +263,21 @@ def test_text_under_the_name_of_an_archive_is_named(text: bytes, ending: str) ->
 
 
 def test_a_header_that_begins_like_another_file_is_read() -> None:
-    """What names every column is a header."""
-    for name in (b"[x]", b"{", b"<", b"PAR1", b"PK", b"%PDF-", b"BZh", b"sep=,", b"Obj"):
-        assert len(read(name + b"," + HEADER + b"x,1,a,b\n")) == 1
+    """What names every column is a header, whatever the rows hold."""
+    letters = (
+        b"PK",
+        b"BZh",
+        b"BZh9",
+        b"7z",
+        b"Rar!",
+        b"PAR1",
+        b"ARROW1",
+        b"Obj",
+        b"SQLite format 3",
+    )
+    for name in (*letters, b"[x]", b"{", b"<", b"%PDF-", b"sep=,", b"version https://git-lfs"):
+        rows = b"x,1,xl/,opendocument.spreadsheet\n"
+        assert len(read(name + b"," + HEADER + rows)) == 1
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 5000, b"\n", b"\r\n\0\n"])
