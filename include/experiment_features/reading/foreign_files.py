@@ -1,5 +1,6 @@
 """Recognises files that are not delimited text, whatever their names say."""
 
+import re
 from typing import NamedTuple
 
 from experiment_features.drop.files import COMPRESSIONS
@@ -53,17 +54,20 @@ _INSIDE_ZIP = {
 }
 
 _TEXTS = {
-    b"{": ForeignFile("JSON", _EXPORT),
-    b"[": ForeignFile("JSON", _EXPORT),
-    b"<!doctype html": ForeignFile("an HTML page", _FETCH),
-    b"<html": ForeignFile("an HTML page", _FETCH),
-    b"<": ForeignFile("XML or HTML", _FETCH),
-    b"version https://git-lfs": ForeignFile(
+    rb"<(?:!doctype\s+html|html)\b": ForeignFile("an HTML page", _FETCH),
+    rb"<(?:[?!]|/?[a-z][\w:.-]*(?:\s+[\w:.-]+\s*=[^<>]*)?\s*(?:/?>|\Z))": ForeignFile(
+        "XML or HTML", _FETCH
+    ),
+    rb"\[\s*(?:[\[{\"\d\]-]|\Z)|{\s*(?:[\"}]|\Z)": ForeignFile("JSON", _EXPORT),
+    rb"version https://git-lfs": ForeignFile(
         "a Git LFS pointer", "Fetch the file itself: git lfs pull"
     ),
-    b"%pdf": ForeignFile("a PDF document", _EXPORT),
+    rb"%pdf-\d": ForeignFile("a PDF document", _EXPORT),
 }
-"""By the beginning of a text that has no header; the first match counts."""
+"""By the beginning of a text that has no header, a regular expression; the first match counts."""
+
+_BRACKETED_NAME = re.compile(rb"(?:\[[^][{}:,;|\t]*\]|{[^][{}:,;|\t]*}|<[^<>,;|\t]*>) *[,;|\t]")
+"""The first of several names in brackets, which no JSON or XML begins with."""
 
 
 def recognise_bytes(content: bytes) -> ForeignFile | None:
@@ -76,5 +80,7 @@ def recognise_bytes(content: bytes) -> ForeignFile | None:
 
 def recognise_text(text: bytes) -> ForeignFile | None:
     """The type of a text that begins like this and lacks the header of a table."""
-    begin = text.lstrip()[:30].lower()
-    return next((f for start, f in _TEXTS.items() if begin.startswith(start)), None)
+    begin = text.lstrip()[:1000]
+    if _BRACKETED_NAME.match(begin):
+        return None
+    return next((f for start, f in _TEXTS.items() if re.match(start, begin, re.IGNORECASE)), None)

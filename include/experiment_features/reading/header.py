@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from operator import attrgetter
 from typing import NamedTuple
 
 from experiment_features.contract import MAX_COLUMNS, NAME_BYTES, Table
@@ -102,13 +101,18 @@ def _choose_dialect(
             header = Header(0, dialect, record, names)
             matches = len(set(table.column_names).intersection(header.columns))
             headers.append(header._replace(matches=matches))
-    best = max(headers, key=attrgetter("matches"), default=None)
+    best = max(headers, key=_likelihood, default=None)
     if best is None:
         raise UnclosedQuote
     is_sure = len(headers) == len(delimiters) or set(table.required_names) <= set(best.columns)
     if not (is_sure or is_last):
         raise UnclosedQuote
     return best
+
+
+def _likelihood(header: Header) -> tuple[int, int]:
+    """Orders headers by their matches; if there are none, the message should have all names."""
+    return header.matches, 0 if header.matches else len(header.names)
 
 
 def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:

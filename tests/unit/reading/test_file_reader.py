@@ -224,6 +224,14 @@ def test_a_first_line_may_tell_the_delimiter(first: bytes) -> None:
         pytest.param(b"PAR1\x15\x04\x15", "a Parquet file", id="parquet"),
         pytest.param(b'[{"compound_id": 1, "compound_name": "a"}]\n', "JSON", id="json"),
         pytest.param(b'{\n  "compounds": []\n}\n', "JSON", id="json_lines"),
+        pytest.param(b'{"compound_id": 1},\n{"compound_id": 2}\n', "JSON", id="json_objects"),
+        pytest.param(b"[[1, 2], [3, 4]]\n", "JSON", id="json_lists"),
+        pytest.param(b'[\n["compound_id", "compound_name"]\n]\n', "JSON", id="json_over_lines"),
+        pytest.param(b"[]\n", "JSON", id="json_without_rows"),
+        pytest.param(b'<?xml version="1.0"?>\n<a/>\n', "XML or HTML", id="xml"),
+        pytest.param(b'<ns:a b="1, 2"\n c="3"><d>1</d>\n', "XML or HTML", id="xml_over_lines"),
+        pytest.param(b"<compounds>\n\t<compound/>\n", "XML or HTML", id="xml_element"),
+        pytest.param(b"<body>Log in, please</body>\n", "XML or HTML", id="part_of_a_page"),
         pytest.param(b"\n<!DOCTYPE html>\n<html><a href=\"x\">\n", "an HTML page", id="html"),
         pytest.param(b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer",
                      id="git_lfs"),
@@ -236,6 +244,25 @@ def test_another_kind_of_file_is_named(begin: bytes, kind: str, ending: str) -> 
     for stored in (content, begin) if "gzip" not in kind else (content,):
         with pytest.raises(DropRefused, match=rf"^compounds\.csv{ending} .*{re.escape(kind)}"):
             read(stored, f"compounds.csv{ending}")
+
+
+@pytest.mark.parametrize("brackets", ["[]", "{}", "<>"])
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t", " , "])
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_names_in_brackets_are_no_other_kind_of_file(
+    brackets: str, delimiter: str, quote: str, ending: str
+) -> None:
+    """The header lacks its columns, and the message says what it has instead."""
+    opening, closing = brackets
+    names = [f"{opening}{quote}{name}{quote}{closing}" for name in COMPOUNDS.column_names]
+    content = f"{delimiter.join(names)}\n1{delimiter}2\n".encode()
+    with pytest.raises(DropRefused, match="lacks the columns compound_id") as refusal:
+        read(gzip.compress(content) if ending else content, f"compounds.csv{ending}")
+    assert f"found '{names[0]}'" in str(refusal.value)
+    if ending:
+        with pytest.raises(DropRefused, match="is not gzip data but text"):
+            read(content, f"compounds.csv{ending}")
 
 
 @pytest.mark.parametrize("outer", ["gzip", "zstd"])
