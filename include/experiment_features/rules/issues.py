@@ -110,16 +110,18 @@ def describe_issues(
         layers: have the rows.
         memory_limit: what DuckDB may use.
     """
-    if not any(map(count_rows, faults.rglob("*.parquet"))):
+    found = [path for path in sorted(faults.rglob("*.parquet")) if count_rows(path)]
+    if not found:
         return []
     with open_duckdb(memory_limit, workspace.scratch / "spill") as database:
         define_written(database)
         for script in ("raw_rows.sql", "positions.sql"):
             database.execute((_SQL / script).read_text("utf-8"))
         _list_rules_and_files(database, layers)
-        names = [escape(str(file)) for file in sorted(faults.rglob("*.parquet"))]
+        names = [escape(str(path)) for path in found]
         database.execute((_SQL / "list_faults.sql").read_text("utf-8"), {"files": names})
-        tables = [table for table in ALL_TABLES if (faults / table.name).exists()]
+        faulty = {path.parent.name for path in found}
+        tables = [table for table in ALL_TABLES if table.name in faulty]
         raw_rows = (_raw_rows(database, layers.paths(table), table) for table in tables)
         reduce(DuckDBPyRelation.union, raw_rows).create_view("raw_rows")
         target = str(workspace.issues)

@@ -151,7 +151,8 @@ class Checked:
         if self._layers.are_many:  # a delta is not to blame for what it refers to, or finds there
             own = nw.col("position") >= self._layers.first_position(table)
             self.judged[table.name] = self._write_positions(
-                [error.filter(own) for error in errors], folder / "judged.parquet"
+                [error.filter(own) for error in errors],
+                self._workspace.scratch / f"judged_{table}.parquet",
             )
         self._valid[table] = valid_rows(rows.select("position", table.key), target, self._engine)
 
