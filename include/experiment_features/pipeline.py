@@ -188,7 +188,7 @@ class Pipeline:
             self.workspace,
             self.parts_of(database_id),
             named_parts,
-            mode=self._mode_of(last),
+            mode=self._mode_of(source, last),
             last=last,
             is_known_delta=is_known_delta,
             allow_empty=self.run.allow_empty,
@@ -196,9 +196,9 @@ class Pipeline:
             progress=progress,
         )
 
-    def _mode_of(self, last: LastLoad | None) -> Mode:
-        """What the drop is, if it does not say so itself: the last load's again is what it was."""
-        if self.run.given_source or last is None:
+    def _mode_of(self, source: AnyPath, last: LastLoad | None) -> Mode:
+        """What a drop is, if it does not say so itself: the last load's again is what it was."""
+        if self.run.given_source or last is None or str(source) != last.source:
             return self.run.mode
         if self.run.mode not in ("auto", last.mode):
             raise ConfigurationError(

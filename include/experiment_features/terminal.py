@@ -201,7 +201,7 @@ def print_state(state: State) -> None:
     for layer in state.layers:
         if len(state.layers) > 1:
             kind = "delta" if layer is not state.layers[0] else "snapshot"
-            console.say(f"\n{kind} of run {layer['run_id']} from {layer['source']}")
+            console.say(f"{kind} of run {layer['run_id']} from {layer['source']}")
         files = _Table("table", "file", "rows", counts=["rows"])
         for part in layer["parts"]:
             files.add(part["table"], part["name"], f"{part['rows']:,}")

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from drops import Drop, Part, Row
 from experiment_features.config import Settings
+from experiment_features.drop.files import Layer
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.load.database import connect
 from experiment_features.load.load import load
@@ -170,8 +171,9 @@ def load_experiments(
     pq.write_table(pa.table(users), workspace.features("user_features"))
     pq.write_table(pa.table(compounds), workspace.features("compound_features"))
     average = total / len(experiments) if experiments else None
+    layer = Layer(run_id="", source="made", parts=[])
     with workspace.stage(Extracted) as extracted:
-        extracted.finish(Extracted("made", is_unchanged=False, parts=[]))
+        extracted.finish(Extracted("made", is_unchanged=False, layers=[layer]))
     with workspace.stage(Validated) as validated:
         validated.finish(Validated(rejected={}, rejected_rows=0, warnings=0, rules={}))
     with workspace.stage(Transformed) as transformed:

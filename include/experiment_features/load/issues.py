@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from psycopg import sql
 
+from experiment_features.contract import TABLES
 from experiment_features.engines import arrow
 from experiment_features.load.copy import copy_batches
 from experiment_features.load.database import Connection, check_written, read_sql
@@ -111,7 +112,7 @@ def compare_issues(
     if issues.exists():
         copy_issues(connection, issues, run_id, is_load=True, table=_STAGED)
     ((closed, found),) = connection.execute(read_sql("count_issue_changes")).fetchall()
-    values = {"run_ids": list(earlier_run_ids)}
+    values = {"run_ids": list(earlier_run_ids), "tables": [table.name for table in TABLES]}
     ((healed,),) = connection.execute(read_sql("count_healed"), values).fetchall()
     return IssueChanges(closed, found, healed)
 

@@ -150,10 +150,9 @@ class Checked:
         self.judged[table.name] = self.rejected[table.name]
         if self._layers.are_many:  # a delta is not to blame for what it refers to, or finds there
             own = nw.col("position") >= self._layers.first_position(table)
-            self.judged[table.name] = self._write_positions(
-                [error.filter(own) for error in errors],
-                self._workspace.scratch / f"judged_{table}.parquet",
-            )
+            own_errors = [error.filter(own) for error in errors]
+            target_of_own = self._workspace.scratch / f"judged_{table}.parquet"
+            self.judged[table.name] = self._write_positions(own_errors, target_of_own)
         self._valid[table] = valid_rows(rows.select("position", table.key), target, self._engine)
 
     def _write_positions(self, errors: Sequence[Frame], target: Path) -> int:

@@ -83,6 +83,8 @@ def test_a_load_is_recorded_completely(database: Database, tmp_path: Path) -> No
         "run_id": "one",
         "trigger": "api",
         "triggered_by": "ann",
+        "mode": "snapshot",
+        "base_run_id": None,
         "given_source": "",
         "source": str(source),
         "parameters": {
@@ -109,6 +111,7 @@ def test_a_load_is_recorded_completely(database: Database, tmp_path: Path) -> No
         "average_experiments_per_user": 1.5,
         "rejected_rows": 0,
         "warnings": 0,
+        "healed": 0,
         "inserted": 2,
         "updated": 0,
         "deleted": 0,

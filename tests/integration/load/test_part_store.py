@@ -941,7 +941,7 @@ def test_state(database: Database, store: Path, tmp_path: Path, command: Command
     found = json.loads(output)
     assert status == 0
     assert (found["run_id"], found["source"]) == (result["run_id"], str(source))
-    assert [(file["name"], file["rows"]) for file in found["files"]] == [
+    assert [(file["name"], file["rows"]) for file in found["layers"][0]["parts"]] == [
         ("users.csv", 3), ("compounds.csv", 3), ("user_experiments.csv", 2),
     ]  # fmt: skip
     sizes = [path.stat().st_size for path in store.rglob("*.parquet")]

@@ -1,9 +1,11 @@
 -- The rows of earlier drops that are valid now, though they had been rejected, and that the delta
--- neither replaces nor deletes. Grain: one row. Value: run_ids, of those drops.
+-- neither replaces nor deletes. Grain: one row. Values: run_ids, of those drops; tables, other than
+-- those of deletions.
 select count(distinct (issues.run_id, issues.table_name, issues.file_name, issues.line_number))
 from features.latest_data_issues as issues
 where
     issues.run_id = any(%(run_ids)s)
+    and issues.table_name = any(%(tables)s)
     and issues.severity = 'error'
     and issues.row_id is not null
     and not exists (

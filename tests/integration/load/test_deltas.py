@@ -1,0 +1,333 @@
+"""Deltas through PostgreSQL: what is in force, whatever came before, and what a delta stands on."""
+
+import itertools
+import json
+from collections import Counter
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+import oracle
+from comparison import assert_features
+from delta_drops import Step, sequences
+from delta_oracle import DeltaExpected, State, compute, follow
+from drops import CLEAN, Drop, Part, Row
+from experiment_features.command_run import open_source
+from experiment_features.config import Settings
+from experiment_features.contract import Mode
+from experiment_features.errors import ConfigurationError, DropRefused, DropRejected, LoadHeld
+from experiment_features.load.database import connect
+from experiment_features.load.loads import find_load
+from experiment_features.pipeline import Pipeline
+from experiment_features.report.trace import trace_some
+from experiment_features.reproduction import reproduce, run_fields
+from integration.running import features_of, make_pipeline, run_of, run_stages
+from integration.servers import Database, Server
+from stages import TODAY
+
+_numbers = itertools.count(1)
+
+ANY = {"max_removed_percent": 100, "max_rejected_percent": 100}
+
+
+def run(
+    database: Database, folder: Path, source: Path, mode: Mode = "auto", **options: Any
+) -> dict[str, Any]:
+    """Runs all stages on a drop; returns the result."""
+    options = {"given_source": str(source), **ANY, **options}
+    pipeline = make_pipeline(database, folder / "workspaces", mode=mode, **options)
+    return asdict(run_stages(pipeline, lambda: pipeline.extract(open_source(str(source)))))
+
+
+def open_issues(database: Database) -> Counter[Any]:
+    """The issues that hold, as the oracle tells them."""
+    query = "select table_name, row_id, rule, column_name, value from features.latest_data_issues"
+    return Counter(tuple(row.values()) for row in database.query(query))
+
+
+def assert_as_expected(
+    expected: DeltaExpected, state: State, result: dict[str, Any], database: Database, folder: Path
+) -> None:
+    """Asserts that features, issues, figures and the lines of every user are the oracle's."""
+    found = (features_of(database), features_of(database, "compound_features"))
+    assert_features(expected, *found)
+    assert open_issues(database) == expected.open_issues
+    figures = (result["rejected_rows"], result["warnings"], result["healed"])
+    assert figures == (len(expected.rejected), expected.warnings, expected.healed)
+    for user_id in expected.users:
+        assert lines_of(database, folder, user_id) == {
+            (row.file_name, row.line)
+            for row in state.rows["user_experiments"]
+            if row.cells and oracle.to_integer(row.cells["user_id"]) == user_id
+        }
+
+
+def lines_of(database: Database, folder: Path, user_id: int) -> set[tuple[str, int]]:
+    """The places of a user's rows, each file under the folder of its drop; they are counted, too."""
+    pipeline = make_pipeline(database, folder / "workspaces")
+    with connect(database.url()) as connection:
+        load = find_load(connection)
+        store = parts_of(pipeline, connection)
+        found = trace_some(connection, store, load, user_id, memory_limit=Settings.memory_limit)
+    assert found.is_equal
+    return {(f"{Path(row.source or load.source).name}/{row.file}", row.line) for row in found.rows}
+
+
+def parts_of(pipeline: Pipeline, connection: Any) -> Any:
+    """The parts of the database."""
+    ((database_id,),) = connection.execute("select database_id from features.part_store").fetchall()
+    connection.commit()
+    return pipeline.parts_of(str(database_id))
+
+
+@pytest.mark.timeout(600)
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@given(sequence=sequences(refused=True))
+def test_any_sequence(sequence: list[Step], server: Server) -> None:
+    """After each load, all is as the oracle says; each load can be computed again."""
+    with (
+        server.database(f"deltas_{next(_numbers)}") as database,
+        TemporaryDirectory() as name,
+    ):
+        folder, state, loaded, today = Path(name), None, None, TODAY
+        for number, step in enumerate(sequence, start=1):
+            today += timedelta(step.days)
+            written = step.drop.write(folder / f"drop{number}")
+            source = written.rename(folder / str(state.number + 1 if state else 1))
+            files = {path.name: path.read_bytes() for path in source.glob("*s*.csv*")}
+            options = {
+                "today": today,
+                "allow_empty": step.allow_empty,
+                "max_rejected_percent": step.max_rejected_percent,
+            }
+            try:
+                after = follow(state, source, step.mode, allow_empty=step.allow_empty)
+            except oracle.RefusedError:
+                with pytest.raises(DropRefused):
+                    run(database, folder, source, step.mode, **options)
+                source.rename(folder / f"refused{number}")
+                continue
+            if (step.mode, files) == loaded:
+                source.rename(folder / f"again{number}")
+                continue
+            expected = compute(after, today)
+            if expected.is_rejected(step.max_rejected_percent):
+                with pytest.raises(DropRejected):
+                    run(database, folder, source, step.mode, **options)
+                source.rename(folder / f"rejected{number}")
+                continue
+            result = run(database, folder, source, step.mode, **options)
+            state, loaded = after, (step.mode, files)
+            assert_as_expected(expected, state, result, database, folder)
+            assert_reproducible(database, folder, result["run_id"])
+
+
+def assert_reproducible(database: Database, folder: Path, run_id: str) -> None:
+    """Asserts that a load, computed again on the other engine, comes out the same."""
+    with connect(database.url()) as connection:
+        load = find_load(connection, run_id)
+    options = run_fields(load) | {"max_rejected_percent": 100, "engine": "duckdb"}
+    pipeline = make_pipeline(database, folder / "again", **options)
+    object.__setattr__(pipeline, "is_dry_run", True)
+    assert reproduce(pipeline, load).is_equal
+
+
+def rows(table: str, *cells: tuple[str, ...]) -> Part:
+    """A file of a table."""
+    return Part(table, "", tuple(map(Row, cells)))
+
+
+def delta(**of_tables: list[tuple[str, ...]]) -> Drop:
+    """A delta with these rows."""
+    return Drop(tuple(rows(table, *cells) for table, cells in of_tables.items()))
+
+
+WHOLE = Drop(tuple(rows(table, *cells) for table, cells in CLEAN.items()))
+NEW_USER = delta(users=[("9", "Ida", "i@b.c", "2024-01-01")])
+GONE_USER = delta(deleted_users=[("1",)])
+
+
+@pytest.fixture
+def whole(database: Database, tmp_path: Path) -> dict[str, Any]:
+    """The result of a snapshot that was loaded."""
+    return run(database, tmp_path, WHOLE.write(tmp_path / "whole"))
+
+
+def declare(source: Path, **manifest: Any) -> Path:
+    """Writes the manifest of a delta."""
+    (source / "_READY").write_text(json.dumps({"mode": "delta", **manifest}))
+    return source
+
+
+def users_of(database: Database) -> list[int]:
+    """The ids of all users."""
+    return [row["user_id"] for row in features_of(database)]
+
+
+def test_a_delta_is_recorded(database: Database, whole: dict[str, Any], tmp_path: Path) -> None:
+    """With its mode, its base, its own files, and the layers that it was computed on."""
+    source = declare(NEW_USER.write(tmp_path / "monday"), base="whole")
+    result = run(database, tmp_path, source)
+    assert (result["status"], result["mode"], result["inserted"]) == ("loaded", "delta", 1)
+    entry = run_of(database, result["run_id"])
+    assert (entry["mode"], entry["base_run_id"]) == ("delta", whole["run_id"])
+    assert [file["name"] for file in entry["source_files"]] == ["users.csv"]
+    assert [(layer["run_id"], Path(layer["source"]).name) for layer in entry["parts"]] == [
+        (whole["run_id"], "whole"),
+        (result["run_id"], "monday"),
+    ]
+
+
+def test_the_same_delta_is_unchanged(
+    database: Database, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    """Unless it is forced: then all is computed again from the same layers."""
+    source = declare(NEW_USER.write(tmp_path / "monday"), base=whole["run_id"])
+    first = run(database, tmp_path, source)
+    again = run(database, tmp_path, source)
+    assert (again["status"], again["mode"]) == ("unchanged", "delta")
+    forced = run(database, tmp_path, source, force=True)
+    assert (forced["status"], forced["updated"], forced["inserted"]) == ("loaded", 0, 0)
+    first_entry, entry = (run_of(database, run["run_id"]) for run in (first, forced))
+    assert entry["parts"] == first_entry["parts"]
+    assert entry["base_run_id"] == whole["run_id"]
+
+
+@pytest.mark.usefixtures("whole")
+def test_a_row_heals(database: Database, tmp_path: Path) -> None:
+    """An experiment whose user arrives later counts from then on, and its issue is closed."""
+    early = delta(user_experiments=[("50", "9", "1", "1")])
+    rejected = run(database, tmp_path, early.write(tmp_path / "early"), "delta")
+    assert (rejected["rejected_rows"], rejected["healed"]) == (1, 0)
+    assert rejected["mode"] == "delta"
+    found = run(database, tmp_path, NEW_USER.write(tmp_path / "later"), "delta")
+    assert (found["rejected_rows"], found["healed"]) == (0, 1)
+    assert not open_issues(database)
+    (issue,) = database.query("select run_id, found_by, closed_by from features.data_issues")
+    assert (issue["run_id"], issue["found_by"]) == (rejected["run_id"], rejected["run_id"])
+    assert issue["closed_by"] == found["run_id"]
+    assert lines_of(database, tmp_path, 9) == {("early/user_experiments.csv", 2)}
+
+
+@pytest.mark.usefixtures("whole")
+def test_an_issue_that_stays_is_stored_once(database: Database, tmp_path: Path) -> None:
+    """It keeps the run that found it, however many deltas follow."""
+    early = delta(user_experiments=[("50", "9", "1", "1")])
+    rejected = run(database, tmp_path, early.write(tmp_path / "early"), "delta")
+    run(database, tmp_path, GONE_USER.write(tmp_path / "later"), "delta")
+    (issue,) = database.query(
+        "select found_by, closed_by from features.data_issues where row_id = 50"
+    )
+    assert issue == {"found_by": rejected["run_id"], "closed_by": None}
+
+
+@pytest.mark.usefixtures("whole")
+def test_another_load_meanwhile_is_noticed(database: Database, tmp_path: Path) -> None:
+    """A delta is loaded only on the load that it was computed on."""
+    pipeline = make_pipeline(
+        database, tmp_path / "workspaces", mode="delta", given_source="monday", **ANY
+    )
+    source = NEW_USER.write(tmp_path / "monday")
+
+    def extract_and_be_overtaken() -> None:
+        pipeline.extract(open_source(str(source)))
+        run(database, tmp_path, GONE_USER.write(tmp_path / "other"), "delta")
+
+    with pytest.raises(DropRefused, match="run it again from the start"):
+        run_stages(pipeline, extract_and_be_overtaken)
+    assert users_of(database) == [2, 3]
+    assert run_of(database, pipeline.run.run_id)["status"] == "refused"
+
+
+def test_a_mended_delta_takes_the_place_of_the_last(
+    database: Database, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    """A folder that is used again has to say which of the two it means."""
+    source = declare(GONE_USER.write(tmp_path / "monday"))
+    run(database, tmp_path, source)
+    (source / "deleted_users.csv").write_text("user_id\n2\n")
+    with pytest.raises(DropRefused, match="names no base"):
+        run(database, tmp_path, source)
+    run(database, tmp_path, declare(source, base=whole["run_id"]))
+    assert users_of(database) == [1, 3]
+    assert len(run_of(database, whole["run_id"])["parts"]) == 1
+
+
+@pytest.mark.usefixtures("whole")
+def test_a_source_of_deltas_must_say_what_it_holds(database: Database, tmp_path: Path) -> None:
+    """Else a delta whose manifest was forgotten would be taken for the whole."""
+    source = NEW_USER.write(tmp_path / "monday")
+    run(database, tmp_path, source, "delta")
+    (source / "deleted_users.csv").unlink(missing_ok=True)
+    for table in ("compounds", "user_experiments"):
+        (source / f"{table}.csv").write_bytes((tmp_path / "whole" / f"{table}.csv").read_bytes())
+    with pytest.raises(DropRefused, match="does not say what it holds now"):
+        run(database, tmp_path, source)
+    assert run(database, tmp_path, source, "snapshot")["status"] == "loaded"
+    assert users_of(database) == [9]
+
+
+@pytest.mark.usefixtures("whole")
+def test_a_run_without_a_source_takes_the_mode_of_the_last_load(
+    database: Database, tmp_path: Path
+) -> None:
+    """Another mode is refused."""
+    source = NEW_USER.write(tmp_path / "monday")
+    run(database, tmp_path, source, "delta")
+    assert run(database, tmp_path, source, given_source="")["status"] == "unchanged"
+    with pytest.raises(ConfigurationError, match="is a delta"):
+        run(database, tmp_path, source, "snapshot", given_source="")
+    whole = tmp_path / "whole"
+    assert run(database, tmp_path, whole, given_source="")["mode"] == "snapshot"  # as it arrives
+
+
+@pytest.mark.usefixtures("whole")
+def test_a_load_below_is_restored(database: Database, tmp_path: Path) -> None:
+    """Then a delta builds on what it restored."""
+    monday = run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
+    run(database, tmp_path, GONE_USER.write(tmp_path / "tuesday"), "delta")
+    with connect(database.url()) as connection:
+        load = find_load(connection, monday["run_id"])
+    options = run_fields(load) | {"restored_run": load.run_id, **ANY}
+    pipeline = make_pipeline(database, tmp_path / "workspaces", **options)
+    restored = run_stages(pipeline, lambda: pipeline.take(load))
+    assert users_of(database) == [1, 2, 3, 9]
+    entries = [run_of(database, each) for each in (monday["run_id"], restored.run_id)]
+    for digest in ("features_sha256", "issues_sha256", "mode", "base_run_id"):
+        assert entries[0][digest] == entries[1][digest]
+    after = declare(delta(deleted_users=[("2",)]).write(tmp_path / "after"), base=monday["run_id"])
+    run(database, tmp_path, after)
+    assert users_of(database) == [1, 3, 9]
+
+
+@pytest.mark.usefixtures("whole")
+def test_lost_parts_below_refuse_a_delta(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A snapshot loads all the same."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "store"))
+    other = run(database, tmp_path, WHOLE.write(tmp_path / "again"), force=True)
+    for part in run_of(database, other["run_id"])["parts"][0]["parts"]:
+        (path,) = (tmp_path / "store").rglob(part["part"])
+        path.unlink()
+    source = NEW_USER.write(tmp_path / "monday")
+    with pytest.raises(ConfigurationError, match="Load a snapshot"):
+        run(database, tmp_path, source, "delta")
+    assert run(database, tmp_path, tmp_path / "again")["status"] == "loaded"
+    assert run(database, tmp_path, source, "delta")["status"] == "loaded"
+
+
+def test_deletions_count_for_the_guard(database: Database, tmp_path: Path) -> None:
+    """A delta that deletes much is held, and the message repeats how it was declared."""
+    users = [(str(number), "Ann", "a@b.c", "2024-01-01") for number in range(1, 41)]
+    others = [part for part in WHOLE.parts if part.table != "users"]
+    run(database, tmp_path, Drop((rows("users", *users), *others)).write(tmp_path / "whole"))
+    much = delta(deleted_users=[(str(number),) for number in range(20, 41)])
+    with pytest.raises(LoadHeld, match="with mode delta and max_removed_percent 100"):
+        run(database, tmp_path, much.write(tmp_path / "much"), "delta", max_removed_percent=20)
+    assert len(users_of(database)) == 40
