@@ -96,6 +96,10 @@ def database_errors(
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {privilege}") from error
+    except psycopg.errors.FeatureNotSupported as error:
+        raise DatabaseRefused(
+            f"cannot {doing}: {_first_line(error)}. Find and remove the rule of that table"
+        ) from error
     except psycopg.errors.UntranslatableCharacter as error:  # the error names both encodings
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {_NEEDS_UTF8}") from error
     except psycopg.Error as error:
@@ -281,6 +285,25 @@ def check_written(table: str, statement: str, expected: int, written: int) -> No
     if written != expected:
         raise DatabaseRefused(
             f"{table}: {statement} should have written {expected} rows, but wrote {written}, so "
-            "nothing was loaded. Find and remove whatever discards or adds rows: a trigger, a rule "
-            f"or a policy of the table (psql: \\d {table}), or another session that writes to it"
+            f"everything was undone. {_find_cause(table)}"
         )
+
+
+def check_unaltered(table: str, differing: int) -> None:
+    """Checks that no row differs from what was written: a trigger can silently change some.
+
+    Raises:
+        DatabaseRefused: some do; the caller's transaction is rolled back.
+    """
+    if differing:
+        raise DatabaseRefused(
+            f"{table}: {differing} rows are not as they were written, so everything was undone. "
+            f"{_find_cause(table)}"
+        )
+
+
+def _find_cause(table: str) -> str:
+    return (
+        "Find and remove whatever discards, adds or changes rows: a trigger, a rule or a policy of "
+        f"the table (psql: \\d {table}), or another session that writes to it"
+    )

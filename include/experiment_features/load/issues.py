@@ -36,20 +36,30 @@ def copy_issues(connection: Connection, issues: Path, run_id: str, *, is_load: b
         run_id: the run's entry in the ledger.
         is_load: whether they hold now; else they are closed, and only the first of each file and
             rule are copied.
+
+    Raises:
+        DatabaseRefused: not all of them are there afterwards.
     """
     with pq.ParquetFile(issues) as file:
-        owners = ["run_id", "found_by"] + ([] if is_load else ["closed_by"])
-        names = [*owners, *file.schema_arrow.names]
+        owner = arrow.text(run_id)
+        names = ["run_id", "found_by", "closed_by", *file.schema_arrow.names]
         batches = file.iter_batches()
         kept = batches if is_load else _first_of_each_kind(batches)
         rows = (
             pa.RecordBatch.from_arrays(
-                [pa.repeat(arrow.text(run_id), len(batch))] * len(owners) + batch.columns,
+                [
+                    *[pa.repeat(owner, len(batch))] * 2,
+                    pa.nulls(len(batch), arrow.TEXT) if is_load else pa.repeat(owner, len(batch)),
+                    *batch.columns,
+                ],
                 names=names,
             )
             for batch in kept
         )
-        copy_batches(connection, sql.Identifier("features", "data_issues"), names, rows)
+        copied = copy_batches(connection, sql.Identifier("features", "data_issues"), names, rows)
+    values = {"run_id": run_id, "is_load": is_load}
+    ((kept,),) = connection.execute(read_sql("count_found_issues"), values).fetchall()
+    check_written("features.data_issues", "copy", copied, kept)
 
 
 def _first_of_each_kind(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -240,6 +240,51 @@ def test_a_ledger_that_is_not_written_is_named(
     assert [features_of(database, name) for name in [*TABLES, "data_issues"]] == found
 
 
+CHANGE = (
+    "create function change() returns trigger language plpgsql security definer as "
+    "$$begin {body}; return {row}; end$$; "
+    "create trigger changes {event} on features.{table} for each row execute function change()"
+)
+
+
+def test_a_trigger_that_changes_what_is_written_is_named(
+    database: Database, tmp_path: Path
+) -> None:
+    """The number of rows does not tell; nothing is loaded, and without it the drop loads."""
+    run_drop(database, FAULTY.write(tmp_path / "drop"), max_rejected_percent=50)
+    changed = CHANGED.write(tmp_path / "changed")
+    pipeline = compute_drop(make_pipeline(database, tmp_path, max_rejected_percent=50), changed)
+    names = [*TABLES, "users_by_total_experiments"]
+    before = [features_of(database, name) for name in names]
+    rename_users = "update features.user_features set user_name = 'x'"
+    for event, table, body, named in (
+        ("before update", "user_features", "new.total_experiments := 101", "user_features"),
+        ("before insert", "user_features", "new.updated_at := '2000-01-01'", "user_features"),
+        ("after insert", "user_features", "delete from features.user_features", "user_features"),
+        ("after insert", "data_issues", rename_users, "user_features"),
+        ("before insert", "user_features_past", "new.user_name := 'x'", "user_features_past"),
+        ("before insert", "compound_features_past", "new.run_id := 'x'", "compound_features_past"),
+        (
+            "before insert",
+            "users_by_total_experiments",
+            "new.users := 9",
+            "users_by_total_experiments",
+        ),
+        ("before insert", "pipeline_runs", "new.warnings := 7", "pipeline_runs"),
+        ("before insert", "data_issues", "new.closed_by := new.run_id", "data_issues"),
+        ("after insert", "data_issues", "delete from features.data_issues", "data_issues"),
+    ):
+        row = "new" if event.startswith("before") else "null"
+        database.query(CHANGE.format(event=event, table=table, body=body, row=row))
+        with pytest.raises(DatabaseRefused) as caught:
+            pipeline.load()
+        assert f"features.{named}: " in str(caught.value)
+        assert "everything was undone. Find and remove whatever" in str(caught.value)
+        assert [features_of(database, name) for name in names] == before
+        database.query("drop function change cascade")
+    assert pipeline.load().inserted == 1
+
+
 def test_held_changes_that_are_not_written_are_named(database: Database, tmp_path: Path) -> None:
     """A load that is held lists what it would have removed, or says that it could not."""
     users = dict.fromkeys(range(1, 31), "Ann")
