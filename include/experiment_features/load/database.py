@@ -54,6 +54,9 @@ _NEEDS_UTF8 = (
     "The database needs the encoding UTF8: create another one with "
     "`create database NAME encoding 'UTF8' template template0`"
 )
+_POLICY_CHECK = "check_enable_rls"
+"""Where PostgreSQL raises that a policy would hide rows; the message may be in any language."""
+
 _END_HOLDER = "Wait for it, or end it with `select pg_terminate_backend(PROCESS)`"
 
 
@@ -95,6 +98,11 @@ def database_errors(
             "`scripts/features.sh migrate`"
         ) from error
     except psycopg.errors.InsufficientPrivilege as error:
+        if error.diag.source_function == _POLICY_CHECK:
+            privilege = (
+                "All rows have to be seen: exempt the user from policies (`alter role NAME "
+                "bypassrls`), or disable them (`alter table TABLE disable row level security`)"
+            )
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {privilege}") from error
     except psycopg.errors.FeatureNotSupported as error:
         raise DatabaseRefused(

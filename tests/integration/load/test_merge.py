@@ -17,7 +17,7 @@ from experiment_features.definitions import (
     Relation,
 )
 from experiment_features.errors import DatabaseRefused, DropRejected
-from experiment_features.load.database import connect
+from experiment_features.load.database import connect, database_errors
 from experiment_features.load.merge import Changes, compare, merge
 from integration.running import compute_drop, features_of, make_drop, make_pipeline, run_drop
 from integration.servers import Database
@@ -283,6 +283,36 @@ def test_a_trigger_that_changes_what_is_written_is_named(
         assert [features_of(database, name) for name in names] == before
         database.query("drop function change cascade")
     assert pipeline.load().inserted == 1
+
+
+@pytest.mark.parametrize("table", ["pipeline_runs", "user_features", "data_issues"])
+def test_a_policy_that_hides_rows_is_named(table: str, database: Database, tmp_path: Path) -> None:
+    """Without the last load, its guard would be off, and its parts could be removed."""
+    users = dict.fromkeys(range(1, 31), "Ann")
+    run_drop(database, make_drop(users).write(tmp_path / "drop"), allow_empty=True)
+    few = make_drop({1: "Ann"}).write(tmp_path / "few")
+    database.query(
+        sql.SQL(
+            "alter table {0} enable row level security; create policy p on {0} using (false)"
+        ).format(sql.Identifier("features", table))
+    )
+    for database_user in ("etl", "analyst"):
+        with (
+            connect(database.url(database_user)) as connection,
+            pytest.raises(
+                DatabaseRefused, match=f'policy for table "{table}".*`alter role NAME bypassrls`'
+            ),
+            database_errors("read"),
+        ):
+            connection.execute(sql.SQL("table {}").format(sql.Identifier("features", table)))
+    with pytest.raises(DatabaseRefused, match=f'policy for table "{table}".*All rows have to be'):
+        run_drop(database, few, allow_empty=True, max_removed_percent=100)
+    assert len(features_of(database)) == len(users)
+    database.query("alter role etl bypassrls")
+    try:
+        run_drop(database, few, allow_empty=True, max_removed_percent=100)
+    finally:
+        database.query("alter role etl nobypassrls")
 
 
 def test_held_changes_that_are_not_written_are_named(database: Database, tmp_path: Path) -> None:
