@@ -57,6 +57,11 @@ _NEEDS_UTF8 = (
 _POLICY_CHECK = "check_enable_rls"
 """Where PostgreSQL raises that a policy would hide rows; the message may be in any language."""
 
+_MIGRATE = (
+    "The schema is missing or outdated: run "
+    "`python -m experiment_features migrate --database-url URL`, or on the local stack "
+    "`scripts/features.sh migrate`"
+)
 _END_HOLDER = "Wait for it, or end it with `select pg_terminate_backend(PROCESS)`"
 
 
@@ -65,6 +70,7 @@ def database_errors(
     doing: str,
     privilege: str = "Grant the user the role features_writer",
     connection: Connection | None = None,
+    schema: str = _MIGRATE,
 ) -> Iterator[None]:
     """Turns psycopg's errors into the pipeline's, adding what was being done.
 
@@ -72,6 +78,7 @@ def database_errors(
         doing: completes "cannot ...".
         privilege: what to do when a privilege is missing.
         connection: finds out who holds a lock that could not be obtained in time.
+        schema: what to do when a relation or column is missing.
 
     Raises:
         DatabaseUnavailable: trying again may help.
@@ -92,11 +99,7 @@ def database_errors(
             ) from error
         raise DatabaseUnavailable(f"cannot {doing}: {_first_line(error)}") from error
     except _SCHEMA_ERRORS as error:
-        raise DatabaseRefused(
-            f"cannot {doing}: {_first_line(error)}. The schema is missing or outdated: run "
-            "`python -m experiment_features migrate --database-url URL`, or on the local stack "
-            "`scripts/features.sh migrate`"
-        ) from error
+        raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {schema}") from error
     except psycopg.errors.InsufficientPrivilege as error:
         if error.diag.source_function == _POLICY_CHECK:
             privilege = (
@@ -272,6 +275,12 @@ def _select_holder(connection: Connection, *, is_load_lock: bool) -> str | None:
     values = {"is_load_lock": is_load_lock}
     row = connection.execute(read_sql("select_lock_holder"), values).fetchone()
     return row[0] if row else None
+
+
+def columns_of(connection: Connection, relation: str) -> list[str]:
+    """The columns of a table or view of the schema, in their order; none if it does not exist."""
+    values = {"relation": f"features.{relation}"}
+    return [name for (name,) in connection.execute(read_sql("select_columns"), values)]
 
 
 def comma_separated(names: Iterable[str]) -> sql.Composed:
