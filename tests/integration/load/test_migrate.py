@@ -477,6 +477,11 @@ class TestViews:
             "select pg_get_viewdef('features.user_feature_report'::regclass)"
         )
         assert "pipeline_runs" in definition
+        options = "select reloptions from pg_class where relname = 'user_feature_report'"
+        database.query("alter view features.user_feature_report set (security_invoker = true)")
+        assert database.value(options)
+        migrate(database.url("keeper"))
+        assert database.value(options) is None
 
     @pytest.mark.parametrize(
         ("what", "anew"),
