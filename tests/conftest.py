@@ -103,8 +103,9 @@ def new_stack() -> Iterator[Stack]:
 def stack(new_stack: Stack, mailbox: Mailbox, metrics: Metrics, lineage: Lineage) -> Stack:
     """The running stack that the end-to-end tests of a process share, because it is slow to start.
 
-    They are in two groups, which two processes run at the same time: `runs` triggers runs on a
-    stack that stays up; `operation` also stops, kills and restarts its stack, and visits its page.
+    They are in two groups, which two processes run at the same time and which take about as long:
+    `runs` triggers runs on a stack that stays up; `operation` also stops, kills and restarts its
+    stack, kills its tasks, and visits its page.
     """
     stack = new_stack
     url = f"http://127.0.0.1:{lineage.server_port}"

@@ -2,7 +2,7 @@
 
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -62,19 +62,24 @@ def read_drop(folder: Path, workspace: Workspace, *, in_sql: bool = False) -> No
         extract(folder, workspace, allow_empty=True)
 
 
-def compute_features(workspace: Workspace, engine: str, *, spark: str = "") -> None:
-    """Checks what was read and computes its features, on an engine."""
+def check_rows(workspace: Workspace, engine: str, *, spark: str = "") -> Engine:
+    """Checks what was read, on an engine, which is returned."""
     experiments = workspace.found(Extracted).rows["user_experiments"]
     chosen = choose_engine(engine, experiments, workspace.scratch / "spill", spark)
     validate(workspace, chosen, max_rejected_percent=100, today=TODAY)
-    transform(workspace, chosen)
+    return chosen
 
 
-def compute_on_engines(read: Workspace) -> Iterator[Workspace]:
+def compute_features(workspace: Workspace, engine: str, *, spark: str = "") -> None:
+    """Checks what was read and computes its features, on an engine."""
+    transform(workspace, check_rows(workspace, engine, spark=spark))
+
+
+def on_engines(read: Workspace, compute: Callable[[Workspace, str], object]) -> Iterator[Workspace]:
     """Computes what was read on each engine, in a copy of its own beside it."""
     for engine in ENGINES:
         workspace = Workspace(shutil.copytree(read.folder, read.folder.with_name(engine)))
-        compute_features(workspace, engine)
+        compute(workspace, engine)
         yield workspace
 
 
@@ -87,7 +92,7 @@ def check_drop(drop: Drop, folder: Path) -> None:
     source = drop.write(folder / "source")
     read = Workspace(folder / "read")
     if drop.change:
-        _check_torn(drop.change, source, read)
+        check_torn(drop.change, source, read)
     try:
         oracle.compute(source, TODAY)
     except oracle.RefusedError:
@@ -101,13 +106,13 @@ def check_drop(drop: Drop, folder: Path) -> None:
     for table in TABLES:
         assert typed_rows(read_in_sql, table.name) == typed_rows(read, table.name)
     digests = set()
-    for workspace in compute_on_engines(read):
+    for workspace in on_engines(read, compute_features):
         assert_as_expected(source, workspace)
         digests.add(digests_of(workspace))
     assert len(digests) == 1
 
 
-def _check_torn(change: Change, source: Path, workspace: Workspace) -> None:
+def check_torn(change: Change, source: Path, workspace: Workspace) -> None:
     """Asserts that a drop is not read while one of its files changes."""
     expected: tuple[type[Exception], ...] = (DropChanged,)
     try:

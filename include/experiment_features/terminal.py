@@ -1,16 +1,17 @@
 """The command line's output: progress, errors, results and the quality of a drop."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from typing import Any, TypeAlias
 
 from rich import box
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.markup import escape as escape_markup
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from experiment_features.check import Report
 from experiment_features.load.plan import FeatureChange, Plan
@@ -20,19 +21,42 @@ from experiment_features.run import Result
 from experiment_features.state import State
 from experiment_features.visible_text import escape
 
+_Part: TypeAlias = str | tuple[str, str]
+"""Of a line: text, or text and its style."""
+
 
 class _Console(Console):
+    """Prints text as it is: markup and emoji codes in it mean nothing."""
+
+    def __init__(self, *, stderr: bool = False, highlight: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=highlight, markup=False, emoji=False)
+
+    def say(self, *parts: _Part) -> None:
+        """Prints a line, which the terminal wraps, with control characters escaped."""
+        pairs = ((part, "") if isinstance(part, str) else part for part in parts)
+        line = Text.assemble(*((escape(text), style) for text, style in pairs))
+        self.print(line, soft_wrap=True)
+
     def on_broken_pipe(self) -> None:
         """Leaves the exit status to the command; rich would end the program with 1."""
         raise
 
 
+class _Table(Table):
+    """Truncates nothing, so that results can be copied."""
+
+    def __init__(self, *columns: str, counts: Collection[str] = (), **options: Any) -> None:
+        """Adds the columns; those in ``counts`` hold numbers."""
+        super().__init__(**{"box": box.SIMPLE_HEAD, **options})
+        for name in columns:
+            self.add_column(name, overflow="fold", justify="right" if name in counts else "left")
+
+    def add(self, *cells: object) -> None:
+        """Adds a row, with control characters escaped."""
+        self.add_row(*(escape(str(cell)) for cell in cells))
+
+
 _console = _Console(stderr=True)
-
-
-def _plain(text: object) -> str:
-    """Text from outside: its brackets are not markup, and it cannot control the terminal."""
-    return escape_markup(escape(str(text)))
 
 
 def log_handler() -> RichHandler:
@@ -42,13 +66,13 @@ def log_handler() -> RichHandler:
 
 def complain(what: str, message: object) -> None:
     """Prints an error."""
-    _console.print(f"[red]{what}:[/] {_plain(message)}", highlight=False, soft_wrap=True)
+    _console.say((f"{what}:", "red"), f" {message}")
 
 
 @contextmanager
 def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[str, int], None]]]:
     """Yields two functions: one shows the running stage, the other the rows read from a file."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=_console, transient=True) as progress:
         task = progress.add_task("")
         rows: dict[str, int] = {}
@@ -58,42 +82,34 @@ def shown_progress() -> Iterator[tuple[Callable[[str], None], Callable[[str, int
 
         def show_rows(name: str, more: int) -> None:
             rows[name] = rows.get(name, 0) + more
-            show_stage(f"extract {_plain(name)}: {rows[name]:,} rows")
+            show_stage(f"extract {escape(name)}: {rows[name]:,} rows")
 
         yield show_stage, show_rows
 
 
 def print_result(result: Result) -> None:
     """Prints what is known of the result of a run."""
-    table = Table(show_header=False, box=None)
-    for column in ("name", "value"):
-        table.add_column(column, overflow="fold")  # never truncated, so that results can be copied
+    table = _Table("name", "value", show_header=False, box=None)
     for name, value in asdict(result).items():
         if value is not None and value != []:
-            table.add_row(name, _plain(value if isinstance(value, str) else json.dumps(value)))
-    _Console().print(table)
+            table.add(name, value if isinstance(value, str) else json.dumps(value))
+    _Console(highlight=True).print(table)
 
 
 def print_plan(plan: Plan | None) -> None:
     """Prints what a load would do to the database."""
-    console = _Console(highlight=False)
+    console = _Console()
     if plan is None:
         console.print("No database was given, so the changes are unknown: add --database-url.")
         return
-    counts = Table(box=box.SIMPLE_HEAD)
-    counts.add_column("relation")
-    for name in asdict(next(iter(plan.changes.values()))):
-        counts.add_column(name, justify="right")
+    columns = list(asdict(next(iter(plan.changes.values()))))
+    counts = _Table("relation", *columns, counts=columns)
     for relation, changes in plan.changes.items():
-        counts.add_row(relation, *(f"{count:,}" for count in asdict(changes).values()))
+        counts.add(relation, *(f"{count:,}" for count in asdict(changes).values()))
     console.print(counts)
-    largest = Table(box=box.SIMPLE_HEAD, title="largest changes", title_justify="left")
-    for name in FeatureChange._fields:
-        largest.add_column(name)
+    largest = _Table(*FeatureChange._fields, title="largest changes", title_justify="left")
     for change in plan.largest_changes:
-        user_id, feature, *values = change
-        shown = ("" if value is None else str(value) for value in values)
-        largest.add_row(str(user_id), feature, *map(_plain, shown))
+        largest.add(*("" if value is None else value for value in change))
     if plan.largest_changes:
         console.print(largest)
 
@@ -101,60 +117,48 @@ def print_plan(plan: Plan | None) -> None:
 def print_quality(report: Report) -> None:
     """Prints what was read, what is wrong with it, and what a load would do."""
     tables, rules = report.summary()
-    console = _Console(highlight=False)
-    read = Table(box=box.SIMPLE_HEAD)
-    for name in ("table", "files"):
-        read.add_column(name, overflow="fold")
-    for name in ("rows", "rejected", "loaded"):
-        read.add_column(name, justify="right", overflow="fold")
+    console = _Console()
+    numbers = ("rows", "rejected", "loaded")
+    read = _Table("table", "files", *numbers, counts=numbers)
     for t in tables:
         counts = (f"{n:,}" for n in (t.rows, t.rejected, t.rows - t.rejected))
-        read.add_row(t.name, _plain(_shorten(t.files)), *counts)
+        read.add(t.name, _shorten(t.files), *counts)
     console.print(read)
     for r in rules:
         colour = "red" if r.severity == "error" else "yellow"
         times = f" ({r.issues:,} times)" if r.issues > 1 else ""
-        console.print(
-            f"[{colour}]{r.severity}[/] {r.table}.[bold]{r.rule}[/]: {r.message}{times}",
-            soft_wrap=True,
-        )
+        rule = (r.rule, "bold")
+        console.say((r.severity, colour), f" {r.table}.", rule, f": {r.message}{times}")
         for example in r.examples:
-            console.print(f"    {_plain(example)}", soft_wrap=True)
+            console.say(f"    {example}")
     for notice in report.notices:
-        console.print(f"[yellow]notice[/] {_plain(notice)}", soft_wrap=True)
+        console.say(("notice", "yellow"), f" {notice}")
     if rules:
         console.print()
-    verdict = "[green]would be loaded[/], without the rejected rows."
+    verdict: list[_Part] = [("would be loaded", "green"), ", without the rejected rows."]
     if report.refusal:
-        verdict = f"[red]would be {report.refusal.status}:[/] {_plain(report.refusal)}"
+        verdict = [(f"would be {report.refusal.status}:", "red"), f" {report.refusal}"]
     elif not rules:
-        verdict = "[green]would be loaded[/]: every row meets the data contract."
-    console.print(f"This drop {verdict}", soft_wrap=True)
+        verdict = [("would be loaded", "green"), ": every row meets the data contract."]
+    console.say("This drop ", *verdict)
 
 
 def print_trace(trace: Trace) -> None:
     """Prints a user's features, the lines behind them, and whether they add up."""
-    console = _Console(highlight=False)
+    console = _Console()
     load, features = trace.load, trace.features
-    console.print(f"user {trace.user_id} in run {_plain(load.run_id)}", soft_wrap=True)
-    console.print(
-        f"loaded {load.finished_at:%Y-%m-%d %H:%M} UTC from {_plain(load.source)}", soft_wrap=True
-    )
-    table = Table(show_header=False, box=None)
-    for name in ("name", "value"):
-        table.add_column(name, overflow="fold")
+    console.say(f"user {trace.user_id} in run {load.run_id}")
+    console.say(f"loaded {load.finished_at:%Y-%m-%d %H:%M} UTC from {load.source}")
+    table = _Table("name", "value", show_header=False, box=None)
     for name, value in (features or {}).items():
         if value is not None:
-            table.add_row(name, _plain(value))
+            table.add(name, value)
     console.print(table)
     if trace.rows:
-        console.print(_lines_of(trace.rows), markup=False, soft_wrap=True)
-    verdict = "[green]equal[/]" if trace.is_equal else "[red]not equal[/]"
+        console.print(Text(_lines_of(trace.rows)), soft_wrap=True)
+    verdict = ("equal", "green") if trace.is_equal else ("not equal", "red")
     rows_counted = "1 row" if trace.counted == 1 else f"{trace.counted} rows"
-    console.print(
-        f"{rows_counted} counted, total_experiments {trace.expected}: {verdict}",
-        soft_wrap=True,
-    )
+    console.say(f"{rows_counted} counted, total_experiments {trace.expected}: ", verdict)
 
 
 def _lines_of(rows: Sequence[TracedRow]) -> str:
@@ -176,37 +180,31 @@ def _lines_of(rows: Sequence[TracedRow]) -> str:
 
 def print_reproduction(found: Reproduction) -> None:
     """Prints whether a load came out the same, and if not, what differs."""
-    console = _Console(highlight=False)
+    console = _Console()
     for change in found.changes:
-        console.print(_plain(change), soft_wrap=True)
+        console.say(change)
     for name in ("features_sha256", "issues_sha256"):
         then, now = getattr(found.load, name), getattr(found, name)
-        verdict = "[green]equal[/]" if then == now else f"[red]not equal[/], {then} then"
-        console.print(f"{name} {now}: {verdict}", soft_wrap=True)
+        verdict = [("equal", "green")] if then == now else [("not equal", "red"), f", {then} then"]
+        console.say(f"{name} {now}: ", *verdict)
     for difference in found.differences:
         then, now = (json.dumps(values) for values in (difference.then, difference.now))
-        console.print(
-            f"{difference.relation} {difference.id}: {_plain(then)} then, {_plain(now)} now",
-            soft_wrap=True,
-        )
+        place = f"{difference.relation} {difference.id}"
+        console.say(f"{place}: {then} then, {now} now")
 
 
 def print_state(state: State) -> None:
     """Prints what is in force, and what the store holds."""
-    console = _Console(highlight=False)
-    console.print(f"run {_plain(state.run_id)}", soft_wrap=True)
-    console.print(f"loaded {state.finished_at} from {_plain(state.source)}", soft_wrap=True)
-    files = Table(box=box.SIMPLE_HEAD)
-    for name in ("table", "file"):
-        files.add_column(name, overflow="fold")
-    files.add_column("rows", justify="right")
+    console = _Console()
+    console.say(f"run {state.run_id}")
+    console.say(f"loaded {state.finished_at} from {state.source}")
+    files = _Table("table", "file", "rows", counts=["rows"])
     for file in state.files:
-        files.add_row(file["table"], _plain(file["name"]), f"{file['rows']:,}")
+        files.add(file["table"], file["name"], f"{file['rows']:,}")
     console.print(files)
-    console.print(
-        f"{_plain(state.store)} holds {state.store_bytes:,} bytes in {state.store_files} files, "
-        f"of which the last load needs {state.needed_bytes:,}",
-        soft_wrap=True,
+    console.say(
+        f"{state.store} holds {state.store_bytes:,} bytes in {state.store_files} files, "
+        f"of which the last load needs {state.needed_bytes:,}"
     )
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import psutil
 import pytest
+from local_processes import COMPONENT
 
 import oracle
 from comparison import assert_features
 from e2e.local_stack import SAMPLE, Stack
+from e2e.test_operations import assert_stays_queued, post_run
 from experiment_features.drop.arrival import MARKER
 from receivers import Mailbox, body
 from waiting import wait_until
@@ -63,6 +65,23 @@ def settle(stack: Stack) -> int:
     active = "select from dag_run where state in ('queued', 'running')"
     wait_until("no run is active", lambda: not stack.ask_airflow(active))
     return len(ended_arrivals(stack))
+
+
+def component_of(process: psutil.Process) -> str | None:
+    """The component that a process is, or works for; of PostgreSQL's there is none."""
+    try:
+        return process.environ().get(COMPONENT)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """Kills processes, and waits until they are gone."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # some end with those that they work for
+            process.kill()
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    assert alive == [], "still running 60 s after they were killed"
 
 
 @pytest.fixture(scope="module")
@@ -131,16 +150,15 @@ def test_a_drop_that_arrives_after_a_crash(stack: Stack) -> None:
     """The next start recovers, and loads this drop and no other again.
 
     It does so even if another process has the old PID of PostgreSQL's server. A stop, or a start on
-    a taken port, leaves nothing running.
+    a taken port, leaves nothing running, also of what has survived the crash. A run that was queued
+    while the scheduler was gone waits for the next start.
     """
     runs = settle(stack)
     before = stack.ledger()
-    processes = stack.processes()
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):  # some end with those that they work for
-            process.kill()
-    _, alive = psutil.wait_procs(processes, timeout=60)
-    assert alive == [], "still running 60 s after they were killed"
+    kill([process for process in stack.processes() if component_of(process) == "scheduler"])
+    queued = post_run(stack, source=None)
+    assert_stays_queued(stack, queued)
+    kill([process for process in stack.processes() if component_of(process) != "dag-processor"])
     pid_file = stack.local / "postgres" / "data" / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
     with socket.create_server(("127.0.0.1", stack.port)):
@@ -155,6 +173,8 @@ def test_a_drop_that_arrives_after_a_crash(stack: Stack) -> None:
     drop = deliver(stack, "2026-11-24", without_rows=7)
     stack.start()
     wait_until("it is loaded", lambda: entries(stack, drop))
+    end = stack.wait_for_run(queued)
+    assert (end["state"], end["results"]["load"]["status"]) == ("success", "unchanged")
     assert settle(stack) == runs + 1
     assert [entry["status"] for entry in entries(stack, drop)] == ["loaded"]
     users = stack.query("select * from features.user_features")

@@ -65,16 +65,14 @@ def test_lineage(lineage: Lineage, loaded: dict[str, Any]) -> None:
     }
 
 
-@pytest.mark.usefixtures("loaded")
-def test_log_lines_carry_the_run(stack: Stack) -> None:
+def test_log_lines_carry_the_run(stack: Stack, loaded: dict[str, Any]) -> None:
     """Each stage logs a line with the ids of run and task; the last one has the counts."""
-    result = stack.trigger(SAMPLE, "--conf", '{"force": true}')
     log = (stack.local / "logs" / "scheduler.log").read_text()
     lines = [line for line in log.splitlines() if "stage done" in line]
-    of_run = [line for line in lines if f"run_id={result['run_id']}" in line]
-    for stage in result["seconds"]:
+    of_run = [line for line in lines if f"run_id={loaded['run_id']}" in line]
+    for stage in loaded["seconds"]:
         (line,) = [line for line in of_run if f"task_id={stage}" in line]
-    assert f"users={result['users']}" in line
+    assert f"users={loaded['users']}" in line
 
 
 def test_assets_carry_the_result(stack: Stack, loaded: dict[str, Any]) -> None:
@@ -114,7 +112,8 @@ def test_another_dag_runs_after_a_load(stack: Stack) -> None:
 @pytest.mark.usefixtures("loaded")
 def test_an_overdue_load_sends_mail(stack: Stack, mailbox: Mailbox) -> None:
     """A mail is sent if a run misses its deadline and the ledger shows no recent load."""
-    stack.refusal(SAMPLE.parent / "nowhere")
+    missing = SAMPLE.parent / "nowhere"
+    assert str(missing) in stack.refusal(missing)
     move = (
         "update features.pipeline_runs set started_at = started_at {0} interval '2 days',"
         " finished_at = finished_at {0} interval '2 days'"

@@ -12,7 +12,6 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from local_processes import COMPONENT
 
 from e2e.local_stack import DAG, ROOT, RUNS, SAMPLE, Stack
 from e2e.test_readme_commands import type_in
@@ -96,24 +95,6 @@ def test_a_paused_dag_leaves_its_runs_queued(stack: Stack) -> None:
     finally:
         stack.call(DAG, {"is_paused": False}, cookie=stack.token(), method="PATCH")
     assert stack.wait_for_run(run_id)["state"] == "success"
-
-
-def test_without_a_scheduler_runs_stay_queued(stack: Stack) -> None:
-    """Runs stay queued until start.sh has stopped and started everything, which keeps the data."""
-    before = stack.features(), stack.ledger()
-    (scheduler,) = (
-        process
-        for process in stack.processes()
-        if process.environ().get(COMPONENT) == "scheduler" and process.ppid() == 1
-    )
-    scheduler.kill()
-    scheduler.wait(30)
-    run_id = post_run(stack, source=None)
-    assert_stays_queued(stack, run_id)
-    type_in(stack, "scripts/start.sh")
-    end = stack.wait_for_run(run_id)
-    assert (end["state"], end["results"]["load"]["status"]) == ("success", "unchanged")
-    assert (stack.features(), stack.ledger()[: len(before[1])]) == before
 
 
 LOCK_HOLDER = """

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from e2e.local_stack import ROOT, SAMPLE, Stack
+from e2e.local_stack import ROOT, Stack
 from readme import README, commands, objects
 
 pytestmark = [
@@ -58,7 +58,6 @@ def test_scripts(stack: Stack, loaded: dict[str, Any]) -> None:
     """The script examples work (all but the final stop, which is not run)."""
     *script, stop = commands("With the scripts").splitlines()
     assert stop == "scripts/stop.sh"
-    stack.trigger(SAMPLE)  # another test may have loaded a different drop
     printed = type_in(stack, "\n".join(script))
     assert [result["status"] for result in objects(printed)] == ["unchanged", "loaded"]
     assert f"({loaded['users']} rows)" in printed
@@ -91,6 +90,5 @@ def test_command_line(stack: Stack, loaded: dict[str, Any]) -> None:
 
 def test_issues_are_shown(stack: Stack) -> None:
     """The example lists issues to a role that may not read the rows."""
-    stack.trigger(SAMPLE)  # another test may have loaded a different drop
     printed = type_in(stack, commands("Bad input"))
     assert "name is missing" in printed

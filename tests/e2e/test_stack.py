@@ -1,4 +1,4 @@
-"""The local stack while it runs; it is stopped and restarted in test_operations.py and test_arrival.py."""
+"""The local stack while it runs; it is stopped and restarted in test_arrival.py."""
 
 import os
 import shutil

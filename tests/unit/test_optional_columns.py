@@ -12,7 +12,7 @@ from experiment_features.contract import USER_EXPERIMENTS, Column, Kind
 from experiment_features.errors import DropRefused
 from experiment_features.rules import issues, rules
 from experiment_features.workspace import Workspace
-from stages import compute_on_engines, read_drop, rows_of, typed_rows
+from stages import check_rows, on_engines, read_drop, rows_of, typed_rows
 
 CELLS = {
     Kind.TEXT: ("good", "NA", None),
@@ -57,7 +57,7 @@ def test_files_with_and_without_it_are_read(kind: Kind, tmp_path: Path) -> None:
     read_drop(source, read_in_sql, in_sql=True)
     rows, rows_in_sql = (typed_rows(of, USER_EXPERIMENTS.name) for of in (read, read_in_sql))
     assert rows == rows_in_sql
-    for workspace in compute_on_engines(read):
+    for workspace in on_engines(read, check_rows):
         found: list[dict[str, Any]] = rows_of(workspace.issues)
         of_user = [row for row in found if row["rule"] == "user_id_unknown"]
         spelled = [json.loads(row["raw_row"])["extra"] for row in of_user]

@@ -1,11 +1,13 @@
 """The oracle, checked against answers worked out by hand, and the drops generated for it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 
 import drops
 import oracle
@@ -300,15 +302,27 @@ def expect_cells(part: drops.Part) -> list[tuple[str, ...] | None]:
     ]
 
 
+@contextmanager
+def _rows_that_look_swallowed() -> Iterator[None]:
+    """Passes over a drop which is refused, because a text of several lines looks like rows."""
+    try:
+        yield
+    except oracle.RefusedError as error:
+        if "swallowed" not in str(error):
+            raise
+        reject()
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drop=drops.drops())
 def test_generated_drops_are_read_back(drop: drops.Drop) -> None:
     """In any dialect, the parts contain the cells they were made from."""
     with TemporaryDirectory() as name:
         folder = drop.write(Path(name))
-        for part in drop.parts:
-            assert read_cells(folder, part) == expect_cells(part)
-        found = oracle.compute(folder, TODAY)
+        with _rows_that_look_swallowed():
+            for part in drop.parts:
+                assert read_cells(folder, part) == expect_cells(part)
+            found = oracle.compute(folder, TODAY)
     faulty = dict.fromkeys(drops.TABLES, 0)
     for table, _, _ in found.rejected:
         faulty[table] += 1
@@ -322,7 +336,7 @@ def test_every_dialect_gives_the_same(drop: drops.Drop) -> None:
     """Features and issues, line numbers aside, do not depend on how the files are written."""
     found = []
     for dialect in drops.ALL_DIALECTS:
-        with TemporaryDirectory() as name:
+        with TemporaryDirectory() as name, _rows_that_look_swallowed():
             expected = oracle.compute(drop.in_dialect(dialect).write(Path(name)), TODAY)
         rules = sorted((table, file_name, rule) for table, file_name, _, rule in expected.issues)
         found.append((expected.users, expected.compounds, expected.rows, rules))

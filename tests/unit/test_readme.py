@@ -1,13 +1,14 @@
 """The documentation mentions only what exists, and everything that users need."""
 
 import re
-import subprocess
-import sys
+from contextlib import redirect_stdout
 from functools import cache
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from experiment_features.command_line import main
 from experiment_features.rules.rules import RULES
 
 ROOT = Path(__file__).parents[2]
@@ -127,13 +128,11 @@ def test_command_line_options_exist(document: Path) -> None:
 @cache
 def help_of(command: str) -> str:
     """Return the help text of a command."""
-    return subprocess.run(
-        [sys.executable, "-m", "experiment_features", command, "--help"],
-        env={"PYTHONPATH": str(ROOT / "include"), "COLUMNS": "100"},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as printed:
+        patch.setenv("COLUMNS", "100")
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+    return printed.getvalue()
 
 
 def test_every_setting_is_described() -> None:

@@ -18,6 +18,7 @@ from stages import (
     ENGINES,
     assert_as_expected,
     check_drop,
+    check_torn,
     issues_of,
     read_drop,
     run_stages,
@@ -42,12 +43,15 @@ def test_a_file_that_changes_is_never_read_torn(
     """Nothing is kept of such a try; a pipeline that overlooked the change would be found."""
     drop = every_fault("users", "email_invalid")
     longer = replace(drop.parts[0], rows=(*drop.parts[0].rows, drop.parts[0].rows[0]))
-    drop = replace(drop, change=Change(longer, in_place, once_read))
-    check_drop(drop, tmp_path / "1")
+    change = Change(longer, in_place, once_read)
+    source, workspace = drop.write(tmp_path / "source"), Workspace(tmp_path / "workspace")
+    check_torn(change, source, workspace)
+    run_stages(source, workspace, "pandas")
+    assert_as_expected(source, workspace)
     monkeypatch.setattr(LocalPath, "stamp_of", lambda path, _: path.stamp)
     monkeypatch.setattr(extract, "refuse_changes", lambda *_: None)
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
-        check_drop(drop, tmp_path / "2")
+        check_torn(change, drop.write(tmp_path / "again"), workspace)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -39,8 +39,11 @@ def void_ambiguous_numbers(
 
 
 def _shows_thousands(database: duckdb.DuckDBPyConnection, column: Column, rows: Path) -> bool:
-    untyped = read_parquet(database, rows).filter(ColumnExpression(column.name).isnull())
-    shows = FunctionExpression("shows_thousands_points", ColumnExpression(column.text_name))
+    value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
+    untyped = read_parquet(database, rows).filter(value.isnull() & text.isnotnull())
+    if not untyped.limit(1).fetchall():  # of most files; the patterns take longer to compile
+        return False
+    shows = FunctionExpression("shows_thousands_points", text)
     return bool(untyped.filter(shows).limit(1).fetchall())
 
 

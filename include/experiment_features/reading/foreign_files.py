@@ -1,5 +1,6 @@
 """Recognises files that are not delimited text, whatever their names say."""
 
+import re
 from typing import NamedTuple
 
 from experiment_features.drop.files import COMPRESSIONS
@@ -19,8 +20,10 @@ _UNPACK = "Unpack it"
 _EXPORT = "Export the table as CSV"
 _FETCH = "It may be a web server's reply, such as a login page: download the file again"
 
+_ZIP = b"PK\x03\x04"
+
 _SIGNATURES = {
-    b"PK\x03\x04": ForeignFile("a zip archive", _UNPACK),
+    _ZIP: ForeignFile("a zip archive", _UNPACK),
     b"PK\x05\x06": ForeignFile("an empty zip archive", _UNPACK),
     b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": ForeignFile(
         "an Excel workbook (.xls)", "Save it as CSV UTF-8 in Excel"
@@ -29,7 +32,7 @@ _SIGNATURES = {
     b"\x28\xb5\x2f\xfd": ForeignFile(
         "a zstd archive", f"{_UNPACK}, or rename it to end in .csv.zst"
     ),
-    b"BZh91AY&SY": ForeignFile("a bzip2 archive", _UNPACK),
+    **{b"BZh%d1AY&SY" % level: ForeignFile("a bzip2 archive", _UNPACK) for level in range(1, 10)},
     b"\xfd7zXZ\0": ForeignFile("an xz archive", _UNPACK),
     b"7z\xbc\xaf\x27\x1c": ForeignFile("a 7z archive", _UNPACK),
     b"Rar!\x1a\x07": ForeignFile("a RAR archive", _UNPACK),
@@ -38,7 +41,7 @@ _SIGNATURES = {
     b"Obj\x01": ForeignFile("an Avro file", _EXPORT),
     b"SQLite format 3\0": ForeignFile("an SQLite database", _EXPORT),
 }
-"""By the first bytes, with which no header begins."""
+"""By the first bytes. Each signature is whole, because a header may begin with its letters."""
 
 ARCHIVES = [f"a {codec} archive" for codec in COMPRESSIONS.values()]
 """Kinds that are read, if the file's name tells."""
@@ -51,28 +54,33 @@ _INSIDE_ZIP = {
 }
 
 _TEXTS = {
-    b"{": ForeignFile("JSON", _EXPORT),
-    b"[": ForeignFile("JSON", _EXPORT),
-    b"<!doctype html": ForeignFile("an HTML page", _FETCH),
-    b"<html": ForeignFile("an HTML page", _FETCH),
-    b"<": ForeignFile("XML or HTML", _FETCH),
-    b"version https://git-lfs": ForeignFile(
+    rb"<(?:!doctype\s+html|html)\b": ForeignFile("an HTML page", _FETCH),
+    rb"<(?:[?!]|/?[a-z][\w:.-]*(?:\s+[\w:.-]+\s*=[^<>]*)?\s*(?:/?>|\Z))": ForeignFile(
+        "XML or HTML", _FETCH
+    ),
+    rb"\[\s*(?:[\[{\"\d\]-]|\Z)|{\s*(?:[\"}]|\Z)": ForeignFile("JSON", _EXPORT),
+    rb"version https://git-lfs": ForeignFile(
         "a Git LFS pointer", "Fetch the file itself: git lfs pull"
     ),
-    b"%pdf": ForeignFile("a PDF document", _EXPORT),
+    rb"%pdf-\d": ForeignFile("a PDF document", _EXPORT),
 }
-"""By the beginning of a text that has no header; the first match counts."""
+"""By the beginning of a text that has no header, a regular expression; the first match counts."""
+
+_BRACKETED_NAME = re.compile(rb"(?:\[[^][{}:,;|\t]*\]|{[^][{}:,;|\t]*}|<[^<>,;|\t]*>) *[,;|\t]")
+"""The first of several names in brackets, which no JSON or XML begins with."""
 
 
 def recognise_bytes(content: bytes) -> ForeignFile | None:
     """The type of a file that begins with these bytes, if it is not text."""
     found = next((f for start, f in _SIGNATURES.items() if content.startswith(start)), None)
-    if content.startswith(b"PK"):
+    if content.startswith(_ZIP):
         return next((f for name, f in _INSIDE_ZIP.items() if name in content), found)
     return found
 
 
 def recognise_text(text: bytes) -> ForeignFile | None:
     """The type of a text that begins like this and lacks the header of a table."""
-    begin = text.lstrip()[:30].lower()
-    return next((f for start, f in _TEXTS.items() if begin.startswith(start)), None)
+    begin = text.lstrip()[:1000]
+    if _BRACKETED_NAME.match(begin):
+        return None
+    return next((f for start, f in _TEXTS.items() if re.match(start, begin, re.IGNORECASE)), None)

@@ -4,8 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from experiment_features.contract import MAX_COLUMNS, NAME_BYTES, Table
 from experiment_features.errors import DropRefused
@@ -18,7 +17,7 @@ from experiment_features.reading.dialect import (
 )
 from experiment_features.reading.foreign_files import recognise_text
 from experiment_features.reading.text_stream import TextStream
-from experiment_features.visible_text import shown
+from experiment_features.visible_text import INVISIBLE, shown
 
 _ANY_DELIMITER = b"[" + b"".join(DELIMITERS) + b"]"
 _EMPTY_LINES = re.compile(rb"(?:[ \t,;|]*(?:\r\n|\r|\n))*+")
@@ -27,6 +26,10 @@ _DELIMITER_LINE = re.compile(
     rb'"?sep=(' + _ANY_DELIMITER + rb')"?(?:\1| )*(?:\r\n|\r|\n)', re.IGNORECASE
 )
 """The line before the header that sets the delimiter, in Excel as well."""
+_QUOTED = re.compile(r'"(?:[^"]|"")*+"')
+_WORDS = re.compile(_QUOTED.pattern + r'|[^,;|\t"]+')
+"""Matches fields, whatever separates them."""
+_HIDDEN = re.compile(f"[{INVISIBLE}]")
 
 
 class Header(NamedTuple):
@@ -102,13 +105,18 @@ def _choose_dialect(
             header = Header(0, dialect, record, names)
             matches = len(set(table.column_names).intersection(header.columns))
             headers.append(header._replace(matches=matches))
-    best = max(headers, key=attrgetter("matches"), default=None)
+    best = max(headers, key=_likelihood, default=None)
     if best is None:
         raise UnclosedQuote
     is_sure = len(headers) == len(delimiters) or set(table.required_names) <= set(best.columns)
     if not (is_sure or is_last):
         raise UnclosedQuote
     return best
+
+
+def _likelihood(header: Header) -> tuple[int, int]:
+    """Orders headers by their matches; if there are none, the message should have all names."""
+    return header.matches, 0 if header.matches else len(header.names)
 
 
 def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
@@ -122,29 +130,7 @@ def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
     names = {name.lower(): name for name in header.names}
     missing = [name for name in table.required_names if name not in names]
     if missing or header.record.is_malformed:
-        _refuse_foreign(line, text)
-    if header.record.is_malformed:
-        raise DropRefused(
-            f"{place} has text after a closing quote: double the quotes inside a name",
-            line=text.line,
-        )
-    if missing:
-        delimiter = shown(header.dialect.delimiter.decode())
-        found = ", ".join(f"'{shown(name)}'" for name in header.names[:12])
-        if layout := _explain_layout(header, line, table):
-            raise DropRefused(
-                f"{place} {layout}; found '{shown(line.decode().strip())}'", line=text.line
-            )
-        columns = "column" if len(missing) == 1 else "columns"
-        remedy = f"Add the {columns}, or deliver the right file"
-        if line.lower().startswith(b"sep="):
-            remedy = "Delete this line: it may only specify a comma, semicolon, pipe or tab"
-        raise DropRefused(
-            f"{place} lacks the {columns} {', '.join(missing)}; found {found}, with "
-            f"'{delimiter}' as delimiter. {remedy}",
-            line=text.line,
-            column=missing[0],
-        )
+        _refuse_header(header, missing, table, line, text)
     _check_size(header, place, text.line)
     double = sorted(name for name, n in Counter(header.columns).items() if name and n > 1)
     if double:
@@ -156,19 +142,87 @@ def _check(header: Header, table: Table, line: bytes, text: TextStream) -> None:
         )
 
 
+def _refuse_header(
+    header: Header, missing: Sequence[str], table: Table, line: bytes, text: TextStream
+) -> NoReturn:
+    """Refuses a header that lacks columns or has text after a closing quote."""
+    place = f"{text.name} line {text.line}: the header"
+    _refuse_foreign(line, text)
+    if layout := _explain_layout(header, line, table):
+        raise DropRefused(
+            f"{place} {layout}; found '{shown(line.decode().strip())}'", line=text.line
+        )
+    if header.record.is_malformed:
+        raise DropRefused(
+            f"{place} has text after a closing quote: double the quotes inside a name",
+            line=text.line,
+        )
+    columns = "column" if len(missing) == 1 else "columns"
+    found = ", ".join(f"'{shown(name)}'" for name in header.names[:12])
+    raise DropRefused(
+        f"{place} lacks the {columns} {', '.join(missing)}; found {found}, with "
+        f"'{shown(header.dialect.delimiter.decode())}' as delimiter. "
+        f"{_remedy(header, line, missing)}",
+        line=text.line,
+        column=missing[0],
+    )
+
+
 def _explain_layout(header: Header, line: bytes, table: Table) -> str | None:
-    """What is wrong with how the header is written, if that is why it lacks columns."""
-    words = line.decode().lower()
-    if words.lstrip('" \t').startswith(("#", "//", "--")):
+    """What is wrong with how the header is written, if that is why it cannot be used."""
+    words = line.decode().lower().strip()
+    if words.lstrip('"').startswith(("#", "//", "--")):
         return "begins like a comment: delete the lines, or the sign, in front of the columns"
-    if set(table.required_names) <= set(re.findall(r"\w+", words)):
-        if any(re.search(_ANY_DELIMITER, name.encode()) for name in header.names):
+    required = set(table.required_names)
+    used = _find_delimiters(words)
+    if required <= {word.strip('" \t') for word in _WORDS.findall(words)} and (
+        explained := _explain_delimiters(header.dialect.delimiter.decode(), used)
+    ):
+        return explained
+    if required <= set(re.findall(r"\w+", words)):
+        first, *others = header.names
+        is_quoted = '"' in words and re.search(_ANY_DELIMITER, first.encode())
+        if is_quoted and not any(others):
             return "has several columns within the same quotes: remove quotes around whole lines"
-        if len(header.names) == 1:
+        if not used:
             return (
                 "does not separate its columns by a comma, semicolon, pipe or tab: use one of them"
             )
     return None
+
+
+def _explain_delimiters(expected: str, used: set[str]) -> str | None:
+    """What is wrong with the delimiters of a header that has all columns."""
+    found = " and ".join(f"'{shown(delimiter)}'" for delimiter in sorted(used))
+    if used and expected not in used:
+        return (
+            f"is separated by {found}, but the line before it sets '{shown(expected)}' as "
+            "delimiter: correct or delete that line"
+        )
+    if len(used) > 1:
+        return (
+            f"mixes {found} as delimiters, as spreadsheets do when they save a file that they did "
+            "not split into columns: export the table with only one of them"
+        )
+    return None
+
+
+def _find_delimiters(line: str) -> set[str]:
+    """The delimiters in a line; not those within quotes, nor tabs that pad another one."""
+    bare = re.sub(r"(?<![ \t])[ \t]*([,;|])[ \t]*", r"\1", _QUOTED.sub('""', line))
+    return set(re.findall(r"[,;|\t]", bare))
+
+
+def _remedy(header: Header, line: bytes, missing: Sequence[str]) -> str:
+    """What to do about a header that lacks columns."""
+    if line.lower().startswith(b"sep="):
+        return "Delete this line: it may only specify a comma, semicolon, pipe or tab"
+    hidden = [name for name in header.columns if _HIDDEN.sub("", name).strip('"') in missing]
+    if any("\ufeff" in name for name in hidden):
+        return r"Delete the byte order mark (\ufeff) before the name"
+    if hidden:
+        return "Delete the invisible characters, which are shown as escapes"
+    return f"Add the {'column' if len(missing) == 1 else 'columns'}, or deliver the right file"
 
 
 def _check_size(header: Header, place: str, line: int) -> None:

@@ -10,6 +10,7 @@ The rows are in no order; each has the number of the line on which it starts.
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiment_features.contract import Kind, Table
+from experiment_features.contract import Column, Kind, Table
 from experiment_features.drop.files import DropFile, opened
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.engines import arrow
@@ -132,10 +133,14 @@ def type_file(
             log.warning("%s: ignored %s", shown(path.name), _extra_columns(reader.ignored))
         blocks = noted(run_ahead(_block_splitter(reader, table, schema), reader.blocks()))
         rows = _write_typed(blocks, part)
-        with writing(target, duckdb.IOException):
-            type_cells(database, table, reader.columns, reader.delimiter, rows, others)
-            ambiguous = find_ambiguous_columns(database, table, others)
-        _append(others, part)
+        first = next(rows, None)
+        ambiguous: list[Column] = []
+        if first or part.is_empty:  # even a part without rows has its columns
+            rows = chain([first] if first else [], rows)
+            with writing(target, duckdb.IOException):
+                type_cells(database, table, reader.columns, reader.delimiter, rows, others)
+                ambiguous = find_ambiguous_columns(database, table, others)
+            _append(others, part)
     if others.exists():  # it has all rows
         others.replace(target)
     with writing(target, duckdb.IOException):

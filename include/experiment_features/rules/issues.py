@@ -113,16 +113,18 @@ def describe_issues(
         parts: the typed rows of every table.
         memory_limit: what DuckDB may use.
     """
-    if not any(map(count_rows, faults.rglob("*.parquet"))):
+    found = [path for path in sorted(faults.rglob("*.parquet")) if count_rows(path)]
+    if not found:
         return []
     with open_duckdb(memory_limit, workspace.scratch / "spill") as database:
         define_written(database)
         for script in ("raw_rows.sql", "positions.sql"):
             database.execute((_SQL / script).read_text("utf-8"))
         _list_rules_and_files(database, drop_files)
-        names = [escape(str(file)) for file in sorted(faults.rglob("*.parquet"))]
+        names = [escape(str(path)) for path in found]
         database.execute((_SQL / "list_faults.sql").read_text("utf-8"), {"files": names})
-        raw_rows = (_raw_rows(database, parts[table.name], table) for table in TABLES)
+        faulty = {path.parent.name for path in found}
+        raw_rows = (_raw_rows(database, parts[t.name], t) for t in TABLES if t.name in faulty)
         reduce(DuckDBPyRelation.union, raw_rows).create_view("raw_rows")
         target = str(workspace.issues)
         database.execute((_SQL / "describe_issues.sql").read_text("utf-8"), {"target": target})

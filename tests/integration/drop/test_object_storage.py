@@ -14,6 +14,7 @@ import pytest
 
 from drops import every_fault
 from e2e.local_stack import ROOT, SAMPLE
+from experiment_features.command_line import main
 from experiment_features.config import Settings
 from experiment_features.drop.allowed_source import is_absent, resolve_source
 from experiment_features.drop.files import holds_files, opened
@@ -419,28 +420,37 @@ def test_old_workspaces_are_removed(s3: S3Server, monkeypatch: pytest.MonkeyPatc
     assert {key.partition("/")[0] for key in s3.keys("kept")} == {"other"}
 
 
-def test_command_line_takes_a_uri(s3: S3Server, tmp_path: Path) -> None:
+def test_command_line_takes_a_uri(
+    s3: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """A URI works with Amazon's environment variables; a bad one is refused in one line."""
     s3.put(SAMPLE, "drops/command_line")
-
-    def check(source: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "experiment_features", "check", source],
-            env={"PYTHONPATH": str(ROOT / "include"), "HOME": str(tmp_path)} | s3.environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    done = check("s3://laboratory/drops/command_line")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "experiment_features",
+            "check",
+            "s3://laboratory/drops/command_line",
+        ],
+        env={"PYTHONPATH": str(ROOT / "include"), "HOME": str(tmp_path)} | s3.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "would be loaded" in done.stdout
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
     for source in ("s3://laboratory/drops/none", "s3://nowhere/drops", "nothing://at/all"):
-        done = check(source)
-        assert done.returncode == 1
-        assert done.stderr.startswith("refused: ")
-        assert done.stderr.count("\n") == 1
+        assert main(["check", source]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith("refused: ")
+        assert told.count("\n") == 1
 
 
 def test_source_that_is_gone(s3: S3Server) -> None:

@@ -1,5 +1,7 @@
 """Every feature in definitions.py is a column that is compared, written and kept in history."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,9 @@ from experiment_features.definitions import (
 from experiment_features.errors import DatabaseRefused, DropRejected
 from experiment_features.load.database import connect, database_errors
 from experiment_features.load.merge import Changes, compare, merge
+from experiment_features.pipeline import Pipeline
 from integration.running import compute_drop, features_of, make_drop, make_pipeline, run_drop
-from integration.servers import Database
+from integration.servers import Database, Server
 
 DROP = make_drop({1: "Ann", 2: "Bob"}, [(1, "1;2", "10"), (2, "3", "1")])
 
@@ -63,7 +66,7 @@ def write(relation: Relation, rows: list[dict[str, Any]], path: Path) -> Path:
 
 
 def without_checks(database: Database) -> None:
-    """Drops the checks, so that a feature can have any value."""
+    """Drops the checks."""
     checks = database.query(
         "select conrelid::regclass::text as relation, conname as name from pg_constraint "
         "where contype = 'c' and connamespace = 'features'::regnamespace"
@@ -76,29 +79,45 @@ def without_checks(database: Database) -> None:
         )
 
 
+@pytest.fixture(scope="module")
+def loaded(
+    server_of: Callable[[str], Server], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Database]:
+    """A database with DROP, without checks, so that a feature can have any value."""
+    with server_of("18").database("loaded") as loaded:
+        run_drop(loaded, DROP.write(tmp_path_factory.mktemp("loaded") / "drop"), run_id="one")
+        without_checks(loaded)
+        yield loaded
+
+
+@pytest.fixture
+def copy(loaded: Database) -> Iterator[Database]:
+    """A copy of it, for one test."""
+    with loaded.server.database("copy", template=loaded.name) as copy:
+        yield copy
+
+
 @pytest.mark.parametrize(("relation", "feature"), EVERY_FEATURE)
 def test_a_change_of_one_feature_is_written(
-    relation: Relation, feature: Feature, database: Database, tmp_path: Path
+    relation: Relation, feature: Feature, copy: Database, tmp_path: Path
 ) -> None:
     """The new value is stored, the old one is in the history, and no other row is touched."""
-    without_checks(database)
-    run_drop(database, DROP.write(tmp_path / "drop"), run_id="one")
-    before = features_of(database, relation.name)
+    before = features_of(copy, relation.name)
     staged = [dict(row) for row in before]
     staged[0][feature.name] = another(before[0][feature.name])
     path = write(relation, staged, tmp_path / "staged.parquet")
-    with connect(database.url()) as connection:
+    with connect(copy.url()) as connection:
         changes = compare(connection, relation, path)
         merge(connection, relation, changes, run_id="two", loaded_at=datetime.now(UTC))
     assert changes == Changes(inserted=0, updated=1, deleted=0, unchanged=len(before) - 1)
-    changed, *others = features_of(database, relation.name)
+    changed, *others = features_of(copy, relation.name)
     assert others == before[1:]
     assert changed[feature.name] == staged[0][feature.name] != before[0][feature.name]
     assert changed["run_id"] == "two"
     assert {name: changed[name] for name in relation.columns} == {
         name: staged[0][name] for name in relation.columns
     }
-    (period,) = features_of(database, relation.past)
+    (period,) = features_of(copy, relation.past)
     assert {name: period[name] for name in relation.columns} == {
         name: before[0][name] for name in relation.columns
     }
@@ -131,32 +150,62 @@ def test_the_tables_have_the_features_as_defined(relation: Relation, database: D
         (USER_FEATURES, "select * from features.user_feature_report order by 1"),
     ],
 )
-def test_the_views_show_every_feature(
-    relation: Relation, query: str, database: Database, tmp_path: Path
-) -> None:
+def test_the_views_show_every_feature(relation: Relation, query: str, loaded: Database) -> None:
     """The views have all features of the table."""
-    run_drop(database, DROP.write(tmp_path / "drop"))
-    rows = database.query(query)
+    rows = loaded.query(query)
     assert [{name: row[name] for name in relation.columns} for row in rows] == [
-        {name: row[name] for name in relation.columns}
-        for row in features_of(database, relation.name)
+        {name: row[name] for name in relation.columns} for row in features_of(loaded, relation.name)
     ]
 
 
 DISCARD = "create function discard() returns trigger language plpgsql as 'begin return null; end'"
 FAULTY = make_drop(
-    {1: "Ann", 2: "Bob"},
-    [(1, "1;2", "10"), (2, "3", "1"), (9, "3", "1")],
-    {1: "Water", 2: "Ethanol", 3: "Methane"},
+    {1: "Ann", 2: "Bob"}, [(1, "1;2", "10"), (2, "3", "1"), (2, "3", "1"), (9, "3", "1")]
 )
 CHANGED = make_drop(
     {1: "Ann B.", 3: "Cyd"}, [(1, "1", "10"), (9, "3", "1")], {1: "Water", 3: "Tar"}
 )
+HERE = """
+update features.part_store
+set database_oid = (select oid from pg_database where datname = current_database())
+"""
+"""Makes a copy of a database the one whose parts are in the store."""
+
 TABLES = [
     *(table for relation in RELATIONS for table in (relation.name, relation.past)),
     "pipeline_runs",
     "data_issues",
 ]
+
+
+@pytest.fixture(scope="module")
+def computed(
+    server_of: Callable[[str], Server], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Database, Pipeline]]:
+    """A database with FAULTY, to be copied, and a run on CHANGED that is to be loaded.
+
+    An earlier run on it, ``mine``, was rejected.
+    """
+    folder = tmp_path_factory.mktemp("computed")
+    with server_of("18").database("computed") as database:
+        run_drop(database, FAULTY.write(folder / "drop"), max_rejected_percent=50)
+        changed = CHANGED.write(folder / "changed")
+        with pytest.raises(DropRejected):
+            run_drop(database, changed, run_id="mine")
+        yield (
+            database,
+            compute_drop(make_pipeline(database, folder, max_rejected_percent=50), changed),
+        )
+
+
+@pytest.fixture
+def to_load(computed: tuple[Database, Pipeline]) -> Iterator[tuple[Database, Pipeline]]:
+    """A copy of the database, and the run, which loads into it."""
+    database, pipeline = computed
+    with database.server.database("copy", template=database.name) as copy:
+        copy.query(HERE)
+        copy.query(DISCARD)
+        yield copy, replace(pipeline, connect=lambda: connect(copy.url()))
 
 
 @pytest.mark.parametrize(
@@ -173,17 +222,14 @@ TABLES = [
     ],
 )
 def test_a_trigger_that_discards_writes_is_named(
-    table: str, statement: str, database: Database, tmp_path: Path
+    table: str, statement: str, to_load: tuple[Database, Pipeline]
 ) -> None:
     """Nothing is loaded, and without the trigger the same drop loads."""
-    run_drop(database, FAULTY.write(tmp_path / "drop"), max_rejected_percent=50)
-    changed = CHANGED.write(tmp_path / "changed")
-    pipeline = compute_drop(make_pipeline(database, tmp_path, max_rejected_percent=50), changed)
+    database, pipeline = to_load
     before = [features_of(database, name) for name in TABLES]
     event = {"update": "update", "close_issues": "update", "delete": "delete"}.get(
         statement, "insert"
     )
-    database.query(DISCARD)
     database.query(
         sql.SQL(
             "create trigger discards before {} on {} for each row execute function discard()"
@@ -221,17 +267,11 @@ RULE = "create rule discards as on {event} to {table} do instead nothing"
     ],
 )
 def test_a_ledger_that_is_not_written_is_named(
-    by: str, event: str, table: str, run_id: str, database: Database, tmp_path: Path
+    by: str, event: str, table: str, run_id: str, to_load: tuple[Database, Pipeline]
 ) -> None:
     """Entries, issues and counts, too, are either written, or nothing is loaded."""
-    before = make_drop({1: "Ann", 2: "Bob"}, [(1, "1", "1"), (2, "3", "1"), (2, "3", "1")])
-    run_drop(database, before.write(tmp_path / "drop"))
-    changed = CHANGED.write(tmp_path / "changed")
-    options = {"run_id": run_id, "max_rejected_percent": 50}
-    pipeline = compute_drop(make_pipeline(database, tmp_path, **options), changed)
-    with pytest.raises(DropRejected):
-        run_drop(database, changed, run_id="mine")
-    database.query(DISCARD)
+    database, pipeline = to_load
+    pipeline = replace(pipeline, run=replace(pipeline.run, run_id=run_id))
     statement = sql.SQL(by).format(event=sql.SQL(event), table=sql.Identifier("features", table))
     database.query(statement)
     found = [features_of(database, name) for name in [*TABLES, "data_issues"]]

@@ -18,7 +18,7 @@ EXPERIMENTS = ("1.250", "1.255", "12.5", "1234.567", "-1.250", "1.25.000", "1.25
 IS_AMBIGUOUS = {1, 2, 4, 5}
 
 
-def ambiguous(folder: Path, engine: str, **files: list[str]) -> set[tuple[str, int]]:
+def ambiguous(folder: Path, **files: list[str]) -> set[tuple[str, int]]:
     """File and number of each experiment whose run time is ambiguous; all else is as expected."""
     source = folder / "source"
     source.mkdir()
@@ -30,7 +30,7 @@ def ambiguous(folder: Path, engine: str, **files: list[str]) -> set[tuple[str, i
         first += len(rows)
         (source / f"user_experiments_{name}.csv").write_text(HEADER + "\n".join(rows))
     workspace = Workspace(folder / "workspace")
-    run_stages(source, workspace, engine)
+    run_stages(source, workspace, "pandas")
     assert_as_expected(source, workspace)
     return {
         (file.removeprefix("user_experiments_").removesuffix(".csv"), line - 1)
@@ -39,13 +39,10 @@ def ambiguous(folder: Path, engine: str, **files: list[str]) -> set[tuple[str, i
     }
 
 
-@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
-def test_a_cell_that_shows_thousands_makes_points_of_its_file_ambiguous(
-    engine: str, tmp_path: Path
-) -> None:
+def test_a_cell_that_shows_thousands_makes_points_of_its_file_ambiguous(tmp_path: Path) -> None:
     """In whatever row it stands; other files of the table are certain."""
     with_comma = {f"a{n}": [*EXPERIMENTS, comma] for n, comma in enumerate(THOUSANDS)}
-    found = ambiguous(tmp_path, engine, **with_comma, b=[*EXPERIMENTS])
+    found = ambiguous(tmp_path, **with_comma, b=[*EXPERIMENTS])
     assert found == {(name, number) for name in with_comma for number in IS_AMBIGUOUS}
 
 
@@ -54,14 +51,14 @@ def test_what_is_no_decimal_comma_changes_nothing(tmp_path: Path) -> None:
     texts = [",", "1,250.5", "1,2,3", "x,5", "1 2,5", "12,5;5", "1234.567,8", "-", "1'250'000"]
     texts += ["see note 3, 4", "s,5", "5, s", "12,5 5", "3, 4, 5", "1.250.00", "1.2.3", "12.000 h"]
     files = {f"a{n}": [text, *EXPERIMENTS] for n, text in enumerate(texts)}
-    assert ambiguous(tmp_path, "duckdb", **files) == set()
+    assert ambiguous(tmp_path, **files) == set()
 
 
 def test_a_comma_is_known_only_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows of earlier blocks, typed as arrays, are judged by the last one, too."""
     monkeypatch.setattr(text_stream, "BLOCK_BYTES", 10_000)  # some 700 rows
     numbers = [f"{n % 1000}.{n % 999 + 1:03}" for n in range(5_000)]
-    found = ambiguous(tmp_path, "duckdb", a=[*numbers, "12,5"])
+    found = ambiguous(tmp_path, a=[*numbers, "12,5"])
     assert len(found) == len(numbers)
 
 
@@ -69,5 +66,5 @@ def test_every_spelling_is_judged_as_the_oracle_judges_it(tmp_path: Path) -> Non
     """With and without a comma in the column."""
     spelled = [*RUN_TIMES, *RUN_TIMES_NOT, *AMBIGUOUS, "1" * 300 + ".250", "1" * 305 + ".250"]
     spelled = [text for text in spelled if not {"\n", ","} & set(text)]
-    found = ambiguous(tmp_path, "duckdb", a=spelled, b=[*spelled, "12,5"])
+    found = ambiguous(tmp_path, a=spelled, b=[*spelled, "12,5"])
     assert {file for file, _ in found} == {"b"}

@@ -23,7 +23,7 @@ from experiment_features.errors import DropRefused, PartGone, StorageUnavailable
 from experiment_features.reading import extract as reading
 from experiment_features.store.parts import NoLedger, PartStore, workspace_parts
 from experiment_features.workspace import Workspace
-from stages import TODAY, assert_as_expected, extract, run_stages, transform, validate
+from stages import TODAY, assert_as_expected, compute_features, extract, transform, validate
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_ids_are_known_to_rise(
         (clean / f"user_experiments_{number}.csv").write_text("\n".join(lines) + "\n")
     assert extract(clean, workspace).rising_keys == ["user_experiments"] * rise
     if sum(map(len, parts)) < 100:
-        run_stages(clean, workspace, "pandas")
+        compute_features(workspace, "pandas")
         assert_as_expected(clean, workspace)
 
 
@@ -118,7 +118,7 @@ def test_ids_rise_also_in_lines_that_sql_types(
     header = path.read_text().splitlines()[0]
     path.write_text("\n".join([header, "3,1,2,3.5", line, "7,1,1,3.5"]) + "\n")
     assert extract(clean, workspace).rising_keys == ["user_experiments"] * rise
-    run_stages(clean, workspace, "pandas")
+    compute_features(workspace, "pandas")
     assert_as_expected(clean, workspace)
 
 
@@ -328,9 +328,11 @@ def test_a_refused_drop_leaves_no_parts(clean: Path, workspace: Workspace) -> No
 _PEAK = """
 import json, resource, sys
 from pathlib import Path
-from stages import extract
+from experiment_features.reading.extract import extract
+from experiment_features.store.parts import NoLedger, workspace_parts
 from experiment_features.workspace import Workspace
-extract(Path(sys.argv[1]), Workspace(Path(sys.argv[2])))
+workspace = Workspace(Path(sys.argv[2]))
+extract(Path(sys.argv[1]), workspace, workspace_parts(workspace), NoLedger())
 print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
 """
 
@@ -348,7 +350,7 @@ def test_memory_does_not_grow_with_the_file(clean: Path, tmp_path: Path) -> None
             )
         output = subprocess.check_output(
             [sys.executable, "-c", _PEAK, clean, tmp_path / "workspace"],
-            env={**os.environ, "PYTHONPATH": "include:tests"},
+            env={**os.environ, "PYTHONPATH": "include"},
             cwd=Path(__file__).parents[3],
         )
         return int(json.loads(output))

@@ -83,6 +83,32 @@ def test_a_header_may_span_lines_and_blocks(size: int, monkeypatch: pytest.Monke
         pytest.param(b"a,b\n1,2\n", "line 1: the header lacks the columns compound_id, compound_name, compound_structure; found 'a', 'b', with ',' as delimiter. Add the columns, or", id="columns"),
         pytest.param(b'"compound_id,compound_name,compound_structure"\n"1,a,b"\n',
                      "line 1: the header has several columns within the same quotes", id="quoted"),
+        pytest.param(b'"compound_id,""compound_name"",compound_structure";;;\n',
+                     "line 1: the header has several columns within the same quotes", id="quoted_and_padded"),
+        pytest.param(HEADER.replace(b"\n", b";;;\n"),
+                     "the header mixes ',' and ';' as delimiters, as spreadsheets", id="semicolons_at_the_end"),
+        pytest.param(HEADER.replace(b",", b";", 1),
+                     "the header mixes ',' and ';' as delimiters", id="mixed_delimiters"),
+        pytest.param(HEADER.replace(b",", b"\t", 1),
+                     "the header mixes '\\t' and ',' as delimiters", id="tab_and_comma"),
+        pytest.param(b'"compound_id";"compound_name",\t"compound_structure"\n',
+                     "the header mixes ',' and ';' as delimiters", id="mixed_and_quoted"),
+        pytest.param(b'"compound_id","compound_name","compound_structure";;\n',
+                     "the header mixes ',' and ';' as delimiters", id="quoted_with_semicolons"),
+        pytest.param(b'compound_id,full name,"compound_structure, compound_name"\n',
+                     "the header lacks the columns compound_name, compound_structure; found", id="name_with_comma"),
+        pytest.param(b"compound_id,compound_name,structure;of\n",
+                     "the header lacks the column compound_structure; found", id="name_with_semicolon"),
+        pytest.param(b"sep=;\n" + HEADER,
+                     "line 2: the header is separated by ',', but the line before it sets ';' as", id="told_otherwise"),
+        pytest.param(b"sep=;\nits compound_id,compound_name,compound_structure\n",
+                     "line 2: the header lacks the columns compound_id", id="told_otherwise_and_lacking"),
+        pytest.param(b"\xef\xbb\xbf" * 2 + HEADER,
+                     r"lacks the column compound_id; found '\ufeffcompound_id', 'compound_name', 'compound_structure', with ',' as delimiter. Delete the byte order mark (\ufeff)", id="two_marks"),
+        pytest.param(b'sep=,\n\xef\xbb\xbf"compound_id",\t"compound_name","compound_structure"\n',
+                     r"with ',' as delimiter. Delete the byte order mark (\ufeff) before", id="mark_after_sep"),
+        pytest.param(HEADER.replace(b"_name", "_name\u200b".encode()),
+                     "as delimiter. Delete the invisible characters, which", id="zero_width"),
         pytest.param(b"\n# of May\n" + HEADER, "line 2: the header begins like a comment",
                      id="comment"),
         pytest.param(b"#" + HEADER, "the header begins like a comment", id="commented"),
@@ -219,10 +245,19 @@ def test_a_first_line_may_tell_the_delimiter(first: bytes) -> None:
         pytest.param(gzip.compress(HEADER), "a gzip archive", id="gzip"),
         pytest.param(b"\x28\xb5\x2f\xfd\x04\0", "a zstd archive", id="zstd"),
         pytest.param(bz2.compress(HEADER), "a bzip2 archive", id="bzip2"),
+        pytest.param(bz2.compress(HEADER, 1), "a bzip2 archive", id="bzip2_fast"),
         pytest.param(lzma.compress(HEADER), "an xz archive", id="xz"),
         pytest.param(b"PAR1\x15\x04\x15", "a Parquet file", id="parquet"),
         pytest.param(b'[{"compound_id": 1, "compound_name": "a"}]\n', "JSON", id="json"),
         pytest.param(b'{\n  "compounds": []\n}\n', "JSON", id="json_lines"),
+        pytest.param(b'{"compound_id": 1},\n{"compound_id": 2}\n', "JSON", id="json_objects"),
+        pytest.param(b"[[1, 2], [3, 4]]\n", "JSON", id="json_lists"),
+        pytest.param(b'[\n["compound_id", "compound_name"]\n]\n', "JSON", id="json_over_lines"),
+        pytest.param(b"[]\n", "JSON", id="json_without_rows"),
+        pytest.param(b'<?xml version="1.0"?>\n<a/>\n', "XML or HTML", id="xml"),
+        pytest.param(b'<ns:a b="1, 2"\n c="3"><d>1</d>\n', "XML or HTML", id="xml_over_lines"),
+        pytest.param(b"<compounds>\n\t<compound/>\n", "XML or HTML", id="xml_element"),
+        pytest.param(b"<body>Log in, please</body>\n", "XML or HTML", id="part_of_a_page"),
         pytest.param(b"\n<!DOCTYPE html>\n<html><a href=\"x\">\n", "an HTML page", id="html"),
         pytest.param(b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer",
                      id="git_lfs"),
@@ -235,6 +270,25 @@ def test_another_kind_of_file_is_named(begin: bytes, kind: str, ending: str) -> 
     for stored in (content, begin) if "gzip" not in kind else (content,):
         with pytest.raises(DropRefused, match=rf"^compounds\.csv{ending} .*{re.escape(kind)}"):
             read(stored, f"compounds.csv{ending}")
+
+
+@pytest.mark.parametrize("brackets", ["[]", "{}", "<>"])
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t", " , "])
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_names_in_brackets_are_no_other_kind_of_file(
+    brackets: str, delimiter: str, quote: str, ending: str
+) -> None:
+    """The header lacks its columns, and the message says what it has instead."""
+    opening, closing = brackets
+    names = [f"{opening}{quote}{name}{quote}{closing}" for name in COMPOUNDS.column_names]
+    content = f"{delimiter.join(names)}\n1{delimiter}2\n".encode()
+    with pytest.raises(DropRefused, match="lacks the columns compound_id") as refusal:
+        read(gzip.compress(content) if ending else content, f"compounds.csv{ending}")
+    assert f"found '{names[0]}'" in str(refusal.value)
+    if ending:
+        with pytest.raises(DropRefused, match="is not gzip data but text"):
+            read(content, f"compounds.csv{ending}")
 
 
 @pytest.mark.parametrize("outer", ["gzip", "zstd"])
@@ -262,9 +316,21 @@ def test_text_under_the_name_of_an_archive_is_named(text: bytes, ending: str) ->
 
 
 def test_a_header_that_begins_like_another_file_is_read() -> None:
-    """What names every column is a header."""
-    for name in (b"[x]", b"{", b"<", b"PAR1", b"PK", b"%PDF-", b"BZh", b"sep=,", b"Obj"):
-        assert len(read(name + b"," + HEADER + b"x,1,a,b\n")) == 1
+    """What names every column is a header, whatever the rows hold."""
+    letters = (
+        b"PK",
+        b"BZh",
+        b"BZh9",
+        b"7z",
+        b"Rar!",
+        b"PAR1",
+        b"ARROW1",
+        b"Obj",
+        b"SQLite format 3",
+    )
+    for name in (*letters, b"[x]", b"{", b"<", b"%PDF-", b"sep=,", b"version https://git-lfs"):
+        rows = b"x,1,xl/,opendocument.spreadsheet\n"
+        assert len(read(name + b"," + HEADER + rows)) == 1
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 5000, b"\n", b"\r\n\0\n"])

@@ -1,13 +1,13 @@
 """Two versions of a table's file, side by side in a drop."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.errors import DropRejected
 from experiment_features.rules import shared_ids
+from experiment_features.run import Validated
 from integration.running import make_pipeline
 
 OLD = [str(number) for number in range(1, 11)]
@@ -29,14 +29,13 @@ def drop_of(*ids_of_files: list[str]) -> Drop:
     return Drop((*users, *others))
 
 
-def notices(folder: Path, drop: Drop, **options: Any) -> list[str]:
+def notices(folder: Path, drop: Drop) -> list[str]:
     """What a run says of a drop that it does not reject, however faulty."""
-    pipeline = make_pipeline(None, folder / "run", max_rejected_percent=100.0, **options)
+    pipeline = make_pipeline(None, folder / "run", max_rejected_percent=100.0)
     pipeline.extract(drop.write(folder / "source"))
     return list(pipeline.validate().notices)
 
 
-@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
 @pytest.mark.parametrize(
     ("files", "part", "whole"),
     [
@@ -51,30 +50,30 @@ def notices(folder: Path, drop: Drop, **options: Any) -> list[str]:
     ids=["the same", "longer", "shorter", "three", "faulty whole", "faulty part", "among others"],
 )
 def test_two_versions_of_a_file_are_named(
-    files: list[list[str]], part: int, whole: int, engine: str, tmp_path: Path
+    files: list[list[str]], part: int, whole: int, tmp_path: Path
 ) -> None:
-    """In the rejection, or else in the notices of the run."""
+    """In the rejection and in the notices of the run.
+
+    On one engine: the issues, which are the same on all, say where to look.
+    """
     told = (
         f"every id in users_{part}.csv is also in users_{whole}.csv: one of the two probably has "
         "to go"
     )
-    drop = drop_of(*files)
-    options = {"engine": engine, "run_id": "told"}
-    assert notices(tmp_path, drop, **options) == [told]
-    pipeline = make_pipeline(None, tmp_path / "run", **options)
+    pipeline = make_pipeline(None, tmp_path / "run")
+    pipeline.extract(drop_of(*files).write(tmp_path / "source"))
     with pytest.raises(DropRejected) as caught:
         pipeline.validate()
     assert f"{told}. Correct the rows" in str(caught.value)
+    assert pipeline.workspace.found(Validated).notices == [told]
 
 
-@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
-def test_other_repetitions_are_only_issues(engine: str, tmp_path: Path) -> None:
+def test_other_repetitions_are_only_issues(tmp_path: Path) -> None:
     """Files that share some ids, a file that repeats its own, and ids spread over two others."""
     for number, files in enumerate(
         [[OLD, OTHERS], [OLD + OLD], [OLD[:5], [*OLD[5:], "50"], [*OLD, "60"][3:]]]
     ):
-        drop = drop_of(*files)
-        assert notices(tmp_path / str(number), drop, engine=engine) == []
+        assert notices(tmp_path / str(number), drop_of(*files)) == []
 
 
 def test_a_sound_drop_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
