@@ -21,22 +21,26 @@ SAMPLE_DROP = _PROJECT / "include" / "data" / "sample"
 """What a run without a source loads if nothing has been loaded yet."""
 
 _MEMORY = re.compile(
-    r"\s*(([0-9]{1,9}(?:[.][0-9]+)?)\s*([kmgt])(?:i?b)?|0*[1-9][0-9]?%|100%|-1|none)\s*",
+    r"\s*(?:([0-9]{1,9}(?:[.][0-9]+)?)\s*([kmgt])(?:i?b)?|(0*[1-9][0-9]?|100)%|-1|none)\s*",
     re.IGNORECASE,
 )
 """How DuckDB takes a limit; the last two mean that there is none."""
 
-_LEAST_MEGABYTES, _MOST_MEGABYTES = 16, 10**9
-"""With less, not even the sample drop can be read; with much more, the number is out of range."""
-
+_LEAST_MEGABYTES, _MOST_MEGABYTES = 64, 10**9
+"""DuckDB needs 22 for the sample drop on two cores, and 48 on 16; far more than the most is out of
+its range."""
 
 _REMEDY = "name another place"
 
 
+def _bytes_of_memory() -> int:
+    """The machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def _half_of_memory() -> str:
     """Half of the machine's memory, in DuckDB's notation."""
-    half = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    return f"{half // 2**20}MiB"
+    return f"{_bytes_of_memory() // 2 // 2**20}MiB"
 
 
 def _described(name: str, meaning: str, example: str, **default: str) -> dict[str, str]:
@@ -94,7 +98,8 @@ class Settings:
         default=_half_of_memory(),
         metadata=_described(
             "EXPERIMENT_FEATURES_MEMORY_LIMIT",
-            "How much memory DuckDB may use before it spills to disk.",
+            "How much memory DuckDB may use before it spills to disk; at least "
+            f"{_LEAST_MEGABYTES}MB, and more with more than 16 cores.",
             example="4GiB",
             default="half of the machine's memory",
         ),
@@ -227,13 +232,20 @@ def _written_place(name: str, default: str) -> str:
 def _memory(name: str, default: str) -> str:
     text = os.environ.get(name) or default
     found = _MEMORY.fullmatch(text)
-    size = found and found[2] and float(found[2]) * 1000.0 ** ("kmgt".index(found[3].lower()) - 1)
-    if not found or (found[2] and not _LEAST_MEGABYTES <= float(size or 0) <= _MOST_MEGABYTES):
+    megabytes = None if found is None else _megabytes(*found.groups())
+    if megabytes is None or not _LEAST_MEGABYTES <= megabytes <= _MOST_MEGABYTES:
         raise ConfigurationError(
             f"{name} is '{shown(text)}': expected memory such as 4GiB, 500MB or 50%, and at least "
             f"{_LEAST_MEGABYTES}MB"
         )
     return text
+
+
+def _megabytes(number: str | None, unit: str | None, percent: str | None) -> float:
+    """A limit of memory in megabytes; one that is none, as the most."""
+    if number and unit:
+        return float(number) * 1000.0 ** ("kmgt".index(unit.lower()) - 1)
+    return _bytes_of_memory() / 1e6 * int(percent) / 100 if percent else _MOST_MEGABYTES
 
 
 def _whole_number(name: str, default: int, unit: str) -> int:

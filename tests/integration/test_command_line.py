@@ -16,8 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from experiment_features import version
+from experiment_features import config, version
 from experiment_features.command_line import main
+from experiment_features.config import SAMPLE_DROP
 from experiment_features.definitions import USER_FEATURES
 from experiment_features.errors import DropRejected
 from experiment_features.load import load as load_module
@@ -126,6 +127,20 @@ class TestRun:
         status, output, _ = run_command(capsys, "run", tmp_path, "--dry-run")
         assert (status, "None" in output) == (0, False)
         assert "the changes are unknown: add --database-url" in output
+
+    @pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+    def test_the_least_memory_suffices_for_the_sample(
+        self, engine: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The limit that the settings just accept is one that works, with spare for more cores."""
+        name = "EXPERIMENT_FEATURES_MEMORY_LIMIT"
+        monkeypatch.setenv(name, "0.01MB")
+        command = ["run", SAMPLE_DROP, "--dry-run", "--json", "--engine", engine]
+        least = re.search("at least ([0-9]+)MB", run_command(capsys, *command)[2])
+        assert least
+        monkeypatch.setenv(name, f"{int(least[1]) // 2}.5MB")
+        monkeypatch.setattr(config, "_LEAST_MEGABYTES", 0)
+        assert run_command(capsys, *command)[0] == 0
 
     def test_takes_the_url_from_the_environment(
         self,

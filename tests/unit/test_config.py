@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from experiment_features import config
 from experiment_features.config import Settings
 from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet
 from experiment_features.errors import ConfigurationError
@@ -119,7 +120,7 @@ def test_a_relative_folder_needs_a_current_one(
     "value",
     [
         *("lots", "4", "4GiBs", "1,5GB", "150%", "9999999999999TB", "٣GB"),
-        *("999999999t", "0MB", "0%", "00%", "1kb", "15.9MB", "0.01GiB"),
+        *("999999999t", "0MB", "0%", "00%", "1kb", "63.9MB", "0.06GiB"),
     ],
 )
 def test_memory_is_checked(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
@@ -131,8 +132,18 @@ def test_memory_is_checked(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
         Settings.from_environment()
 
 
+def test_a_share_of_little_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is checked by what it amounts to on this machine."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_MEMORY_LIMIT", "10%")
+    monkeypatch.setattr(config, "_bytes_of_memory", lambda: 630e6)
+    with pytest.raises(ConfigurationError, match=r"is '10%': expected .* at least 64MB"):
+        Settings.from_environment()
+    monkeypatch.setattr(config, "_bytes_of_memory", lambda: 650e6)
+    assert Settings.from_environment().memory_limit == "10%"
+
+
 @pytest.mark.parametrize(
-    "value", ["4GiB", "4.5 gb", "512m", "16MB", "900000GB", "80%", "-1", "none"]
+    "value", ["4GiB", "4.5 gb", "512m", "64MB", "900000GB", "80%", "-1", "none"]
 )
 def test_memory_is_spelled_as_duckdb_takes_it(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """With and without blank, in any case."""

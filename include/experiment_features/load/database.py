@@ -54,6 +54,14 @@ _NEEDS_UTF8 = (
     "The database needs the encoding UTF8: create another one with "
     "`create database NAME encoding 'UTF8' template template0`"
 )
+_POLICY_CHECK = "check_enable_rls"
+"""Where PostgreSQL raises that a policy would hide rows; the message may be in any language."""
+
+_MIGRATE = (
+    "The schema is missing or outdated: run "
+    "`python -m experiment_features migrate --database-url URL`, or on the local stack "
+    "`scripts/features.sh migrate`"
+)
 _END_HOLDER = "Wait for it, or end it with `select pg_terminate_backend(PROCESS)`"
 
 
@@ -62,6 +70,7 @@ def database_errors(
     doing: str,
     privilege: str = "Grant the user the role features_writer",
     connection: Connection | None = None,
+    schema: str = _MIGRATE,
 ) -> Iterator[None]:
     """Turns psycopg's errors into the pipeline's, adding what was being done.
 
@@ -69,6 +78,7 @@ def database_errors(
         doing: completes "cannot ...".
         privilege: what to do when a privilege is missing.
         connection: finds out who holds a lock that could not be obtained in time.
+        schema: what to do when a relation or column is missing.
 
     Raises:
         DatabaseUnavailable: trying again may help.
@@ -89,13 +99,18 @@ def database_errors(
             ) from error
         raise DatabaseUnavailable(f"cannot {doing}: {_first_line(error)}") from error
     except _SCHEMA_ERRORS as error:
-        raise DatabaseRefused(
-            f"cannot {doing}: {_first_line(error)}. The schema is missing or outdated: run "
-            "`python -m experiment_features migrate --database-url URL`, or on the local stack "
-            "`scripts/features.sh migrate`"
-        ) from error
+        raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {schema}") from error
     except psycopg.errors.InsufficientPrivilege as error:
+        if error.diag.source_function == _POLICY_CHECK:
+            privilege = (
+                "All rows have to be seen: exempt the user from policies (`alter role NAME "
+                "bypassrls`), or disable them (`alter table TABLE disable row level security`)"
+            )
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {privilege}") from error
+    except psycopg.errors.FeatureNotSupported as error:
+        raise DatabaseRefused(
+            f"cannot {doing}: {_first_line(error)}. Find and remove the rule of that table"
+        ) from error
     except psycopg.errors.UntranslatableCharacter as error:  # the error names both encodings
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {_NEEDS_UTF8}") from error
     except psycopg.Error as error:
@@ -262,6 +277,12 @@ def _select_holder(connection: Connection, *, is_load_lock: bool) -> str | None:
     return row[0] if row else None
 
 
+def columns_of(connection: Connection, relation: str) -> list[str]:
+    """The columns of a table or view of the schema, in their order; none if it does not exist."""
+    values = {"relation": f"features.{relation}"}
+    return [name for (name,) in connection.execute(read_sql("select_columns"), values)]
+
+
 def comma_separated(names: Iterable[str]) -> sql.Composed:
     """The names as identifiers, for a list of columns."""
     return sql.SQL(", ").join(map(sql.Identifier, names))
@@ -281,6 +302,25 @@ def check_written(table: str, statement: str, expected: int, written: int) -> No
     if written != expected:
         raise DatabaseRefused(
             f"{table}: {statement} should have written {expected} rows, but wrote {written}, so "
-            "nothing was loaded. Find and remove whatever discards or adds rows: a trigger, a rule "
-            f"or a policy of the table (psql: \\d {table}), or another session that writes to it"
+            f"everything was undone. {_find_cause(table)}"
         )
+
+
+def check_unaltered(table: str, differing: int) -> None:
+    """Checks that no row differs from what was written: a trigger can silently change some.
+
+    Raises:
+        DatabaseRefused: some do; the caller's transaction is rolled back.
+    """
+    if differing:
+        raise DatabaseRefused(
+            f"{table}: {differing} rows are not as they were written, so everything was undone. "
+            f"{_find_cause(table)}"
+        )
+
+
+def _find_cause(table: str) -> str:
+    return (
+        "Find and remove whatever discards, adds or changes rows: a trigger, a rule or a policy of "
+        f"the table (psql: \\d {table}), or another session that writes to it"
+    )

@@ -50,21 +50,36 @@ def copy_issues(
         is_load: whether they hold now; else they are closed, and only the first of each file and
             rule of the run's own drop are copied.
         table: takes the place of data_issues.
+
+    Raises:
+        DatabaseRefused: not all of them are there afterwards.
     """
     with pq.ParquetFile(issues) as file:
-        owners = ["found_by"] + ([] if is_load else ["closed_by"])
-        names = [*owners, *file.schema_arrow.names]
+        owner = arrow.text(run_id)
+        names = ["found_by", "closed_by", *file.schema_arrow.names]
         batches = file.iter_batches()
         kept = batches if is_load else _first_of_each_kind(map(_own, batches))
         rows = (
             pa.RecordBatch.from_arrays(
-                [pa.repeat(arrow.text(run_id), len(batch))] * len(owners)
-                + _of_run(batch, run_id).columns,
+                [
+                    pa.repeat(owner, len(batch)),
+                    pa.nulls(len(batch), arrow.TEXT) if is_load else pa.repeat(owner, len(batch)),
+                    *_of_run(batch, run_id).columns,
+                ],
                 names=names,
             )
             for batch in kept
         )
-        copy_batches(connection, table, names, rows)
+        copied = copy_batches(connection, table, names, rows)
+    if table is _ISSUES:
+        _check_found(connection, run_id, copied, is_load=is_load)
+
+
+def _check_found(connection: Connection, run_id: str, count: int, *, is_load: bool) -> None:
+    """Makes sure that a run has found so many issues, which hold if it loaded."""
+    values = {"run_id": run_id, "is_load": is_load}
+    ((kept,),) = connection.execute(read_sql("count_found_issues"), values).fetchall()
+    check_written("features.data_issues", "copy", count, kept)
 
 
 def _own(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -123,6 +138,7 @@ def merge_issues(connection: Connection, run_id: str, changes: IssueChanges) -> 
     check_written("features.data_issues", "close_issues", changes.closed, written)
     written = connection.execute(read_sql("insert_issues")).rowcount
     check_written("features.data_issues", "insert", changes.found, written)
+    _check_found(connection, run_id, changes.found, is_load=True)
 
 
 def _copy_ids(connection: Connection, table: str, ids: Path) -> None:

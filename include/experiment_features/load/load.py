@@ -20,7 +20,14 @@ from experiment_features.load.database import (
 )
 from experiment_features.load.guard import check_volume, notice_unit
 from experiment_features.load.ledger import Entry, entry_id, find_committed, find_last_load
-from experiment_features.load.merge import Changes, compare, count_users, merge, statement_parts
+from experiment_features.load.merge import (
+    Changes,
+    check_merged,
+    compare,
+    count_users,
+    merge,
+    statement_parts,
+)
 from experiment_features.load.part_store import check_parts
 from experiment_features.load.record import (
     Ending,
@@ -147,6 +154,8 @@ def _load(
         loaded_at=loaded_at,
         changes=of_issues,
     )
+    for relation in RELATIONS:
+        check_merged(connection, relation, run_id=result.run_id, loaded_at=loaded_at)
     check_parts(connection, store, workspace.found(Extracted))
     return result
 

@@ -4,14 +4,20 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
-from psycopg import sql
+from psycopg import Cursor, sql
 
 from experiment_features.definitions import Relation
 from experiment_features.engines import arrow
 from experiment_features.load.copy import copy_batches
-from experiment_features.load.database import Connection, check_written, read_sql
+from experiment_features.load.database import (
+    Connection,
+    check_unaltered,
+    check_written,
+    read_sql,
+)
 
 log = logging.getLogger(__name__)
 
@@ -84,14 +90,36 @@ def merge(
     values = {"run_id": run_id, "loaded_at": loaded_at}
     parts = statement_parts(relation)
 
-    def write(statement: str, table: str, rows: int) -> None:
-        written = connection.execute(read_sql(statement).format(**parts), values).rowcount
-        check_written(f"features.{table}", statement, rows, written)
+    def execute(statement: str) -> Cursor[Any]:
+        return connection.execute(read_sql(statement).format(**parts), values)
 
-    write("close_periods", relation.past, changes.updated + changes.deleted)
-    write("update", relation.name, changes.updated)
-    write("delete", relation.name, changes.deleted)
-    write("insert", relation.name, changes.inserted)
+    ((closed,),) = execute("close_periods").fetchall()
+    due = changes.updated + changes.deleted
+    check_written(f"features.{relation.past}", "close_periods", due, closed)
+    for statement, rows in (
+        ("update", changes.updated),
+        ("delete", changes.deleted),
+        ("insert", changes.inserted),
+    ):
+        written = execute(statement).rowcount
+        check_written(f"features.{relation.name}", statement, rows, written)
+
+
+def check_merged(
+    connection: Connection, relation: Relation, *, run_id: str, loaded_at: datetime
+) -> None:
+    """Compares a relation once more, after everything else has been written.
+
+    Numbers of rows do not tell whether a trigger changed a value, or another row than the one
+    written.
+
+    Raises:
+        DatabaseRefused: it is not as `merge` should have left it.
+    """
+    query = read_sql("count_differences").format(**statement_parts(relation))
+    values = {"run_id": run_id, "loaded_at": loaded_at}
+    ((rows,),) = connection.execute(query, values).fetchall()
+    check_unaltered(f"features.{relation.name}", rows)
 
 
 def count_users(connection: Connection) -> None:
@@ -101,9 +129,15 @@ def count_users(connection: Connection) -> None:
         DatabaseRefused: other rows were written than have changed.
     """
     table = "features.users_by_total_experiments"
-    ((due, past, written, deleted),) = connection.execute(read_sql("count_users")).fetchall()
-    check_written(table, "insert", due, written)
-    check_written(table, "delete", past, deleted)
+
+    def count() -> tuple[int, ...]:
+        ((due, past, written, deleted),) = connection.execute(read_sql("count_users")).fetchall()
+        check_written(table, "insert", due, written)
+        check_written(table, "delete", past, deleted)
+        return due, past
+
+    if any(count()):
+        check_unaltered(table, sum(count()))
 
 
 def statement_parts(relation: Relation) -> dict[str, sql.Composable]:
@@ -120,6 +154,7 @@ def statement_parts(relation: Relation) -> dict[str, sql.Composable]:
         "key": sql.Identifier(relation.key),
         "name": sql.Identifier(relation.columns[1]),
         "columns": columns(),
+        "closed_columns": columns("closed"),
         "current_columns": columns("current"),
         "staged_columns": columns("staged"),
     }

@@ -5,27 +5,29 @@ features, the views and the functions follow from definitions.py and need no rev
 repeated each time. Changes made by hand are reported, not repaired.
 """
 
-import hashlib
 from collections import defaultdict
 from pathlib import Path
 
 from psycopg import sql
 
-from experiment_features.definitions import RELATIONS, USER_FEATURES, Relation
+from experiment_features.definitions import RELATIONS
 from experiment_features.errors import DatabaseRefused
 from experiment_features.load.database import (
     Connection,
     check_written,
+    columns_of,
     comma_separated,
     connect,
     database_errors,
     read_sql,
     take_load_lock,
 )
+from experiment_features.load.views import define_views
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 _DOING = "migrate the schema"
+_BY_HAND = "Its tables were changed by hand: change them back, and migrate again"
 _LOCK_WAIT_SECONDS = 60
 """Rather than block every reader for longer."""
 
@@ -58,7 +60,7 @@ def migrate(url: str, revision: str = "head", *, adopt_store: bool = False) -> s
         "run `create role features_writer nologin; create role features_reader nologin; "
         "create role features_steward nologin`"
     )
-    with connect(url) as connection, database_errors(_DOING, privilege, connection):
+    with connect(url) as connection, database_errors(_DOING, privilege, connection, _BY_HAND):
         connection.execute(sql.SQL("set lock_timeout = {}").format(f"{_LOCK_WAIT_SECONDS}s"))
         take_load_lock(connection, _DOING, _LOCK_WAIT_SECONDS, "take_migration_lock")
         connection.execute("create schema if not exists features")
@@ -70,9 +72,9 @@ def migrate(url: str, revision: str = "head", *, adopt_store: bool = False) -> s
             raise error.orig or error from error
         if revision == "head":
             _add_features(connection)
-            _compare_tables(connection)
-            _define_views(connection)
-            _grant(connection)
+            columns = _compare_tables(connection)
+            define_views(connection, columns["data_issues"])
+            _grant(connection, columns)
             connection.execute(read_sql("name_database"))
             if adopt_store:
                 values = {"location": None, "is_renamed": False}
@@ -87,7 +89,7 @@ def _add_features(connection: Connection) -> None:
     add = sql.SQL("alter table {table} add column {name} {type}")
     for relation in RELATIONS:
         for table in (relation.name, relation.past):
-            known = _columns_of(connection, table)
+            known = columns_of(connection, table)
             for feature in relation.features:
                 if feature.name not in known:
                     connection.execute(
@@ -99,11 +101,14 @@ def _add_features(connection: Connection) -> None:
                     )
 
 
-def _compare_tables(connection: Connection) -> None:
+def _compare_tables(connection: Connection) -> dict[str, list[str]]:
     """Compares the tables with those that the same revisions make in an empty schema.
 
+    Returns:
+        The columns that the revisions make, by table, of those of which readers see some.
+
     Raises:
-        DatabaseRefused: a column, constraint or index is missing or different.
+        DatabaseRefused: a table, column, constraint or index is missing or different.
     """
     found = _parts_of_tables(connection)
     with connection.transaction(force_rollback=True):  # so nobody else ever sees this
@@ -113,7 +118,11 @@ def _compare_tables(connection: Connection) -> None:
             connection.execute(script.read_text("utf-8"))
         _add_features(connection)
         wanted = _parts_of_tables(connection)
-    for kind in ("table", "column", "constraint", "index"):  # report no kind that depends on it
+        columns = {
+            table: columns_of(connection, table) for table in ("pipeline_runs", "data_issues")
+        }
+    for kind in ("table", "persistence", "column", "constraint", "index"):
+        # Report no kind that depends on this one.
         if lacking := wanted[kind] - found[kind]:
             raise DatabaseRefused(
                 f"cannot {_DOING}: its tables were changed by hand. Missing: {kind} "
@@ -121,13 +130,14 @@ def _compare_tables(connection: Connection) -> None:
                 f"{'; '.join(sorted(found[kind] - wanted[kind])) or 'nothing'}. Change them back, "
                 "and migrate again"
             )
+    return columns
 
 
-def _grant(connection: Connection) -> None:
-    """Gives each role its rights; readers see no column that may hold a cell."""
+def _grant(connection: Connection, columns: dict[str, list[str]]) -> None:
+    """Gives each role its rights; readers see no column that may hold a cell, or is not ours."""
     ((database,),) = connection.execute("select current_database()").fetchall()
-    runs = [c for c in _columns_of(connection, "pipeline_runs") if c != "message"]
-    issues = [c for c in _columns_of(connection, "data_issues") if c not in ("value", "raw_row")]
+    runs = [c for c in columns["pipeline_runs"] if c != "message"]
+    issues = [c for c in columns["data_issues"] if c not in ("value", "raw_row")]
     grants = read_sql("grants", _MIGRATIONS).format(
         database=sql.Identifier(database),
         run_columns=comma_separated(runs),
@@ -142,74 +152,6 @@ def _parts_of_tables(connection: Connection) -> dict[str, set[str]]:
     for kind, part in connection.execute(read_sql("select_parts_of_tables")):
         parts[kind].add(part)
     return parts
-
-
-def _define_views(connection: Connection) -> None:
-    """Recreates the views and functions only if they have changed: readers have to wait."""
-    statements = _compose_views(connection)
-    version = f"views {hashlib.sha256(statements.as_bytes(connection)).hexdigest()}"
-    known, defined = _views_version(connection)
-    if known != f"{version} {defined}":
-        connection.execute(statements)
-        _known, defined = _views_version(connection)
-        comment = sql.SQL("comment on schema features is {}")
-        connection.execute(comment.format(sql.Literal(f"{version} {defined}")))
-
-
-def _compose_views(connection: Connection) -> sql.Composed:
-    report = list(USER_FEATURES.columns)
-    report.insert(report.index("total_experiments") + 1, "average_experiments_per_user")
-    views = read_sql("views", _MIGRATIONS).format(
-        features=comma_separated(USER_FEATURES.columns),
-        history_columns=_history_columns(connection, USER_FEATURES),
-        report_columns=_view_columns(
-            connection, "user_feature_report", [*report, "run_id", "updated_at"]
-        ),
-        issue_columns=_view_columns(
-            connection, "latest_data_issues", _columns_of(connection, "data_issues")
-        ),
-    )
-    histories = [
-        read_sql("history", _MIGRATIONS).format(
-            history=sql.Identifier("features", relation.history),
-            past=sql.Identifier("features", relation.past),
-            relation=sql.Identifier("features", relation.name),
-            features=comma_separated(relation.columns),
-            history_columns=_history_columns(connection, relation),
-            comment=sql.Literal(
-                f"Grain: {relation.grain} and period, [valid_from, valid_to); valid_to is null "
-                "while the period lasts."
-            ),
-        )
-        for relation in RELATIONS
-    ]
-    return sql.SQL(";\n").join([*histories, views])
-
-
-def _history_columns(connection: Connection, relation: Relation) -> sql.Composed:
-    wanted = [*relation.columns, "valid_from", "valid_to", "run_id"]
-    return _view_columns(connection, relation.history, wanted)
-
-
-def _views_version(connection: Connection) -> tuple[str | None, str]:
-    """Which version of the views the schema has, and a hash of their actual definitions."""
-    values = {
-        "views": ["latest_data_issues", "user_feature_report", *(r.history for r in RELATIONS)]
-    }
-    ((known, defined),) = connection.execute(read_sql("select_views_version"), values).fetchall()
-    return known, defined
-
-
-def _view_columns(connection: Connection, view: str, wanted: list[str]) -> sql.Composed:
-    """The columns of a view: the existing ones in their order, then the new ones."""
-    known = _columns_of(connection, view)
-    return comma_separated([*known, *(name for name in wanted if name not in known)])
-
-
-def _columns_of(connection: Connection, relation: str) -> list[str]:
-    """The columns of a table or view in their order; none if it does not exist."""
-    values = {"relation": f"features.{relation}"}
-    return [name for (name,) in connection.execute(read_sql("select_columns"), values)]
 
 
 def _upgrade(connection: Connection, revision: str) -> str:

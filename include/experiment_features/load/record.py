@@ -1,6 +1,7 @@
 """Writes the run ledger: how each run begins and ends. See ledger.py for what the statuses mean."""
 
-from dataclasses import asdict, dataclass, replace
+import logging
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from experiment_features.errors import DatabaseRefused, DropRejected, PipelineEr
 from experiment_features.load.database import (
     TIMEOUT_SECONDS,
     Connection,
+    check_unaltered,
     check_written,
     comma_separated,
     database_errors,
@@ -32,6 +34,8 @@ from experiment_features.load.part_store import entered
 from experiment_features.run import COMPUTATION, Extracted, Result, Run, Transformed, Validated
 from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,20 @@ class Ending:
         return cls(status, task, type(error).__name__, *(place or (None, None, None)), message)
 
 
+_UNKNOWN: dict[str, Any] = {
+    **dict.fromkeys(
+        [*Result.columns(), *(each.name for each in fields(Ending)), *COMPUTATION],
+    ),
+    **dict.fromkeys(("inserted", "updated", "deleted", "unchanged"), 0),
+    "average_run_time": None,
+    "base_run_id": None,
+    "notices": [],
+    "source_files": Jsonb([]),
+    "parts": Jsonb([]),
+}
+"""What an entry has as long as nothing else is known, whatever defaults the columns have."""
+
+
 def begin_run(connection: Connection, run: Run) -> None:
     """Enters a run as running, and ends the entries of lost runs.
 
@@ -66,7 +84,7 @@ def begin_run(connection: Connection, run: Run) -> None:
         database_errors(f"enter run {run.run_id} in the ledger", connection=connection),
         connection.transaction(),
     ):
-        connection.execute(read_sql("end_lost_runs"))
+        _tidy(connection, "end_lost_runs", "features.pipeline_runs")
         run_id = entry_id(connection, run)
         _enter(connection, run, {"run_id": run_id, "status": "running", "task": Extracted.stage})
 
@@ -92,8 +110,10 @@ def end_run(connection: Connection, run: Run, ending: Ending, *, only_running: b
         run_id = entry_id(connection, run)
         if not only_running and not has_run(connection, run_id):
             _enter(connection, run, {"run_id": run_id, "status": "running"})
-        values = {"run_id": run_id, "only_running": only_running, **asdict(ending)}
-        connection.execute(read_sql("end_run"), values)
+        entry = {"run_id": run_id, **asdict(ending)}
+        values = entry | {"only_running": only_running}
+        if _write(connection, "end_run", "features.pipeline_runs", values):
+            _check_entry(connection, entry)
 
 
 def enter_source(connection: Connection, run: Run, source: str) -> None:
@@ -104,7 +124,7 @@ def enter_source(connection: Connection, run: Run, source: str) -> None:
     """
     with database_errors("enter the source", connection=connection), connection.transaction():
         values = {"run_id": entry_id(connection, run), "source": source}
-        connection.execute(read_sql("set_source"), values)
+        _write(connection, "set_source", "features.pipeline_runs", values)
 
 
 def is_delta_source(connection: Connection, source: str) -> bool:
@@ -321,6 +341,7 @@ def _enter(
     connection: Connection, run: Run, entry: dict[str, Any], loaded_at: datetime | None = None
 ) -> None:
     entry = {
+        **_UNKNOWN,
         "trigger": run.trigger,
         "triggered_by": run.triggered_by,
         "given_source": run.given_source,
@@ -338,6 +359,37 @@ def _enter(
         entry | {"started_at": run.started_at, "loaded_at": loaded_at},
     ).rowcount
     check_written("features.pipeline_runs", "insert", 1, written)
+    _check_entry(connection, entry)
+
+
+def _check_entry(connection: Connection, entry: dict[str, Any]) -> None:
+    """Reads an entry back: a trigger can silently change it."""
+    query = read_sql("count_entry").format(
+        columns=comma_separated(entry),
+        values=sql.SQL(", ").join(map(sql.Placeholder, entry)),
+    )
+    ((found,),) = connection.execute(query, entry).fetchall()
+    check_unaltered("features.pipeline_runs", 1 - found)
+
+
+def _write(connection: Connection, statement: str, table: str, values: dict[str, Any]) -> int:
+    """Executes a statement that counts what it has to write and what it wrote; returns the number.
+
+    Raises:
+        DatabaseRefused: the numbers differ.
+    """
+    ((due, written),) = connection.execute(read_sql(statement), values).fetchall()
+    check_written(table, statement, due, written)
+    return int(written)
+
+
+def _tidy(connection: Connection, statement: str, table: str, **values: int) -> None:
+    """Does the same to what other runs left; if it fails, the log says so and the run goes on."""
+    try:
+        with database_errors("tidy up the ledger"), connection.transaction():
+            _write(connection, statement, table, values)
+    except DatabaseRefused as trouble:
+        log.warning("%s", trouble)
 
 
 def _delete(connection: Connection, run_id: str) -> None:
@@ -356,5 +408,5 @@ def forget_old_runs(connection: Connection, keep_days: int) -> None:
 
     The last load stays, and so do the runs that open issues name.
     """
-    for statement in ("delete_old_issues", "delete_old_runs"):
-        connection.execute(read_sql(statement), {"keep_days": keep_days})
+    _tidy(connection, "delete_old_issues", "features.data_issues", keep_days=keep_days)
+    _tidy(connection, "delete_old_runs", "features.pipeline_runs", keep_days=keep_days)

@@ -258,6 +258,13 @@ class PartStore:
             yield
         except PipelineError:
             raise
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
+            place = Path(error.filename2 or error.filename)
+            in_the_way = next(path for path in (place, *place.parents) if path.exists())
+            raise StorageUnavailable(
+                f"the store of parts {self.root} cannot be used ({error.strerror}): move away or "
+                f"remove {in_the_way}"
+            ) from error
         except OSError as error:
             raise StorageUnavailable(
                 f"the store of parts {self.root} cannot be used ({error.strerror or error}): free "

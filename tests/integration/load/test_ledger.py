@@ -18,6 +18,8 @@ from experiment_features.errors import (
 )
 from experiment_features.load.database import connect
 from experiment_features.load.ledger import find_last_success
+from experiment_features.load.loads import find_load
+from experiment_features.pipeline import record_end, recorded
 from experiment_features.run import COMPUTATION
 from integration.running import (
     compute_drop,
@@ -281,6 +283,38 @@ def test_a_clock_that_goes_back_does_no_harm(database: Database, tmp_path: Path)
         "select distinct average_experiments_per_user from features.user_feature_report"
     )
     assert report == [{"average_experiments_per_user": 1.5}]
+
+
+def test_a_clock_that_was_ahead_does_not_hide_which_load_was_in_force(
+    database: Database, tmp_path: Path
+) -> None:
+    """A run that did not load names the load that was the last when it ended, or is now."""
+    run_drop(database, FIRST.write(tmp_path / "first"), run_id="ahead")
+    database.query(
+        "update features.pipeline_runs set finished_at = now() + interval '1 hour', "
+        "started_at = now() + interval '1 hour'"
+    )
+    rejected = make_pipeline(database, tmp_path, run_id="rejected")
+    with pytest.raises(DropRejected):
+        compute_drop(rejected, FAULTY.write(tmp_path / "faulty"))
+    for run_id in ("refused", "running"):
+        pipeline = make_pipeline(database, tmp_path, run_id=run_id)
+        assert pipeline.connect
+        with recorded(pipeline.connect, pipeline.run, "extract"):
+            pass
+    refused = make_pipeline(database, tmp_path, run_id="refused")
+    assert refused.connect
+    record_end(refused.connect, refused.run, "extract", ValueError(), only_running=True)
+
+    def load_named_for(run_id: str) -> str:
+        with connect(database.url()) as connection, pytest.raises(ConfigurationError) as caught:
+            find_load(connection, run_id)
+        return str(caught.value).partition(" came from run ")[2].partition(":")[0]
+
+    runs = ("rejected", "refused", "running")
+    assert [load_named_for(run_id) for run_id in runs] == ["ahead"] * 3
+    run_drop(database, SECOND.write(tmp_path / "second"), run_id="later")
+    assert [load_named_for(run_id) for run_id in runs] == ["ahead", "ahead", "later"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from experiment_features.definitions import (
     Relation,
 )
 from experiment_features.errors import DatabaseRefused, DropRejected
-from experiment_features.load.database import connect
+from experiment_features.load.database import connect, database_errors
 from experiment_features.load.merge import Changes, compare, merge
 from experiment_features.pipeline import Pipeline
 from integration.running import compute_drop, features_of, make_drop, make_pipeline, run_drop
@@ -278,6 +278,81 @@ def test_a_ledger_that_is_not_written_is_named(
     with pytest.raises(DatabaseRefused, match=rf"features.*{table}.*: {event} should have written"):
         pipeline.load()
     assert [features_of(database, name) for name in [*TABLES, "data_issues"]] == found
+
+
+CHANGE = (
+    "create function change() returns trigger language plpgsql security definer as "
+    "$$begin {body}; return {row}; end$$; "
+    "create trigger changes {event} on features.{table} for each row execute function change()"
+)
+
+
+def test_a_trigger_that_changes_what_is_written_is_named(
+    database: Database, tmp_path: Path
+) -> None:
+    """The number of rows does not tell; nothing is loaded, and without it the drop loads."""
+    run_drop(database, FAULTY.write(tmp_path / "drop"), max_rejected_percent=50)
+    changed = CHANGED.write(tmp_path / "changed")
+    pipeline = compute_drop(make_pipeline(database, tmp_path, max_rejected_percent=50), changed)
+    names = [*TABLES, "users_by_total_experiments"]
+    before = [features_of(database, name) for name in names]
+    rename_users = "update features.user_features set user_name = 'x'"
+    for event, table, body, named in (
+        ("before update", "user_features", "new.total_experiments := 101", "user_features"),
+        ("before insert", "user_features", "new.updated_at := '2000-01-01'", "user_features"),
+        ("after insert", "user_features", "delete from features.user_features", "user_features"),
+        ("after insert", "data_issues", rename_users, "user_features"),
+        ("before insert", "user_features_past", "new.user_name := 'x'", "user_features_past"),
+        ("before insert", "compound_features_past", "new.run_id := 'x'", "compound_features_past"),
+        (
+            "before insert",
+            "users_by_total_experiments",
+            "new.users := 9",
+            "users_by_total_experiments",
+        ),
+        ("before insert", "pipeline_runs", "new.warnings := 7", "pipeline_runs"),
+        ("before insert", "data_issues", "new.closed_by := new.run_id", "data_issues"),
+        ("after insert", "data_issues", "delete from features.data_issues", "data_issues"),
+    ):
+        row = "new" if event.startswith("before") else "null"
+        database.query(CHANGE.format(event=event, table=table, body=body, row=row))
+        with pytest.raises(DatabaseRefused) as caught:
+            pipeline.load()
+        assert f"features.{named}: " in str(caught.value)
+        assert "everything was undone. Find and remove whatever" in str(caught.value)
+        assert [features_of(database, name) for name in names] == before
+        database.query("drop function change cascade")
+    assert pipeline.load().inserted == 1
+
+
+@pytest.mark.parametrize("table", ["pipeline_runs", "user_features", "data_issues"])
+def test_a_policy_that_hides_rows_is_named(table: str, database: Database, tmp_path: Path) -> None:
+    """Without the last load, its guard would be off, and its parts could be removed."""
+    users = dict.fromkeys(range(1, 31), "Ann")
+    run_drop(database, make_drop(users).write(tmp_path / "drop"), allow_empty=True)
+    few = make_drop({1: "Ann"}).write(tmp_path / "few")
+    database.query(
+        sql.SQL(
+            "alter table {0} enable row level security; create policy p on {0} using (false)"
+        ).format(sql.Identifier("features", table))
+    )
+    for database_user in ("etl", "analyst"):
+        with (
+            connect(database.url(database_user)) as connection,
+            pytest.raises(
+                DatabaseRefused, match=f'policy for table "{table}".*`alter role NAME bypassrls`'
+            ),
+            database_errors("read"),
+        ):
+            connection.execute(sql.SQL("table {}").format(sql.Identifier("features", table)))
+    with pytest.raises(DatabaseRefused, match=f'policy for table "{table}".*All rows have to be'):
+        run_drop(database, few, allow_empty=True, max_removed_percent=100)
+    assert len(features_of(database)) == len(users)
+    database.query("alter role etl bypassrls")
+    try:
+        run_drop(database, few, allow_empty=True, max_removed_percent=100)
+    finally:
+        database.query("alter role etl nobypassrls")
 
 
 def test_held_changes_that_are_not_written_are_named(database: Database, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES, Fe
 from experiment_features.errors import ConfigurationError, DatabaseRefused
 from experiment_features.load import migrate as migrate_module
 from experiment_features.load import migrations
+from experiment_features.load import views as views_module
 from experiment_features.load.migrate import migrate
 from experiment_features.run import COMPUTATION
 from integration.running import features_of, make_drop, run_drop, run_of
@@ -239,8 +240,40 @@ class TestMigrate:
                 "drop index {}.user_features_by_name",
                 "index user_features_by_name ON features.user_features USING btree (lower(",
             ),
+            (
+                "alter table {}.pipeline_runs alter inserted set default 7",
+                "Unknown: pipeline_runs.inserted bigint not null default 7.",
+            ),
+            (
+                "alter table {}.pipeline_runs alter notices drop default",
+                "Missing: column pipeline_runs.notices text[] not null default '{{}}'::text[].",
+            ),
+            (
+                "alter table {}.held_changes alter id add generated always as identity",
+                "Unknown: held_changes.id bigint not null generated as identity.",
+            ),
+            (
+                "alter table {}.held_changes drop name, add name text generated always as ('x') stored",
+                "name text not null. Unknown: held_changes.name text generated as 'x'::text.",
+            ),
+            (
+                "alter table {}.held_changes set unlogged",
+                "Missing: persistence held_changes logged. Unknown: held_changes unlogged.",
+            ),
         ],
-        ids=["column", "feature", "null", "table", "constraint", "index"],
+        ids=[
+            "column",
+            "feature",
+            "null",
+            "table",
+            "constraint",
+            "index",
+            "default",
+            "no default",
+            "identity",
+            "generated",
+            "unlogged",
+        ],
     )
     def test_names_what_somebody_has_changed(
         self, change: str, named: str, database: Database
@@ -250,7 +283,7 @@ class TestMigrate:
         before = relations_of(database)
         with pytest.raises(DatabaseRefused) as caught:
             migrate(database.url("keeper"))
-        assert named in str(caught.value)
+        assert named.format() in str(caught.value)
         assert "migrate again" in str(caught.value)
         assert relations_of(database) == before
 
@@ -395,8 +428,9 @@ class TestViews:
         database.query("create view public.mine as select * from features.user_feature_report")
         feature = Feature("last_experiment_id", "bigint", "The highest id of an experiment.")
         more = replace(USER_FEATURES, features=(*USER_FEATURES.features, feature))
-        monkeypatch.setattr(migrate_module, "USER_FEATURES", more)
-        monkeypatch.setattr(migrate_module, "RELATIONS", (more, COMPOUND_FEATURES))
+        monkeypatch.setattr(views_module, "USER_FEATURES", more)
+        for module in (migrate_module, views_module):
+            monkeypatch.setattr(module, "RELATIONS", (more, COMPOUND_FEATURES))
         migrate(database.url("keeper"))
         for view in (USER_FEATURES.history, "user_feature_report"):
             (row,) = features_of(database, view)
@@ -443,6 +477,114 @@ class TestViews:
             "select pg_get_viewdef('features.user_feature_report'::regclass)"
         )
         assert "pipeline_runs" in definition
+        options = "select reloptions from pg_class where relname = 'user_feature_report'"
+        database.query("alter view features.user_feature_report set (security_invoker = true)")
+        assert database.value(options)
+        migrate(database.url("keeper"))
+        assert database.value(options) is None
+
+    @pytest.mark.parametrize(
+        ("what", "anew"),
+        [
+            ("view {}.user_feature_report", "as select *, 1 as extra from features.user_features"),
+            ("view {}.user_feature_report", "as select user_id::text from features.user_features"),
+            ("view {}.user_features_history", "as select 1 as extra, 2 as user_id"),
+            ("view {}.latest_data_issues", "as select 7 as run_id"),
+            (
+                "function {}.user_features_as_of(at timestamptz)",
+                "returns int language sql as 'select 1'",
+            ),
+        ],
+        ids=["extra", "type", "history", "issues", "function"],
+    )
+    def test_what_cannot_be_replaced_is_created_anew(
+        self, what: str, anew: str, database: Database
+    ) -> None:
+        """A view with other columns, or a function with another result, is put right as well."""
+        columns = "select relname, attname from pg_attribute, pg_class where attrelid = "
+        columns += "pg_class.oid and relkind = 'v' and relnamespace = 'features'::regnamespace "
+        before = database.query(f"{columns} order by relname, attnum")
+        what = what.format("features")
+        database.query(f"drop {what} cascade; create {what} {anew}", user="keeper")
+        migrate(database.url("keeper"))
+        assert database.query(f"{columns} order by relname, attnum") == before
+        for query in READER_MAY:
+            database.query(query, user="analyst")
+
+    @pytest.mark.parametrize(
+        ("what", "instead", "named"),
+        [
+            (
+                "view {}.user_feature_report",
+                """view {0}.user_feature_report as select 1 as extra;
+                create view public.mine as select * from {0}.user_feature_report""",
+                """, and cannot be put right because of what others have built on it (view mine
+                depends on view {}.user_feature_report): drop that, migrate again""",
+            ),
+            (
+                "view {}.user_feature_report",
+                "table {}.user_feature_report (id int)",
+                """: "user_feature_report" is not a view. Rename or drop what has its place, and
+                migrate again""",
+            ),
+            (
+                "view {}.latest_data_issues",
+                "materialized view {}.latest_data_issues as select 7 as run_id",
+                ': "latest_data_issues" is not a view.',
+            ),
+            (
+                "function {}.user_features_as_of(timestamptz)",
+                "procedure {}.user_features_as_of(timestamptz) language sql as ''",
+                ": {}.user_features_as_of(timestamp with time zone) is not a function.",
+            ),
+        ],
+        ids=["dependent", "table", "materialized", "procedure"],
+    )
+    def test_what_cannot_be_put_right_is_named(
+        self, what: str, instead: str, named: str, database: Database
+    ) -> None:
+        """With what to do first."""
+        what, instead, named = (text.format("features") for text in (what, instead, named))
+        database.query(f"drop {what}; create {instead}", user="keeper")
+        before = relations_of(database)
+        with pytest.raises(DatabaseRefused) as caught:
+            migrate(database.url("keeper"))
+        assert f"{what} was changed by hand{' '.join(named.split())}" in str(caught.value)
+        assert relations_of(database) == before
+
+    def test_does_not_advise_itself(self, empty: Database) -> None:
+        """A revision that lacks what somebody has dropped says so."""
+        migrate(empty.url("keeper"), "0003")
+        empty.query("drop table features.pipeline_runs cascade")
+        with pytest.raises(DatabaseRefused, match=r"pipeline_runs.* does not exist.*change them"):
+            migrate(empty.url("keeper"))
+
+    def test_a_function_of_the_same_name_does_no_harm(self, database: Database) -> None:
+        """Ours is the one that takes a time."""
+        database.query(
+            "create function features.user_features_as_of(int) returns int language sql as "
+            "'select 1'"
+        )
+        migrate(database.url("keeper"))
+        database.query("select * from features.user_features_as_of(now())", user="analyst")
+
+    def test_columns_of_others_are_not_shown(self, database: Database) -> None:
+        """Readers and views have those that the revisions made."""
+        for table in ("pipeline_runs", "data_issues"):
+            database.query(f"alter table features.{table} add column mine text")
+            database.query(f"grant select (mine) on features.{table} to features_reader")
+        migrate(database.url("keeper"))
+        (row,) = database.query(
+            "select count(*) from pg_attribute where attname = 'mine' and "
+            "attrelid = 'features.latest_data_issues'::regclass"
+        )
+        assert row["count"] == 0
+        for query in READER_MAY:
+            database.query(query, user="analyst")
+        select = "select mine from features.{}"
+        for table in ("pipeline_runs", "data_issues"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                database.query(select.format(table), user="analyst")
 
     def test_grants_are_repeated(self, database: Database) -> None:
         """Migrating restores grants that were revoked."""

@@ -491,6 +491,28 @@ class TestFullStore:
         assert f"the store of parts {store} cannot be used" in errors
         assert features_of(database) == []
 
+    @pytest.mark.parametrize("place", ["part", "table"])
+    def test_names_what_is_in_the_way(
+        self, place: str, database: Database, store: Path, tmp_path: Path, command: Command
+    ) -> None:
+        """A folder in the place of a part, or a file in that of a folder; then all is well again."""
+        source = FIRST.write(tmp_path / "drop")
+        run(database, source)
+        (part,) = (store / "users").glob("*/*")
+        if place == "part":
+            part.unlink()
+            (part / "mine").mkdir(parents=True)
+        else:
+            shutil.rmtree(store / "users")
+            (store / "users").write_text("a file")
+        in_the_way = part if place == "part" else store / "users"
+        status, _, errors = command("run", source, "--force")
+        assert status == 4
+        assert errors.rstrip().endswith(f"move away or remove {in_the_way}")
+        shutil.rmtree(in_the_way) if in_the_way.is_dir() else in_the_way.unlink()
+        assert run(database, source, force=True)["status"] == "loaded"
+        assert_intact(database)
+
 
 def pipeline_of(database: Database, folder: Path, run_id: str, **options: Any) -> Pipeline:
     """What computes a load again, as the command does."""

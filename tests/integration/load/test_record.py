@@ -12,9 +12,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from psycopg import sql
 
 from experiment_features.errors import (
     ConfigurationError,
+    DatabaseRefused,
     DropRefused,
     DropRejected,
     LoadHeld,
@@ -182,6 +184,138 @@ def test_a_run_that_got_lost_is_ended_by_a_later_one(database: Database, tmp_pat
         ("later", "loaded", None),
         ("lost", "failed", "Lost"),
     ]
+
+
+def test_a_lost_run_that_begins_in_the_future_is_ended(database: Database, tmp_path: Path) -> None:
+    """The clock was ahead when it began; one that may be going on is left alone."""
+    for run_id, hours in (("lost", 25), ("going_on", 1)):
+        pipeline = make_pipeline(database, tmp_path, run_id=run_id)
+        with recorded(pipeline.connect, pipeline.run, "extract"):
+            pass
+        database.query(
+            "update features.pipeline_runs set started_at = now() + make_interval(hours => %s) "
+            "where run_id = %s",
+            hours,
+            run_id,
+        )
+    pipeline = make_pipeline(database, tmp_path, run_id="later")
+    with recorded(pipeline.connect, pipeline.run, "extract"):
+        pass
+    assert (run_of(database, "lost")["status"], run_of(database, "lost")["error"]) == (
+        "failed",
+        "Lost",
+    )
+    assert run_of(database, "going_on")["status"] == "running"
+
+
+DISCARD = "create function discard() returns trigger language plpgsql as 'begin return null; end'"
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        DISCARD + "; create trigger discards before update on features.pipeline_runs for each row "
+        "execute function discard()",
+        "create rule discards as on update to features.pipeline_runs do instead nothing",
+    ],
+    ids=["trigger", "rule"],
+)
+def test_an_ending_that_is_not_written_is_told(
+    by: str, database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its own is in the log, as is that of a lost run; a run cannot go on without its source."""
+    for run_id in ("lost", "mine"):
+        pipeline = make_pipeline(database, tmp_path, run_id=run_id)
+        with recorded(pipeline.connect, pipeline.run, "extract"):
+            pass
+    database.query(
+        "update features.pipeline_runs set started_at = '2000-01-01' where run_id = 'lost'"
+    )
+    database.query(by)
+    with caplog.at_level(logging.WARNING):
+        fail(pipeline, "validate", DropRefused("the drop"))
+    assert "the end of run mine could not be recorded in the ledger: " in caplog.text
+    assert "pipeline_runs" in caplog.text
+    caplog.clear()
+    with pytest.raises(DatabaseRefused, match="pipeline_runs"):
+        run_recorded(make_pipeline(database, tmp_path), DROP.write(tmp_path / "drop"))
+    assert "pipeline_runs" in caplog.text.splitlines()[0]
+    assert run_of(database, "lost")["status"] == "running"
+
+
+def test_an_ending_that_is_changed_is_told(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A trigger that keeps the run running, for example."""
+    pipeline = make_pipeline(database, tmp_path, run_id="mine")
+    with recorded(pipeline.connect, pipeline.run, "extract"):
+        pass
+    database.query(
+        "create function change() returns trigger language plpgsql as "
+        "$$begin new.error := 'none'; return new; end$$; "
+        "create trigger changes before update on features.pipeline_runs "
+        "for each row execute function change()"
+    )
+    with caplog.at_level(logging.WARNING):
+        fail(pipeline, "validate", DropRefused("the drop"))
+    assert "could not be recorded in the ledger: features.pipeline_runs: 1 rows are not as" in (
+        caplog.text
+    )
+
+
+def test_old_runs_that_cannot_be_forgotten_are_told(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The load is good; the log says what stays."""
+    pipeline = make_pipeline(database, tmp_path, run_id="old")
+    fail(pipeline, "extract", DropRefused("the drop"))
+    database.query("update features.pipeline_runs set started_at = '2000-01-01'")
+    database.query("update features.pipeline_runs set finished_at = '2000-01-02'")
+    database.query(DISCARD)
+    database.query(
+        "create trigger discards before delete on features.pipeline_runs for each row "
+        "when (old.run_id = 'old') execute function discard()"
+    )
+    with caplog.at_level(logging.WARNING):
+        assert run_drop(database, DROP.write(tmp_path / "drop"))["status"] == "loaded"
+    assert "features.pipeline_runs: delete_old_runs should have written 1 rows" in caplog.text
+
+
+def test_an_entry_depends_on_no_default(database: Database, tmp_path: Path) -> None:
+    """Whatever defaults somebody gave the columns, entries and issues are the same."""
+    faulty = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")]).write(tmp_path / "drop")
+
+    def found() -> list[dict[str, Any]]:
+        with pytest.raises(DropRejected):
+            run_drop(database, faulty, run_id="rejected")
+        run_drop(database, faulty, run_id="loaded", max_rejected_percent=60)
+        begun = make_pipeline(database, tmp_path, run_id="running")
+        with recorded(begun.connect, begun.run, "extract"):
+            pass
+        rows = [*features_of(database, "pipeline_runs"), *features_of(database, "data_issues")]
+        for table in ("pipeline_runs", "data_issues", "user_features", "compound_features"):
+            database.query(sql.SQL("delete from features.{}").format(sql.Identifier(table)))
+        times = ("started_at", "finished_at")
+        return [{name: row[name] for name in row if name not in times} for row in rows]
+
+    before = found()
+    columns = database.query(
+        "select attrelid::regclass::text as table, attname as name, case typname "
+        """when 'jsonb' then '["x"]' when '_text' then '{x}' when 'int8' then '7' """
+        "else '2000-01-01' end as value "
+        "from pg_attribute inner join pg_type on atttypid = pg_type.oid where attnum > 0 "
+        "and attrelid = any('{features.pipeline_runs, features.data_issues}'::regclass[]) "
+        "and not attisdropped and typname <> 'float8' and typname <> 'int4'"
+    )
+    for column in columns:
+        database.query(
+            sql.SQL("alter table {} alter {} set default {}").format(
+                sql.Identifier(*column["table"].split(".")),
+                sql.Identifier(column["name"]),
+                sql.Literal(column["value"]),
+            )
+        )
+    assert found() == before
 
 
 def test_a_repeat_of_a_load_has_an_entry_of_its_own(database: Database, tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 -- Each role may do only what it needs: rows of the history, for example, can only be added.
 
 revoke all on schema features from public;
-revoke execute on function features.user_features_as_of from public;
+revoke execute on function features.user_features_as_of(timestamptz) from public;
 grant usage on schema features to features_writer;
-grant execute on function features.user_features_as_of to features_writer;
+grant execute on function features.user_features_as_of(timestamptz) to features_writer;
 -- For staging. Many administrators revoke it from public.
 grant temporary on database {database} to features_writer;
 grant select, insert, update, delete on
@@ -38,7 +38,7 @@ begin
             features.compound_features_history, features.user_feature_report,
             features.part_store to %I', who
         );
-        execute format('grant execute on function features.user_features_as_of to %I', who);
+        execute format('grant execute on function features.user_features_as_of(timestamptz) to %I', who);
         if who = 'features_steward' then
             grant select on
                 features.pipeline_runs, features.data_issues, features.latest_data_issues
@@ -48,7 +48,9 @@ begin
 end
 $$;
 -- Raw rows, values and the messages of errors, which may quote them, are for stewards only.
-revoke select on features.pipeline_runs from features_reader;
+-- Columns that users have added are theirs to grant, to a role of theirs.
+revoke select on features.pipeline_runs, features.data_issues, features.latest_data_issues
+from features_reader;
 grant select ({run_columns}) on features.pipeline_runs to features_reader;
 grant select ({issue_columns})
 on features.data_issues, features.latest_data_issues to features_reader

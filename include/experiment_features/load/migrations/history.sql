@@ -1,7 +1,7 @@
--- The view of all periods of a relation, made for each like views.sql.
+-- The view of all periods of a relation, made for each.
 
 create or replace view {history} as
-select {history_columns}
+select {columns}
 from (
     select {features}, run_id, valid_from, valid_to from {past}
     union all

@@ -1,10 +1,11 @@
--- What the tables that the revisions make consist of. Grain: table, column, constraint, or index beside those
--- of the constraints; columns: kind and description. On one version of PostgreSQL, two schemas with
+-- What the tables that the revisions make consist of. Grain: table, its persistence, column,
+-- constraint, or index beside those of the constraints; columns: kind and description. On one version of PostgreSQL, two schemas with
 -- equal rows are equal.
 with tables as (
     select
         oid,
-        relname
+        relname,
+        relpersistence
     from pg_class
     where
         relnamespace = 'features'::regnamespace
@@ -18,13 +19,26 @@ select
 from tables
 union all
 select
+    'persistence',
+    concat_ws(' ', relname, case relpersistence when 'u' then 'unlogged' else 'logged' end)
+from tables
+union all
+select
     'column',
     concat_ws(
         ' ', tables.relname || '.' || columns.attname, format_type(columns.atttypid, columns.atttypmod),
-        case when columns.attnotnull then 'not null' end
+        case when columns.attnotnull then 'not null' end,
+        case
+            when columns.attidentity <> '' then 'generated as identity'
+            when columns.attgenerated <> '' then 'generated as'
+            when defaults.oid is not null then 'default'
+        end,
+        pg_get_expr(defaults.adbin, defaults.adrelid)
     )
 from tables
 inner join pg_attribute as columns on tables.oid = columns.attrelid
+left join pg_attrdef as defaults
+    on columns.attrelid = defaults.adrelid and columns.attnum = defaults.adnum
 where columns.attnum > 0 and not columns.attisdropped
 union all
 select

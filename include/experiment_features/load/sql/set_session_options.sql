@@ -7,6 +7,7 @@ select
     set_config('timezone', 'UTC', false),
     set_config('extra_float_digits', '1', false), -- as many as it takes to read the same double
     set_config('standard_conforming_strings', 'on', false),
+    set_config('row_security', 'off', false), -- an error instead of rows that a policy hides
     set_config('search_path', 'pg_catalog, public', false),
     set_config('statement_timeout', %(timeout)s, false),
     set_config('lock_timeout', %(lock_timeout)s, false)
