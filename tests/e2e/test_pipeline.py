@@ -21,9 +21,9 @@ from waiting import wait_until
 pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.timeout(900)]
 
 RESULT_KEYS = {
-    *("run_id", "status", "given_source", "source", "engine", "notices", "seconds"),
+    *("run_id", "status", "mode", "given_source", "source", "engine", "notices", "seconds"),
     *("users", "experiments", "compounds", "average_experiments_per_user"),
-    *("rejected_rows", "warnings", "inserted", "updated", "deleted", "unchanged"),
+    *("rejected_rows", "warnings", "healed", "inserted", "updated", "deleted", "unchanged"),
 }
 
 

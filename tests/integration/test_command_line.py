@@ -33,6 +33,7 @@ FAULTY = make_drop({1: "Ann", 2: ""}, [(1, "1", "")])
 RESULT = [
     "run_id",
     "status",
+    "mode",
     "given_source",
     "source",
     "engine",
@@ -42,6 +43,7 @@ RESULT = [
     "average_experiments_per_user",
     "rejected_rows",
     "warnings",
+    "healed",
     "inserted",
     "updated",
     "deleted",

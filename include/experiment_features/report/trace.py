@@ -62,6 +62,11 @@ class TracedRow:
     source: str | None = None
     """The folder of the drop that brought the row, if that is not the one of the load itself."""
 
+    def as_json(self) -> dict[str, Any]:
+        """The row as one object; its source only if it is not the load's own."""
+        row = asdict(self)
+        return row if self.source else {name: row[name] for name in row if name != "source"}
+
     @property
     def place(self) -> str:
         """The file and line, as editors take them."""
@@ -100,7 +105,7 @@ class Trace:
             "features": self.features,
             "run": self.load.run_id,
             "source": self.load.source,
-            "rows": [asdict(row) for row in self.rows],
+            "rows": [row.as_json() for row in self.rows],
             "counted": self.counted,
             "equal": self.is_equal,
         }

@@ -35,7 +35,7 @@ def test_deletions_are_read_like_a_table(
     table: Table, text: str, rows: list[Any], tmp_path: Path
 ) -> None:
     """In parts, compressed, in any dialect, with extra columns; line, fault, id and its text."""
-    key, deletions = table.key, DELETIONS[table]
+    key, deletions = table.key, DELETIONS[table.name]
     name = f"deleted_{table}_1.csv.gz"
     (tmp_path / name).write_bytes(gzip.compress(text.format(key).encode()))
     (path,) = find_drop(tmp_path, "delta").files[deletions]
