@@ -1,7 +1,7 @@
 """The stages of one run, as called by both Airflow's tasks and the command line."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -164,6 +164,11 @@ class Pipeline:
         if earlier.is_attempt_of(self.run):  # this run itself, being repeated
             return None
         return earlier.result.run_id if holds_files(source, earlier.source_files) else None
+
+    def find_failed(self, sources: Sequence[str]) -> ledger.FailedDrop | None:
+        """The first of some drops that deltas behind them wait for."""
+        with self._ledger() as connection:
+            return ledger.find_failed(connection, sources)
 
     def extract(self, source: AnyPath, progress: Progress | None = None) -> Extracted:
         """Reads the drop."""

@@ -16,8 +16,11 @@ from airflow.sdk import Context
 from experiment_features.config import SAMPLE_DROP
 from experiment_features.drop.allowed_source import is_absent, resolve_source
 from experiment_features.drop.arrival import find_ready_drops, state_key
+from experiment_features.drop.files import declares_delta
+from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import ConfigurationError, NothingToDo
+from experiment_features.load.ledger import FailedDrop
 from experiment_features.pipeline import Pipeline
 from features_airflow.object_storage import open_filesystem
 from features_airflow.schedule import DROPS
@@ -48,10 +51,11 @@ def choose_drop(context: Context, pipeline: Pipeline) -> AnyPath:
     return resolved
 
 
-def _announced_drop(context: Context, _pipeline: Pipeline) -> str:
+def _announced_drop(context: Context, pipeline: Pipeline) -> str:
     """Takes the first announced drop that no other run has taken.
 
-    The ones behind it are announced again, each to a run of its own: see ReadyMarkerTrigger.
+    The ones behind it are announced again, each to a run of its own: see ReadyMarkerTrigger. A
+    delta waits for the drops before it: without them, it would be built on something else.
     """
     events = context["triggering_asset_events"].get(DROPS, [])
     events = sorted(events, key=lambda event: event.timestamp)  # Airflow keeps no order
@@ -67,15 +71,31 @@ def _announced_drop(context: Context, _pipeline: Pipeline) -> str:
             return str(drop["source"])
         key = state_key(drop["source"])
         taken = states.get(key) or {}
-        if taken.get("stamp") != drop["stamp"]:
+        if taken.get("stamp") != drop["stamp"] or taken.get("is_waiting"):
             taken = {"stamp": drop["stamp"], "run_id": run_id}
-            states.set(key, taken)
+            failed = _find_failed_before(str(drop["source"]), pipeline)
+            states.set(key, taken | ({"is_waiting": True} if failed else {}))
+            if failed:
+                raise NothingToDo(
+                    f"the delta {drop['source']} waits, because {failed.source}, which comes "
+                    f"before it, was {failed.status} (run {failed.run_id}): mend that drop and "
+                    "write its marker again, remove its marker, or load a snapshot"
+                )
         if taken["run_id"] == run_id:  # or this run itself, repeated
             return str(drop["source"])
     raise NothingToDo(
         f"the drop {announced[0]['source']} was announced twice, and another run has taken it: "
         "nothing to do"
     )
+
+
+def _find_failed_before(source: str, pipeline: Pipeline) -> FailedDrop | None:
+    """The first drop before a delta, in the order of their paths, that did not load."""
+    if not declares_delta(LocalPath(Path(source))):
+        return None
+    settings = pipeline.settings
+    ready = find_ready_drops(settings.watched_folders, settings.keep_days)
+    return pipeline.find_failed([drop.source for drop in ready if drop.source < source])
 
 
 def _names_source(drop: Any) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowRuntimeError
@@ -61,19 +61,24 @@ class ReadyMarkerTrigger(BaseEventTrigger):
             await asyncio.sleep(self.poll_seconds)
 
     async def _find_next(self) -> ReadyDrop | None:
-        """The first drop that no run has taken."""
+        """The first drop that no run has taken; else the first that waits for one before it."""
         ready = await asyncio.to_thread(find_ready_drops, self.folders, self.keep_days)
         self._taken.intersection_update(ready)
+        waiting = None
         for drop in ready:
             if drop not in self._taken:
-                if await self._read_stamp(drop) != drop.stamp:
+                taken = await self._read_state(drop)
+                if taken.get("stamp") != drop.stamp:
                     return drop
-                self._taken.add(drop)
-        return None
+                if taken.get("is_waiting"):
+                    waiting = waiting or drop
+                else:
+                    self._taken.add(drop)
+        return waiting
 
-    async def _read_stamp(self, drop: ReadyDrop) -> Any:
-        """The stamp of the marker that a run last took from the drop's folder."""
+    async def _read_state(self, drop: ReadyDrop) -> Mapping[str, Any]:
+        """What a run noted that last took a drop from the folder: see choose_drop."""
         if self.asset_state_store is None:  # no asset watches with this trigger
-            return None
+            return {}
         taken: Any = await self.asset_state_store.aget(state_key(drop.source))
-        return taken and taken["stamp"]
+        return taken or {}

@@ -1,5 +1,6 @@
 """Which drop a run is about."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +15,7 @@ from airflow.utils.types import DagRunType
 from experiment_features.config import SAMPLE_DROP, Settings
 from experiment_features.drop.arrival import MARKER
 from experiment_features.errors import ConfigurationError, NothingToDo
+from experiment_features.load.ledger import FailedDrop
 from features_airflow.choose_drop import choose_drop
 from features_airflow.schedule import DROPS
 
@@ -25,6 +27,8 @@ class Ledger:
 
     last: str | None = None
     earlier: str | None = None
+    failed: FailedDrop | None = None
+    asked: Sequence[str] = ()
 
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(str(folder), (str(folder),), watched_folders=(str(folder),))
@@ -36,6 +40,11 @@ class Ledger:
     def find_earlier_load(self, _source: Path) -> str | None:
         """The run that loaded the drop before the last load."""
         return self.earlier
+
+    def find_failed(self, sources: Sequence[str]) -> FailedDrop | None:
+        """The first of some drops that did not load."""
+        self.asked = sources
+        return self.failed
 
 
 @pytest.fixture
@@ -226,3 +235,27 @@ def test_a_backfill_takes_the_drop_of_its_day(
         choose_drop(context, ledger)
     source = bring(tmp_path / "2026-11-22")
     assert str(choose_drop(context, ledger)) == source
+
+
+def test_a_delta_waits_for_a_drop_before_it(
+    context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """It is taken once that drop has been mended; a snapshot never waits."""
+    monday, tuesday, later = (bring(tmp_path / day) for day in ("1_monday", "2_tuesday", "3"))
+    (Path(tuesday) / MARKER).write_text('{"mode": "delta"}')
+    ledger.failed = FailedDrop(monday, "run_of_monday", "refused")
+    announce(context, tuesday)
+    with pytest.raises(
+        NothingToDo, match=r"waits, because .*monday, which comes before it, was refused"
+    ):
+        choose_drop(context, ledger)  # type: ignore[arg-type]
+    assert ledger.asked == [monday]
+    states = context["asset_state_store"][DROPS]
+    assert states[tuesday] == {"stamp": "1", "run_id": RUN_ID, "is_waiting": True}
+    ledger.failed = None
+    context["dag_run"].run_id = "next_run"
+    assert str(choose_drop(context, ledger)) == tuesday  # type: ignore[arg-type]
+    assert states[tuesday] == {"stamp": "1", "run_id": "next_run"}
+    ledger.failed = FailedDrop(monday, "run_of_monday", "refused")
+    announce(context, later)
+    assert str(choose_drop(context, ledger)) == later  # type: ignore[arg-type]

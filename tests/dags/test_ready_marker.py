@@ -158,3 +158,21 @@ def test_a_trigger_stored_by_an_earlier_version_is_found() -> None:
     path, _ = stored(["/drops"], 90).serialize()
     assert path == "features_airflow.ready_marker.ReadyMarkerTrigger"
     assert resolve_name(path) is ReadyMarkerTrigger
+
+
+def test_a_drop_that_waits_lets_others_pass(tmp_path: Path, store: Store) -> None:
+    """It is announced again after each of them."""
+
+    async def scenario() -> None:
+        waiting, other = (bring(tmp_path / name) for name in ("a", "b"))
+        events = start(tmp_path, store)
+        first = await following(events)
+        assert first.payload["source"] == waiting
+        stamp = first.payload["stamp"]
+        store[waiting] = {"stamp": stamp, "run_id": "any", "is_waiting": True}
+        second = await following(events)
+        assert second.payload["source"] == other
+        store.take(second)
+        assert (await following(events)).payload["source"] == waiting
+
+    asyncio.run(scenario())

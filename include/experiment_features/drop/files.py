@@ -18,7 +18,7 @@ from experiment_features.drop.local_path import FILE, LocalPath
 from experiment_features.drop.manifest import Manifest, decide_mode, parse_manifest, read_marker
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.drop.open_file import files_changed, hash_file, refuse_shortage, size_of
-from experiment_features.errors import DropRefused
+from experiment_features.errors import DropChanged, DropRefused, StorageUnavailable
 from experiment_features.visible_text import escape
 
 log = logging.getLogger(__name__)
@@ -116,6 +116,15 @@ def find_drop(source: AnyPath | Path, mode: Mode = "auto") -> Drop:
     files = {table: [e for e in named if table_of(e.name) == table] for table in tables}
     _refuse_missing(found_mode, files, entries, source)
     return Drop(found_mode, files, manifest, marker)
+
+
+def declares_delta(source: AnyPath) -> bool:
+    """Whether the manifest of a drop declares a delta; not if it cannot be read."""
+    try:
+        marker = read_marker(_list(source), source)
+        return parse_manifest(marker).mode == "delta" if marker else False
+    except (DropRefused, DropChanged, StorageUnavailable):  # the run that takes it will say so
+        return False
 
 
 def refuse_changes(source: AnyPath | Path, drop: Drop) -> None:

@@ -19,7 +19,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
 
@@ -79,6 +79,21 @@ def _files_of(layers: Sequence[Layer]) -> list[tuple[int, str, str, str]]:
         for number, layer in enumerate(layers)
         for part in layer["parts"]
     ]
+
+
+class FailedDrop(NamedTuple):
+    """A drop that did not load when it was last run."""
+
+    source: str
+    run_id: str
+    status: str
+
+
+def find_failed(connection: Connection, sources: Sequence[str]) -> FailedDrop | None:
+    """The first of some drops that did not load, unless a snapshot has been loaded since."""
+    values = {"sources": list(sources)}
+    found = connection.execute(read_sql("select_failed_drop"), values).fetchone()
+    return FailedDrop(*found) if found else None
 
 
 def find_last_load(connection: Connection) -> Entry | None:

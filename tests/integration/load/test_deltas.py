@@ -322,6 +322,27 @@ def test_lost_parts_below_refuse_a_delta(
     assert run(database, tmp_path, source, "delta")["status"] == "loaded"
 
 
+def test_which_drop_deltas_wait_for(database: Database, tmp_path: Path) -> None:
+    """The first that did not load, until it does or a snapshot is loaded."""
+    monday, tuesday = (str(tmp_path / day) for day in ("monday", "tuesday"))
+    pipeline = make_pipeline(database, tmp_path / "workspaces")
+    with pytest.raises(DropRefused):  # nothing to build on
+        run(database, tmp_path, NEW_USER.write(Path(monday)), "delta")
+    failed = pipeline.find_failed([tuesday, monday])
+    assert failed is not None
+    assert (failed.source, failed.status) == (monday, "refused")
+    run(database, tmp_path, WHOLE.write(tmp_path / "whole"))
+    assert pipeline.find_failed([tuesday, monday]) is None
+    (Path(monday) / "users.csv").write_text("nothing of a header\n")
+    with pytest.raises(DropRefused):
+        run(database, tmp_path, Path(monday), "delta")
+    assert pipeline.find_failed([tuesday, monday]) is not None
+    NEW_USER.write(Path(tuesday))
+    (Path(tuesday) / "users.csv").replace(Path(monday) / "users.csv")
+    run(database, tmp_path, Path(monday), "delta")
+    assert pipeline.find_failed([tuesday, monday]) is None
+
+
 def test_deletions_count_for_the_guard(database: Database, tmp_path: Path) -> None:
     """A delta that deletes much is held, and the message repeats how it was declared."""
     users = [(str(number), "Ann", "a@b.c", "2024-01-01") for number in range(1, 41)]

@@ -1,0 +1,34 @@
+-- The first drop of which the last run did not load, if no snapshot has been loaded since.
+-- Grain: at most one drop. Value: sources, in order.
+with last_runs as (
+    select distinct on (source)
+        source,
+        run_id,
+        status,
+        started_at
+    from features.pipeline_runs
+    where
+        source = any(%(sources)s)
+        and status not in ('running', 'skipped')
+    order by
+        source,
+        started_at desc
+)
+
+select
+    source,
+    run_id,
+    status
+from last_runs
+where
+    status not in ('loaded', 'unchanged')
+    and not exists (
+        select
+        from features.pipeline_runs as later
+        where
+            later.status = 'loaded'
+            and later.mode = 'snapshot'
+            and later.started_at > last_runs.started_at
+    )
+order by array_position(%(sources)s, source)
+limit 1
