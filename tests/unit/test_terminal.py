@@ -32,6 +32,12 @@ MANY = 10**15
 LOAD = Load(**dict.fromkeys((field.name for field in fields(Load)), HOSTILE)
             | {"finished_at": datetime(2024, 1, 1, tzinfo=UTC)})  # fmt: skip
 
+LAYER: Any = {
+    "run_id": HOSTILE,
+    "source": HOSTILE,
+    "parts": [{"table": "user_experiments", "name": HOSTILE, "rows": MANY}],
+}
+
 
 class Quality(Report):
     """What was found in a drop."""
@@ -109,13 +115,13 @@ PRINTED: dict[str, tuple[int, Callable[[], Any]]] = {
         ),
     ),
     "print_state": (
-        4,
+        9,
         lambda: terminal.print_state(
             State(
                 HOSTILE,
                 HOSTILE,
                 "2024-01-01",
-                [{"table": "user_experiments", "name": HOSTILE, "rows": MANY}],
+                [LAYER, LAYER],
                 HOSTILE,
                 1,
                 MANY,
