@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any, ClassVar, cast
 
 from experiment_features.contract import ALL_TABLES, MODES, TABLES, DropMode, Mode
-from experiment_features.drop.files import DropFile, Layer, Part
+from experiment_features.drop.files import DropFile, Layer, Part, parts_of
 from experiment_features.errors import ConfigurationError
 from experiment_features.places import without_secret
 
@@ -122,7 +122,7 @@ class Extracted:
     @property
     def parts(self) -> list[Part]:
         """The parts of all layers."""
-        return [part for layer in self.layers for part in layer["parts"]]
+        return parts_of(self.layers)
 
     @property
     def rows(self) -> Mapping[str, int]:
