@@ -126,11 +126,13 @@ class Extracted:
 
     @property
     def rows(self) -> Mapping[str, int]:
-        """How many rows the drop has, per table."""
-        tables = TABLES if self.mode == "snapshot" else ALL_TABLES
+        """How many rows the drop has, per table; of a delta, only tables with files."""
+        files = self.files
+        named = {file["table"] for file in files}
         return {
-            table.name: sum(file["rows"] for file in self.files if file["table"] == table.name)
-            for table in tables
+            table.name: sum(file["rows"] for file in files if file["table"] == table.name)
+            for table in ALL_TABLES
+            if table.name in named or (table in TABLES and self.mode == "snapshot")
         }
 
     @property
