@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from experiment_features.contract import TABLES
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet
 from experiment_features.errors import DropRefused, DropRejected, LoadHeld, WorkspaceUnavailable
@@ -90,13 +89,13 @@ class Report:
         rejected = self.pipeline.workspace.found(Validated).rejected
         return [
             {
-                "table": table.name,
-                "files": [dict(file) for file in extracted.files if file["table"] == table.name],
-                "rows": extracted.rows[table.name],
-                "rejected": rejected[table.name],
-                "rejected_percent": 100 * rejected[table.name] / max(1, extracted.rows[table.name]),
+                "table": table,
+                "files": [dict(file) for file in extracted.files if file["table"] == table],
+                "rows": rows,
+                "rejected": rejected[table],
+                "rejected_percent": 100 * rejected[table] / max(1, rows),
             }
-            for table in TABLES
+            for table, rows in extracted.rows.items()
         ]
 
     def _issues_by_file(self) -> list[dict[str, Any]]:

@@ -178,11 +178,8 @@ class Pipeline:
         if self.connect:
             self._refuse_as_store(source)
             with self.connect() as connection:
-                if self.is_dry_run:
-                    database_id = find_database_id(connection)
-                else:
-                    database_id = register_store(connection, location_of(self.store))
-                    named_parts = LedgerParts(self.connect, self.run)
+                database_id, named_parts = self._named_parts(connection)
+                if not self.is_dry_run:
                     enter_source(connection, self.run, str(source))
                 last = find_last(connection, self.run)
                 is_known_delta = is_delta_source(connection, str(source))
@@ -200,6 +197,13 @@ class Pipeline:
             memory_limit=self.settings.memory_limit,
             progress=progress,
         )
+
+    def _named_parts(self, connection: Connection) -> tuple[str, NamedParts]:
+        """The name of the database in the store, and what names parts; a dry run names none."""
+        if self.connect is None or self.is_dry_run:
+            return find_database_id(connection), NoLedger()
+        database_id = register_store(connection, location_of(self.store))
+        return database_id, LedgerParts(self.connect, self.run)
 
     def _mode_of(self, source: AnyPath, last: LastLoad | None) -> Mode:
         """What a drop is, if it does not say so itself: the last load's again is what it was."""
@@ -219,15 +223,10 @@ class Pipeline:
             ConfigurationError: a part cannot be used any more, or the database is a copy.
         """
         log.info("taking what run %s loaded from %s", escape(load.run_id), escape(load.source))
-        named_parts: NamedParts = NoLedger()
         if self.connect is None:
             raise ConfigurationError("the parts of a load need a database")
         with self.connect() as connection:
-            if self.is_dry_run:
-                database_id = find_database_id(connection)
-            else:
-                database_id = register_store(connection, location_of(self.store))
-                named_parts = LedgerParts(self.connect, self.run)
+            database_id, named_parts = self._named_parts(connection)
         return take_parts(
             load.layers,
             run_id=load.run_id,

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any, ClassVar, cast
 
 from experiment_features.contract import ALL_TABLES, MODES, TABLES, DropMode, Mode
-from experiment_features.drop.files import DropFile, Layer, Part
+from experiment_features.drop.files import DropFile, Layer, Part, parts_of
 from experiment_features.errors import ConfigurationError
 from experiment_features.places import without_secret
 
@@ -122,15 +122,17 @@ class Extracted:
     @property
     def parts(self) -> list[Part]:
         """The parts of all layers."""
-        return [part for layer in self.layers for part in layer["parts"]]
+        return parts_of(self.layers)
 
     @property
     def rows(self) -> Mapping[str, int]:
-        """How many rows the drop has, per table."""
-        tables = TABLES if self.mode == "snapshot" else ALL_TABLES
+        """How many rows the drop has, per table; of a delta, only tables with files."""
+        files = self.files
+        named = {file["table"] for file in files}
         return {
-            table.name: sum(file["rows"] for file in self.files if file["table"] == table.name)
-            for table in tables
+            table.name: sum(file["rows"] for file in files if file["table"] == table.name)
+            for table in ALL_TABLES
+            if table.name in named or (table in TABLES and self.mode == "snapshot")
         }
 
     @property

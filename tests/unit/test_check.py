@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drops import Drop
+from drops import Drop, Part, Row
 from experiment_features.arguments import make_parser
 from experiment_features.command_line import main
 from experiment_features.run import PARAMETERS
@@ -204,3 +204,26 @@ def test_names_do_not_rule_the_terminal(name: str, check: Any, tmp_path: Path) -
     for output, errors in texts:
         lines = (output + errors).splitlines()
         assert all(line.isprintable() and line != "refused: forged" for line in lines), lines
+
+
+@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+def test_a_delta_is_checked_by_itself(engine: str, tmp_path: Path, check: Any) -> None:
+    """What it refers to may be below it; only a database tells, and the notice says so."""
+    experiments = tuple(map(Row, [("9", "8", "7", "1"), ("9", "8", "7", "1")]))
+    deleted = tuple(map(Row, [("5",), ("x",)]))
+    parts = (Part("user_experiments", "", experiments), Part("deleted_users", "", deleted))
+    options = ("--mode", "delta", "--engine", engine)
+    source = Drop(parts).write(tmp_path / "delta")
+    status, output, _ = check(source, *options, "--json")
+    found = json.loads(output)
+    assert (status, found["verdict"]) == (0, "fit")
+    assert [(each["table"], each["rows"], each["rejected"]) for each in found["tables"]] == [
+        ("user_experiments", 2, 1), ("deleted_users", 2, 1),
+    ]  # fmt: skip
+    assert [issue["rule"] for issue in found["issues"]] == [
+        "user_id_invalid", "experiment_id_repeated",
+    ]  # fmt: skip
+    assert len(found["notices"]) == 1
+    status, output, errors = check(source, *options)
+    assert (status, errors) == (0, "")
+    assert "checked by itself" in output

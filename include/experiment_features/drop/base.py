@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
 from experiment_features.contract import DropMode
-from experiment_features.drop.files import Drop, DropFile, Layer
+from experiment_features.drop.files import Drop, DropFile, Layer, with_parts
 from experiment_features.errors import DropRefused
 from experiment_features.visible_text import shown
 
@@ -57,8 +57,9 @@ def find_standing(drop: Drop, own: Layer, last: LastLoad | None) -> Standing:
     """
     source, parts = own["source"], own["parts"]
     is_last = last is not None and drop.mode == last.mode and _same(parts, last.layers)
-    if last and is_last and last.can_be_unchanged:
-        return Standing(last.layers, last.below and last.below.run_id, is_unchanged=True)
+    if last and is_last and (last.can_be_unchanged or drop.mode == "delta"):
+        layers = [*last.layers[:-1], with_parts(last.layers[-1], parts)]  # perhaps read anew
+        return Standing(layers, last.below and last.below.run_id, last.can_be_unchanged)
     if drop.mode != "delta":
         return Standing([own])
     if last is None or not last.layers:
@@ -66,9 +67,6 @@ def find_standing(drop: Drop, own: Layer, last: LastLoad | None) -> Standing:
             f"{source} is a delta, and there is no load in the store that it could change: load a "
             "snapshot first"
         )
-    if is_last:  # its files may have been read anew
-        layers = [*last.layers[:-1], Layer(**{**last.layers[-1], "parts": parts})]
-        return Standing(layers, last.below and last.below.run_id)
     return _on_top(own, drop.base, last)
 
 

@@ -64,6 +64,16 @@ class Layer(TypedDict):
     parts: Sequence[Part]
 
 
+def parts_of(layers: Sequence[Layer]) -> list[Part]:
+    """The parts of all layers, in their order."""
+    return [part for layer in layers for part in layer["parts"]]
+
+
+def with_parts(layer: Layer, parts: Sequence[Part]) -> Layer:
+    """The layer with other parts in place of its own."""
+    return Layer(run_id=layer["run_id"], source=layer["source"], parts=parts)
+
+
 @dataclass(frozen=True)
 class Drop:
     """What lies in the folder of a drop, and what it declares."""

@@ -23,6 +23,10 @@ class DuckDBEngine(Engine):
         """Opens a database in memory that spills to a folder."""
         self._database = open_duckdb(memory_limit, spill)
 
+    def close(self) -> None:
+        """Closes the database, and with it all frames."""
+        self._database.close()
+
     @property
     def version(self) -> str:
         """The release of DuckDB."""

@@ -14,7 +14,12 @@ from psycopg import sql
 from experiment_features.contract import TABLES
 from experiment_features.engines import arrow
 from experiment_features.load.copy import copy_batches
-from experiment_features.load.database import Connection, check_written, read_sql
+from experiment_features.load.database import (
+    Connection,
+    check_written,
+    comma_separated,
+    read_sql,
+)
 
 KEPT_ISSUES = 1_000
 """Of each file and rule, for a run that did not load: a drop may be refused again and again."""
@@ -40,8 +45,8 @@ def copy_issues(
     *,
     is_load: bool,
     table: sql.Composable = _ISSUES,
-) -> None:
-    """Copies the issues that a run found into data_issues.
+) -> list[str]:
+    """Copies the issues that a run found into data_issues; returns the columns that have values.
 
     Args:
         connection: in the transaction that enters the run.
@@ -73,6 +78,7 @@ def copy_issues(
         copied = copy_batches(connection, table, names, rows)
     if table is _ISSUES:
         _check_found(connection, run_id, copied, is_load=is_load)
+    return names
 
 
 def _check_found(connection: Connection, run_id: str, count: int, *, is_load: bool) -> None:
@@ -102,6 +108,8 @@ class IssueChanges(NamedTuple):
     found: int
     healed: int
     """Rows of earlier drops, neither replaced nor deleted, that had an error and have none now."""
+    columns: Sequence[str]
+    """Those of the staged issues that have values."""
 
 
 def compare_issues(
@@ -124,20 +132,24 @@ def compare_issues(
     connection.execute(read_sql("stage_issues"))
     for table, ids in touched.items():
         _copy_ids(connection, table, ids)
+    columns: Sequence[str] = ()
     if issues.exists():
-        copy_issues(connection, issues, run_id, is_load=True, table=_STAGED)
+        columns = copy_issues(connection, issues, run_id, is_load=True, table=_STAGED)
+    connection.execute(read_sql("compare_issues"))
     ((closed, found),) = connection.execute(read_sql("count_issue_changes")).fetchall()
     values = {"run_ids": list(earlier_run_ids), "tables": [table.name for table in TABLES]}
     ((healed,),) = connection.execute(read_sql("count_healed"), values).fetchall()
-    return IssueChanges(closed, found, healed)
+    return IssueChanges(closed, found, healed, columns)
 
 
 def merge_issues(connection: Connection, run_id: str, changes: IssueChanges) -> None:
     """Makes the open issues those that were staged, on behalf of a load in the ledger."""
     written = connection.execute(read_sql("close_past_issues"), {"run_id": run_id}).rowcount
     check_written("features.data_issues", "close_issues", changes.closed, written)
-    written = connection.execute(read_sql("insert_issues")).rowcount
-    check_written("features.data_issues", "insert", changes.found, written)
+    if changes.found:
+        insert = read_sql("insert_issues").format(columns=comma_separated(changes.columns))
+        written = connection.execute(insert).rowcount
+        check_written("features.data_issues", "insert", changes.found, written)
     _check_found(connection, run_id, changes.found, is_load=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from experiment_features.drop.files import DropFile, Layer, Part
+from experiment_features.drop.files import DropFile, Layer, Part, parts_of
 from experiment_features.errors import ConfigurationError
 from experiment_features.load.database import Connection, comma_separated, database_errors, read_sql
 from experiment_features.load.ledger import has_run
@@ -40,7 +40,7 @@ class Load:
     @property
     def parts(self) -> list[Part]:
         """The parts of all layers, in their order."""
-        return [part for layer in self.layers for part in layer["parts"]]
+        return parts_of(self.layers)
 
 
 _COLUMNS = {field.name: field.name for field in fields(Load)} | {

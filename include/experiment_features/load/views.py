@@ -91,12 +91,7 @@ def _views(issue_columns: Sequence[str]) -> list[_View]:
 
 def _define(connection: Connection, view: _View) -> None:
     """Replaces a view; drops it before, if it no longer has the columns that it should."""
-    try:
-        with connection.transaction():
-            connection.execute(view.statement(connection))
-    except psycopg.errors.InsufficientPrivilege:
-        raise
-    except psycopg.ProgrammingError:
+    if not _can_replace(connection, view.statement(connection)):
         if view.name == USER_FEATURES.history:  # whose rows the function returns
             _drop_as_of(connection)
         drop = sql.SQL("drop view if exists {}")
@@ -106,14 +101,21 @@ def _define(connection: Connection, view: _View) -> None:
 
 def _define_as_of(connection: Connection) -> None:
     statement = _as_of(connection)
+    if not _can_replace(connection, statement):
+        _drop_as_of(connection)
+        connection.execute(statement)
+
+
+def _can_replace(connection: Connection, statement: sql.Composed) -> bool:
+    """Defines a view or function, unless what has its name differs too much to be replaced."""
     try:
         with connection.transaction():
             connection.execute(statement)
     except psycopg.errors.InsufficientPrivilege:
         raise
     except psycopg.ProgrammingError:
-        _drop_as_of(connection)
-        connection.execute(statement)
+        return False
+    return True
 
 
 def _as_of(connection: Connection) -> sql.Composed:

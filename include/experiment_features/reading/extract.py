@@ -21,7 +21,9 @@ from experiment_features.drop.files import (
     Part,
     TableFiles,
     find_drop,
+    parts_of,
     refuse_changes,
+    with_parts,
 )
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.drop.open_file import hash_file, size_of
@@ -177,10 +179,10 @@ def take_parts(
     workspace.clear()
     with workspace.stage(Extracted) as stage, ExitStack() as drafts:
         named_parts.name(layers)  # before they are relied on, so that they stay
-        parts = store.intact([part for layer in layers for part in layer["parts"]], run_id)
+        parts = store.intact(parts_of(layers), run_id)
         upgraded = _upgrade_older(parts, store, drafts, memory_limit)
         taken = [
-            Layer(**{**layer, "parts": [_upgraded(part, upgraded) for part in layer["parts"]]})
+            with_parts(layer, [_upgraded(part, upgraded) for part in layer["parts"]])
             for layer in layers
         ]
         if upgraded:
@@ -304,7 +306,7 @@ def _discard(draft: Path) -> None:
 def _refuse_lost(layers: Sequence[Layer], store: PartStore) -> None:
     """Refuses a delta if parts below it are no longer in the store."""
     try:
-        store.refuse_missing([part for layer in layers for part in layer["parts"]])
+        store.refuse_missing(parts_of(layers))
     except PartGone as error:
         raise PartGone(
             f"the delta cannot be built on what was loaded before: {error}. Load a snapshot"
@@ -321,7 +323,7 @@ def _find_rising_keys(layers: Sequence[Layer]) -> list[str]:
         ids = [part["ids"] for part in parts if part["table"] == table]
         return not ids or bool(join_spans([Span(*of_file) if of_file else None for of_file in ids]))
 
-    tables = {part["table"] for layer in layers for part in layer["parts"]}
+    tables = {part["table"] for part in parts_of(layers)}
     return [
         table.name
         for table in ALL_TABLES

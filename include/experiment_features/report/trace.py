@@ -5,7 +5,7 @@ Nothing is stored for it: it is a scan of one column of the parts of the experim
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -23,7 +23,7 @@ from experiment_features.contract import (
     position_of,
 )
 from experiment_features.definitions import USER_FEATURES
-from experiment_features.drop.files import Layer
+from experiment_features.drop.files import Layer, parts_of, with_parts
 from experiment_features.engines.duckdb_engine import DuckDBEngine
 from experiment_features.errors import ConfigurationError, StorageUnavailable
 from experiment_features.load.database import Connection, comma_separated, database_errors
@@ -217,7 +217,7 @@ def _layers_of_experiments(load: Load) -> list[Layer]:
     """The layers of a load with only the parts that say which experiments are in force."""
     tables = (USER_EXPERIMENTS.name, DELETIONS[USER_EXPERIMENTS.name].name)
     return [
-        Layer(**{**layer, "parts": [part for part in layer["parts"] if part["table"] in tables]})
+        with_parts(layer, [part for part in layer["parts"] if part["table"] in tables])
         for layer in load.layers
     ]
 
@@ -227,10 +227,10 @@ def _open_parts(
     store: PartStore, load: Load, layers: Sequence[Layer], memory_limit: str
 ) -> Iterator[tuple[DuckDBEngine, Layers]]:
     """An engine, and the layers with their parts, which are certain to be intact."""
-    store.intact([part for layer in layers for part in layer["parts"]], load.run_id)
+    store.intact(parts_of(layers), load.run_id)
     try:
-        engine = DuckDBEngine(memory_limit, store.cache / "spill")
-        yield engine, Layers(layers, store)
+        with closing(DuckDBEngine(memory_limit, store.cache / "spill")) as engine:
+            yield engine, Layers(layers, store)
     except (IOException, OutOfMemoryException) as error:
         raise StorageUnavailable(
             f"the parts of run {load.run_id} cannot be read: {error}"

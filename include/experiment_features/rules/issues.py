@@ -13,7 +13,7 @@ import duckdb
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation
 
 from experiment_features.config import Settings
-from experiment_features.contract import ALL_TABLES, TABLES, Table
+from experiment_features.contract import ALL_TABLES, Table
 from experiment_features.engines.duckdb_engine import (
     open_duckdb,
     read_parquet,
@@ -73,12 +73,12 @@ def summarise(
     extracted, validated = workspace.found(Extracted), workspace.found(Validated)
     tables = [
         TableQuality(
-            table.name,
-            tuple(file["name"] for file in extracted.files if file["table"] == table.name),
-            extracted.rows[table.name],
-            validated.rejected[table.name],
+            table,
+            tuple(file["name"] for file in extracted.files if file["table"] == table),
+            rows,
+            validated.rejected[table],
         )
-        for table in TABLES
+        for table, rows in extracted.rows.items()
     ]
     if not workspace.issues.exists():
         return tables, []

@@ -27,6 +27,11 @@ log = logging.getLogger(__name__)
 ALWAYS_TAKEN = 10
 """So many rejected rows of a table never reject a delta, which may have only a few."""
 
+_CHECKED_ALONE = (
+    "the delta was checked by itself: only with a database (--database-url) can it be told whether "
+    "what it refers to and deletes is there"
+)
+
 ISSUE_DIGEST_COLUMNS = ("table_name", "row_id", "rule", "column_name", "value")
 """Without the place: which file a row is in says nothing of the row."""
 
@@ -71,6 +76,7 @@ def validate(
         faults = workspace.fresh_folder(workspace.scratch / "faults")
         layers = Layers(extracted.layers, store)
         is_delta = extracted.mode == "delta"
+        is_alone = is_delta and not layers.are_many  # as it is checked without a database
         if is_delta:
             refuse_contradictions(layers, engine, workspace.scratch, allow_empty=allow_empty)
             _write_touched(layers, engine, workspace)
@@ -81,17 +87,16 @@ def validate(
             rules = [
                 rule
                 for rule in rules_of(table)
-                if not can_skip(rule, extracted, checked.rejected, parts)
-                # A delta alone, as it is checked without a database, cannot tell what is below.
-                and (layers.are_many or not is_delta or not isinstance(rule.condition, REFERENCES))
+                if not (is_alone and isinstance(rule.condition, REFERENCES))
+                and not can_skip(rule, extracted, checked.rejected, parts)
             ]
             checked.check(table, rules, rows)
             log.info("checked %s", table)
         issues = describe_issues(workspace, faults, layers, memory_limit)
-        shared: list[str] = []
+        notices: list[str] = [_CHECKED_ALONE] if is_alone else []
         if not is_delta:
-            shared += describe_shared_ids(workspace, extracted.files, parts, issues, memory_limit)
-        validated = stage.finish(_count(workspace, checked.rejected, issues, shared))
+            notices += describe_shared_ids(workspace, extracted.files, parts, issues, memory_limit)
+        validated = stage.finish(_count(workspace, checked.rejected, issues, notices))
     _refuse_excess(extracted, checked.judged, validated, max_rejected_percent)
     return validated
 
@@ -117,8 +122,8 @@ class Checked:
             workspace: gets the positions of rejected rows.
             faults: a folder that gets the faults: see check.
         """
-        self.rejected: dict[str, int] = {}
-        """Rows of each table."""
+        self.rejected: dict[str, int] = {table.name: 0 for table in TABLES}
+        """Rows of each table; none of one that has no files."""
         self.judged: dict[str, int] = {}
         """The same, of those by which the drop is judged."""
         self._valid: dict[Table, Frame] = {}

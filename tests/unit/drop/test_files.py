@@ -14,7 +14,6 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from drops import CLEAN, Drop, Part, Row
 from experiment_features.contract import BY_PRODUCTS, Mode
 from experiment_features.contract import USERS as USERS_TABLE
 from experiment_features.drop.files import find_drop, holds_files, refuse_changes
@@ -25,19 +24,6 @@ from experiment_features.workspace import Workspace
 from stages import extract
 
 USERS = b"user_id,name,email,signup_date\n"
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Path:
-    """The folder of a drop without faults."""
-    rows = {table: tuple(map(Row, cells)) for table, cells in CLEAN.items()}
-    return Drop(tuple(Part(table, "", rows[table]) for table in rows)).write(tmp_path / "drop")
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    """An empty workspace."""
-    return Workspace(tmp_path / "workspace")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from drops import CLEAN, Drop, Part, Row
 from experiment_features.drop.files import find_drop
 from experiment_features.drop.manifest import (
     MOST_BYTES,
@@ -22,19 +21,6 @@ from stages import extract
 
 HASH = "0123456789abcdef" * 4
 RUN_ID = "manual__2026-11-21T00:00:00+00:00"
-
-
-@pytest.fixture
-def drop(tmp_path: Path) -> Path:
-    """The folder of a drop without faults."""
-    rows = {table: tuple(map(Row, cells)) for table, cells in CLEAN.items()}
-    return Drop(tuple(Part(table, "", rows[table]) for table in rows)).write(tmp_path / "drop")
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    """An empty workspace."""
-    return Workspace(tmp_path / "workspace")
 
 
 def manifest_of(files: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from drops import CLEAN, Drop, Part, Row
+from drops import CLEAN
 from experiment_features.config import Settings
 from experiment_features.contract import TABLES
 from experiment_features.drop import files
@@ -28,41 +28,28 @@ from experiment_features.workspace import Workspace
 from stages import TODAY, assert_as_expected, compute_features, extract, transform, validate
 
 
-@pytest.fixture
-def clean(tmp_path: Path) -> Path:
-    """The folder of a drop without faults."""
-    rows = {table: tuple(map(Row, cells)) for table, cells in CLEAN.items()}
-    return Drop(tuple(Part(table, "", rows[table]) for table in rows)).write(tmp_path / "clean")
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Workspace:
-    """An empty workspace."""
-    return Workspace(tmp_path / "workspace")
-
-
-def test_files_are_named_counted_and_hashed(clean: Path, workspace: Workspace) -> None:
+def test_files_are_named_counted_and_hashed(drop: Path, workspace: Workspace) -> None:
     """The facts tell what was read."""
-    facts = extract(clean, workspace)
+    facts = extract(drop, workspace)
     assert [(f["table"], f["name"], f["rows"]) for f in facts.files] == [
         ("users", "users.csv", 3),
         ("compounds", "compounds.csv", 3),
         ("user_experiments", "user_experiments.csv", 3),
     ]
     assert [f["bytes"] for f in facts.files] == [
-        (clean / f["name"]).stat().st_size for f in facts.files
+        (drop / f["name"]).stat().st_size for f in facts.files
     ]
     assert facts.rows == {"users": 3, "compounds": 3, "user_experiments": 3}
 
 
-def test_parts_are_read_in_the_order_of_their_names(clean: Path, workspace: Workspace) -> None:
+def test_parts_are_read_in_the_order_of_their_names(drop: Path, workspace: Workspace) -> None:
     """Parts, plain or compressed, are one table; other files are none of it."""
-    header = (clean / "users.csv").read_bytes().split(b"\n")[0]
-    (clean / "users_2.csv.gz").write_bytes(gzip.compress(header + b"\n7,Di,d@e.f,2024-01-01\n"))
-    (clean / "users_10.csv").write_bytes(header + b"\n8,Ed,e@f.g,2024-01-01\n")
-    (clean / "notes_users.csv").write_bytes(b"not ours")
-    (clean / "users.csv.bak").write_bytes(b"not ours")
-    facts = extract(clean, workspace)
+    header = (drop / "users.csv").read_bytes().split(b"\n")[0]
+    (drop / "users_2.csv.gz").write_bytes(gzip.compress(header + b"\n7,Di,d@e.f,2024-01-01\n"))
+    (drop / "users_10.csv").write_bytes(header + b"\n8,Ed,e@f.g,2024-01-01\n")
+    (drop / "notes_users.csv").write_bytes(b"not ours")
+    (drop / "users.csv.bak").write_bytes(b"not ours")
+    facts = extract(drop, workspace)
     names = [file["name"] for file in facts.files if file["table"] == "users"]
     assert names == ["users.csv", "users_10.csv", "users_2.csv.gz"]
     assert facts.rows["users"] == 5
@@ -84,19 +71,19 @@ def test_parts_are_read_in_the_order_of_their_names(clean: Path, workspace: Work
     ],
 )
 def test_ids_are_known_to_rise(
-    parts: list[list[int | str]], rise: bool, clean: Path, workspace: Workspace
+    parts: list[list[int | str]], rise: bool, drop: Path, workspace: Workspace
 ) -> None:
     """Only where no row can have the id of an earlier one; of whatever table can be typed so."""
-    path = clean / "user_experiments.csv"
+    path = drop / "user_experiments.csv"
     header = path.read_text().splitlines()[0]
     path.unlink()
     for number, ids in enumerate(parts):
         lines = [header, *(f"{i},1,2;1,3.5" for i in ids)]
-        (clean / f"user_experiments_{number}.csv").write_text("\n".join(lines) + "\n")
-    assert extract(clean, workspace).rising_keys == ["user_experiments"] * rise
+        (drop / f"user_experiments_{number}.csv").write_text("\n".join(lines) + "\n")
+    assert extract(drop, workspace).rising_keys == ["user_experiments"] * rise
     if sum(map(len, parts)) < 100:
         compute_features(workspace, "pandas")
-        assert_as_expected(clean, workspace)
+        assert_as_expected(drop, workspace)
 
 
 @pytest.mark.parametrize(
@@ -113,34 +100,34 @@ def test_ids_are_known_to_rise(
     ],
 )
 def test_ids_rise_also_in_lines_that_sql_types(
-    line: str, rise: bool, clean: Path, workspace: Workspace
+    line: str, rise: bool, drop: Path, workspace: Workspace
 ) -> None:
     """As long as the line can be taken apart, and its id is spelled as it prints."""
-    path = clean / "user_experiments.csv"
+    path = drop / "user_experiments.csv"
     header = path.read_text().splitlines()[0]
     path.write_text("\n".join([header, "3,1,2,3.5", line, "7,1,1,3.5"]) + "\n")
-    assert extract(clean, workspace).rising_keys == ["user_experiments"] * rise
+    assert extract(drop, workspace).rising_keys == ["user_experiments"] * rise
     compute_features(workspace, "pandas")
-    assert_as_expected(clean, workspace)
+    assert_as_expected(drop, workspace)
 
 
 def test_extra_columns_are_ignored_and_told(
-    clean: Path, workspace: Workspace, caplog: pytest.LogCaptureFixture
+    drop: Path, workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What the contract does not name is left out, and the log says so."""
-    (clean / "compounds.csv").write_text(
+    (drop / "compounds.csv").write_text(
         "Colour,compound_id,Compound_Name,compound_structure\nred,1,Water,H2O\n"
     )
     with caplog.at_level(logging.WARNING):
-        extract(clean, workspace)
+        extract(drop, workspace)
     assert "compounds.csv: ignored the extra columns: Colour" in caplog.text
 
 
 def test_extra_columns_without_a_name_are_counted(
-    clean: Path, workspace: Workspace, caplog: pytest.LogCaptureFixture
+    drop: Path, workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What has a name is named, as it stands in the file; the rest is a number."""
-    header, rest = (clean / "compounds.csv").read_text().split("\n", 1)
+    header, rest = (drop / "compounds.csv").read_text().split("\n", 1)
     for extra, told in [
         (",,,,", "the extra columns: 4 without a name"),
         (",Notes,,\x1b[1mX", r"the extra columns: Notes, \x1b[1mX and 1 without a name"),
@@ -148,78 +135,78 @@ def test_extra_columns_without_a_name_are_counted(
     ]:
         count = extra.count(",")
         rows = rest.strip().replace("\n", "," * count + "\n") + "," * count
-        (clean / "compounds.csv").write_text(f"{header}{extra}\n{rows}\n")
+        (drop / "compounds.csv").write_text(f"{header}{extra}\n{rows}\n")
         caplog.clear()
         with caplog.at_level(logging.WARNING):
-            assert extract(clean, workspace).rows["compounds"] == 3
+            assert extract(drop, workspace).rows["compounds"] == 3
         assert told in caplog.text
 
 
 @pytest.mark.parametrize("table", list(CLEAN))
-def test_a_missing_file_is_refused(table: str, clean: Path, workspace: Workspace) -> None:
+def test_a_missing_file_is_refused(table: str, drop: Path, workspace: Workspace) -> None:
     """Each table must have a file; the message says what is there instead."""
-    (clean / f"{table}.csv").rename(clean / f"my_{table}.csv")
+    (drop / f"{table}.csv").rename(drop / f"my_{table}.csv")
     with pytest.raises(DropRefused, match=rf"no file of {table}: expected .*found .*_{table}\.csv"):
-        extract(clean, workspace)
+        extract(drop, workspace)
 
 
-def test_a_source_that_is_no_folder_is_refused(clean: Path, workspace: Workspace) -> None:
+def test_a_source_that_is_no_folder_is_refused(drop: Path, workspace: Workspace) -> None:
     """A missing folder, or a file in its place, is named."""
-    for source in (clean / "missing", clean / "users.csv"):
+    for source in (drop / "missing", drop / "users.csv"):
         with pytest.raises(DropRefused, match=rf"the source {source} cannot be read as a folder"):
             extract(source, workspace)
 
 
-def test_a_file_that_cannot_be_opened_is_refused(clean: Path, workspace: Workspace) -> None:
+def test_a_file_that_cannot_be_opened_is_refused(drop: Path, workspace: Workspace) -> None:
     """A broken link is named after its file."""
-    (clean / "users.csv").unlink()
-    (clean / "users.csv").symlink_to(clean / "nowhere.csv")
+    (drop / "users.csv").unlink()
+    (drop / "users.csv").symlink_to(drop / "nowhere.csv")
     with pytest.raises(DropRefused, match=r"users\.csv \(a broken link\)"):
-        extract(clean, workspace)
+        extract(drop, workspace)
     if os.geteuid() != 0:  # root reads whatever there is
-        (clean / "users.csv").unlink()
-        (clean / "users.csv").touch(mode=0o000)
+        (drop / "users.csv").unlink()
+        (drop / "users.csv").touch(mode=0o000)
         with pytest.raises(DropRefused, match=r"users.csv cannot be read \(Permission denied\)"):
-            extract(clean, workspace)
+            extract(drop, workspace)
 
 
-def test_a_name_that_is_no_text_is_refused(clean: Path, workspace: Workspace) -> None:
+def test_a_name_that_is_no_text_is_refused(drop: Path, workspace: Workspace) -> None:
     """Linux takes any bytes for a name; the database and the terminal take text."""
     odd = os.fsdecode(b"users_\xff.csv")
-    (clean / "users.csv").rename(clean / odd)
+    (drop / "users.csv").rename(drop / odd)
     with pytest.raises(DropRefused, match=r"users_\\udcff\.csv is not UTF-8"):
-        extract(clean, workspace)
-    (clean / odd).rename(clean / odd.removeprefix("users"))
+        extract(drop, workspace)
+    (drop / odd).rename(drop / odd.removeprefix("users"))
     with pytest.raises(DropRefused, match=r"no file of users: .* found _\\udcff\.csv"):
-        extract(clean, workspace)
+        extract(drop, workspace)
 
 
 @pytest.mark.parametrize("table", list(CLEAN))
 def test_a_table_without_rows_is_refused_unless_allowed(
-    table: str, clean: Path, workspace: Workspace
+    table: str, drop: Path, workspace: Workspace
 ) -> None:
     """An empty table is more often a failed export than the truth."""
-    path = clean / f"{table}.csv"
+    path = drop / f"{table}.csv"
     path.write_bytes(path.read_bytes().split(b"\n")[0])
     with pytest.raises(DropRefused, match=f"{table} has no rows in {table}.csv"):
-        extract(clean, workspace)
-    assert extract(clean, workspace, allow_empty=True).rows[table] == 0
+        extract(drop, workspace)
+    assert extract(drop, workspace, allow_empty=True).rows[table] == 0
 
 
 def test_a_refusal_in_the_middle_of_a_file_is_told_as_it_is(
-    clean: Path, workspace: Workspace
+    drop: Path, workspace: Workspace
 ) -> None:
     """What the reader finds behind the first blocks reaches the user, not DuckDB's wrapping."""
     rows = b"".join(b"%d,1,1;2,0.5\n" % number for number in range(4, 200_000))  # some 3 blocks
-    with (clean / "user_experiments.csv").open("ab") as file:
+    with (drop / "user_experiments.csv").open("ab") as file:
         file.write(rows + b"200000,1,1,\xff\n")
     with pytest.raises(DropRefused, match=r"byte 0xff at offset \d+, in line 200001"):
-        extract(clean, workspace)
+        extract(drop, workspace)
     assert not (workspace.folder / "extract.json").exists()
 
 
 def test_a_store_that_cannot_be_written_is_transient(
-    clean: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    drop: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk is not the drop's fault: the task is tried again."""
     draft = workspace.folder / "missing" / "draft.parquet"
@@ -227,7 +214,7 @@ def test_a_store_that_cannot_be_written_is_transient(
     with pytest.raises(
         StorageUnavailable, match=r"the part .* cannot be written .*free disk space"
     ):
-        extract(clean, workspace)
+        extract(drop, workspace)
 
 
 class Remembered(NoLedger):
@@ -250,15 +237,15 @@ def last_load(found: Extracted) -> LastLoad:
     return LastLoad(Known("first", ["first"]), None, found.source, "snapshot", found.layers, True)
 
 
-def test_known_files_are_only_hashed(clean: Path, workspace: Workspace, tmp_path: Path) -> None:
+def test_known_files_are_only_hashed(drop: Path, workspace: Workspace, tmp_path: Path) -> None:
     """A file is known by its bytes, under whatever name, and its part is used again."""
     store = workspace_parts(Workspace(tmp_path / "store"))
     named = Remembered()
-    first = reading.extract(clean, workspace, store, named)
-    (clean / "users.csv").rename(clean / "users_1.csv")
+    first = reading.extract(drop, workspace, store, named)
+    (drop / "users.csv").rename(drop / "users_1.csv")
     told: list[str] = []
     second = reading.extract(
-        clean,
+        drop,
         workspace,
         store,
         named,
@@ -269,17 +256,17 @@ def test_known_files_are_only_hashed(clean: Path, workspace: Workspace, tmp_path
     assert not second.is_unchanged  # another name
     assert [part["part"] for part in second.parts] == [part["part"] for part in first.parts]
     assert second.files[0]["name"] == "users_1.csv"
-    assert reading.extract(clean, workspace, store, named, last=last_load(second)).is_unchanged
+    assert reading.extract(drop, workspace, store, named, last=last_load(second)).is_unchanged
 
 
 @pytest.mark.parametrize("fault", ["lost", "damaged", "emptied", "a pipe", "a device"])
 def test_a_part_that_is_not_intact_is_made_anew(
-    fault: str, clean: Path, workspace: Workspace, tmp_path: Path
+    fault: str, drop: Path, workspace: Workspace, tmp_path: Path
 ) -> None:
     """Nothing is taken from it, and the drop is not unchanged."""
     store = workspace_parts(Workspace(tmp_path / "store"))
     named = Remembered()
-    first = reading.extract(clean, workspace, store, named)
+    first = reading.extract(drop, workspace, store, named)
     (part,) = store.paths(first.parts, "users")
     content = part.read_bytes()
     if fault in ("lost", "a pipe", "a device"):
@@ -290,19 +277,19 @@ def test_a_part_that_is_not_intact_is_made_anew(
         part.symlink_to("/dev/zero")
     elif fault != "lost":
         part.write_bytes(content[:-9] + bytes(9) if fault == "damaged" else b"")
-    again = reading.extract(clean, workspace, store, named, last=last_load(first))
+    again = reading.extract(drop, workspace, store, named, last=last_load(first))
     assert not again.is_unchanged
     assert all(map(store.is_intact, again.parts))
-    again = reading.extract(clean, workspace, store, named, last=last_load(first))
+    again = reading.extract(drop, workspace, store, named, last=last_load(first))
     assert again.is_unchanged
 
 
 @pytest.mark.parametrize("engine", ["pandas", "duckdb"])
 def test_a_part_that_is_damaged_meanwhile_is_not_used(
-    engine: str, clean: Path, workspace: Workspace
+    engine: str, drop: Path, workspace: Workspace
 ) -> None:
     """Nor one that became a folder: a byte of it could be a wrong number."""
-    extracted = extract(clean, workspace)
+    extracted = extract(drop, workspace)
     chosen = choose_engine(engine, 1, workspace.scratch / "spill")
     stages: list[Callable[..., Any]] = [
         partial(validate, max_rejected_percent=100, today=TODAY),
@@ -324,11 +311,11 @@ def test_a_part_that_is_damaged_meanwhile_is_not_used(
         stage(workspace, chosen)
 
 
-def test_a_refused_drop_leaves_no_parts(clean: Path, workspace: Workspace) -> None:
+def test_a_refused_drop_leaves_no_parts(drop: Path, workspace: Workspace) -> None:
     """Nor drafts of them."""
-    (clean / "user_experiments.csv").write_bytes(b"experiment_id\n")
+    (drop / "user_experiments.csv").write_bytes(b"experiment_id\n")
     with pytest.raises(DropRefused):
-        extract(clean, workspace)
+        extract(drop, workspace)
     assert not list(workspace_parts(workspace).files())
 
 
@@ -344,7 +331,7 @@ print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
 """
 
 
-def test_memory_does_not_grow_with_the_file(clean: Path, tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_file(drop: Path, tmp_path: Path) -> None:
     """Reading streams: eight times the rows take hardly more memory, and DuckDB prints nothing."""
 
     def peak(rows: int) -> int:
@@ -353,10 +340,10 @@ def test_memory_does_not_grow_with_the_file(clean: Path, tmp_path: Path) -> None
                 "copy (select i as experiment_id, 1 + i % 3 as user_id, '1;2;3' as "
                 "experiment_compound_ids, '0.5' as experiment_run_time, repeat('x', 50) as note "
                 "from range(1, $rows) as t (i)) to $target (header)",
-                {"rows": rows, "target": str(clean / "user_experiments.csv")},
+                {"rows": rows, "target": str(drop / "user_experiments.csv")},
             )
         output = subprocess.check_output(
-            [sys.executable, "-c", _PEAK, clean, tmp_path / "workspace"],
+            [sys.executable, "-c", _PEAK, drop, tmp_path / "workspace"],
             env={**os.environ, "PYTHONPATH": "include"},
             cwd=Path(__file__).parents[3],
         )
