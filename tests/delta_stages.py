@@ -1,9 +1,10 @@
 """Runs the stages on sequences of snapshots and deltas, and compares each load with the oracle."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,32 +12,44 @@ import oracle
 from comparison import assert_features
 from delta_drops import Step
 from delta_oracle import DeltaExpected, State, compute, follow
+from experiment_features.contract import COMPOUNDS, TABLES, position_of
+from experiment_features.definitions import RELATIONS
 from experiment_features.drop.base import Known, LastLoad
 from experiment_features.engines.choose import choose_engine
 from experiment_features.errors import DropRefused, DropRejected
+from experiment_features.features.averages import in_parts
 from experiment_features.features.transform import transform
 from experiment_features.load.part_store import entered
 from experiment_features.reading.extract import extract
 from experiment_features.rules.validate import validate
-from experiment_features.run import Transformed, Validated
+from experiment_features.run import Extracted, Transformed, Validated
+from experiment_features.store.before import Before
+from experiment_features.store.layers import Layers
 from experiment_features.store.parts import NoLedger, PartStore
 from experiment_features.workspace import Workspace
 from stages import TODAY, rows_of
 
 
 class InProcess:
-    """Loads drops without a database: what the last load had is remembered here."""
+    """Loads drops without a database: what it would hold is remembered here."""
 
-    def __init__(self, folder: Path, engine: str) -> None:
+    def __init__(self, folder: Path, engine: str, *, computes_all: bool = False) -> None:
         """Begins without a load.
 
         Args:
             folder: gets the store and the workspaces.
             engine: what to compute on.
+            computes_all: whether to compute everything, and not only what a delta may have changed.
         """
-        self.folder, self.engine = folder, engine
+        self.folder, self.engine, self.computes_all = folder, engine, computes_all
         self.store = PartStore(folder / "store", "a_database", folder / "cache")
         self.last: LastLoad | None = None
+        self.today = TODAY
+        self.totals: Mapping[str, int] = {}
+        self.features: dict[str, dict[int, dict[str, Any]]] = {}
+        """By relation and key, the rows."""
+        self.issues: list[dict[str, Any]] = []
+        """The open ones."""
 
     def load(self, source: Path, step: Step, run_id: str, today: date) -> Workspace:
         """Runs the stages of a drop, and takes what it found as the last load.
@@ -54,6 +67,7 @@ class InProcess:
             last=self.last,
             allow_empty=step.allow_empty,
         )
+        is_on_top = extracted.mode == "delta" and extracted.base_run_id == extracted.last_run_id
         engine = choose_engine(self.engine, 0, workspace.scratch / "spill", "")
         validate(
             workspace,
@@ -61,6 +75,7 @@ class InProcess:
             engine,
             max_rejected_percent=step.max_rejected_percent,
             today=today,
+            before=self._before(extracted) if is_on_top and not self.computes_all else None,
             allow_empty=step.allow_empty,
         )
         transform(workspace, self.store, engine)
@@ -73,7 +88,73 @@ class InProcess:
             layers=entered(extracted.layers, run_id),
             can_be_unchanged=False,
         )
+        self._take(workspace, run_id, today)
         return workspace
+
+    def _before(self, extracted: Extracted) -> Before:
+        """What find_before reads from the database."""
+        layers = Layers(extracted.layers, self.store)
+        numbers = {(file.table, file.run_id, file.name): file.number for file in layers.files()}
+        issues = {}
+        for table in TABLES:
+            rows = [
+                (
+                    position_of(
+                        numbers[table.name, issue["run_id"], issue["file_name"]],
+                        issue["line_number"],
+                    ),
+                    issue["row_id"],
+                    issue["severity"] == "error",
+                )
+                for issue in self.issues
+                if issue["table_name"] == table.name and issue["row_id"] is not None
+            ]
+            issues[table] = rows
+        compounds = [
+            tuple(row[name] for name in ("compound_id", "total_experiments", "total_users"))
+            for row in self.features["compound_features"].values()
+        ]
+        touched = set(layers.touched_ids(COMPOUNDS))
+        users = [
+            (user_id,)
+            for user_id, row in self.features["user_features"].items()
+            if row["most_common_compound_id"] in touched
+        ]
+        return Before(self.today, issues, compounds, users, self.totals)
+
+    def _take(self, workspace: Workspace, run_id: str, today: date) -> None:
+        """Does what a load does to the database."""
+        transformed, validated = workspace.found(Transformed), workspace.found(Validated)
+        is_whole = validated.totals_before is None
+        for relation in RELATIONS:
+            known = {} if is_whole else self.features[relation.name]
+            if not is_whole:
+                for row in rows_of(workspace.computed(relation.name)):
+                    known.pop(row[relation.key], None)
+            new = {row[relation.key]: row for row in rows_of(workspace.features(relation.name))}
+            assert not new.keys() & known.keys(), "a row that was not computed again is there"
+            self.features[relation.name] = known | new
+        kept = []
+        if not is_whole:
+            judged = {
+                table.name: {row[table.key] for row in rows_of(workspace.judged(table.name))}
+                for table in TABLES
+            }
+            kept = [
+                issue
+                for issue in self.issues
+                if issue["row_id"] is not None
+                and issue["table_name"] in judged
+                and issue["row_id"] not in judged[issue["table_name"]]
+            ]
+        found = rows_of(workspace.issues) if workspace.issues.exists() else []
+        self.issues = kept + [issue | {"run_id": issue["run_id"] or run_id} for issue in found]
+        self.today = today
+        self.totals = {
+            "experiments": transformed.experiments,
+            "timed_experiments": transformed.timed_experiments,
+            "run_time_parts": in_parts(transformed.total_run_time),
+        }
 
 
 def check_sequence(sequence: Sequence[Step], folder: Path, engine: str) -> None:
@@ -105,30 +186,29 @@ def check_sequence(sequence: Sequence[Step], folder: Path, engine: str) -> None:
                 loads.load(source, step, "rejected", today)
             continue
         state, loaded = after, files
-        run_id = str(state.number)
-        assert_as_expected(expected, loads.load(source, step, run_id, today), run_id)
+        workspace = loads.load(source, step, str(state.number), today)
+        assert_as_expected(expected, loads, workspace)
 
 
-def assert_as_expected(expected: DeltaExpected, workspace: Workspace, run_id: str) -> None:
+def assert_as_expected(expected: DeltaExpected, loads: InProcess, workspace: Workspace) -> None:
     """Asserts that features, issues and figures are the oracle's."""
-    issues = rows_of(workspace.issues) if workspace.issues.exists() else []
     columns = ("table_name", "row_id", "rule", "column_name", "value")
-    assert Counter(tuple(issue[name] for name in columns) for issue in issues) == (
+    assert Counter(tuple(issue[name] for name in columns) for issue in loads.issues) == (
         expected.open_issues
     )
     assert {
         (
             issue["table_name"],
-            f"{issue['run_id'] or run_id}/{issue['file_name']}",
+            f"{issue['run_id']}/{issue['file_name']}",
             issue["line_number"],
             issue["rule"],
         )
-        for issue in issues
+        for issue in loads.issues
     } == expected.issues
     assert_features(
         expected,
-        rows_of(workspace.features("user_features")),
-        rows_of(workspace.features("compound_features")),
+        list(loads.features["user_features"].values()),
+        list(loads.features["compound_features"].values()),
     )
     average = workspace.found(Transformed).average_experiments_per_user
     assert average == expected.average_experiments_per_user

@@ -28,8 +28,11 @@ COMPUTATION = (
     "lock_sha256",
     "python_version",
     "engine_version",
+    "timed_experiments",
+    "total_run_time",
 )
-"""What stages find so that a run can be computed again; each has a column in the run ledger."""
+"""What stages find so that a run can be computed again, and the next one from it; each has a column
+in the run ledger."""
 
 DRY_RUN = "dry run"
 """The status of a result that was not loaded."""
@@ -167,7 +170,11 @@ class Validated:
     rules: Mapping[str, int]
     """Issues per rule, as ``table.rule``."""
     issues_sha256: str | None = None
-    """The digest of the issues: see digest.py."""
+    """The digest of the issues: see digest.py. None if only what a delta can have changed was
+    judged: a load then makes it from that of the load below."""
+    totals_before: Mapping[str, int] | None = None
+    """The totals of the load below (features/averages.py), if the rest is as it was there; None if
+    everything was judged and is to be computed."""
     notices: Sequence[str] = ()
     """What the issues say of the drop as a whole."""
 
@@ -191,7 +198,11 @@ class Transformed:
     average_run_time: float | None = None
     """The mean of all known run times, in the drop's own unit; None if none is known."""
     features_sha256: str | None = None
-    """The digest of the features of users and compounds together: see digest.py."""
+    """The digest of the features of users and compounds together, or None: as issues_sha256."""
+    timed_experiments: int | None = None
+    """Experiments with a run time."""
+    total_run_time: str | None = None
+    """The exact sum of their run times, as a decimal number."""
     code_version: str | None = None
     """The commit of the code, if it is known."""
     lock_sha256: str | None = None

@@ -3,6 +3,9 @@
 <workspace>/users/*.parquet ...      parts (store/parts.py) of a run that uses no store (extract)
 <workspace>/rejected/users.parquet   positions of the rejected rows (validate)
 <workspace>/touched/users.parquet    ids that a delta brings or deletes (validate)
+<workspace>/known/users.parquet ...  what the load below a delta has left (validate)
+<workspace>/judged/users.parquet     ids of rows judged again, unless all are (validate)
+<workspace>/computed/user_features.parquet   ids computed again, unless all are (transform)
 <workspace>/issues.parquet           one row per issue, if there are any (validate)
 <workspace>/user_features.parquet, compound_features.parquet   (transform)
 <workspace>/<stage>.json             what the stage found (run.py); written last, so that an
@@ -131,6 +134,27 @@ class Workspace:
         Absent if there are none.
         """
         return self._here(self.folder / "touched" / f"{table}.parquet")
+
+    def known(self, name: str) -> Path:
+        """What is known from the load that a delta builds on: see store/before.py.
+
+        Absent if everything is computed.
+        """
+        return self._here(self.folder / "known" / f"{name}.parquet")
+
+    def judged(self, table: str) -> Path:
+        """The ids of a table that were judged again. Grain: id; column: the table's key.
+
+        Absent if all were, or none.
+        """
+        return self._here(self.folder / "judged" / f"{table}.parquet")
+
+    def computed(self, relation: str) -> Path:
+        """The ids whose features were computed again. Grain: id; column: the relation's key.
+
+        Absent if all were.
+        """
+        return self._here(self.folder / "computed" / f"{relation}.parquet")
 
     def features(self, relation: str) -> Path:
         """The features of a run. Grain and columns: see definitions.py."""

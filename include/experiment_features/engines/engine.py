@@ -48,5 +48,9 @@ class Engine(Protocol):
         """The rows of which the ``key`` is not among the others'. No key is NULL."""
         return frame.join(others.select(key), on=key, how="anti")
 
+    def among(self, frame: Frame, others: Frame, key: str) -> Frame:
+        """The rows of which the ``key`` is among the others'."""
+        return frame.join(others.select(key), on=key, how="semi")
+
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending. All else is dropped."""

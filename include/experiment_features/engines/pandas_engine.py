@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from importlib import metadata
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import narwhals as nw
 import pyarrow as pa
@@ -49,9 +50,11 @@ class PandasEngine(Engine):
 
     def without(self, frame: Frame, others: Frame, key: str) -> Frame:
         """The rows of which the ``key`` is not among the others'."""
-        rows = frame.to_native()  # Narwhals' anti-join takes seven times as long
-        left: Frame = nw.from_native(rows[~rows[key].isin(others.to_native()[key])]).lazy()
-        return left
+        return _filtered(frame, ~_is_among(frame, others, key))
+
+    def among(self, frame: Frame, others: Frame, key: str) -> Frame:
+        """The rows of which the ``key`` is among the others'."""
+        return _filtered(frame, _is_among(frame, others, key))
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending."""
@@ -59,6 +62,17 @@ class PandasEngine(Engine):
         lists = table.group_by(key).aggregate([(value, "list")])
         lists = lists.rename_columns({f"{value}_list": value})
         return _in_pandas(lists)
+
+
+def _is_among(frame: Frame, others: Frame, key: str) -> Any:
+    """For each row, whether its key is among the others': seven times as fast as a join."""
+    return frame.to_native()[key].isin(others.to_native()[key])
+
+
+def _filtered(frame: Frame, is_kept: Any) -> Frame:
+    # pandas cannot concatenate all indices that are left.
+    rows: Frame = nw.from_native(frame.to_native()[is_kept].reset_index(drop=True)).lazy()
+    return rows
 
 
 def _concat(tables: Iterable[pa.Table]) -> pa.Table:

@@ -6,8 +6,8 @@ quotient: see docs/decisions/0005-run-times-as-whole-numbers.md.
 
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,16 +35,38 @@ _SUMMED = ("total_experiments", "timed_experiments", "high", "low", "parts")
 Whole = npt.NDArray[np.int64]
 
 
-class Totals(NamedTuple):
-    """What all users have together."""
+def count_totals(sums: Path) -> dict[str, int]:
+    """What users have together.
 
-    experiments: int
-    average_run_time: float | None
-    """Of all experiments with a run time; None if there are none."""
+    Their ``experiments``, ``timed_experiments`` (those with a run time), and ``run_time_parts``:
+    the sum of all run times in PARTS.
+
+    Args:
+        sums: as write_averages takes them.
+    """
+    totals: Counter[str] = Counter()
+    with pq.ParquetFile(sums) as file:
+        for batch in arrow.batches(file):
+            totals.update({name: int(arrow.integers(batch[name]).sum()) for name in _SUMMED})
+    return {
+        "experiments": totals["total_experiments"],
+        "timed_experiments": totals["timed_experiments"],
+        "run_time_parts": (totals["high"] * HIGH + totals["low"]) * PARTS + totals["parts"],
+    }
 
 
-def write_averages(sums: Path, target: Path) -> Totals:
-    """Writes USER_FEATURES, given all of them but the averages; returns the totals.
+def as_decimal(parts: int) -> str:
+    """A sum of run times as a decimal number."""
+    return f"{parts // PARTS}.{parts % PARTS:09}"
+
+
+def in_parts(total_run_time: str | Decimal) -> int:
+    """A sum of run times in parts; the inverse of as_decimal."""
+    return int(Decimal(total_run_time) * PARTS)
+
+
+def write_averages(sums: Path, target: Path) -> None:
+    """Writes USER_FEATURES, given all of them but the averages.
 
     Args:
         sums: grain: user; columns: the other features; timed_experiments (those with a run time);
@@ -52,7 +74,6 @@ def write_averages(sums: Path, target: Path) -> Totals:
             compounds. None of these is NULL.
         target: the Parquet file to write.
     """
-    totals: Counter[str] = Counter()
     with pq.ParquetFile(sums) as file:
         kinds = {field.name: field.type for field in file.schema_arrow}
         # pandas has floats where users without experiments lack a whole number.
@@ -61,16 +82,9 @@ def write_averages(sums: Path, target: Path) -> Totals:
         # Read once: packing takes longer than it saves.
         with pq.ParquetWriter(target, schema, compression="none", use_dictionary=False) as writer:
             for batch in arrow.batches(file):
-                totals.update({name: int(arrow.integers(batch[name]).sum()) for name in _SUMMED})
                 columns = {name: batch[name] for name in batch.schema.names} | _averages(batch)
                 arrays = [columns[name].cast(schema.field(name).type) for name in schema.names]
                 writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    count = totals["timed_experiments"]
-    whole = totals["high"] * HIGH + totals["low"]
-    return Totals(
-        experiments=totals["total_experiments"],
-        average_run_time=(whole * PARTS + totals["parts"]) / (PARTS * count) if count else None,
-    )
 
 
 def _averages(batch: pa.RecordBatch) -> dict[str, pa.Array]:

@@ -2,11 +2,12 @@
 
 import logging
 import platform
+from collections.abc import Mapping
+from pathlib import Path
 
 import narwhals as nw
-import pyarrow.parquet as pq
 
-from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS
+from experiment_features.contract import COMPOUNDS, USERS
 from experiment_features.definitions import (
     COMPOUND_FEATURES,
     DEFINITION_VERSION,
@@ -15,31 +16,29 @@ from experiment_features.definitions import (
 )
 from experiment_features.digest import digest_of
 from experiment_features.engines.engine import Engine, Frame
-from experiment_features.features.averages import HIGH, PARTS, Totals, write_averages
-from experiment_features.run import Extracted, Transformed
-from experiment_features.store.layers import Layers, valid_rows
+from experiment_features.features.averages import PARTS, as_decimal, count_totals, write_averages
+from experiment_features.features.changes import Changes
+from experiment_features.features.expressions import (
+    COLUMNS,
+    count_uses,
+    sum_users,
+    total_compounds,
+)
+from experiment_features.run import Extracted, Transformed, Validated
+from experiment_features.store.layers import Layers, count_rows, valid_rows
 from experiment_features.store.parts import PartStore
 from experiment_features.version import find_commit, find_lock
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-_COLUMNS = {
-    USERS: ("user_id", "name"),
-    COMPOUNDS: ("compound_id", "compound_name"),
-    USER_EXPERIMENTS: ("user_id", "experiment_compound_ids", "experiment_run_time"),
-}
-"""The columns that the features are computed from."""
-
-_SUMS = ("timed_experiments", "high", "low", "parts", "compounds")
-"""What the averages are divided from: see averages.write_averages."""
-
 
 def transform(workspace: Workspace, store: PartStore, engine: Engine) -> Transformed:
     """Computes the features of a run and writes them to the workspace.
 
     Grain: valid user, valid compound; columns: those of definitions.USER_FEATURES and
-    COMPOUND_FEATURES.
+    COMPOUND_FEATURES. Of a delta on top of a load that is known, only those that may have changed:
+    ``workspace.computed(relation)`` has their ids.
 
     Args:
         workspace: of a run whose validate stage is done.
@@ -50,8 +49,10 @@ def transform(workspace: Workspace, store: PartStore, engine: Engine) -> Transfo
         PartGone: a part has been removed, or is damaged.
     """
     extracted = workspace.found(Extracted)
+    before = workspace.found(Validated).totals_before
     with workspace.stage(Transformed) as stage:
         store.refuse_damaged(extracted.parts)
+        workspace.fresh_folder(workspace.folder / "computed")
         layers = Layers(extracted.layers, store)
         users, compounds, experiments = (
             valid_rows(
@@ -59,131 +60,93 @@ def transform(workspace: Workspace, store: PartStore, engine: Engine) -> Transfo
                 workspace.rejected(table.name),
                 engine,
             )
-            for table, columns in _COLUMNS.items()
+            for table, columns in COLUMNS.items()
         )
-        # Stored, because it is used three times.
-        uses = engine.persist(_uses(experiments), workspace.scratch / "compound_uses.parquet")
-        log.info("counted the uses of compounds")
-        sums = workspace.scratch / "user_sums.parquet"
-        engine.write(_user_sums(users, compounds, experiments, uses, engine), sums)
-        totals = write_averages(sums, workspace.features(USER_FEATURES.name))
-        of_compounds = _compound_features(compounds, uses).select(*COMPOUND_FEATURES.columns)
-        engine.write(of_compounds, workspace.features(COMPOUND_FEATURES.name))
-        return stage.finish(_found(workspace, totals, engine))
+        if before is None:
+            totals = _compute_all(users, compounds, experiments, workspace, engine)
+        else:
+            changes = Changes(layers, workspace, engine)
+            _compute_changed(users, compounds, experiments, changes, workspace, engine)
+            totals = changes.totals(before) | {
+                rows: _count(frame, workspace.scratch / f"all_{rows}.parquet", engine)
+                for rows, frame in (("users", users), ("compounds", compounds))
+            }
+        return stage.finish(_found(workspace, totals, engine, is_whole=before is None))
 
 
-def _uses(experiments: Frame) -> Frame:
-    """Grain: user and compound; columns: user_id, compound_id, experiments (how many used it).
-
-    Lists contain no duplicates (reading/sql/), so a compound counts once per experiment.
-    """
-    return (
-        experiments.select("user_id", compound_id="experiment_compound_ids")
-        .explode("compound_id")
-        .group_by("user_id", "compound_id")
-        .agg(experiments=nw.len())
-    )
-
-
-def _user_sums(
-    users: Frame, compounds: Frame, experiments: Frame, uses: Frame, engine: Engine
-) -> Frame:
-    """Grain: user; columns: as averages.write_averages takes them."""
-    names = compounds.select(
-        most_common_compound_id="compound_id", most_common_compound_name="compound_name"
-    )
-    return (
-        users.select("user_id", user_name="name")
-        .join(_experiment_sums(experiments), on="user_id", how="left")
-        .join(_most_common_compounds(uses, engine), on="user_id", how="left")
-        .join(names, on="most_common_compound_id", how="left")
-        .with_columns(nw.col("total_experiments", *_SUMS).fill_null(0))
-    )
+def _compute_all(
+    users: Frame, compounds: Frame, experiments: Frame, workspace: Workspace, engine: Engine
+) -> Mapping[str, int]:
+    """Writes the features of all users and compounds; returns what they have together."""
+    sums, uses = _compute_users(users, compounds, experiments, workspace, engine)
+    new_uses = uses.with_columns(users=nw.lit(1))
+    _compute_compounds(compounds, new_uses, None, workspace, engine)
+    relations = {"users": USER_FEATURES, "compounds": COMPOUND_FEATURES}
+    counts = {rows: count_rows(workspace.features(r.name)) for rows, r in relations.items()}
+    return count_totals(sums) | counts
 
 
-def _experiment_sums(experiments: Frame) -> Frame:
-    """Grain: user with experiments; columns: total_experiments and _SUMS.
-
-    Unlike floating-point numbers, whole ones give the same sum in any order and on any engine.
-    """
-    run_time = nw.col("experiment_run_time")
-    whole = run_time.floor()
-    high = (run_time * (1 / HIGH)).floor()
-    summed = ("high", "low", "parts", "compounds")
-    return (
-        experiments.select(
-            "user_id",
-            "experiment_run_time",
-            high=high.cast(nw.Int64),
-            low=(whole - high * HIGH).cast(nw.Int64),
-            parts=_parts(run_time, whole).cast(nw.Int64),
-            compounds=nw.col("experiment_compound_ids").list.len().cast(nw.Int64),
-        )
-        .group_by("user_id")
-        .agg(
-            nw.col("compounds").count().alias("total_experiments"),
-            nw.col("experiment_run_time").count().alias("timed_experiments"),
-            *(nw.col(name).sum() for name in summed),
-        )
-        .with_columns(nw.col(*summed).cast(nw.Int64))  # DuckDB adds up in 128 bits
-    )
+def _compute_changed(
+    users: Frame,
+    compounds: Frame,
+    experiments: Frame,
+    changes: Changes,
+    workspace: Workspace,
+    engine: Engine,
+) -> None:
+    """Writes the features of the users and compounds for which a delta has changed them."""
+    ids = changes.users()
+    of_users = engine.among(users, ids, USERS.key)
+    of_experiments = engine.among(experiments, ids, USERS.key)
+    _, uses = _compute_users(of_users, compounds, of_experiments, workspace, engine)
+    new_uses = changes.of_uses(uses)
+    of_compounds = engine.among(compounds, changes.compounds(new_uses), COMPOUNDS.key)
+    known = engine.read(workspace.known("compound_totals"))
+    _compute_compounds(of_compounds, new_uses, known, workspace, engine)
 
 
-def _parts(run_time: nw.Expr, whole: nw.Expr) -> nw.Expr:
-    """The fraction of a run time, in parts, rounded half up to nine decimals.
-
-    To six or three where doubles are further apart than that, so that 999999999999.99
-    counts as it is written, and not as the double nearest to it.
-    """
-
-    def rounded(places: int) -> nw.Expr:
-        scale: int = 10**places
-        return ((run_time - whole) * scale + 0.5).floor() * (PARTS // scale)
-
-    of_greater = nw.when(run_time < 2**33).then(rounded(6)).otherwise(rounded(3))
-    parts: nw.Expr = nw.when(run_time < 2**23).then(rounded(9)).otherwise(of_greater)
-    return parts
+def _compute_users(
+    users: Frame, compounds: Frame, experiments: Frame, workspace: Workspace, engine: Engine
+) -> tuple[Path, Frame]:
+    """Writes the features of users; returns their sums, and their uses of compounds."""
+    # Stored, because it is used three times.
+    uses = engine.persist(count_uses(experiments), workspace.scratch / "uses.parquet")
+    log.info("counted the uses of compounds")
+    sums = workspace.scratch / "user_sums.parquet"
+    engine.write(sum_users(users, compounds, experiments, uses, engine), sums)
+    write_averages(sums, workspace.features(USER_FEATURES.name))
+    return sums, uses
 
 
-def _most_common_compounds(uses: Frame, engine: Engine) -> Frame:
-    """Grain: user with experiments; columns: the most common compounds, the lowest id chosen."""
-    most = uses.group_by("user_id").agg(
-        most_common_compound_experiments=nw.col("experiments").max()
-    )
-    tied = (
-        uses.join(most, on="user_id")
-        .filter(nw.col("experiments") == nw.col("most_common_compound_experiments"))
-        .select("user_id", most_common_compound_ids="compound_id")
-    )
-    ids = engine.gather(tied, "user_id", "most_common_compound_ids")
-    chosen = ids.with_columns(
-        most_common_compound_id=nw.col("most_common_compound_ids").list.get(0)
-    )
-    return chosen.join(most, on="user_id")
+def _compute_compounds(
+    compounds: Frame, new_uses: Frame, known: Frame | None, workspace: Workspace, engine: Engine
+) -> None:
+    """Writes the features of compounds: see expressions.total_compounds."""
+    features = total_compounds(compounds, new_uses, known).select(*COMPOUND_FEATURES.columns)
+    engine.write(features, workspace.features(COMPOUND_FEATURES.name))
 
 
-def _compound_features(compounds: Frame, uses: Frame) -> Frame:
-    totals = uses.group_by("compound_id").agg(
-        total_experiments=nw.col("experiments").sum(),
-        total_users=nw.col("user_id").count(),
-    )
-    return (
-        compounds.select("compound_id", "compound_name")
-        .join(totals, on="compound_id", how="left")
-        .with_columns(nw.col("total_experiments", "total_users").fill_null(0).cast(nw.Int64))
-    )
+def _count(rows: Frame, target: Path, engine: Engine) -> int:
+    """The number of rows; they are written to a file."""
+    engine.write(rows.select("position"), target)
+    return count_rows(target)
 
 
-def _found(workspace: Workspace, totals: Totals, engine: Engine) -> Transformed:
-    users = pq.read_metadata(workspace.features(USER_FEATURES.name)).num_rows
+def _found(
+    workspace: Workspace, totals: Mapping[str, int], engine: Engine, *, is_whole: bool
+) -> Transformed:
+    users, experiments = totals["users"], totals["experiments"]
+    timed, parts = totals["timed_experiments"], totals["run_time_parts"]
     return Transformed(
         users=users,
-        experiments=totals.experiments,
-        compounds=pq.read_metadata(workspace.features(COMPOUND_FEATURES.name)).num_rows,
-        average_experiments_per_user=totals.experiments / users if users else None,
+        experiments=experiments,
+        compounds=totals["compounds"],
+        average_experiments_per_user=experiments / users if users else None,
         engine=engine.name,
-        average_run_time=totals.average_run_time,
-        features_sha256=digest_features(workspace, DEFINITION_VERSION),
+        average_run_time=parts / (PARTS * timed) if timed else None,
+        features_sha256=digest_features(workspace, DEFINITION_VERSION) if is_whole else None,
+        timed_experiments=timed,
+        total_run_time=as_decimal(parts),
         code_version=find_commit(),
         lock_sha256=find_lock(),
         python_version=platform.python_version(),

@@ -8,7 +8,7 @@ from pathlib import Path
 import narwhals as nw
 
 from experiment_features.config import Settings
-from experiment_features.contract import DELETIONS, TABLES, Column, Kind, Table
+from experiment_features.contract import DELETIONS, TABLES, Table
 from experiment_features.digest import digest_of
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.errors import DropRejected
@@ -16,8 +16,10 @@ from experiment_features.rules.contradictions import refuse_contradictions
 from experiment_features.rules.footers import can_skip
 from experiment_features.rules.issues import BrokenRule, describe_issues
 from experiment_features.rules.rules import REFERENCES, Absent, Rule, Unknown, rules_of
+from experiment_features.rules.scope import Scope, references
 from experiment_features.rules.shared_ids import describe_shared_ids
 from experiment_features.run import Extracted, Validated
+from experiment_features.store.before import Before
 from experiment_features.store.layers import Layers, count_rows, valid_rows
 from experiment_features.store.parts import PartStore
 from experiment_features.workspace import Workspace
@@ -43,10 +45,14 @@ def validate(
     *,
     max_rejected_percent: float,
     today: date,
+    before: Before | None = None,
     allow_empty: bool = False,
     memory_limit: str = Settings.memory_limit,
 ) -> Validated:
-    """Checks every row in force, and writes which are rejected and all that is wrong.
+    """Checks the rows in force, and writes which are rejected and all that is wrong.
+
+    Of a delta on top of a load that is known, only the rows are checked that may be judged
+    otherwise than before: see scope.py.
 
     Writes, if there are any, ``workspace.rejected(table)`` (grain: rejected row; column: position)
     and ``workspace.issues`` (grain: fault of a row; columns: severity, table_name, row_id,
@@ -59,6 +65,7 @@ def validate(
         engine: what to compute on.
         max_rejected_percent: of each table's rows in the drop, from 0 to 100.
         today: the day of the run, UTC.
+        before: what the load has left that a delta builds on; None to check everything.
         allow_empty: whether a delta may delete all rows of a table.
         memory_limit: what DuckDB may use to describe the issues.
 
@@ -70,50 +77,43 @@ def validate(
     extracted = workspace.found(Extracted)
     with workspace.stage(Validated) as stage:
         store.refuse_damaged(extracted.parts)
-        for name in ("rejected", "touched"):
+        for name in ("rejected", "touched", "known", "judged"):
             workspace.fresh_folder(workspace.folder / name)
         workspace.remove(workspace.issues)
         faults = workspace.fresh_folder(workspace.scratch / "faults")
         layers = Layers(extracted.layers, store)
         is_delta = extracted.mode == "delta"
         is_alone = is_delta and not layers.are_many  # as it is checked without a database
+        scope = Scope(layers, engine, workspace, before, today)
         if is_delta:
             refuse_contradictions(layers, engine, workspace.scratch, allow_empty=allow_empty)
-            _write_touched(layers, engine, workspace)
-        checked = Checked(layers, engine, workspace, faults)
+            scope.touch()
+        checked = Checked(layers, engine, workspace, faults, scope)
         parts = {table.name: layers.paths(table) for table in TABLES}
         for table in layers.tables:
-            rows = layers.rows(table, engine).with_columns(today=nw.lit(today))
             rules = [
                 rule
                 for rule in rules_of(table)
                 if not (is_alone and isinstance(rule.condition, REFERENCES))
                 and not can_skip(rule, extracted, checked.rejected, parts)
             ]
-            checked.check(table, rules, rows)
+            checked.check(table, rules, today)
             log.info("checked %s", table)
         issues = describe_issues(workspace, faults, layers, memory_limit)
         notices: list[str] = [_CHECKED_ALONE] if is_alone else []
         if not is_delta:
             notices += describe_shared_ids(workspace, extracted.files, parts, issues, memory_limit)
-        validated = stage.finish(_count(workspace, checked.rejected, issues, notices))
+        validated = stage.finish(_count(workspace, checked.rejected, issues, notices, scope))
     _refuse_excess(extracted, checked.judged, validated, max_rejected_percent)
     return validated
-
-
-def _write_touched(layers: Layers, engine: Engine, workspace: Workspace) -> None:
-    """Writes ``workspace.touched(table)`` for every table of which a delta has files."""
-    for table in TABLES:
-        found = (layers.touched(of_table, engine) for of_table in (table, DELETIONS[table.name]))
-        ids = [frame.select(table.key) for frame in found if frame is not None]
-        if ids:
-            engine.write(nw.concat(ids).unique(), workspace.touched(table.name))
 
 
 class Checked:
     """The tables that are checked so far."""
 
-    def __init__(self, layers: Layers, engine: Engine, workspace: Workspace, faults: Path) -> None:
+    def __init__(
+        self, layers: Layers, engine: Engine, workspace: Workspace, faults: Path, scope: Scope
+    ) -> None:
         """Begins without any.
 
         Args:
@@ -121,17 +121,16 @@ class Checked:
             engine: what to compute on.
             workspace: gets the positions of rejected rows.
             faults: a folder that gets the faults: see check.
+            scope: says which rows are judged.
         """
         self.rejected: dict[str, int] = {table.name: 0 for table in TABLES}
         """Rows of each table; none of one that has no files."""
         self.judged: dict[str, int] = {}
         """The same, of those by which the drop is judged."""
-        self._valid: dict[Table, Frame] = {}
-        """Rows to which those of later tables refer. Columns: position and key."""
-        self._layers, self._engine = layers, engine
+        self._layers, self._engine, self._scope = layers, engine, scope
         self._workspace, self._faults = workspace, faults
 
-    def check(self, table: Table, rules: Sequence[Rule], rows: Frame) -> None:
+    def check(self, table: Table, rules: Sequence[Rule], today: date) -> None:
         """Finds the faults of a table's rows, and which rows are rejected.
 
         Writes to the table's folder of faults: ``of_rows.parquet``, grain: row that breaks a rule
@@ -141,15 +140,20 @@ class Checked:
         """
         folder = self._faults / table.name
         folder.mkdir()
-        errors = self._find_faulty_rows(folder, rules, rows)
-        unknown: list[Frame] = []
-        for rule in (rule for rule in rules if not isinstance(rule.condition, nw.Expr)):
-            target = folder / f"{rule.name}.parquet"
-            found = self._find_among_rows(rule, rows).with_columns(**{rule.name: nw.lit(True)})
-            found = self._engine.write(found, target)
-            if count_rows(target) and rule.severity == "error":
-                of_kind = unknown if isinstance(rule.condition, Unknown) else errors
-                of_kind.append(found.select("position"))
+        rows = self._scope.rows(table)
+        still_rejected = self._scope.still_rejected(table)
+        errors: list[Frame] = []
+        unknown: list[Frame] = [] if still_rejected is None else [still_rejected]
+        if rows is not None:
+            rows = rows.with_columns(today=nw.lit(today))
+            errors = self._find_faulty_rows(folder, rules, rows)
+            for rule in (rule for rule in rules if not isinstance(rule.condition, nw.Expr)):
+                target = folder / f"{rule.name}.parquet"
+                found = self._find_among_rows(rule, rows).with_columns(**{rule.name: nw.lit(True)})
+                found = self._engine.write(found, target)
+                if count_rows(target) and rule.severity == "error":
+                    of_kind = unknown if isinstance(rule.condition, Unknown) else errors
+                    of_kind.append(found.select("position"))
         target = self._workspace.rejected(table.name)
         self.rejected[table.name] = self._write_positions([*errors, *unknown], target)
         self.judged[table.name] = self.rejected[table.name]
@@ -158,7 +162,6 @@ class Checked:
             own_errors = [error.filter(own) for error in errors]
             target_of_own = self._workspace.scratch / f"judged_{table}.parquet"
             self.judged[table.name] = self._write_positions(own_errors, target_of_own)
-        self._valid[table] = valid_rows(rows.select("position", table.key), target, self._engine)
 
     def _write_positions(self, errors: Sequence[Frame], target: Path) -> int:
         if errors:
@@ -186,13 +189,14 @@ class Checked:
             return _find_repeated(rows, rule.table.key)
         table = rule.condition.table
         key = table.key
-        references = _references(rows, rule.table.column(rule.column), key)
+        named = references(rows, rule.table.column(rule.column), key)
         if isinstance(rule.condition, Unknown):
-            others = self._valid[table]
+            others = self._layers.rows(table, self._engine).select("position", key)
+            others = valid_rows(others, self._workspace.rejected(table.name), self._engine)
         else:
-            references = references.filter(nw.col(key) > 0)
+            named = named.filter(nw.col(key) > 0)
             others = self._layers.below(table, self._engine)
-        return self._engine.without(references, others, key).select("position").unique()
+        return self._engine.without(named, others, key).select("position").unique()
 
 
 def _find_repeated(rows: Frame, key: str) -> Frame:
@@ -211,27 +215,23 @@ def _find_repeated(rows: Frame, key: str) -> Frame:
     )
 
 
-def _references(rows: Frame, column: Column, key: str) -> Frame:
-    """Grain: id that a row has in a column, or in its list; columns: position, and ``key``."""
-    references = rows.select("position", **{key: column.name}).filter(~nw.col(key).is_null())
-    if column.kind is Kind.INTEGERS:
-        references = references.filter(nw.col(key).list.len() > 0).explode(key)
-    return references
-
-
 def _count(
     workspace: Workspace,
     rejected: dict[str, int],
     issues: list[BrokenRule],
     notices: list[str],
+    scope: Scope,
 ) -> Validated:
+    found = sum(broken.issues for broken in issues if broken.severity == "warning")
+    issues_sha256 = digest_of([("data_issues", ISSUE_DIGEST_COLUMNS, workspace.issues)])
     return Validated(
         rejected=rejected,
         rejected_rows=sum(rejected.values()),
-        warnings=sum(broken.issues for broken in issues if broken.severity == "warning"),
+        warnings=found + scope.still_doubted(),
         rules={f"{broken.table}.{broken.rule}": broken.issues for broken in issues},
-        issues_sha256=digest_of([("data_issues", ISSUE_DIGEST_COLUMNS, workspace.issues)]),
+        issues_sha256=None if scope.totals else issues_sha256,
         notices=notices,
+        totals_before=scope.totals,
     )
 
 

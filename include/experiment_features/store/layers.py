@@ -4,7 +4,7 @@ In force are, of each id, all rows from the latest drop that has it, unless it w
 of rows without a readable id, those of the latest drop.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,31 +79,29 @@ class Layers:
 
     def first_position(self, table: Table) -> int:
         """From which position on the rows of a table are of the last drop."""
-        earlier = sum(map(len, self._paths[table.name][:-1]))
-        return position_of(earlier + 1, 0)
+        return position_of(self._first_number(table), 0)
 
     def rows(self, table: Table, engine: Engine) -> Frame:
         """The rows of a table that are in force, each with its position.
 
         Columns: those of a part, and position. Of a deletion, those of the last drop are in force.
         """
-        end = len(self._layers)
-        frames = [
-            rows if layer == end - 1 else self._kept(rows, table, engine, layer, end)
-            for layer, rows in self._read(table, engine)
-            if layer == end - 1 or table in TABLES
-        ]
-        return engine.concat(frames)
+        found = [self.kept(table, engine), self.own(table, engine)]
+        return engine.concat([rows for rows in found if rows is not None])
+
+    def own(self, table: Table, engine: Engine) -> Frame | None:
+        """The rows of a table in the last drop; None if it has no such file."""
+        *_, paths = self._paths[table.name]
+        return engine.read_parts(paths, self._first_number(table)) if paths else None
+
+    def kept(self, table: Table, engine: Engine) -> Frame | None:
+        """The rows of a table from earlier drops that are in force; None without earlier drops."""
+        is_kept = self.are_many and table in TABLES
+        return self._in_force(table, engine, len(self._layers)) if is_kept else None
 
     def below(self, table: Table, engine: Engine) -> Frame:
-        """The rows of a table with a readable id that were in force before the last drop."""
-        end = len(self._layers) - 1
-        frames = [
-            self._kept(rows, table, engine, layer, end)
-            for layer, rows in self._read(table, engine)
-            if layer < end
-        ]
-        return engine.concat(frames)
+        """The rows of a table that a delta, the last drop, found in force."""
+        return self._in_force(table, engine, len(self._layers) - 1)
 
     def touched(self, table: Table, engine: Engine, layer: int = -1) -> Frame | None:
         """The readable ids in the files of a table in a drop; None if it has no such file.
@@ -117,23 +115,45 @@ class Layers:
         rows = engine.read_parts(of_layers[layer], first).filter(is_readable(table))
         return rows.select(table.key, "position")
 
-    def _read(self, table: Table, engine: Engine) -> Iterator[tuple[int, Frame]]:
-        """Yields the number of each layer that has files of a table, from 0, and their rows."""
-        first = 1
-        for layer, paths in enumerate(self._paths[table.name]):
-            if paths:
-                yield layer, engine.read_parts(paths, first)
-            first += len(paths)
+    def touched_ids(self, table: Table) -> list[int]:
+        """The readable ids in the files of a table, or of its deletions, in the last drop."""
+        paths = [
+            path
+            for of_table in (table, DELETIONS[table.name])
+            for path in self._paths[of_table.name][-1]
+        ]
+        ids = (pq.read_table(path, columns=[table.key])[table.key] for path in paths)
+        return [key for column in ids for key in column.to_pylist() if key and key > 0]
 
-    def _kept(self, rows: Frame, table: Table, engine: Engine, layer: int, end: int) -> Frame:
-        """The rows of a layer that none of those up to another one replaces or deletes."""
-        kept = rows.filter(is_readable(table))
-        for later in range(layer + 1, end):
-            for of_table in (table, DELETIONS[table.name]):
-                touched = self.touched(of_table, engine, later)
-                if touched is not None:
-                    kept = engine.without(kept, touched, table.key)
-        return kept
+    def _in_force(self, table: Table, engine: Engine, end: int) -> Frame:
+        """The rows with a readable id of earlier drops, after as many layers as ``end`` says.
+
+        The first of them is a snapshot, which has files of every table.
+        """
+        frames = []
+        first = 1
+        for layer, paths in enumerate(self._paths[table.name][:-1]):
+            if paths:
+                rows = engine.read_parts(paths, first).filter(is_readable(table))
+                frames.append(self._without_touched(rows, table, engine, range(layer + 1, end)))
+            first += len(paths)
+        return engine.concat(frames)
+
+    def _without_touched(
+        self, rows: Frame, table: Table, engine: Engine, layers: Iterable[int]
+    ) -> Frame:
+        """The rows that none of some layers replaces or deletes."""
+        found = (
+            self.touched(of_table, engine, layer)
+            for layer in layers
+            for of_table in (table, DELETIONS[table.name])
+        )
+        touched = [ids.select(table.key) for ids in found if ids is not None]
+        return engine.without(rows, nw.concat(touched), table.key) if touched else rows
+
+    def _first_number(self, table: Table) -> int:
+        """The number of the first file of a table in the last drop."""
+        return sum(map(len, self._paths[table.name][:-1])) + 1
 
 
 def is_readable(table: Table) -> nw.Expr:
