@@ -88,12 +88,9 @@ def assert_stays_queued(stack: Stack, run_id: str) -> None:
 
 def test_a_paused_dag_leaves_its_runs_queued(stack: Stack) -> None:
     """The runs of a paused DAG stay queued until it is unpaused."""
-    stack.call(DAG, {"is_paused": True}, cookie=stack.token(), method="PATCH")
-    try:
+    with stack.paused():
         run_id = post_run(stack)
         assert_stays_queued(stack, run_id)
-    finally:
-        stack.call(DAG, {"is_paused": False}, cookie=stack.token(), method="PATCH")
     assert stack.wait_for_run(run_id)["state"] == "success"
 
 

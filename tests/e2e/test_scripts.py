@@ -130,18 +130,19 @@ def test_nothing_is_cut_on_a_narrow_terminal(stack: Stack, loaded: dict[str, Any
 
 def test_control_c_leaves_the_run_alone(stack: Stack) -> None:
     """The script says that the run is still in progress, and where; the run succeeds."""
-    process = subprocess.Popen(
-        [ROOT / "scripts" / "trigger_etl.sh"],
-        env=stack.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stderr
-    run_id = process.stderr.readline().split()[-1]
-    os.killpg(process.pid, signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    with stack.paused():  # so that the run cannot end before the script is interrupted
+        process = subprocess.Popen(
+            [ROOT / "scripts" / "trigger_etl.sh"],
+            env=stack.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        assert process.stderr
+        run_id = process.stderr.readline().split()[-1]
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (130, "")
     page = f"{stack.url}/dags/experiment_features/runs/{run_id}"
     assert errors.endswith(
