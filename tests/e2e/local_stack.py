@@ -241,12 +241,11 @@ class Stack:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Leave the DAG's runs queued meanwhile."""
-        dag = "/api/v2/dags/experiment_features"
-        self.call(dag, {"is_paused": True}, cookie=self.token(), method="PATCH")
+        self.call(DAG, {"is_paused": True}, cookie=self.token(), method="PATCH")
         try:
             yield
         finally:
-            self.call(dag, {"is_paused": False}, cookie=self.token(), method="PATCH")
+            self.call(DAG, {"is_paused": False}, cookie=self.token(), method="PATCH")
 
     def wait_for_waiting_load(self) -> None:
         """Wait until a load is waiting for the load lock."""

@@ -13,7 +13,7 @@ from textwrap import dedent
 
 import pytest
 
-from e2e.local_stack import DAG, ROOT, RUNS, SAMPLE, Stack
+from e2e.local_stack import ROOT, RUNS, SAMPLE, Stack
 from e2e.test_readme_commands import type_in
 from integration.running import make_drop
 from waiting import wait_until
