@@ -17,7 +17,6 @@ from experiment_features.definitions import RELATIONS
 from experiment_features.drop.base import Known, LastLoad
 from experiment_features.engines.choose import choose_engine
 from experiment_features.errors import DropRefused, DropRejected
-from experiment_features.features.averages import in_parts
 from experiment_features.features.transform import transform
 from experiment_features.load.part_store import entered
 from experiment_features.reading.extract import extract
@@ -150,11 +149,7 @@ class InProcess:
         found = rows_of(workspace.issues) if workspace.issues.exists() else []
         self.issues = kept + [issue | {"run_id": issue["run_id"] or run_id} for issue in found]
         self.today = today
-        self.totals = {
-            "experiments": transformed.experiments,
-            "timed_experiments": transformed.timed_experiments,
-            "run_time_parts": in_parts(transformed.total_run_time),
-        }
+        self.totals = transformed.totals
 
 
 def check_sequence(sequence: Sequence[Step], folder: Path, engine: str) -> None:

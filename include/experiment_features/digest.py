@@ -30,7 +30,17 @@ import pyarrow.parquet as pq
 
 from experiment_features.engines import arrow
 
-_MODULUS = 2**256
+MODULUS = 2**256
+
+ISSUE_COLUMNS = {
+    "table_name": "text",
+    "row_id": "bigint",
+    "rule": "text",
+    "column_name": "text",
+    "value": "text",
+}
+"""Of the digest of issues, with their types: which file a row is in says nothing of the row."""
+
 _NONE, _COLON, _COMMA, _OPENED, _CLOSED = map(arrow.text, ("", ":", ",", "[", "]"))
 
 
@@ -44,7 +54,7 @@ def digest_of(relations: Iterable[tuple[str, Sequence[str], Path]]) -> str:
     Raises:
         TypeError: a column is of a type that is not in the table above.
     """
-    return f"{sum(sum_of_rows(*each) for each in relations) % _MODULUS:064x}"
+    return f"{sum(sum_of_rows(*each) for each in relations) % MODULUS:064x}"
 
 
 def sum_of_rows(name: str, columns: Sequence[str], rows: Path) -> int:

@@ -23,6 +23,7 @@ from experiment_features.errors import (
 )
 from experiment_features.features.transform import transform
 from experiment_features.load import ledger
+from experiment_features.load.before import find_before
 from experiment_features.load.database import (
     TIMEOUT_SECONDS,
     Connection,
@@ -52,6 +53,8 @@ from experiment_features.reading.extract import extract, take_parts
 from experiment_features.reading.typed_file import Progress
 from experiment_features.rules.validate import validate
 from experiment_features.run import DRY_RUN, STAGES, Extracted, Result, Run, Transformed, Validated
+from experiment_features.store.before import Before
+from experiment_features.store.layers import Layers
 from experiment_features.store.parts import (
     NamedParts,
     NoLedger,
@@ -245,6 +248,7 @@ class Pipeline:
         """
         if self._is_unchanged:
             return None
+        before = self._find_before()
         try:
             return validate(
                 self.workspace,
@@ -252,6 +256,7 @@ class Pipeline:
                 self._engine,
                 max_rejected_percent=self.run.max_rejected_percent,
                 today=self.run.today,
+                before=before,
                 allow_empty=self.run.allow_empty,
                 memory_limit=self.settings.memory_limit,
             )
@@ -268,6 +273,14 @@ class Pipeline:
                     timeout_seconds=self.timeout_seconds,
                 )
             raise rejection from error
+
+    def _find_before(self) -> Before | None:
+        """What the load has left that a delta builds on; None if everything is to be computed."""
+        if self.connect is None or self.run.force:
+            return None
+        extracted = self.workspace.found(Extracted)
+        with self.connect() as connection:
+            return find_before(connection, extracted, Layers(extracted.layers, self.parts))
 
     def transform(self) -> Transformed | None:
         """Computes the features, unless the drop is unchanged."""

@@ -28,11 +28,8 @@ COMPUTATION = (
     "lock_sha256",
     "python_version",
     "engine_version",
-    "timed_experiments",
-    "total_run_time",
 )
-"""What stages find so that a run can be computed again, and the next one from it; each has a column
-in the run ledger."""
+"""What stages find so that a run can be computed again; each has a column in the run ledger."""
 
 DRY_RUN = "dry run"
 """The status of a result that was not loaded."""
@@ -197,12 +194,12 @@ class Transformed:
     engine: str
     average_run_time: float | None = None
     """The mean of all known run times, in the drop's own unit; None if none is known."""
+    is_whole: bool = True
+    """Whether all features were computed, or only those that a delta may have changed."""
     features_sha256: str | None = None
     """The digest of the features of users and compounds together, or None: as issues_sha256."""
-    timed_experiments: int | None = None
-    """Experiments with a run time."""
-    total_run_time: str | None = None
-    """The exact sum of their run times, as a decimal number."""
+    totals: Mapping[str, int] | None = None
+    """What all users have together, exactly: see features/averages.count_totals."""
     code_version: str | None = None
     """The commit of the code, if it is known."""
     lock_sha256: str | None = None

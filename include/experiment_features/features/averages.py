@@ -6,7 +6,6 @@ quotient: see docs/decisions/0005-run-times-as-whole-numbers.md.
 
 from collections import Counter
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -53,16 +52,6 @@ def count_totals(sums: Path) -> dict[str, int]:
         "timed_experiments": totals["timed_experiments"],
         "run_time_parts": (totals["high"] * HIGH + totals["low"]) * PARTS + totals["parts"],
     }
-
-
-def as_decimal(parts: int) -> str:
-    """A sum of run times as a decimal number."""
-    return f"{parts // PARTS}.{parts % PARTS:09}"
-
-
-def in_parts(total_run_time: str | Decimal) -> int:
-    """A sum of run times in parts; the inverse of as_decimal."""
-    return int(Decimal(total_run_time) * PARTS)
 
 
 def write_averages(sums: Path, target: Path) -> None:

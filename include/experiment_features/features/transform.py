@@ -11,12 +11,13 @@ from experiment_features.contract import COMPOUNDS, USERS
 from experiment_features.definitions import (
     COMPOUND_FEATURES,
     DEFINITION_VERSION,
+    RELATIONS,
     USER_FEATURES,
     relations_at,
 )
 from experiment_features.digest import digest_of
 from experiment_features.engines.engine import Engine, Frame
-from experiment_features.features.averages import PARTS, as_decimal, count_totals, write_averages
+from experiment_features.features.averages import PARTS, count_totals, write_averages
 from experiment_features.features.changes import Changes
 from experiment_features.features.expressions import (
     COLUMNS,
@@ -63,27 +64,27 @@ def transform(workspace: Workspace, store: PartStore, engine: Engine) -> Transfo
             for table, columns in COLUMNS.items()
         )
         if before is None:
-            totals = _compute_all(users, compounds, experiments, workspace, engine)
+            sums = _compute_all(users, compounds, experiments, workspace, engine)
+            totals, counts = count_totals(sums), _count_features(workspace)
         else:
             changes = Changes(layers, workspace, engine)
             _compute_changed(users, compounds, experiments, changes, workspace, engine)
-            totals = changes.totals(before) | {
+            totals = changes.totals(before)
+            counts = {
                 rows: _count(frame, workspace.scratch / f"all_{rows}.parquet", engine)
                 for rows, frame in (("users", users), ("compounds", compounds))
             }
-        return stage.finish(_found(workspace, totals, engine, is_whole=before is None))
+        return stage.finish(_found(workspace, totals, counts, engine, is_whole=before is None))
 
 
 def _compute_all(
     users: Frame, compounds: Frame, experiments: Frame, workspace: Workspace, engine: Engine
-) -> Mapping[str, int]:
-    """Writes the features of all users and compounds; returns what they have together."""
+) -> Path:
+    """Writes the features of all users and compounds; returns the users' sums."""
     sums, uses = _compute_users(users, compounds, experiments, workspace, engine)
     new_uses = uses.with_columns(users=nw.lit(1))
     _compute_compounds(compounds, new_uses, None, workspace, engine)
-    relations = {"users": USER_FEATURES, "compounds": COMPOUND_FEATURES}
-    counts = {rows: count_rows(workspace.features(r.name)) for rows, r in relations.items()}
-    return count_totals(sums) | counts
+    return sums
 
 
 def _compute_changed(
@@ -126,6 +127,10 @@ def _compute_compounds(
     engine.write(features, workspace.features(COMPOUND_FEATURES.name))
 
 
+def _count_features(workspace: Workspace) -> dict[str, int]:
+    return {relation.table: count_rows(workspace.features(relation.name)) for relation in RELATIONS}
+
+
 def _count(rows: Frame, target: Path, engine: Engine) -> int:
     """The number of rows; they are written to a file."""
     engine.write(rows.select("position"), target)
@@ -133,20 +138,25 @@ def _count(rows: Frame, target: Path, engine: Engine) -> int:
 
 
 def _found(
-    workspace: Workspace, totals: Mapping[str, int], engine: Engine, *, is_whole: bool
+    workspace: Workspace,
+    totals: Mapping[str, int],
+    counts: Mapping[str, int],
+    engine: Engine,
+    *,
+    is_whole: bool,
 ) -> Transformed:
-    users, experiments = totals["users"], totals["experiments"]
-    timed, parts = totals["timed_experiments"], totals["run_time_parts"]
+    users, experiments = counts["users"], totals["experiments"]
+    timed = totals["timed_experiments"]
     return Transformed(
         users=users,
         experiments=experiments,
-        compounds=totals["compounds"],
+        compounds=counts["compounds"],
         average_experiments_per_user=experiments / users if users else None,
         engine=engine.name,
-        average_run_time=parts / (PARTS * timed) if timed else None,
+        average_run_time=totals["run_time_parts"] / (PARTS * timed) if timed else None,
+        totals=totals,
+        is_whole=is_whole,
         features_sha256=digest_features(workspace, DEFINITION_VERSION) if is_whole else None,
-        timed_experiments=timed,
-        total_run_time=as_decimal(parts),
         code_version=find_commit(),
         lock_sha256=find_lock(),
         python_version=platform.python_version(),

@@ -44,7 +44,7 @@ def find_differences(connection: Connection, load: Load, workspace: Workspace) -
     with database_errors(doing, connection=connection), connection.transaction(force_rollback=True):
         for relation in relations_at(load.definition_version):
             then = sql.Identifier(f"then_{relation.name}")
-            parts = statement_parts(relation) | {"relation": then}
+            parts = statement_parts(relation) | {"relation": then, "known": then}
             statement = read_sql("recall").format(
                 history=sql.Identifier("features", f"{relation.name}_history"), **parts
             )

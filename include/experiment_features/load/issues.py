@@ -28,6 +28,15 @@ _ISSUES = sql.Identifier("features", "data_issues")
 
 _STAGED = sql.Identifier("staged_issues")
 
+CHANGED_ISSUES: Mapping[str, sql.Composable] = {
+    "staged": _STAGED,
+    "known": sql.Identifier("known_issues"),
+    "changed": sql.Identifier("changed_issues"),
+    "key": comma_separated(("table_name", "file_name", "line_number", "rule", "run_id")),
+    "was_known": sql.SQL("not changed.is_staged"),
+}
+"""The temporary tables in which a delta's issues are compared with the open ones."""
+
 _KIND = ["table_name", "file_name", "rule"]
 
 
@@ -118,6 +127,7 @@ def compare_issues(
     run_id: str,
     *,
     touched: Mapping[str, Path],
+    judged: Mapping[str, Path] | None,
     earlier_run_ids: Sequence[str],
 ) -> IssueChanges:
     """Stages the issues that hold after a delta, and compares them with the open ones.
@@ -127,17 +137,22 @@ def compare_issues(
         issues: as for copy_issues; absent if there are none.
         run_id: the load.
         touched: by table, the file of the ids that the delta brings or deletes.
+        judged: by table, the file of the ids of the rows that were judged; None if all were.
         earlier_run_ids: the runs of the layers below.
     """
     connection.execute(read_sql("stage_issues"))
-    for table, ids in touched.items():
-        _copy_ids(connection, table, ids)
+    for name, files in (("touched_ids", touched), ("judged_ids", judged or {})):
+        for table, ids in files.items():
+            _copy_ids(connection, name, table, ids)
     columns: Sequence[str] = ()
     if issues.exists():
         columns = copy_issues(connection, issues, run_id, is_load=True, table=_STAGED)
+    tables = [table.name for table in TABLES]
+    scope = {"is_whole": judged is None, "tables": tables}
+    connection.execute(read_sql("stage_known_issues"), scope)
     connection.execute(read_sql("compare_issues"))
     ((closed, found),) = connection.execute(read_sql("count_issue_changes")).fetchall()
-    values = {"run_ids": list(earlier_run_ids), "tables": [table.name for table in TABLES]}
+    values = {"run_ids": list(earlier_run_ids), "tables": tables}
     ((healed,),) = connection.execute(read_sql("count_healed"), values).fetchall()
     return IssueChanges(closed, found, healed, columns)
 
@@ -153,7 +168,7 @@ def merge_issues(connection: Connection, run_id: str, changes: IssueChanges) -> 
     _check_found(connection, run_id, changes.found, is_load=True)
 
 
-def _copy_ids(connection: Connection, table: str, ids: Path) -> None:
+def _copy_ids(connection: Connection, target: str, table: str, ids: Path) -> None:
     with pq.ParquetFile(ids) as file:
         names = ["table_name", "id"]
         rows = (
@@ -162,7 +177,7 @@ def _copy_ids(connection: Connection, table: str, ids: Path) -> None:
             )
             for batch in file.iter_batches()
         )
-        copy_batches(connection, sql.Identifier("touched_ids"), names, rows)
+        copy_batches(connection, sql.Identifier(target), names, rows)
 
 
 def _first_of_each_kind(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

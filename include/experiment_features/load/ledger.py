@@ -18,7 +18,7 @@ other entry is replaced when its run is repeated.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
@@ -34,6 +34,8 @@ _INPUT_COLUMNS = (
     "parameters",
     "definition_version",
     "average_run_time",
+    "totals",
+    "today",
     "parts",
     "base_run_id",
 )
@@ -50,6 +52,9 @@ class Entry:
     definition_version: int
     average_run_time: float | None
     """The mean of all known run times; None also for loads by versions before 4."""
+    totals: dict[str, int] | None
+    """See run.Transformed; None for loads by versions before 7."""
+    today: date
     parts: list[Layer]
     """The layers that it was computed on; none for loads by versions before 5."""
     base_run_id: str | None

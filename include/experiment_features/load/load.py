@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 from experiment_features.definitions import RELATIONS, USER_FEATURES, Relation
-from experiment_features.errors import DropRefused, LoadHeld
+from experiment_features.errors import DatabaseRefused, DropRefused, LoadHeld
 from experiment_features.load.database import (
     LOCK_WAIT_SECONDS,
     TIMEOUT_SECONDS,
@@ -18,12 +18,13 @@ from experiment_features.load.database import (
     load_transaction,
     read_sql,
 )
+from experiment_features.load.digests import features_after, issues_after
 from experiment_features.load.guard import check_volume, notice_unit
 from experiment_features.load.ledger import Entry, entry_id, find_committed, find_last_load
 from experiment_features.load.merge import (
     Changes,
     check_merged,
-    compare,
+    compare_features,
     count_users,
     merge,
     statement_parts,
@@ -128,20 +129,22 @@ def _load(
         run_id=entry_id(connection, run),
         notices=[*result.notices, *notice_unit(last, transformed)],
     )
-    changes = {
-        relation: compare(connection, relation, workspace.features(relation.name))
-        for relation in RELATIONS
-    }
+    changes = compare_features(connection, workspace)
     held = check_volume(last, run, str(result.source), transformed, changes)
     if held:
         _record_held(connection, workspace, run, result, held, changes)
         return held
     if committed and is_committed and not any(change.written for change in changes.values()):
         return committed.result
+    of_issues = compare_with_issues(connection, workspace, result.run_id)
+    computation = computation_of(workspace)
+    if committed and is_committed:  # changed rows do not tell what they were
+        computation = committed.computation
+    elif last and not transformed.is_whole:
+        computation |= _digests_after(connection, last)
     for relation in RELATIONS:
         merge(connection, relation, changes[relation], run_id=result.run_id, loaded_at=loaded_at)
     count_users(connection)
-    of_issues = compare_with_issues(connection, workspace, result.run_id)
     healed = of_issues.healed if of_issues else 0
     result = replace(result, healed=healed, **asdict(changes[USER_FEATURES]))
     enter_run(
@@ -150,14 +153,45 @@ def _load(
         run,
         result,
         average_run_time=transformed.average_run_time,
-        computation=computation_of(workspace),
+        totals=transformed.totals,
+        computation=computation,
         loaded_at=loaded_at,
         changes=of_issues,
     )
     for relation in RELATIONS:
-        check_merged(connection, relation, run_id=result.run_id, loaded_at=loaded_at)
+        check_merged(
+            connection,
+            relation,
+            run_id=result.run_id,
+            loaded_at=loaded_at,
+            is_whole=transformed.is_whole,
+        )
+    _refuse_other_numbers(connection, transformed)
     check_parts(connection, store, workspace.found(Extracted))
     return result
+
+
+def _digests_after(connection: Connection, last: Entry) -> dict[str, str]:
+    """The digests after a load that changes only some rows of the last one."""
+    features, issues = (str(last.computation[f"{name}_sha256"]) for name in ("features", "issues"))
+    return {
+        "features_sha256": features_after(connection, features),
+        "issues_sha256": issues_after(connection, issues),
+    }
+
+
+def _refuse_other_numbers(connection: Connection, transformed: Transformed) -> None:
+    """Makes sure that there are as many users and compounds as were computed.
+
+    Those that were not computed again are not compared.
+    """
+    (found,) = connection.execute(read_sql("count_features")).fetchall()
+    if found != (transformed.users, transformed.compounds):
+        raise DatabaseRefused(
+            f"there are features of {found[0]} users and {found[1]} compounds after the load, and "
+            f"not of {transformed.users} and {transformed.compounds}: rows were changed by hand "
+            "since the delta was read. Run it again from the start"
+        )
 
 
 def _refuse_other_base(last: Entry | None, extracted: Extracted) -> None:

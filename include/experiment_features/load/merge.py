@@ -1,7 +1,8 @@
 """Makes a relation match the rows of a run: staging, one comparison, then the changes."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from psycopg import Cursor, sql
 
-from experiment_features.definitions import Relation
+from experiment_features.definitions import RELATIONS, Relation
 from experiment_features.engines import arrow
 from experiment_features.load.copy import copy_batches
 from experiment_features.load.database import (
@@ -18,6 +19,8 @@ from experiment_features.load.database import (
     check_written,
     read_sql,
 )
+from experiment_features.run import Transformed
+from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +45,24 @@ class Changes:
         return self.updated + self.deleted + self.unchanged
 
 
+def compare_features(connection: Connection, workspace: Workspace) -> dict[Relation, Changes]:
+    """Stages the features of a run, and counts how the database differs from them: see compare.
+
+    Rows that were not computed again count as unchanged.
+    """
+    transformed = workspace.found(Transformed)
+    changes = {}
+    for relation in RELATIONS:
+        parts = statement_parts(relation, is_whole=transformed.is_whole)
+        if not transformed.is_whole:
+            ids = workspace.computed(relation.name)
+            _copy(connection, "stage_ids", parts, "computed", ids, [relation.key])
+        found = compare(connection, relation, workspace.features(relation.name), parts)
+        rows = getattr(transformed, relation.table)
+        changes[relation] = replace(found, unchanged=rows - found.inserted - found.updated)
+    return changes
+
+
 def compare(
     connection: Connection,
     relation: Relation,
@@ -59,7 +80,8 @@ def compare(
         parts: of the statements, if another table takes the relation's place.
     """
     parts = parts or statement_parts(relation)
-    staged = _stage(connection, relation, rows, parts)
+    staged = _copy(connection, "stage", parts, "staged", rows, relation.columns)
+    log.info("staged %s: %s rows", relation.name, f"{staged:,}")
     connection.execute(read_sql("compare").format(**parts))
     _analyze(connection, parts["changed"])
     counted = connection.execute(read_sql("count_changes").format(**parts)).fetchall()
@@ -106,7 +128,12 @@ def merge(
 
 
 def check_merged(
-    connection: Connection, relation: Relation, *, run_id: str, loaded_at: datetime
+    connection: Connection,
+    relation: Relation,
+    *,
+    run_id: str,
+    loaded_at: datetime,
+    is_whole: bool = True,
 ) -> None:
     """Compares a relation once more, after everything else has been written.
 
@@ -116,7 +143,8 @@ def check_merged(
     Raises:
         DatabaseRefused: it is not as `merge` should have left it.
     """
-    query = read_sql("count_differences").format(**statement_parts(relation))
+    parts = statement_parts(relation, is_whole=is_whole)
+    query = read_sql("count_differences").format(**parts)
     values = {"run_id": run_id, "loaded_at": loaded_at}
     ((rows,),) = connection.execute(query, values).fetchall()
     check_unaltered(f"features.{relation.name}", rows)
@@ -140,18 +168,27 @@ def count_users(connection: Connection) -> None:
         check_unaltered(table, sum(count()))
 
 
-def statement_parts(relation: Relation) -> dict[str, sql.Composable]:
-    """The parts from which the statements for a relation are composed."""
+def statement_parts(relation: Relation, *, is_whole: bool = True) -> dict[str, sql.Composable]:
+    """The parts from which the statements for a relation are composed.
+
+    Unless ``is_whole``, only those rows are compared that were computed again.
+    """
 
     def columns(*table: str) -> sql.Composed:
         return sql.SQL(", ").join(sql.Identifier(*table, name) for name in relation.columns)
 
+    table, key = sql.Identifier("features", relation.name), sql.Identifier(relation.key)
+    computed = sql.Identifier(f"computed_{relation.name}")
+    some = sql.SQL("(select known.* from {} as known inner join {} using ({}))")
     return {
-        "relation": sql.Identifier("features", relation.name),
+        "relation": table,
+        "known": table if is_whole else some.format(table, computed, key),
+        "was_known": sql.SQL("changed.is_known"),
+        "computed": computed,
         "past": sql.Identifier("features", relation.past),
         "staged": sql.Identifier(f"staged_{relation.name}"),
         "changed": sql.Identifier(f"changed_{relation.name}"),
-        "key": sql.Identifier(relation.key),
+        "key": key,
         "name": sql.Identifier(relation.columns[1]),
         "columns": columns(),
         "closed_columns": columns("closed"),
@@ -160,16 +197,20 @@ def statement_parts(relation: Relation) -> dict[str, sql.Composable]:
     }
 
 
-def _stage(
-    connection: Connection, relation: Relation, rows: Path, parts: dict[str, sql.Composable]
+def _copy(
+    connection: Connection,
+    create: str,
+    parts: Mapping[str, sql.Composable],
+    table: str,
+    rows: Path,
+    columns: Sequence[str],
 ) -> int:
-    """Copies the rows into a staging table; returns their number."""
-    connection.execute(read_sql("stage").format(**parts))
+    """Copies rows into a temporary table, which a statement creates; returns their number."""
+    connection.execute(read_sql(create).format(**parts))
     with pq.ParquetFile(rows) as file:
-        rows_of_columns = (batch.select(relation.columns) for batch in arrow.batches(file))
-        count = copy_batches(connection, parts["staged"], relation.columns, rows_of_columns)
-    _analyze(connection, parts["staged"], parts["key"])  # joins use only the key
-    log.info("staged %s: %s rows", relation.name, f"{count:,}")
+        batches = (batch.select(columns) for batch in arrow.batches(file))
+        count = copy_batches(connection, parts[table], columns, batches)
+    _analyze(connection, parts[table], parts["key"])  # joins use only the key
     return count
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from psycopg import sql
 
-from experiment_features.definitions import RELATIONS, USER_FEATURES
+from experiment_features.definitions import USER_FEATURES
 from experiment_features.errors import LoadHeld
 from experiment_features.load.database import (
     TIMEOUT_SECONDS,
@@ -17,7 +17,7 @@ from experiment_features.load.database import (
 )
 from experiment_features.load.guard import check_volume, notice_unit
 from experiment_features.load.ledger import find_last_load
-from experiment_features.load.merge import Changes, compare, statement_parts
+from experiment_features.load.merge import Changes, compare_features, statement_parts
 from experiment_features.load.record import computed
 from experiment_features.run import DRY_RUN, Extracted, Result, Run, Transformed
 from experiment_features.workspace import Workspace
@@ -84,10 +84,7 @@ def plan_load(
         connection.execute("set transaction isolation level repeatable read")
         set_options(connection, run.run_id, timeout_seconds=timeout_seconds, wait_seconds=60)
         last = find_last_load(connection)
-        changes = {
-            relation: compare(connection, relation, workspace.features(relation.name))
-            for relation in RELATIONS
-        }
+        changes = compare_features(connection, workspace)
         largest = connection.execute(_largest_changes(), {"rows": LARGEST}).fetchall()
     source = workspace.found(Extracted).source
     result = computed(workspace, run, DRY_RUN)

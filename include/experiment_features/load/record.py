@@ -1,6 +1,7 @@
 """Writes the run ledger: how each run begins and ends. See ledger.py for what the statuses mean."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -66,6 +67,7 @@ _UNKNOWN: dict[str, Any] = {
     ),
     **dict.fromkeys(("inserted", "updated", "deleted", "unchanged"), 0),
     "average_run_time": None,
+    "totals": None,
     "base_run_id": None,
     "notices": [],
     "source_files": Jsonb([]),
@@ -214,14 +216,14 @@ def record_unchanged(
             unchanged=last.result.users,
             notices=[],
         )
-        average, computation = last.average_run_time, last.computation
         enter_run(
             connection,
             workspace,
             run,
             result,
-            average_run_time=average,
-            computation=computation,
+            average_run_time=last.average_run_time,
+            totals=last.totals,
+            computation=last.computation,
         )
         forget_old_runs(connection, keep_days)
         stage.finish(result)
@@ -280,12 +282,13 @@ def compare_with_issues(
     *earlier, _ = workspace.found(Extracted).layers
     if not earlier:
         return None
-    touched = {table.name: workspace.touched(table.name) for table in TABLES}
+    is_whole = workspace.found(Transformed).is_whole
     return compare_issues(
         connection,
         workspace.issues,
         run_id,
-        touched={table: ids for table, ids in touched.items() if ids.exists()},
+        touched={table.name: workspace.touched(table.name) for table in TABLES},
+        judged=None if is_whole else {table.name: workspace.judged(table.name) for table in TABLES},
         earlier_run_ids=[layer["run_id"] for layer in earlier],
     )
 
@@ -304,6 +307,7 @@ def enter_run(
     ending: Ending | None = None,
     *,
     average_run_time: float | None = None,
+    totals: Mapping[str, int] | None = None,
     computation: dict[str, str | None] | None = None,
     loaded_at: datetime | None = None,
     changes: IssueChanges | None = None,
@@ -323,6 +327,7 @@ def enter_run(
         "parts": Jsonb(layers),
         "base_run_id": extracted.base_run_id,
         "average_run_time": average_run_time,
+        "totals": Jsonb(totals) if totals else None,
         **(computation or {}),
         **(asdict(ending) if ending else {}),
     }

@@ -9,7 +9,7 @@ import narwhals as nw
 
 from experiment_features.config import Settings
 from experiment_features.contract import DELETIONS, TABLES, Table
-from experiment_features.digest import digest_of
+from experiment_features.digest import ISSUE_COLUMNS, digest_of
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.errors import DropRejected
 from experiment_features.rules.contradictions import refuse_contradictions
@@ -33,9 +33,6 @@ _CHECKED_ALONE = (
     "the delta was checked by itself: only with a database (--database-url) can it be told whether "
     "what it refers to and deletes is there"
 )
-
-ISSUE_DIGEST_COLUMNS = ("table_name", "row_id", "rule", "column_name", "value")
-"""Without the place: which file a row is in says nothing of the row."""
 
 
 def validate(
@@ -223,7 +220,7 @@ def _count(
     scope: Scope,
 ) -> Validated:
     found = sum(broken.issues for broken in issues if broken.severity == "warning")
-    issues_sha256 = digest_of([("data_issues", ISSUE_DIGEST_COLUMNS, workspace.issues)])
+    issues_sha256 = digest_of([("data_issues", tuple(ISSUE_COLUMNS), workspace.issues)])
     return Validated(
         rejected=rejected,
         rejected_rows=sum(rejected.values()),

@@ -104,6 +104,11 @@ def test_a_load_is_recorded_completely(database: Database, tmp_path: Path) -> No
         "message": None,
         "notices": [],
         "average_run_time": 5.25,
+        "totals": {
+            "experiments": 3,
+            "timed_experiments": 2,
+            "run_time_parts": 10_500_000_000,
+        },
         "engine": "pandas",
         "definition_version": DEFINITION_VERSION,
         "status": "loaded",

@@ -1,12 +1,12 @@
 -- The rows that are new, changed or no longer in the drop; all statements that change the relation
--- use this comparison. Grain: that of the relation; columns: its key, is_staged, is_known.
+-- use this comparison, of all rows or of those that were computed again (known). Grain: that of the relation; columns: its key, is_staged, is_known.
 create temporary table {changed} on commit drop as
 select
     {key},
     staged.{key} is not null as is_staged,
     current.{key} is not null as is_known
 from {staged} as staged
-full join {relation} as current using ({key})
+full join {known} as current using ({key})
 where
     staged.{key} is null
     or current.{key} is null

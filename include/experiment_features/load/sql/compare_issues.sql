@@ -9,8 +9,8 @@ select
     run_id,
     staged.found_by is not null as is_staged
 from staged_issues as staged
-full join features.latest_data_issues as issues
+full join known_issues as issues
     using (table_name, file_name, line_number, rule, run_id)
 where
     staged.found_by is null
-    or issues.found_by is null
+    or issues.severity is null

@@ -2,7 +2,7 @@
 -- its time where they were inserted or updated. Grain: one row. Values: run_id, loaded_at.
 select count(*)
 from {staged} as staged
-full join {relation} as current using ({key})
+full join {known} as current using ({key})
 left join {changed} as changed using ({key})
 where
     staged.{key} is null

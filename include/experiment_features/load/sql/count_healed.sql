@@ -2,7 +2,7 @@
 -- neither replaces nor deletes. Grain: one row. Values: run_ids, of those drops; tables, other than
 -- those of deletions.
 select count(distinct (issues.run_id, issues.table_name, issues.file_name, issues.line_number))
-from features.latest_data_issues as issues
+from known_issues as issues
 where
     issues.run_id = any(%(run_ids)s)
     and issues.table_name = any(%(tables)s)

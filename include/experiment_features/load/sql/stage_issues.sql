@@ -1,6 +1,8 @@
--- What merge_issues compares: the issues that hold now, and the ids that a delta brings or deletes.
+-- What merge_issues compares: the issues that hold now, the ids that a delta brings or deletes, and
+-- those of all rows that were judged.
 create temporary table staged_issues (like features.data_issues) on commit drop;
 create temporary table touched_ids (
     table_name text not null,
     id bigint not null
-) on commit drop
+) on commit drop;
+create temporary table judged_ids (like touched_ids) on commit drop

@@ -1,0 +1,76 @@
+"""What the last load has left for a delta on top of it."""
+
+import logging
+from collections.abc import Mapping
+
+from experiment_features.contract import COMPOUNDS, TABLES, position_of
+from experiment_features.definitions import DEFINITION_VERSION
+from experiment_features.load.database import Connection, database_errors, read_sql
+from experiment_features.load.ledger import Entry, find_last_load
+from experiment_features.run import Extracted
+from experiment_features.store.before import Before
+from experiment_features.store.layers import Layers
+from experiment_features.visible_text import escape
+
+log = logging.getLogger(__name__)
+
+
+def find_before(connection: Connection, extracted: Extracted, layers: Layers) -> Before | None:
+    """Reads what a delta changes, if it builds on the last load as it was computed.
+
+    Args:
+        connection: of a user with the role features_writer, not in a transaction.
+        extracted: what the delta is computed on.
+        layers: the same.
+
+    Returns:
+        None if everything is to be computed: the delta takes the place of another one, or is
+        loaded again; the last load has other features, or another drop has been loaded since; or
+        the features or issues are not those that the last load has left.
+
+    Raises:
+        DatabaseUnavailable, DatabaseRefused: see database_errors.
+    """
+    if extracted.mode != "delta" or extracted.base_run_id != extracted.last_run_id:
+        return None
+    with (
+        database_errors("read what was loaded before", connection=connection),
+        connection.transaction(force_rollback=True),
+    ):
+        connection.execute("set transaction isolation level repeatable read")
+        last = find_last_load(connection)
+        if last is None or last.result.run_id != extracted.last_run_id:
+            return None
+        if last.definition_version != DEFINITION_VERSION or last.totals is None:
+            return None
+        found = connection.execute(read_sql("select_known_totals")).fetchone()
+        names = ("users", "experiments", "compounds", "rejected_rows")
+        if found != tuple(getattr(last.result, name) for name in names):
+            log.warning(
+                "rows of the features or issues are not as run %s left them: computing everything",
+                escape(last.result.run_id),
+            )
+            return None
+        return _read(connection, last, last.totals, layers)
+
+
+def _read(connection: Connection, last: Entry, totals: Mapping[str, int], layers: Layers) -> Before:
+    files = [file for file in layers.files() if file.run_id]
+    values = {
+        "tables": [file.table for file in files],
+        "run_ids": [file.run_id for file in files],
+        "names": [file.name for file in files],
+        "starts": [position_of(file.number, 0) for file in files],
+    }
+    issues: dict[str, list[tuple[int, ...]]] = {table.name: [] for table in TABLES}
+    for table, *issue in connection.execute(read_sql("select_known_issues"), values):
+        if table in issues:  # those of deletions do not hold any more
+            issues[table].append(tuple(issue))
+    compound_ids = {"compound_ids": layers.touched_ids(COMPOUNDS)}
+    return Before(
+        today=last.today,
+        issues={table: issues[table.name] for table in TABLES},
+        compounds=connection.execute(read_sql("select_known_compounds")).fetchall(),
+        users=connection.execute(read_sql("select_users_of_compounds"), compound_ids).fetchall(),
+        totals=totals,
+    )
