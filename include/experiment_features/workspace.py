@@ -1,6 +1,7 @@
 """The folder in which the stages of one run exchange files and record what they found.
 
 <workspace>/users/*.parquet ...      parts (store/parts.py) of a run that uses no store (extract)
+<workspace>/seen_parts.json          which parts a stage has found intact (store/parts.py)
 <workspace>/rejected/users.parquet   positions of the rejected rows (validate)
 <workspace>/touched/users.parquet    ids that a delta brings or deletes (validate)
 <workspace>/known/users.parquet ...  what the load below a delta has left (validate)
@@ -119,6 +120,11 @@ class Workspace:
         May be absent if there are none.
         """
         return self._here(self.folder / "rejected" / f"{table}.parquet")
+
+    @property
+    def seen_parts(self) -> Path:
+        """Which parts a stage has found intact: see PartStore.refuse_damaged."""
+        return self._here(self.folder / "seen_parts.json")
 
     @property
     def issues(self) -> Path:

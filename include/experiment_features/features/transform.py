@@ -52,7 +52,7 @@ def transform(workspace: Workspace, store: PartStore, engine: Engine) -> Transfo
     extracted = workspace.found(Extracted)
     before = workspace.found(Validated).totals_before
     with workspace.stage(Transformed) as stage:
-        store.refuse_damaged(extracted.parts)
+        store.refuse_damaged(extracted.parts, workspace.seen_parts)
         workspace.fresh_folder(workspace.folder / "computed")
         layers = Layers(extracted.layers, store)
         users, compounds, experiments = (
@@ -98,7 +98,10 @@ def _compute_changed(
     """Writes the features of the users and compounds for which a delta has changed them."""
     ids = changes.users()
     of_users = engine.among(users, ids, USERS.key)
-    of_experiments = engine.among(experiments, ids, USERS.key)
+    # Stored, because finding them means looking through all experiments.
+    of_experiments = engine.persist(
+        engine.among(experiments, ids, USERS.key), workspace.scratch / "experiments.parquet"
+    )
     _, uses = _compute_users(of_users, compounds, of_experiments, workspace, engine)
     new_uses = changes.of_uses(uses)
     of_compounds = engine.among(compounds, changes.compounds(new_uses), COMPOUNDS.key)

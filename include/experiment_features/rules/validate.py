@@ -73,7 +73,7 @@ def validate(
     """
     extracted = workspace.found(Extracted)
     with workspace.stage(Validated) as stage:
-        store.refuse_damaged(extracted.parts)
+        store.refuse_damaged(extracted.parts, workspace.seen_parts)
         for name in ("rejected", "touched", "known", "judged"):
             workspace.fresh_folder(workspace.folder / name)
         workspace.remove(workspace.issues)

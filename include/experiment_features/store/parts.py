@@ -8,6 +8,7 @@ one. The ledger says which parts there are (load/part_store.py); the store is on
 """
 
 import hashlib
+import json
 import re
 import uuid
 from collections.abc import Iterator, Sequence
@@ -163,16 +164,37 @@ class PartStore:
         paths = [(part, self._find(part)) for part in parts if part["table"] == table]
         return [path or self._refuse(part) for part, path in paths]
 
-    def refuse_damaged(self, parts: Sequence[Part]) -> None:
+    def refuse_damaged(self, parts: Sequence[Part], seen: Path) -> None:
         """Makes sure that a stage can rely on the parts: they are there as they were written.
+
+        Args:
+            parts: the parts.
+            seen: a file of the workspace that tells what the parts were like when an earlier stage
+                read them through, which takes long; those that are still so are not read again.
 
         Raises:
             PartGone: a part has been removed, or is damaged.
             StorageUnavailable, ConfigurationError: the store cannot be read.
         """
-        for part, is_intact in self._looked_at(parts):
+        known = json.loads(seen.read_text("utf-8")) if seen.exists() else {}
+        stamps = {part["part"]: self._stamp(part) for part in parts}
+        doubtful = [
+            part
+            for part in parts
+            if not stamps[part["part"]] or known.get(part["part"]) != stamps[part["part"]]
+        ]
+        for part, is_intact in self._looked_at(doubtful):
             if not is_intact:
                 self._refuse(part)
+        seen.write_text(json.dumps(stamps), "utf-8")
+
+    def _stamp(self, part: Part) -> list[int]:
+        """What changes when the file of a part is written; empty if that cannot be told."""
+        place = self._at(part["table"], part["part"])
+        if not isinstance(place, Path) or not place.is_file():
+            return []
+        status = place.stat()
+        return [status.st_ino, status.st_size, status.st_mtime_ns]
 
     def _looked_at(self, parts: Sequence[Part]) -> Iterator[tuple[Part, bool]]:
         """Yields each part, and whether it is intact."""
