@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -20,15 +21,22 @@ from drops import CLEAN, Drop, Part, Row
 from experiment_features.command_run import open_source
 from experiment_features.config import Settings
 from experiment_features.contract import Mode
-from experiment_features.errors import ConfigurationError, DropRefused, DropRejected, LoadHeld
+from experiment_features.errors import (
+    ConfigurationError,
+    DatabaseRefused,
+    DropRefused,
+    DropRejected,
+    LoadHeld,
+)
 from experiment_features.load.database import connect
 from experiment_features.load.loads import find_load
 from experiment_features.pipeline import Pipeline
 from experiment_features.report.trace import trace_some
 from experiment_features.reproduction import reproduce, run_fields
-from integration.running import features_of, make_pipeline, run_of, run_stages
+from experiment_features.run import Result, Transformed
+from integration.running import compute_drop, features_of, make_pipeline, run_of, run_stages
 from integration.servers import Database, Server
-from stages import TODAY
+from stages import TODAY, rows_of
 
 _numbers = itertools.count(1)
 
@@ -224,6 +232,61 @@ def test_an_issue_that_stays_is_stored_once(database: Database, tmp_path: Path) 
         "select found_by, closed_by from features.data_issues where row_id = 50"
     )
     assert issue == {"found_by": rejected["run_id"], "closed_by": None}
+
+
+def run_delta(database: Database, folder: Path, source: Path) -> tuple[Pipeline, Result]:
+    """Runs all stages on a delta."""
+    pipeline = make_pipeline(database, folder / "workspaces", mode="delta", **ANY)
+    return pipeline, run_stages(pipeline, lambda: pipeline.extract(open_source(str(source))))
+
+
+@pytest.mark.usefixtures("whole")
+def test_only_what_a_delta_touches_is_computed(database: Database, tmp_path: Path) -> None:
+    """The users and compounds of the experiments that it brings, replaces or makes valid."""
+    early = delta(user_experiments=[("50", "9", "1", "1")])
+    run(database, tmp_path, early.write(tmp_path / "early"), "delta")
+    pipeline, result = run_delta(database, tmp_path, NEW_USER.write(tmp_path / "later"))
+    assert [row["user_id"] for row in rows_of(pipeline.workspace.features("user_features"))] == [9]
+    compounds = rows_of(pipeline.workspace.features("compound_features"))
+    assert [row["compound_id"] for row in compounds] == [1]
+    assert (result.inserted, result.updated, result.unchanged) == (1, 0, 3)
+
+
+BY_HAND = {
+    "a_figure": "update features.user_features set total_experiments = 99 where user_id = 2",
+    "a_compound_gone": "delete from features.compound_features where compound_id = 1",
+    "an_issue_gone": "delete from features.data_issues",
+}
+
+
+@pytest.mark.usefixtures("whole")
+@pytest.mark.parametrize("statement", BY_HAND.values(), ids=BY_HAND)
+def test_everything_is_computed_if_rows_were_changed_by_hand(
+    database: Database, tmp_path: Path, statement: str
+) -> None:
+    """Numbers that do not agree with the ledger are not built on, but put right."""
+    early = delta(user_experiments=[("50", "8", "1", "1")])
+    run(database, tmp_path, early.write(tmp_path / "early"), "delta")
+    figures = [row["total_experiments"] for row in features_of(database)]
+    with psycopg.connect(database.url("postgres")) as connection:
+        connection.execute(statement)
+    pipeline, result = run_delta(database, tmp_path, GONE_USER.write(tmp_path / "later"))
+    assert pipeline.workspace.found(Transformed).is_whole
+    assert [row["total_experiments"] for row in features_of(database)] == figures[1:]
+    assert len(features_of(database, "compound_features")) == len(CLEAN["compounds"])
+    assert_reproducible(database, tmp_path, result.run_id)
+
+
+@pytest.mark.usefixtures("whole")
+def test_rows_that_vanish_meanwhile_are_noticed(database: Database, tmp_path: Path) -> None:
+    """Rows that a delta leaves alone are not compared, but counted."""
+    pipeline = make_pipeline(database, tmp_path / "workspaces", mode="delta", **ANY)
+    compute_drop(pipeline, NEW_USER.write(tmp_path / "monday"))
+    with psycopg.connect(database.url("postgres")) as connection:
+        connection.execute("delete from features.user_features where user_id = 2")
+    with pytest.raises(DatabaseRefused, match="there are features of 3 users"):
+        pipeline.load()
+    assert users_of(database) == [1, 3]
 
 
 @pytest.mark.usefixtures("whole")
