@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import measure
+from benchmarks.deltas import measure_deltas
 from benchmarks.engines import measure_engines
 from benchmarks.latency import measure_latency
 from benchmarks.load import measure_load
@@ -16,6 +17,7 @@ from benchmarks.runs import measure_checks, measure_runs
 SIZES = {
     "runs": [10_000, 100_000, 1_000_000, 10_000_000, 100_000_000],
     "checks": [10_000_000],
+    "deltas": [10_000_000],
     "load": [1_000_000],
     "engines": [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000],
     "latency": [],
@@ -55,6 +57,8 @@ def measure_one(name: str, folder: Path, options: argparse.Namespace) -> None:
         with running_server(folder) as server:
             if name == "load":
                 rows = measure_load(server, folder, max(sizes), rounds)
+            elif name == "deltas":
+                rows = measure_deltas(server, folder, sizes, rounds)
             else:
                 rows = measure_runs(server, folder, sizes, rounds)
     measure.save(options.results / f"{name}.json", rows, **more)

@@ -49,7 +49,7 @@ class Result:
 def read_results(folder: Path = RESULTS) -> dict[str, Result]:
     """Returns all results by name; a measurement that was not made has no rows."""
     results = {}
-    for name in ("runs", "checks", "load", "engines", "latency"):
+    for name in ("runs", "deltas", "checks", "load", "engines", "latency"):
         path = folder / f"{name}.json"
         facts = json.loads(path.read_text()) if path.exists() else {"measured": {}, "rows": []}
         results[name] = Result(facts.pop("measured"), facts.pop("rows"), facts)
@@ -132,6 +132,14 @@ def targets(results: dict[str, Result], switch_rows: int) -> list[Target]:
             20,
             runs.ratio("dlt", "ours", seconds_of, experiments=million),
             at_least=True,
+        ),
+        *(
+            Target(
+                f"10 million experiments and a delta, {delta}: whole run vs. bare DuckDB's query",
+                bound,
+                results["deltas"].ratio(delta, "bare DuckDB", seconds_of, experiments=ten),
+            )
+            for delta, bound in (("1 % of the users", 0.2), ("a third of the users", 0.4))
         ),
         Target(
             "10 million experiments: reading and checking vs. DuckDB guessing the types",

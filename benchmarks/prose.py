@@ -36,6 +36,15 @@ How long the other ways take, as a multiple of the pipeline's time:
 The benchmark fails if any two disagree on the number of users, experiments or compound uses.
 """
 
+DELTAS = """
+## Deltas
+
+A delta on top of a snapshot and up to as many earlier deltas as there are rounds: one hundredth as
+many experiments as there are, of one in a hundred users or of a third of them, and ten rows. The
+seconds are those of the whole program, and they are compared with bare DuckDB's query over the
+whole.
+"""
+
 LOAD = """
 ## Load
 

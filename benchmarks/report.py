@@ -35,6 +35,7 @@ def page() -> str | None:
         return None
     sections = {
         "runs": lambda: _runs(results["runs"]),
+        "deltas": lambda: _deltas(results["deltas"]),
         "load": lambda: _load(results["load"]),
         "engines": lambda: _engines(results["engines"]),
         "latency": lambda: _latency(results["latency"]),
@@ -86,6 +87,19 @@ def _runs(runs: Result) -> str:
         "Peak memory in MiB, not counting PostgreSQL:",
         _table(["experiments", "pipeline", *others], peaks),
     )
+
+
+def _deltas(deltas: Result) -> str:
+    rows: list[list[Cell]] = []
+    for size in deltas.values("experiments"):
+        for delta in (side for side in deltas.values("side") if side != "bare DuckDB"):
+            stages = [deltas.stage(stage, delta, experiments=size) for stage in STAGES]
+            seconds = deltas.median("seconds", delta, experiments=size)
+            ratio = deltas.ratio(delta, "bare DuckDB", seconds_of, experiments=size)
+            peak = deltas.median("peak_mib", delta, experiments=size)
+            rows.append([size, delta, seconds, *stages, f"{_number(ratio)} x", peak])
+    header = ["experiments", "delta", "seconds", *STAGES, "vs. bare DuckDB", "peak, MiB"]
+    return _joined(prose.DELTAS, _table(header, rows))
 
 
 def _load(load: Result) -> str:

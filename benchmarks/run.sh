@@ -3,7 +3,7 @@
 #
 # usage: benchmarks/run.sh [--only NAME,...] [--sizes N,...] [--rounds N] [--folder FOLDER]
 #                          [--port N] [--results FOLDER]
-#   --only      what to measure: runs, checks, load, engines, latency (default: all)
+#   --only      what to measure: runs, deltas, checks, load, engines, latency (default: all)
 #   --sizes     numbers of experiments, such as 10_000,1_000_000 (default: depends on NAME)
 #   --rounds    how many times to measure each (default: 3)
 #   --folder    where to put drops and databases (default: /tmp)

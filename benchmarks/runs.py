@@ -83,7 +83,7 @@ def sides_of(
     """Returns the function that measures each side; the settings are for ours."""
     return {
         "ours": partial(_run_ours, server, drop, folder, settings),
-        "bare DuckDB": partial(_run_duckdb, drop, folder),
+        "bare DuckDB": partial(run_duckdb, drop, folder),
         "published way": partial(_run_way, server, "published.py", drop, folder),
         "COPY and SQL": partial(_run_way, server, "copy_and_sql.py", drop, folder),
         "dlt": partial(_run_way, server, "general_loader.py", drop, folder, "rows"),
@@ -113,7 +113,8 @@ def _run_ours(server: Server, drop: Path, folder: Path, settings: Mapping[str, s
     return {**facts, "counts": dict(zip(("users", "experiments", "uses"), counts, strict=True))}
 
 
-def _run_duckdb(drop: Path, folder: Path) -> Facts:
+def run_duckdb(drop: Path, folder: Path) -> Facts:
+    """Runs DuckDB's bare query over a drop."""
     measured = run_python(WAYS / "bare_duckdb.py", drop, folder / "features.parquet", folder=folder)
     return {**measured.facts(), "counts": json.loads(measured.output)}
 
