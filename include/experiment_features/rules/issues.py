@@ -1,6 +1,5 @@
 """The issues of a drop: described row by row for the database, and summed up for a person."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from glob import escape
@@ -122,7 +121,7 @@ def describe_issues(
         database.execute((_SQL / "list_faults.sql").read_text("utf-8"), {"files": names})
         faulty = {path.parent.name for path in found}
         tables = [table for table in ALL_TABLES if table.name in faulty]
-        raw_rows = (_raw_rows(database, layers.paths(table), table) for table in tables)
+        raw_rows = (_raw_rows(database, layers, table) for table in tables)
         reduce(DuckDBPyRelation.union, raw_rows).create_view("raw_rows")
         target = str(workspace.issues)
         database.execute((_SQL / "describe_issues.sql").read_text("utf-8"), {"target": target})
@@ -151,13 +150,14 @@ def _list_rules_and_files(database: DuckDBPyConnection, layers: Layers) -> None:
     database.execute((_SQL / "list_files.sql").read_text("utf-8"), files_of_drops)
 
 
-def _raw_rows(
-    database: DuckDBPyConnection, parts: Sequence[Path], table: Table
-) -> DuckDBPyRelation:
+def _raw_rows(database: DuckDBPyConnection, layers: Layers, table: Table) -> DuckDBPyRelation:
     """Grain: row that has a fault; columns: table_name, position, row_id, raw_row (JSON)."""
     is_of_table = ColumnExpression("table_name") == ConstantExpression(table.name)
     faulty = database.table("faults").filter(is_of_table).project("position")
-    rows = read_parts(database, parts)
+    of_files = faulty.project("file_number_of(position) as number").distinct().fetchall()
+    paths = layers.paths(table)  # only of files with faults: a delta's are in few
+    parts = (read_parts(database, [paths[number - 1]], number) for (number,) in sorted(of_files))
+    rows = reduce(DuckDBPyRelation.union, parts)
     cells = (
         (ConstantExpression(column.name), duckdb.FunctionExpression("shown", written(column)))
         for column in table.columns
