@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,17 +12,20 @@ import oracle
 from comparison import assert_features
 from delta_drops import Step
 from delta_oracle import DeltaExpected, State, compute, follow
+from experiment_features.config import Settings
 from experiment_features.drop.base import Known, LastLoad
 from experiment_features.engines.choose import choose_engine
 from experiment_features.errors import DropRefused, DropRejected
 from experiment_features.features.transform import transform
 from experiment_features.load.part_store import entered
 from experiment_features.reading.extract import extract
+from experiment_features.report.export import ExportedFile, export
 from experiment_features.rules.validate import validate
 from experiment_features.run import Transformed, Validated
+from experiment_features.store.layers import Layers
 from experiment_features.store.parts import NoLedger, PartStore
 from experiment_features.workspace import Workspace
-from stages import TODAY, rows_of
+from stages import TODAY, compute_features, read_drop, rows_of
 
 
 class InProcess:
@@ -75,15 +79,23 @@ class InProcess:
         )
         return workspace
 
+    def export(self, folder: Path) -> list[ExportedFile]:
+        """Writes what is in force."""
+        assert self.last is not None
+        layers, spill = Layers(self.last.layers, self.store), self.folder / "spill"
+        return export(layers, folder, memory_limit=Settings.memory_limit, spill=spill)
+
 
 def check_sequence(sequence: Sequence[Step], folder: Path, engine: str) -> None:
     """Asserts that each drop gives what the oracle says, or is refused and changes nothing.
 
-    The id of a run is its drop's number in the oracle.
+    In the end, what is in force is exported, and gives the same. The id of a run is its drop's
+    number in the oracle.
     """
     loads = InProcess(folder, engine)
     state: State | None = None
     loaded: object = None
+    last: tuple[DeltaExpected, date] | None = None
     today = TODAY
     for number, step in enumerate(sequence):
         today += timedelta(step.days)
@@ -107,15 +119,30 @@ def check_sequence(sequence: Sequence[Step], folder: Path, engine: str) -> None:
         state, loaded = after, files
         run_id = str(state.number)
         assert_as_expected(expected, loads.load(source, step, run_id, today), run_id)
+        last = expected, today
+    if last:
+        loads.export(folder / "exported")
+        assert_exported(folder / "exported", *last, engine)
+
+
+def assert_exported(source: Path, expected: DeltaExpected, today: date, engine: str) -> None:
+    """Asserts that an export gives the same features and issues of rows with a readable id."""
+    workspace = Workspace(source.with_name("run_exported"))
+    read_drop(source, workspace)
+    compute_features(workspace, engine, today=today)
+    issues = [issue for issue in _issues(workspace) if issue["row_id"] is not None]
+    assert Counter(map(_issue_of, issues)) == expected.lasting_issues
+    assert_features(
+        expected,
+        rows_of(workspace.features("user_features")),
+        rows_of(workspace.features("compound_features")),
+    )
 
 
 def assert_as_expected(expected: DeltaExpected, workspace: Workspace, run_id: str) -> None:
     """Asserts that features, issues and figures are the oracle's."""
-    issues = rows_of(workspace.issues) if workspace.issues.exists() else []
-    columns = ("table_name", "row_id", "rule", "column_name", "value")
-    assert Counter(tuple(issue[name] for name in columns) for issue in issues) == (
-        expected.open_issues
-    )
+    issues = _issues(workspace)
+    assert Counter(map(_issue_of, issues)) == expected.open_issues
     assert {
         (
             issue["table_name"],
@@ -137,3 +164,12 @@ def assert_as_expected(expected: DeltaExpected, workspace: Workspace, run_id: st
         len(expected.rejected),
         expected.warnings,
     )
+
+
+def _issues(workspace: Workspace) -> list[dict[str, Any]]:
+    return rows_of(workspace.issues) if workspace.issues.exists() else []
+
+
+def _issue_of(issue: dict[str, Any]) -> tuple[Any, ...]:
+    """An issue as the oracle tells it."""
+    return tuple(issue[name] for name in ("table_name", "row_id", "rule", "column_name", "value"))

@@ -1,7 +1,7 @@
 """The command line's output: progress, errors, results and the quality of a drop."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TypeAlias
@@ -202,14 +202,19 @@ def print_state(state: State) -> None:
         if len(state.layers) > 1:
             kind = "delta" if layer is not state.layers[0] else "snapshot"
             console.say(f"{kind} of run {layer['run_id']} from {layer['source']}")
-        files = _Table("table", "file", "rows", counts=["rows"])
-        for part in layer["parts"]:
-            files.add(part["table"], part["name"], f"{part['rows']:,}")
-        console.print(files)
+        print_files((part["table"], part["name"], part["rows"]) for part in layer["parts"])
     console.say(
         f"{state.store} holds {state.store_bytes:,} bytes in {state.store_files} files, "
         f"of which the last load needs {state.needed_bytes:,}"
     )
+
+
+def print_files(files: Iterable[tuple[str, str, int]]) -> None:
+    """Prints files: of each its table, name and number of rows."""
+    listed = _Table("table", "file", "rows", counts=["rows"])
+    for table, name, rows in files:
+        listed.add(table, name, f"{rows:,}")
+    _Console().print(listed)
 
 
 def _shorten(names: tuple[str, ...]) -> str:

@@ -114,6 +114,7 @@ PRINTED: dict[str, tuple[int, Callable[[], Any]]] = {
             )
         ),
     ),
+    "print_files": (1, lambda: terminal.print_files([("users", HOSTILE, MANY)])),
     "print_state": (
         9,
         lambda: terminal.print_state(
