@@ -145,7 +145,13 @@ def _add_load_commands(
     state = commands.add_parser(
         "state", parents=parents, help="show the last load, its files and the size of the store"
     )
-    state.add_argument(
+    ways = state.add_mutually_exclusive_group()
+    ways.add_argument(
+        "--verify",
+        action="store_true",
+        help="compute what is in force as a whole, and compare the database with it",
+    )
+    ways.add_argument(
         "--export",
         type=_folder,
         metavar="FOLDER",

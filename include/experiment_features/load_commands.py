@@ -75,9 +75,11 @@ def restore(options: argparse.Namespace) -> int:
 
 
 def state(options: argparse.Namespace) -> int:
-    """Shows what is in force, and what the store holds; or exports what is in force."""
+    """Shows what is in force, and what the store holds; or exports or verifies what is in force."""
     if options.export:
         return _export(options)
+    if options.verify:
+        return _verify(options)
     with open_run(options, _url(options)) as pipeline, connect(_url(options)) as connection:
         found = states.find_state(connection, pipeline.parts_of(find_database_id(connection)))
     with writing_result():
@@ -109,6 +111,24 @@ def _export(options: argparse.Namespace) -> int:
 
             terminal.print_files(files)
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """Computes what is in force as a whole, and compares the database with it; 1 if it differs."""
+    with connect(_url(options)) as connection:
+        load = find_load(connection)
+    options.dry_run = True
+    fields = reproduction.run_fields(load) | {"max_rejected_percent": 100}
+    with open_run(options, _url(options), engine=load.engine, **fields) as pipeline:
+        found = reproduction.verify(pipeline, load)
+    with writing_result():
+        if options.json:
+            print_json(found.as_json())
+        else:
+            from experiment_features import terminal
+
+            terminal.print_verification(found)
+    return 0 if found.is_equal else 1
 
 
 def prune(options: argparse.Namespace) -> int:

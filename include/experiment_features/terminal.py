@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from experiment_features.check import Report
+from experiment_features.load.differences import Difference
 from experiment_features.load.plan import FeatureChange, Plan
 from experiment_features.report.trace import Trace, TracedRow
-from experiment_features.reproduction import Reproduction
+from experiment_features.reproduction import Reproduction, Verification
 from experiment_features.run import Result
 from experiment_features.state import State
 from experiment_features.visible_text import escape
@@ -156,9 +157,10 @@ def print_trace(trace: Trace) -> None:
     console.print(table)
     if trace.rows:
         console.print(Text(_lines_of(trace.rows)), soft_wrap=True)
-    verdict = ("equal", "green") if trace.is_equal else ("not equal", "red")
     rows_counted = "1 row" if trace.counted == 1 else f"{trace.counted} rows"
-    console.say(f"{rows_counted} counted, total_experiments {trace.expected}: ", verdict)
+    console.say(
+        f"{rows_counted} counted, total_experiments {trace.expected}: ", _verdict(trace.is_equal)
+    )
 
 
 def _lines_of(rows: Sequence[TracedRow]) -> str:
@@ -185,12 +187,32 @@ def print_reproduction(found: Reproduction) -> None:
         console.say(change)
     for name in ("features_sha256", "issues_sha256"):
         then, now = getattr(found.load, name), getattr(found, name)
-        verdict = [("equal", "green")] if then == now else [("not equal", "red"), f", {then} then"]
-        console.say(f"{name} {now}: ", *verdict)
-    for difference in found.differences:
+        console.say(
+            f"{name} {now}: ", _verdict(then == now), "" if then == now else f", {then} then"
+        )
+    _print_differences(found.differences, ("then", "now"))
+
+
+def print_verification(found: Verification) -> None:
+    """Prints whether the database holds what it should, and if not, what differs."""
+    console = _Console()
+    for change in found.changes:
+        console.say(change)
+    _print_differences(found.differences, ("in the database", "computed"))
+    what = f"features, compounds and open issues after run {found.load.run_id}"
+    console.say(f"{what}: ", _verdict(found.is_equal))
+
+
+def _print_differences(differences: Sequence[Difference], names: tuple[str, str]) -> None:
+    """Prints how each row is, under the names of the two states."""
+    for difference in differences:
         then, now = (json.dumps(values) for values in (difference.then, difference.now))
         place = f"{difference.relation} {difference.id}"
-        console.say(f"{place}: {then} then, {now} now")
+        _Console().say(f"{place}: {then} {names[0]}, {now} {names[1]}")
+
+
+def _verdict(is_equal: bool) -> tuple[str, str]:
+    return ("equal", "green") if is_equal else ("not equal", "red")
 
 
 def print_state(state: State) -> None:

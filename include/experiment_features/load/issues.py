@@ -129,17 +129,28 @@ def compare_issues(
         touched: by table, the file of the ids that the delta brings or deletes.
         earlier_run_ids: the runs of the layers below.
     """
-    connection.execute(read_sql("stage_issues"))
+    columns = stage_issues(connection, issues, run_id)
     for table, ids in touched.items():
         _copy_ids(connection, table, ids)
-    columns: Sequence[str] = ()
-    if issues.exists():
-        columns = copy_issues(connection, issues, run_id, is_load=True, table=_STAGED)
     connection.execute(read_sql("compare_issues"))
     ((closed, found),) = connection.execute(read_sql("count_issue_changes")).fetchall()
     values = {"run_ids": list(earlier_run_ids), "tables": [table.name for table in TABLES]}
     ((healed,),) = connection.execute(read_sql("count_healed"), values).fetchall()
     return IssueChanges(closed, found, healed, columns)
+
+
+def stage_issues(connection: Connection, issues: Path, run_id: str) -> Sequence[str]:
+    """Copies issues that hold into a staging table; returns the columns that have values.
+
+    Args:
+        connection: in a transaction.
+        issues: as for copy_issues; absent if there are none.
+        run_id: whose own drop's rows have no run id yet.
+    """
+    connection.execute(read_sql("stage_issues"))
+    if not issues.exists():
+        return ()
+    return copy_issues(connection, issues, run_id, is_load=True, table=_STAGED)
 
 
 def merge_issues(connection: Connection, run_id: str, changes: IssueChanges) -> None:
