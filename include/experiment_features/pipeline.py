@@ -11,6 +11,7 @@ from experiment_features.config import Settings
 from experiment_features.contract import Mode
 from experiment_features.drop.base import LastLoad
 from experiment_features.drop.files import holds_files
+from experiment_features.drop.local_path import open_local
 from experiment_features.drop.object_storage import AnyPath, StoredPath
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.engine import Engine
@@ -49,6 +50,7 @@ from experiment_features.load.record import (
     record_unchanged,
 )
 from experiment_features.reading.extract import extract, take_parts
+from experiment_features.reading.new_parts import OpenSource
 from experiment_features.reading.typed_file import Progress
 from experiment_features.rules.validate import validate
 from experiment_features.run import DRY_RUN, STAGES, Extracted, Result, Run, Transformed, Validated
@@ -133,6 +135,9 @@ class Pipeline:
     store: Path | StoredPath
     """Where the parts are, of all databases."""
 
+    open_source: OpenSource = open_local
+    """Opens the folder of a drop that the ledger names."""
+
     timeout_seconds: float = TIMEOUT_SECONDS
     """How long a database statement may take; Airflow's tasks pass their own timeout."""
 
@@ -194,6 +199,7 @@ class Pipeline:
             last=last,
             is_known_delta=is_known_delta,
             allow_empty=self.run.allow_empty,
+            open_source=self.open_source,
             memory_limit=self.settings.memory_limit,
             progress=progress,
         )

@@ -107,7 +107,7 @@ def find_drop(source: AnyPath | Path, mode: Mode = "auto") -> Drop:
         DropChanged: the marker changes meanwhile.
         ConfigurationError: a file is a link that leads out of the allowed roots.
     """
-    entries = _list(source)
+    entries = list_folder(source)
     marker = read_marker(entries, source)
     manifest = parse_manifest(marker) if marker else None
     found_mode = decide_mode(mode, manifest, has_marker=marker is not None)
@@ -131,7 +131,7 @@ def find_drop(source: AnyPath | Path, mode: Mode = "auto") -> Drop:
 def declares_delta(source: AnyPath) -> bool:
     """Whether the manifest of a drop declares a delta; not if it cannot be read."""
     try:
-        marker = read_marker(_list(source), source)
+        marker = read_marker(list_folder(source), source)
         return parse_manifest(marker).mode == "delta" if marker else False
     except (DropRefused, DropChanged, StorageUnavailable):  # the run that takes it will say so
         return False
@@ -145,7 +145,7 @@ def refuse_changes(source: AnyPath | Path, drop: Drop) -> None:
     Raises:
         DropChanged: a file or the manifest has come, gone or changed.
     """
-    entries = _list(source)
+    entries = list_folder(source)
     before = {(file.name, file.stamp) for of_table in drop.files.values() for file in of_table}
     now = {(entry.name, entry.stamp) for entry in entries if table_of(entry.name)}
     changed = {name for name, _ in before ^ now}
@@ -175,7 +175,13 @@ def holds_files(source: AnyPath, files: Sequence[DropFile]) -> bool:
     )
 
 
-def _list(source: AnyPath | Path) -> Sequence[AnyPath]:
+def list_folder(source: AnyPath | Path) -> Sequence[AnyPath]:
+    """What is in the folder of a drop.
+
+    Raises:
+        DropRefused: it is no folder that can be read.
+        StorageUnavailable: the system, or the storage, is to blame.
+    """
     place = LocalPath(source) if isinstance(source, Path) else source
     try:
         return place.entries()

@@ -20,13 +20,19 @@ from drops import CLEAN, Drop, Part, Row
 from experiment_features.command_run import open_source
 from experiment_features.config import Settings
 from experiment_features.contract import Mode
-from experiment_features.errors import ConfigurationError, DropRefused, DropRejected, LoadHeld
+from experiment_features.errors import (
+    ConfigurationError,
+    DropRefused,
+    DropRejected,
+    LoadHeld,
+    PartGone,
+)
 from experiment_features.load.database import connect
 from experiment_features.load.loads import find_load
 from experiment_features.pipeline import Pipeline
 from experiment_features.report.trace import trace_some
 from experiment_features.reproduction import reproduce, run_fields
-from integration.running import features_of, make_pipeline, run_of, run_stages
+from integration.running import compute_drop, features_of, make_pipeline, run_of, run_stages
 from integration.servers import Database, Server
 from stages import TODAY
 
@@ -305,21 +311,91 @@ def test_a_load_below_is_restored(database: Database, tmp_path: Path) -> None:
     assert users_of(database) == [1, 3, 9]
 
 
-@pytest.mark.usefixtures("whole")
-def test_lost_parts_below_refuse_a_delta(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of its own."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+def lose(kind: str, store: Path, *tables: str) -> None:
+    """Loses the parts of tables, or damages them."""
+    paths = [path for table in tables for path in (store / table).rglob("*.parquet")]
+    assert paths
+    for path in paths:
+        path.unlink() if kind == "lost" else path.write_bytes(b"damaged")
+
+
+@pytest.mark.parametrize("kind", ["lost", "damaged"])
+def test_lost_parts_below_are_made_anew(
+    kind: str, store: Path, database: Database, tmp_path: Path
+) -> None:
+    """From the drops of all layers: a new delta can be built on them, and so can the same again."""
+    run(database, tmp_path, WHOLE.write(tmp_path / "whole"))
+    run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
+    lose(kind, store, "users", "compounds")
+    result = run(database, tmp_path, GONE_USER.write(tmp_path / "tuesday"), "delta")
+    assert users_of(database) == [2, 3, 9]
+    assert len(run_of(database, result["run_id"])["parts"]) == 3
+    again = run(database, tmp_path, tmp_path / "tuesday", "delta")
+    assert again["status"] == "unchanged"
+    lose(kind, store, "user_experiments")
+    planned = make_pipeline(database, tmp_path / "plan", mode="delta")
+    object.__setattr__(planned, "is_dry_run", True)
+    compute_drop(planned, tmp_path / "tuesday")  # which makes parts only for itself
+    assert kind == "damaged" or not [*(store / "user_experiments").rglob("*.parquet")]
+    again = run(database, tmp_path, tmp_path / "tuesday", "delta")
+    assert (again["status"], again["updated"]) == ("loaded", 0)
+    assert run(database, tmp_path, tmp_path / "tuesday", "delta")["status"] == "unchanged"
+    assert_reproducible(database, tmp_path, again["run_id"])
+
+
+@pytest.mark.parametrize("change", ["gone", "changed", "same size", "no folder", "not allowed"])
+def test_lost_parts_whose_drop_has_changed_refuse_a_delta(
+    change: str, store: Path, database: Database, tmp_path: Path
 ) -> None:
     """A snapshot loads all the same."""
-    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "store"))
-    other = run(database, tmp_path, WHOLE.write(tmp_path / "again"), force=True)
-    for part in run_of(database, other["run_id"])["parts"][0]["parts"]:
-        (path,) = (tmp_path / "store").rglob(part["part"])
-        path.unlink()
+    whole = WHOLE.write(tmp_path / "whole")
+    run(database, tmp_path, whole)
+    lose("lost", store, "users")
+    file = whole / "users.csv"
+    if change == "gone":
+        file.unlink()
+    elif change == "changed":
+        file.write_text("nothing of a header")
+    elif change == "same size":
+        file.write_bytes(file.read_bytes().replace(b"Ann", b"Eve"))
+    elif change == "no folder":
+        whole.rename(tmp_path / "moved")
+
+    def refuse(source: str) -> Any:
+        raise ConfigurationError(f"{source} lies outside")
+
+    options = {"open_source": refuse} if change == "not allowed" else {}
     source = NEW_USER.write(tmp_path / "monday")
-    with pytest.raises(ConfigurationError, match="Load a snapshot"):
-        run(database, tmp_path, source, "delta")
-    assert run(database, tmp_path, tmp_path / "again")["status"] == "loaded"
-    assert run(database, tmp_path, source, "delta")["status"] == "loaded"
+    with pytest.raises(PartGone, match=r"whole no longer has this file\. Load a snapshot"):
+        run(database, tmp_path, source, "delta", **options)
+    assert run(database, tmp_path, WHOLE.write(tmp_path / "new"))["status"] == "loaded"
+    assert run(database, tmp_path, source, "delta", **options)["status"] == "loaded"
+
+
+def test_parts_below_of_another_version(
+    store: Path, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older ones are brought up to date, without their files; newer ones are refused."""
+    whole = WHOLE.write(tmp_path / "whole")
+    run(database, tmp_path, whole)
+    whole.rename(tmp_path / "moved")
+    for module in ("reading.new_parts", "store.parts", "load.part_store"):
+        monkeypatch.setattr(f"experiment_features.{module}.READER_VERSION", 2)
+    result = run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
+    layers = run_of(database, result["run_id"])["parts"]
+    assert all(".v2." in part["part"] for layer in layers for part in layer["parts"])
+    assert users_of(database) == [1, 2, 3, 9]
+    monkeypatch.undo()
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(store))
+    with pytest.raises(ConfigurationError, match="does not know: update it"):
+        run(database, tmp_path, GONE_USER.write(tmp_path / "tuesday"), "delta")
 
 
 def test_which_drop_deltas_wait_for(database: Database, tmp_path: Path) -> None:
