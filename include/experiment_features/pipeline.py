@@ -150,14 +150,22 @@ class Pipeline:
         Raises:
             NothingToDo: the last load restored an earlier one, which its source must not undo.
         """
-        with self._ledger() as connection:
-            last = ledger.find_last_load(connection)
+        last = self._find_last_load()
         if last and last.restored_run:
             raise NothingToDo(
                 f"run {last.result.run_id} has restored what run {last.restored_run} had loaded, "
                 "so there is nothing to do until a run names its source"
             )
         return last.result.source if last else None
+
+    def loaded_source(self) -> str | None:
+        """Where what is in the database came from, restored or not; None before the first load."""
+        last = self._find_last_load()
+        return last.result.source if last else None
+
+    def _find_last_load(self) -> ledger.Entry | None:
+        with self._ledger() as connection:
+            return ledger.find_last_load(connection)
 
     def find_earlier_load(self, source: AnyPath) -> str | None:
         """The run that loaded this same drop before, if another source has been loaded since."""

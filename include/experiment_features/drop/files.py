@@ -128,13 +128,14 @@ def find_drop(source: AnyPath | Path, mode: Mode = "auto") -> Drop:
     return Drop(found_mode, files, manifest, marker)
 
 
-def declares_delta(source: AnyPath) -> bool:
-    """Whether the manifest of a drop declares a delta; not if it cannot be read."""
+def find_delta(source: AnyPath) -> Manifest | None:
+    """The manifest of a drop, if it declares a delta; None also if it cannot be read."""
     try:
         marker = read_marker(list_folder(source), source)
-        return parse_manifest(marker).mode == "delta" if marker else False
+        manifest = parse_manifest(marker) if marker else None
     except (DropRefused, DropChanged, StorageUnavailable):  # the run that takes it will say so
-        return False
+        return None
+    return manifest if manifest and manifest.mode == "delta" else None
 
 
 def refuse_changes(source: AnyPath | Path, drop: Drop) -> None:

@@ -398,6 +398,16 @@ def test_parts_below_of_another_version(
         run(database, tmp_path, GONE_USER.write(tmp_path / "tuesday"), "delta")
 
 
+def test_a_snapshot_and_its_deltas_are_loaded_again(database: Database, tmp_path: Path) -> None:
+    """As a backfill does: they replace what they had brought, and give the same."""
+    drops = {"20": (WHOLE, "snapshot"), "21": (NEW_USER, "delta"), "22": (GONE_USER, "delta")}
+    sources = {name: drop.write(tmp_path / name) for name, (drop, _) in drops.items()}
+    for _ in range(2):
+        for name, (_, mode) in drops.items():
+            assert run(database, tmp_path, sources[name], mode)["status"] == "loaded"  # type: ignore[arg-type]
+        assert users_of(database) == [2, 3, 9]
+
+
 def test_which_drop_deltas_wait_for(database: Database, tmp_path: Path) -> None:
     """The first that did not load, until it does or a snapshot is loaded."""
     monday, tuesday = (str(tmp_path / day) for day in ("monday", "tuesday"))
