@@ -252,6 +252,9 @@ def test_a_delta_waits_for_a_drop_before_it(
     ):
         choose_drop(context, ledger)  # type: ignore[arg-type]
     assert ledger.asked == [monday]
+    context["params"]["source"] = tuesday  # a run that names its source does not wait
+    assert str(choose_drop(context, ledger)) == tuesday
+    context["params"]["source"] = ""
     states = context["asset_state_store"][DROPS]
     assert states[tuesday] == {"stamp": "1", "run_id": RUN_ID, "is_waiting": True}
     ledger.failed = None
@@ -261,6 +264,18 @@ def test_a_delta_waits_for_a_drop_before_it(
     ledger.failed = FailedDrop(monday, "run_of_monday", "refused")
     announce(context, later)
     assert str(choose_drop(context, ledger)) == later  # type: ignore[arg-type]
+
+
+def test_no_delta_waits_for_a_drop_without_a_marker(
+    context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """Taking its marker away gives up on a drop."""
+    drops = [bring(tmp_path / day) for day in ("1_monday", "2_tuesday", "3_wednesday")]
+    (Path(drops[2]) / MARKER).write_text('{"mode": "delta"}')
+    (Path(drops[0]) / MARKER).unlink()
+    announce(context, drops[2])
+    assert str(choose_drop(context, ledger)) == drops[2]
+    assert ledger.asked == [drops[1]]
 
 
 @pytest.mark.parametrize(

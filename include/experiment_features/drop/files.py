@@ -157,17 +157,16 @@ def refuse_changes(source: AnyPath | Path, drop: Drop) -> None:
         raise files_changed(shown_names(sorted(changed)))
 
 
-def holds_files(source: AnyPath, files: Sequence[DropFile]) -> bool:
-    """Whether a source holds just these files: table, name, bytes and sha256 of each.
+def holds_files(source: AnyPath, files: Sequence[DropFile], mode: DropMode) -> bool:
+    """Whether a drop is of this mode and has just these files: table, name, bytes and sha256.
 
     Raises:
         DropRefused, DropChanged: see find_drop.
     """
-    paths = [
-        (table.name, path)
-        for table, of_table in find_drop(source).files.items()
-        for path in of_table
-    ]
+    drop = find_drop(source)
+    if drop.mode != mode:
+        return False
+    paths = [(table.name, path) for table, of_table in drop.files.items() for path in of_table]
     known = [(file["table"], file["name"], file["bytes"]) for file in files]
     if [(table, path.name, size_of(path)) for table, path in paths] != known:
         return False

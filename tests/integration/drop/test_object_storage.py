@@ -146,7 +146,7 @@ def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path
     with open_workspace(WORKSPACE) as workspace:
         pipeline = replace(make_pipeline(database, tmp_path), workspace=workspace)
         assert extract_drop(pipeline, source).is_unchanged
-        assert holds_files(source, workspace.found(Extracted).files)
+        assert holds_files(source, workspace.found(Extracted).files, "snapshot")
 
 
 def test_store_of_parts_in_the_bucket(s3: S3Server, database: Database, tmp_path: Path) -> None:

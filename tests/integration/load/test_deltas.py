@@ -153,6 +153,7 @@ def delta(**of_tables: list[tuple[str, ...]]) -> Drop:
     return Drop(tuple(rows(table, *cells) for table, cells in of_tables.items()))
 
 
+STATUSES = ("refused", "rejected", "held", "failed", "running", "skipped")
 WHOLE = Drop(tuple(rows(table, *cells) for table, cells in CLEAN.items()))
 NEW_USER = delta(users=[("9", "Ida", "i@b.c", "2024-01-01")])
 GONE_USER = delta(deleted_users=[("1",)])
@@ -427,6 +428,87 @@ def test_which_drop_deltas_wait_for(database: Database, tmp_path: Path) -> None:
     (Path(tuesday) / "users.csv").replace(Path(monday) / "users.csv")
     run(database, tmp_path, Path(monday), "delta")
     assert pipeline.find_failed([tuesday, monday]) is None
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.usefixtures("whole")
+def test_what_a_drop_that_did_not_load_stops(
+    status: str, database: Database, tmp_path: Path
+) -> None:
+    """Deltas behind it wait, however it ended; not for a run in progress or with nothing to do."""
+    monday = declare(NEW_USER.write(tmp_path / "monday"), base="unknown")
+    with pytest.raises(DropRefused):
+        run(database, tmp_path, monday)
+    database.query(
+        "update features.pipeline_runs set status = %s, "
+        "finished_at = case when %s <> 'running' then finished_at end where status = 'refused'",
+        status,
+        status,
+    )
+    pipeline = make_pipeline(database, tmp_path / "workspaces")
+    found = pipeline.find_failed([str(monday)])
+    expected = status if status in ("refused", "rejected", "held", "failed") else None
+    assert (found and found.status) == expected
+
+
+@pytest.fixture
+def deltas(database: Database, whole: dict[str, Any], tmp_path: Path) -> dict[str, str]:
+    """The runs of two deltas in force, by the names of their folders."""
+    drops = {"monday": NEW_USER, "tuesday": GONE_USER}
+    return {
+        name: run(database, tmp_path, declare(drop.write(tmp_path / name)))["run_id"]
+        for name, drop in drops.items()
+    } | {"whole": whole["run_id"]}
+
+
+def test_a_drop_in_force_stops_nothing(
+    database: Database, deltas: dict[str, str], tmp_path: Path
+) -> None:
+    """Though its last run was refused: it had loaded before. Once its files are others, it does."""
+    monday = tmp_path / "monday"
+    pipeline = make_pipeline(database, tmp_path / "workspaces")
+    with pytest.raises(DropRefused, match=f"loaded by run {deltas['monday']}, and other deltas"):
+        run(database, tmp_path, monday)
+    assert pipeline.find_failed([str(monday)]) is None
+    declare(monday, base="unknown")  # the manifest alone makes it no other drop
+    assert pipeline.find_failed([str(monday)]) is None
+    whole = tmp_path / "whole"
+    (whole / "_READY").write_text("{")
+    with pytest.raises(DropRefused):
+        run(database, tmp_path, whole)
+    failed = pipeline.find_failed([str(monday), str(whole)])
+    assert failed is not None
+    assert failed.source == str(whole)  # it cannot be read
+    (monday / "users.csv").write_text("user_id,name,email,signup_date\n9,Ivy,,\n")
+    failed = pipeline.find_failed([str(monday), str(whole)])
+    assert failed is not None
+    assert failed.source == str(monday)
+
+
+def test_a_marker_that_is_touched_again(
+    database: Database, deltas: dict[str, str], tmp_path: Path
+) -> None:
+    """The drop is known by its mode and files, wherever its layer is; the last load's is unchanged."""
+    pipeline = make_pipeline(database, tmp_path / "workspaces")
+
+    def earlier(name: str) -> str | None:
+        return pipeline.find_earlier_load(open_source(str(tmp_path / name)))
+
+    assert {name: earlier(name) for name in deltas} == deltas | {"tuesday": None}
+    monday = tmp_path / "monday"
+    before = (monday / "users.csv").read_bytes()
+    (monday / "users.csv").write_text("user_id,name,email,signup_date\n9,Ivy,,\n")
+    assert earlier("monday") is None
+    tuesday = run(database, tmp_path, declare(monday, base=deltas["tuesday"]))  # in use again
+    assert earlier("monday") is None
+    (monday / "users.csv").write_bytes(before)
+    assert earlier("monday") == deltas["monday"]
+    declare(tmp_path / "whole")  # the same files, but as a delta
+    assert earlier("whole") is None
+    run(database, tmp_path, WHOLE.write(tmp_path / "another"))
+    assert earlier("monday") is None  # it held other files when it was last loaded
+    assert earlier("tuesday") == deltas["tuesday"]
+    assert tuesday["status"] == "loaded"
 
 
 def test_deletions_count_for_the_guard(database: Database, tmp_path: Path) -> None:
