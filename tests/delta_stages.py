@@ -12,6 +12,7 @@ import oracle
 from comparison import assert_features
 from delta_drops import Step
 from delta_oracle import DeltaExpected, State, compute, follow
+from experiment_features.config import Settings
 from experiment_features.contract import COMPOUNDS, TABLES, position_of
 from experiment_features.definitions import RELATIONS
 from experiment_features.drop.base import Known, LastLoad
@@ -20,27 +21,28 @@ from experiment_features.errors import DropRefused, DropRejected
 from experiment_features.features.transform import transform
 from experiment_features.load.part_store import entered
 from experiment_features.reading.extract import extract
+from experiment_features.report.export import ExportedFile, export
 from experiment_features.rules.validate import validate
 from experiment_features.run import Extracted, Transformed, Validated
 from experiment_features.store.before import Before
 from experiment_features.store.layers import Layers
 from experiment_features.store.parts import NoLedger, PartStore
 from experiment_features.workspace import Workspace
-from stages import TODAY, rows_of
+from stages import TODAY, compute_features, read_drop, rows_of
 
 
 class InProcess:
     """Loads drops without a database: what it would hold is remembered here."""
 
-    def __init__(self, folder: Path, engine: str, *, computes_all: bool = False) -> None:
+    def __init__(self, folder: Path, engine: str, spark: str = "") -> None:
         """Begins without a load.
 
         Args:
             folder: gets the store and the workspaces.
             engine: what to compute on.
-            computes_all: whether to compute everything, and not only what a delta may have changed.
+            spark: the master, if that is Spark.
         """
-        self.folder, self.engine, self.computes_all = folder, engine, computes_all
+        self.folder, self.engine, self.spark = folder, engine, spark
         self.store = PartStore(folder / "store", "a_database", folder / "cache")
         self.last: LastLoad | None = None
         self.today = TODAY
@@ -67,14 +69,14 @@ class InProcess:
             allow_empty=step.allow_empty,
         )
         is_on_top = extracted.mode == "delta" and extracted.base_run_id == extracted.last_run_id
-        engine = choose_engine(self.engine, 0, workspace.scratch / "spill", "")
+        engine = choose_engine(self.engine, 0, workspace.scratch / "spill", self.spark)
         validate(
             workspace,
             self.store,
             engine,
             max_rejected_percent=step.max_rejected_percent,
             today=today,
-            before=self._before(extracted) if is_on_top and not self.computes_all else None,
+            before=self._before(extracted) if is_on_top else None,
             allow_empty=step.allow_empty,
         )
         transform(workspace, self.store, engine)
@@ -151,17 +153,27 @@ class InProcess:
         self.today = today
         self.totals = transformed.totals
 
+    def export(self, folder: Path) -> list[ExportedFile]:
+        """Writes what is in force."""
+        assert self.last is not None
+        layers, spill = Layers(self.last.layers, self.store), self.folder / "spill"
+        return export(layers, folder, memory_limit=Settings.memory_limit, spill=spill)
 
-def check_sequence(sequence: Sequence[Step], folder: Path, engine: str) -> None:
+
+def check_sequence(sequence: Sequence[Step], folder: Path, engine: str, spark: str = "") -> None:
     """Asserts that each drop gives what the oracle says, or is refused and changes nothing.
 
-    The id of a run is its drop's number in the oracle.
+    In the end, what is in force is exported, and gives the same. The id of a run is its drop's
+    number in the oracle. With a Spark master, the last drop is computed there.
     """
-    loads = InProcess(folder, engine)
+    loads = InProcess(folder, engine, spark)
     state: State | None = None
     loaded: object = None
+    last: tuple[DeltaExpected, date] | None = None
     today = TODAY
     for number, step in enumerate(sequence):
+        if spark and step is sequence[-1]:
+            loads.engine = "spark"
         today += timedelta(step.days)
         source = step.drop.write(folder / str(number))
         names = sorted({part.file_name for part in step.drop.parts})
@@ -183,14 +195,29 @@ def check_sequence(sequence: Sequence[Step], folder: Path, engine: str) -> None:
         state, loaded = after, files
         workspace = loads.load(source, step, str(state.number), today)
         assert_as_expected(expected, loads, workspace)
+        last = expected, today
+    if last:
+        loads.export(folder / "exported")
+        assert_exported(folder / "exported", *last)
+
+
+def assert_exported(source: Path, expected: DeltaExpected, today: date) -> None:
+    """Asserts that an export gives the same features and issues of rows with a readable id."""
+    workspace = Workspace(source.with_name("run_exported"))
+    read_drop(source, workspace)
+    compute_features(workspace, "duckdb", today=today)
+    issues = [issue for issue in _issues(workspace) if issue["row_id"] is not None]
+    assert Counter(map(_issue_of, issues)) == expected.lasting_issues
+    assert_features(
+        expected,
+        rows_of(workspace.features("user_features")),
+        rows_of(workspace.features("compound_features")),
+    )
 
 
 def assert_as_expected(expected: DeltaExpected, loads: InProcess, workspace: Workspace) -> None:
     """Asserts that features, issues and figures are the oracle's."""
-    columns = ("table_name", "row_id", "rule", "column_name", "value")
-    assert Counter(tuple(issue[name] for name in columns) for issue in loads.issues) == (
-        expected.open_issues
-    )
+    assert Counter(map(_issue_of, loads.issues)) == expected.open_issues
     assert {
         (
             issue["table_name"],
@@ -212,3 +239,12 @@ def assert_as_expected(expected: DeltaExpected, loads: InProcess, workspace: Wor
         len(expected.rejected),
         expected.warnings,
     )
+
+
+def _issues(workspace: Workspace) -> list[dict[str, Any]]:
+    return rows_of(workspace.issues) if workspace.issues.exists() else []
+
+
+def _issue_of(issue: dict[str, Any]) -> tuple[Any, ...]:
+    """An issue as the oracle tells it."""
+    return tuple(issue[name] for name in ("table_name", "row_id", "rule", "column_name", "value"))

@@ -62,17 +62,21 @@ def read_drop(folder: Path, workspace: Workspace, *, in_sql: bool = False) -> No
         extract(folder, workspace, allow_empty=True)
 
 
-def check_rows(workspace: Workspace, engine: str, *, spark: str = "") -> Engine:
+def check_rows(
+    workspace: Workspace, engine: str, *, spark: str = "", today: date = TODAY
+) -> Engine:
     """Checks what was read, on an engine, which is returned."""
     experiments = workspace.found(Extracted).rows["user_experiments"]
     chosen = choose_engine(engine, experiments, workspace.scratch / "spill", spark)
-    validate(workspace, chosen, max_rejected_percent=100, today=TODAY)
+    validate(workspace, chosen, max_rejected_percent=100, today=today)
     return chosen
 
 
-def compute_features(workspace: Workspace, engine: str, *, spark: str = "") -> None:
+def compute_features(
+    workspace: Workspace, engine: str, *, spark: str = "", today: date = TODAY
+) -> None:
     """Checks what was read and computes its features, on an engine."""
-    transform(workspace, check_rows(workspace, engine, spark=spark))
+    transform(workspace, check_rows(workspace, engine, spark=spark, today=today))
 
 
 def on_engines(read: Workspace, compute: Callable[[Workspace, str], object]) -> Iterator[Workspace]:

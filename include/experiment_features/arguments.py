@@ -11,7 +11,9 @@ from typing import Any
 from experiment_features import version
 from experiment_features.contract import MODES
 from experiment_features.engines.choose import ENGINES
+from experiment_features.errors import ConfigurationError
 from experiment_features.output import writing_result
+from experiment_features.places import local_path
 from experiment_features.run import Run
 from experiment_features.visible_text import shown
 
@@ -143,6 +145,18 @@ def _add_load_commands(
     state = commands.add_parser(
         "state", parents=parents, help="show the last load, its files and the size of the store"
     )
+    ways = state.add_mutually_exclusive_group()
+    ways.add_argument(
+        "--verify",
+        action="store_true",
+        help="compute what is in force as a whole, and compare the database with it",
+    )
+    ways.add_argument(
+        "--export",
+        type=_folder,
+        metavar="FOLDER",
+        help="write what is in force to an empty or new folder, as CSV that loads to the same",
+    )
 
     store = commands.add_parser("store", help="manage the store of parts")
     actions = store.add_subparsers(required=True, metavar="ACTION", dest="action")
@@ -172,6 +186,13 @@ def _not_empty(what: str) -> Callable[[str], str]:
 
 def _csv_file(text: str) -> Path:
     return Path(_not_empty("a file")(text))
+
+
+def _folder(text: str) -> Path:
+    try:
+        return local_path(_not_empty("a folder")(text), "FOLDER")
+    except ConfigurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _id(text: str) -> int:

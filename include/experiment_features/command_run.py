@@ -67,6 +67,7 @@ def open_run(
             connect=None if url is None else lambda: connect(url),
             settings=settings,
             store=open_store_root(settings.store),
+            open_source=open_source,
             is_dry_run=getattr(options, "dry_run", True),
         )
 

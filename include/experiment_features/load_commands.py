@@ -17,6 +17,8 @@ from experiment_features.load.part_store import (
 )
 from experiment_features.output import print_json, writing_result
 from experiment_features.report import trace as tracing
+from experiment_features.report.export import export
+from experiment_features.store.layers import Layers
 from experiment_features.store.parts import location_of
 from experiment_features.visible_text import escape, shown
 
@@ -73,7 +75,11 @@ def restore(options: argparse.Namespace) -> int:
 
 
 def state(options: argparse.Namespace) -> int:
-    """Shows what is in force, and what the store holds."""
+    """Shows what is in force, and what the store holds; or exports or verifies what is in force."""
+    if options.export:
+        return _export(options)
+    if options.verify:
+        return _verify(options)
     with open_run(options, _url(options)) as pipeline, connect(_url(options)) as connection:
         found = states.find_state(connection, pipeline.parts_of(find_database_id(connection)))
     with writing_result():
@@ -84,6 +90,45 @@ def state(options: argparse.Namespace) -> int:
 
             terminal.print_state(found)
     return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    """Writes the snapshot in force as the files of a drop."""
+    with connect(_url(options)) as connection:
+        load = find_load(connection)
+    options.dry_run = True
+    with open_run(options, _url(options), **reproduction.run_fields(load)) as pipeline:
+        layers = Layers(pipeline.take(load).layers, pipeline.parts)
+        spill = pipeline.workspace.folder / "spill"
+        memory_limit = pipeline.settings.memory_limit
+        files = export(layers, options.export, memory_limit=memory_limit, spill=spill)
+    with writing_result():
+        if options.json:
+            listed = [file._asdict() for file in files]
+            print_json({"run": load.run_id, "folder": str(options.export), "files": listed})
+        else:
+            from experiment_features import terminal
+
+            terminal.print_files(files)
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """Computes what is in force as a whole, and compares the database with it; 1 if it differs."""
+    with connect(_url(options)) as connection:
+        load = find_load(connection)
+    options.dry_run = True
+    fields = reproduction.run_fields(load) | {"max_rejected_percent": 100}
+    with open_run(options, _url(options), engine=load.engine, **fields) as pipeline:
+        found = reproduction.verify(pipeline, load)
+    with writing_result():
+        if options.json:
+            print_json(found.as_json())
+        else:
+            from experiment_features import terminal
+
+            terminal.print_verification(found)
+    return 0 if found.is_equal else 1
 
 
 def prune(options: argparse.Namespace) -> int:

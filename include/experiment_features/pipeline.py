@@ -9,17 +9,21 @@ from pathlib import Path
 
 from experiment_features.config import Settings
 from experiment_features.contract import Mode
-from experiment_features.drop.base import LastLoad
-from experiment_features.drop.files import holds_files
+from experiment_features.drop.base import LastLoad, find_layer
+from experiment_features.drop.files import Layer, holds_files
+from experiment_features.drop.local_path import open_local
 from experiment_features.drop.object_storage import AnyPath, StoredPath
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.engine import Engine
 from experiment_features.errors import (
     ConfigurationError,
     DatabaseUnavailable,
+    DropChanged,
     DropRejected,
     NothingToDo,
     PipelineError,
+    StorageUnavailable,
+    TerminalError,
 )
 from experiment_features.features.transform import transform
 from experiment_features.load import ledger
@@ -50,6 +54,7 @@ from experiment_features.load.record import (
     record_unchanged,
 )
 from experiment_features.reading.extract import extract, take_parts
+from experiment_features.reading.new_parts import OpenSource
 from experiment_features.reading.typed_file import Progress
 from experiment_features.rules.validate import validate
 from experiment_features.run import DRY_RUN, STAGES, Extracted, Result, Run, Transformed, Validated
@@ -136,6 +141,9 @@ class Pipeline:
     store: Path | StoredPath
     """Where the parts are, of all databases."""
 
+    open_source: OpenSource = open_local
+    """Opens the folder of a drop that the ledger names."""
+
     timeout_seconds: float = TIMEOUT_SECONDS
     """How long a database statement may take; Airflow's tasks pass their own timeout."""
 
@@ -148,8 +156,7 @@ class Pipeline:
         Raises:
             NothingToDo: the last load restored an earlier one, which its source must not undo.
         """
-        with self._ledger() as connection:
-            last = ledger.find_last_load(connection)
+        last = self._find_last_load()
         if last and last.restored_run:
             raise NothingToDo(
                 f"run {last.result.run_id} has restored what run {last.restored_run} had loaded, "
@@ -157,21 +164,46 @@ class Pipeline:
             )
         return last.result.source if last else None
 
+    def loaded_source(self) -> str | None:
+        """Where what is in the database came from, restored or not; None before the first load."""
+        last = self._find_last_load()
+        return last.result.source if last else None
+
+    def _find_last_load(self) -> ledger.Entry | None:
+        with self._ledger() as connection:
+            return ledger.find_last_load(connection)
+
     def find_earlier_load(self, source: AnyPath) -> str | None:
-        """The run that loaded this same drop before, if another source has been loaded since."""
+        """The run that loaded this same drop before, if another drop has been loaded since."""
         with self._ledger() as connection:
             last = ledger.find_last_load(connection)
             earlier = ledger.find_load_of(connection, str(source))
-        if last is None or earlier is None or last.result.source == str(source):
+        if last is None:
             return None
-        if earlier.is_attempt_of(self.run):  # this run itself, being repeated
+        is_last = last.result.source == str(source)
+        if layer := find_layer(source, last.parts[:-1] if is_last else last.parts):
+            return None if ledger.is_attempt(layer["run_id"], self.run) else layer["run_id"]
+        if earlier is None or is_last or ledger.is_attempt(earlier.result.run_id, self.run):
             return None
-        return earlier.result.run_id if holds_files(source, earlier.source_files) else None
+        files, mode = earlier.source_files, earlier.result.mode or "snapshot"
+        return earlier.result.run_id if holds_files(source, files, mode) else None
 
     def find_failed(self, sources: Sequence[str]) -> ledger.FailedDrop | None:
         """The first of some drops that deltas behind them wait for."""
         with self._ledger() as connection:
-            return ledger.find_failed(connection, sources)
+            last = ledger.find_last_load(connection)
+            failed = ledger.find_failed(connection, sources)
+        layers = last.parts if last else []
+        return next((each for each in failed if not self._is_in_force(each.source, layers)), None)
+
+    def _is_in_force(self, source: str, layers: Sequence[Layer]) -> bool:
+        """Whether a drop is as one of these layers was read; not if it cannot be read."""
+        if not any(layer["source"] == source for layer in layers):
+            return False
+        try:
+            return find_layer(self.open_source(source), layers) is not None
+        except (TerminalError, DropChanged, StorageUnavailable):
+            return False
 
     def extract(self, source: AnyPath, progress: Progress | None = None) -> Extracted:
         """Reads the drop."""
@@ -197,6 +229,7 @@ class Pipeline:
             last=last,
             is_known_delta=is_known_delta,
             allow_empty=self.run.allow_empty,
+            open_source=self.open_source,
             memory_limit=self.settings.memory_limit,
             progress=progress,
         )

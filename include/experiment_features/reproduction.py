@@ -1,4 +1,4 @@
-"""Reproduce: compute an earlier load again from its parts, and compare the outcome."""
+"""Compute a load again from its parts, and compare the outcome with what it was, or is now."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -7,9 +7,13 @@ from typing import Any
 from experiment_features.definitions import COMPARABLE_SINCE, DEFINITION_VERSION
 from experiment_features.errors import ConfigurationError
 from experiment_features.features.transform import digest_features
-from experiment_features.load.differences import Difference, find_differences
+from experiment_features.load.differences import (
+    Difference,
+    find_differences,
+    find_present_differences,
+)
 from experiment_features.load.loads import Load
-from experiment_features.pipeline import Pipeline
+from experiment_features.pipeline import Connect, Pipeline
 from experiment_features.run import Transformed, Validated
 from experiment_features.store.parts import READER_VERSION, reader_version
 
@@ -46,6 +50,41 @@ class Reproduction:
         }
 
 
+@dataclass(frozen=True)
+class Verification:
+    """Whether the database holds what the last load should have left."""
+
+    load: Load
+    engine: str
+    changes: list[str]
+    """As of a Reproduction."""
+    differences: list[Difference]
+    """The first rows that differ."""
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether features, compounds and open issues are those that were computed."""
+        return not self.differences
+
+    def as_json(self) -> dict[str, Any]:
+        """The verification as one object."""
+        return {
+            "run": self.load.run_id,
+            "engine": self.engine,
+            "equal": self.is_equal,
+            "changes": self.changes,
+            "differences": [
+                {
+                    "relation": difference.relation,
+                    "id": difference.id,
+                    "database": difference.then,
+                    "computed": difference.now,
+                }
+                for difference in self.differences
+            ],
+        }
+
+
 def run_fields(load: Load) -> dict[str, Any]:
     """The fields of a run that computes what a load did."""
     names = ("max_rejected_percent", "allow_empty")
@@ -65,23 +104,17 @@ def reproduce(pipeline: Pipeline, load: Load) -> Reproduction:
             compared.
         DatabaseRefused, DatabaseUnavailable: see database_errors.
     """
-    if pipeline.connect is None:
-        raise ConfigurationError("a load cannot be reproduced without its database")
     if load.features_sha256 is None:
         raise ConfigurationError(
             f"run {load.run_id} cannot be reproduced: it was loaded by an earlier version, which "
             "did not record the digests of its outcome"
         )
-    _refuse_other_features(load)
-    pipeline.take(load)
-    pipeline.validate()
-    pipeline.transform()
+    connect, transformed = _compute(pipeline, load)
     validated = pipeline.workspace.found(Validated)
-    transformed = pipeline.workspace.found(Transformed)
     features_sha256 = digest_features(pipeline.workspace, load.definition_version)
     differences: list[Difference] = []
     if features_sha256 != load.features_sha256:
-        with pipeline.connect() as connection:
+        with connect() as connection:
             differences = find_differences(connection, load, pipeline.workspace)
     return Reproduction(
         load,
@@ -93,14 +126,44 @@ def reproduce(pipeline: Pipeline, load: Load) -> Reproduction:
     )
 
 
+def verify(pipeline: Pipeline, load: Load) -> Verification:
+    """Computes the last load again as a whole, and finds the rows of the database that differ.
+
+    Args:
+        pipeline: of a dry run with run_fields, on any engine.
+        load: the last load.
+
+    Raises:
+        ConfigurationError: a part is gone, the load cannot be compared, or another drop has been
+            loaded meanwhile.
+        DatabaseRefused, DatabaseUnavailable: see database_errors.
+    """
+    connect, transformed = _compute(pipeline, load)
+    with connect() as connection:
+        differences = find_present_differences(connection, load, pipeline.workspace)
+    return Verification(load, transformed.engine, list(_changes(load, transformed)), differences)
+
+
+def _compute(pipeline: Pipeline, load: Load) -> tuple[Connect, Transformed]:
+    """Computes a load again; returns what opens its database, too."""
+    if pipeline.connect is None:
+        raise ConfigurationError("a load cannot be computed again without its database")
+    _refuse_other_features(load)
+    pipeline.take(load)
+    pipeline.validate()
+    pipeline.transform()
+    return pipeline.connect, pipeline.workspace.found(Transformed)
+
+
 def _refuse_other_features(load: Load) -> None:
     """Refuses a load if it has features that are not computed here."""
     version = load.definition_version
     if not COMPARABLE_SINCE <= version <= DEFINITION_VERSION:
         raise ConfigurationError(
-            f"run {load.run_id} cannot be reproduced: it has features of version {version}, and "
-            f"this program computes those of versions {COMPARABLE_SINCE} to {DEFINITION_VERSION}. "
-            f"Use the program that loaded it (code {load.code_version or 'unknown'})"
+            f"run {load.run_id} cannot be computed again: it has features of version {version}, "
+            f"and this program computes those of versions {COMPARABLE_SINCE} to "
+            f"{DEFINITION_VERSION}. Use the program that loaded it "
+            f"(code {load.code_version or 'unknown'})"
         )
 
 

@@ -1,7 +1,7 @@
 """The command line's output: progress, errors, results and the quality of a drop."""
 
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TypeAlias
@@ -14,9 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from experiment_features.check import Report
+from experiment_features.load.differences import Difference
 from experiment_features.load.plan import FeatureChange, Plan
 from experiment_features.report.trace import Trace, TracedRow
-from experiment_features.reproduction import Reproduction
+from experiment_features.reproduction import Reproduction, Verification
 from experiment_features.run import Result
 from experiment_features.state import State
 from experiment_features.visible_text import escape
@@ -156,9 +157,10 @@ def print_trace(trace: Trace) -> None:
     console.print(table)
     if trace.rows:
         console.print(Text(_lines_of(trace.rows)), soft_wrap=True)
-    verdict = ("equal", "green") if trace.is_equal else ("not equal", "red")
     rows_counted = "1 row" if trace.counted == 1 else f"{trace.counted} rows"
-    console.say(f"{rows_counted} counted, total_experiments {trace.expected}: ", verdict)
+    console.say(
+        f"{rows_counted} counted, total_experiments {trace.expected}: ", _verdict(trace.is_equal)
+    )
 
 
 def _lines_of(rows: Sequence[TracedRow]) -> str:
@@ -185,12 +187,32 @@ def print_reproduction(found: Reproduction) -> None:
         console.say(change)
     for name in ("features_sha256", "issues_sha256"):
         then, now = getattr(found.load, name), getattr(found, name)
-        verdict = [("equal", "green")] if then == now else [("not equal", "red"), f", {then} then"]
-        console.say(f"{name} {now}: ", *verdict)
-    for difference in found.differences:
+        console.say(
+            f"{name} {now}: ", _verdict(then == now), "" if then == now else f", {then} then"
+        )
+    _print_differences(found.differences, ("then", "now"))
+
+
+def print_verification(found: Verification) -> None:
+    """Prints whether the database holds what it should, and if not, what differs."""
+    console = _Console()
+    for change in found.changes:
+        console.say(change)
+    _print_differences(found.differences, ("in the database", "computed"))
+    what = f"features, compounds and open issues after run {found.load.run_id}"
+    console.say(f"{what}: ", _verdict(found.is_equal))
+
+
+def _print_differences(differences: Sequence[Difference], names: tuple[str, str]) -> None:
+    """Prints how each row is, under the names of the two states."""
+    for difference in differences:
         then, now = (json.dumps(values) for values in (difference.then, difference.now))
         place = f"{difference.relation} {difference.id}"
-        console.say(f"{place}: {then} then, {now} now")
+        _Console().say(f"{place}: {then} {names[0]}, {now} {names[1]}")
+
+
+def _verdict(is_equal: bool) -> tuple[str, str]:
+    return ("equal", "green") if is_equal else ("not equal", "red")
 
 
 def print_state(state: State) -> None:
@@ -202,14 +224,19 @@ def print_state(state: State) -> None:
         if len(state.layers) > 1:
             kind = "delta" if layer is not state.layers[0] else "snapshot"
             console.say(f"{kind} of run {layer['run_id']} from {layer['source']}")
-        files = _Table("table", "file", "rows", counts=["rows"])
-        for part in layer["parts"]:
-            files.add(part["table"], part["name"], f"{part['rows']:,}")
-        console.print(files)
+        print_files((part["table"], part["name"], part["rows"]) for part in layer["parts"])
     console.say(
         f"{state.store} holds {state.store_bytes:,} bytes in {state.store_files} files, "
         f"of which the last load needs {state.needed_bytes:,}"
     )
+
+
+def print_files(files: Iterable[tuple[str, str, int]]) -> None:
+    """Prints files: of each its table, name and number of rows."""
+    listed = _Table("table", "file", "rows", counts=["rows"])
+    for table, name, rows in files:
+        listed.add(table, name, f"{rows:,}")
+    _Console().print(listed)
 
 
 def _shorten(names: tuple[str, ...]) -> str:

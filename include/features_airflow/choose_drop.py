@@ -8,6 +8,8 @@
 | any other | that of the last load; before the first load, the sample drop |
 """
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from airflow.sdk import Context
 from experiment_features.config import SAMPLE_DROP
 from experiment_features.drop.allowed_source import is_absent, resolve_source
 from experiment_features.drop.arrival import find_ready_drops, state_key
-from experiment_features.drop.files import declares_delta
+from experiment_features.drop.files import find_delta
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import ConfigurationError, NothingToDo
@@ -24,6 +26,8 @@ from experiment_features.load.ledger import FailedDrop
 from experiment_features.pipeline import Pipeline
 from features_airflow.object_storage import open_filesystem
 from features_airflow.schedule import DROPS
+
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def choose_drop(context: Context, pipeline: Pipeline) -> AnyPath:
@@ -91,7 +95,7 @@ def _announced_drop(context: Context, pipeline: Pipeline) -> str:
 
 def _find_failed_before(source: str, pipeline: Pipeline) -> FailedDrop | None:
     """The first drop before a delta, in the order of their paths, that did not load."""
-    if not declares_delta(LocalPath(Path(source))):
+    if not find_delta(LocalPath(Path(source))):
         return None
     settings = pipeline.settings
     ready = find_ready_drops(settings.watched_folders, settings.keep_days)
@@ -126,13 +130,36 @@ def _drop_of_day(context: Context, pipeline: Pipeline) -> str:
     folders = pipeline.settings.watched_folders
     day = f"{context['dag_run'].run_after:%Y-%m-%d}"
     ready = find_ready_drops(folders, keep_days=36_500)
+    of_days: dict[str, str] = {}
     for drop in ready:
-        if Path(drop.source).name == day:
-            return drop.source
+        of_days.setdefault(Path(drop.source).name, drop.source)
+    if day in of_days:
+        _refuse_gap(day, of_days, pipeline)
+        return of_days[day]
     raise ConfigurationError(
         f"found no complete drop of {day}: expected a folder {day} with a marker _READY in "
         f"{', '.join(folders) or 'a watched folder'}"
     )
+
+
+def _refuse_gap(day: str, of_days: Mapping[str, str], pipeline: Pipeline) -> None:
+    """Refuses a delta of a backfill unless the drop of the day before it is the last load.
+
+    A base in its manifest says more, and extract looks at it.
+    """
+    source = of_days[day]
+    delta = find_delta(LocalPath(Path(source)))
+    if delta is None or delta.base:
+        return
+    earlier = [name for name in of_days if _DAY.fullmatch(name) and name < day]
+    before = of_days[max(earlier)] if earlier else None
+    loaded = pipeline.loaded_source()
+    if loaded is None or loaded not in (before, source):
+        raise ConfigurationError(
+            f"the drop of {day} is a delta, and the last load ({loaded or 'there is none'}) is not "
+            f"the drop before it ({before or 'there is none'}): begin the backfill with the day of "
+            "a snapshot, and run its days one by one (max_active_runs 1), the earliest first"
+        )
 
 
 _FINDERS = {

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from airflow.sdk import Connection, Context, get_current_context
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from experiment_features.config import Settings
+from experiment_features.drop.allowed_source import resolve_source
 from experiment_features.errors import (
     ConfigurationError,
     DropRejected,
@@ -25,7 +27,7 @@ from experiment_features.workspace import folder_name
 from features_airflow import telemetry
 from features_airflow.choose_drop import choose_drop
 from features_airflow.features_db import open_features_db
-from features_airflow.object_storage import open_place, open_workspace
+from features_airflow.object_storage import open_filesystem, open_place, open_workspace
 from features_airflow.schedule import FEATURES, RETRIED
 
 SPARK_CONNECTION_ID = "features_spark"
@@ -149,6 +151,9 @@ def pipeline_of_run(context: Context, workspace: str | None = None) -> Iterator[
             connect=open_features_db,
             settings=settings,
             store=open_place(settings.store),
+            open_source=partial(
+                resolve_source, roots=settings.source_roots, open_filesystem=open_filesystem
+            ),
             timeout_seconds=context["task"].execution_timeout.total_seconds(),
         )
 

@@ -37,6 +37,8 @@ class Ledger:
         """The source of the last load."""
         return self.last
 
+    loaded_source = last_source
+
     def find_earlier_load(self, _source: Path) -> str | None:
         """The run that loaded the drop before the last load."""
         return self.earlier
@@ -250,6 +252,9 @@ def test_a_delta_waits_for_a_drop_before_it(
     ):
         choose_drop(context, ledger)  # type: ignore[arg-type]
     assert ledger.asked == [monday]
+    context["params"]["source"] = tuesday  # a run that names its source does not wait
+    assert str(choose_drop(context, ledger)) == tuesday
+    context["params"]["source"] = ""
     states = context["asset_state_store"][DROPS]
     assert states[tuesday] == {"stamp": "1", "run_id": RUN_ID, "is_waiting": True}
     ledger.failed = None
@@ -259,3 +264,57 @@ def test_a_delta_waits_for_a_drop_before_it(
     ledger.failed = FailedDrop(monday, "run_of_monday", "refused")
     announce(context, later)
     assert str(choose_drop(context, ledger)) == later  # type: ignore[arg-type]
+
+
+def test_no_delta_waits_for_a_drop_without_a_marker(
+    context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """Taking its marker away gives up on a drop."""
+    drops = [bring(tmp_path / day) for day in ("1_monday", "2_tuesday", "3_wednesday")]
+    (Path(drops[2]) / MARKER).write_text('{"mode": "delta"}')
+    (Path(drops[0]) / MARKER).unlink()
+    announce(context, drops[2])
+    assert str(choose_drop(context, ledger)) == drops[2]
+    assert ledger.asked == [drops[1]]
+
+
+@pytest.mark.parametrize(
+    ("last", "is_taken"),
+    [
+        (None, False),
+        ("2026-11-18", False),
+        ("2026-11-20", True),
+        ("2026-11-22", True),
+        ("2026-11-23", False),
+        ("elsewhere", False),
+    ],
+)
+def test_a_backfill_of_deltas_begins_with_a_snapshot(
+    last: str | None, is_taken: bool, context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """Each delta needs the drop of the day before it as the last load, or names its base."""
+    context["dag_run"].run_type = DagRunType.BACKFILL_JOB
+    names = ("2026-11-18", "2026-11-20", "2026-11-21b", "2026-11-22", "2026-11-23")
+    source = {name: bring(tmp_path / name) for name in names}["2026-11-22"]
+    ledger.last = str(tmp_path / last) if last else None
+    marker = Path(source) / MARKER
+    assert str(choose_drop(context, ledger)) == source  # a snapshot
+    marker.write_text('{"mode": "delta"}')
+    if is_taken:
+        assert str(choose_drop(context, ledger)) == source
+    else:
+        with pytest.raises(ConfigurationError, match=r"2026-11-20\): begin the backfill with the"):
+            choose_drop(context, ledger)
+    marker.write_text('{"mode": "delta", "base": "a_run"}')
+    assert str(choose_drop(context, ledger)) == source
+
+
+def test_the_first_drop_of_all_is_no_delta(
+    context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """There is nothing before it."""
+    context["dag_run"].run_type = DagRunType.BACKFILL_JOB
+    (Path(bring(tmp_path / "2026-11-22")) / MARKER).write_text('{"mode": "delta"}')
+    ledger.last = "/elsewhere"
+    with pytest.raises(ConfigurationError, match=r"the drop before it \(there is none\)"):
+        choose_drop(context, ledger)

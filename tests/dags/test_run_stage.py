@@ -84,6 +84,17 @@ def test_parameters_reach_the_pipeline(context: dict[str, Any]) -> None:
     assert pipeline_of_run(context).run.given_source == ""
 
 
+def test_earlier_drops_are_read_only_in_the_allowed_folders(
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though the ledger names their sources: the command line may have loaded them from elsewhere."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_SOURCE_ROOTS", str(SAMPLE))
+    pipeline = pipeline_of_run(context)
+    assert str(pipeline.open_source(str(SAMPLE))) == str(SAMPLE)
+    with pytest.raises(ConfigurationError, match="lies outside the folders"):
+        pipeline.open_source("/etc")
+
+
 @pytest.mark.parametrize("value", ["", "full", "Delta", None])
 def test_an_unknown_mode_is_refused(context: dict[str, Any], value: Any) -> None:
     """The message has those that there are."""

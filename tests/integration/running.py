@@ -69,7 +69,7 @@ def make_pipeline(database: Database | None, folder: Path, **options: Any) -> Pi
     }
     of_pipeline = {
         name: options.pop(name)
-        for name in ("engine", "timeout_seconds", "store")
+        for name in ("engine", "timeout_seconds", "store", "open_source")
         if name in options
     }
     now = datetime.now(UTC)

@@ -10,6 +10,8 @@ import search
 import stages
 from drops import Drop
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def checked(monkeypatch: pytest.MonkeyPatch) -> list[Drop]:
@@ -88,3 +90,20 @@ def test_a_fault_is_kept_and_told(
     (kept,) = (tmp_path / "drops-1" / "0").glob("drop_*")
     assert "user_features.parquet" in (kept / "error.txt").read_text()
     assert {"source", "pandas", "duckdb"} <= {path.name for path in kept.iterdir()}
+
+
+@pytest.mark.parametrize("name", search.SEARCHES)
+@pytest.mark.parametrize(
+    ("place", "mention"),
+    [
+        ("scripts/search.sh", r"^\[\[ .*[(|]{}[|)]"),
+        ("scripts/search.sh", r"^#   {} "),
+        ("docs/development.md", r"^\| `scripts/search.sh {}` \|"),
+        (".github/workflows/nightly.yml", r"what: \[.*\b{}\b"),
+    ],
+)
+def test_every_search_is_offered_described_and_run_at_night(
+    name: str, place: str, mention: str
+) -> None:
+    """A search that nobody starts finds nothing."""
+    assert re.search(mention.format(name), (ROOT / place).read_text(), re.MULTILINE)

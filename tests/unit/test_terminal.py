@@ -19,7 +19,7 @@ from experiment_features.load.loads import Load
 from experiment_features.load.merge import Changes
 from experiment_features.load.plan import FeatureChange, Plan
 from experiment_features.report.trace import Trace, TracedRow
-from experiment_features.reproduction import Reproduction
+from experiment_features.reproduction import Reproduction, Verification
 from experiment_features.rules.issues import RuleQuality, TableQuality
 from experiment_features.run import Result
 from experiment_features.state import State
@@ -114,6 +114,18 @@ PRINTED: dict[str, tuple[int, Callable[[], Any]]] = {
             )
         ),
     ),
+    "print_verification": (
+        3,
+        lambda: terminal.print_verification(
+            Verification(
+                LOAD,
+                "duckdb",
+                [HOSTILE],
+                [Difference("data_issues", HOSTILE, None, {"rule": "name_missing"})],
+            )
+        ),
+    ),
+    "print_files": (1, lambda: terminal.print_files([("users", HOSTILE, MANY)])),
     "print_state": (
         9,
         lambda: terminal.print_state(

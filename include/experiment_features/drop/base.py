@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
 from experiment_features.contract import DropMode
-from experiment_features.drop.files import Drop, DropFile, Layer, with_parts
+from experiment_features.drop.files import Drop, DropFile, Layer, holds_files, with_parts
+from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import DropRefused
 from experiment_features.visible_text import shown
 
@@ -119,3 +120,16 @@ def _same(parts: Sequence[DropFile], layers: Sequence[Layer]) -> bool:
         return [(file["table"], file["name"], file["sha256"]) for file in each]
 
     return bool(layers) and listed(parts) == listed(layers[-1]["parts"])
+
+
+def find_layer(source: AnyPath, layers: Sequence[Layer]) -> Layer | None:
+    """The latest of a load's layers that was read from a source, as it is now: mode and files.
+
+    Raises:
+        DropRefused, DropChanged: see find_drop.
+    """
+    modes: list[DropMode] = ["delta" if below else "snapshot" for below in range(len(layers))]
+    for layer, mode in zip(reversed(layers), reversed(modes), strict=True):
+        if layer["source"] == str(source) and holds_files(source, layer["parts"], mode):
+            return layer
+    return None

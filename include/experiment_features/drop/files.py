@@ -107,7 +107,7 @@ def find_drop(source: AnyPath | Path, mode: Mode = "auto") -> Drop:
         DropChanged: the marker changes meanwhile.
         ConfigurationError: a file is a link that leads out of the allowed roots.
     """
-    entries = _list(source)
+    entries = list_folder(source)
     marker = read_marker(entries, source)
     manifest = parse_manifest(marker) if marker else None
     found_mode = decide_mode(mode, manifest, has_marker=marker is not None)
@@ -128,13 +128,14 @@ def find_drop(source: AnyPath | Path, mode: Mode = "auto") -> Drop:
     return Drop(found_mode, files, manifest, marker)
 
 
-def declares_delta(source: AnyPath) -> bool:
-    """Whether the manifest of a drop declares a delta; not if it cannot be read."""
+def find_delta(source: AnyPath) -> Manifest | None:
+    """The manifest of a drop, if it declares a delta; None also if it cannot be read."""
     try:
-        marker = read_marker(_list(source), source)
-        return parse_manifest(marker).mode == "delta" if marker else False
+        marker = read_marker(list_folder(source), source)
+        manifest = parse_manifest(marker) if marker else None
     except (DropRefused, DropChanged, StorageUnavailable):  # the run that takes it will say so
-        return False
+        return None
+    return manifest if manifest and manifest.mode == "delta" else None
 
 
 def refuse_changes(source: AnyPath | Path, drop: Drop) -> None:
@@ -145,7 +146,7 @@ def refuse_changes(source: AnyPath | Path, drop: Drop) -> None:
     Raises:
         DropChanged: a file or the manifest has come, gone or changed.
     """
-    entries = _list(source)
+    entries = list_folder(source)
     before = {(file.name, file.stamp) for of_table in drop.files.values() for file in of_table}
     now = {(entry.name, entry.stamp) for entry in entries if table_of(entry.name)}
     changed = {name for name, _ in before ^ now}
@@ -156,17 +157,16 @@ def refuse_changes(source: AnyPath | Path, drop: Drop) -> None:
         raise files_changed(shown_names(sorted(changed)))
 
 
-def holds_files(source: AnyPath, files: Sequence[DropFile]) -> bool:
-    """Whether a source holds just these files: table, name, bytes and sha256 of each.
+def holds_files(source: AnyPath, files: Sequence[DropFile], mode: DropMode) -> bool:
+    """Whether a drop is of this mode and has just these files: table, name, bytes and sha256.
 
     Raises:
         DropRefused, DropChanged: see find_drop.
     """
-    paths = [
-        (table.name, path)
-        for table, of_table in find_drop(source).files.items()
-        for path in of_table
-    ]
+    drop = find_drop(source)
+    if drop.mode != mode:
+        return False
+    paths = [(table.name, path) for table, of_table in drop.files.items() for path in of_table]
     known = [(file["table"], file["name"], file["bytes"]) for file in files]
     if [(table, path.name, size_of(path)) for table, path in paths] != known:
         return False
@@ -175,7 +175,13 @@ def holds_files(source: AnyPath, files: Sequence[DropFile]) -> bool:
     )
 
 
-def _list(source: AnyPath | Path) -> Sequence[AnyPath]:
+def list_folder(source: AnyPath | Path) -> Sequence[AnyPath]:
+    """What is in the folder of a drop.
+
+    Raises:
+        DropRefused: it is no folder that can be read.
+        StorageUnavailable: the system, or the storage, is to blame.
+    """
     place = LocalPath(source) if isinstance(source, Path) else source
     try:
         return place.entries()

@@ -100,6 +100,11 @@ class LocalPath:
             os.close(descriptor)
 
 
+def open_local(source: str) -> LocalPath:
+    """The folder of a path."""
+    return LocalPath(Path(source))
+
+
 class _Unblocked(io.FileIO):
     """Fails where a read would wait: some files of /proc and /sys are regular and yet block."""
 

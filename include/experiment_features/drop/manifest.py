@@ -147,6 +147,12 @@ def parse_manifest(text: bytes) -> Manifest:
             f"has the base {_describe(base)}: expected the run_id of the last load, or the last "
             "part of its source, as text. Correct it, or leave it out"
         )
+    if base and mode == "snapshot":
+        _refuse(
+            f"declares a snapshot with the base {_describe(base)}, and a snapshot builds on no "
+            'other load: write "mode": "delta" if the drop holds only what has changed; otherwise '
+            "remove the base"
+        )
     if "files" in found:
         files = {name: _declared(shown(name), of) for name, of in _object("files", files).items()}
     return Manifest(cast("DropMode", mode), base, files)

@@ -21,11 +21,11 @@ class DuckDBEngine(Engine):
 
     def __init__(self, memory_limit: str, spill: Path) -> None:
         """Opens a database in memory that spills to a folder."""
-        self._database = open_duckdb(memory_limit, spill)
+        self.database = open_duckdb(memory_limit, spill)
 
     def close(self) -> None:
         """Closes the database, and with it all frames."""
-        self._database.close()
+        self.database.close()
 
     @property
     def version(self) -> str:
@@ -34,11 +34,11 @@ class DuckDBEngine(Engine):
 
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file."""
-        return nw.from_native(read_parquet(self._database, path))
+        return nw.from_native(read_parquet(self.database, path))
 
     def read_parts(self, parts: Sequence[Path], first: int = 1) -> Frame:
         """The rows of a table's parts, each with its position."""
-        return nw.from_native(read_parts(self._database, parts, first))
+        return nw.from_native(read_parts(self.database, parts, first))
 
     def write(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame once, however often the returned one is used."""

@@ -94,4 +94,6 @@ def notice_unit(last: Entry | None, computed: Transformed) -> list[str]:
 
 
 def _is_sample(last: Entry) -> bool:
-    return SAMPLE_DROP.is_dir() and holds_files(LocalPath(SAMPLE_DROP), last.source_files)
+    return SAMPLE_DROP.is_dir() and holds_files(
+        LocalPath(SAMPLE_DROP), last.source_files, "snapshot"
+    )

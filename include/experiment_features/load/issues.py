@@ -140,13 +140,10 @@ def compare_issues(
         judged: by table, the file of the ids of the rows that were judged; None if all were.
         earlier_run_ids: the runs of the layers below.
     """
-    connection.execute(read_sql("stage_issues"))
+    columns = stage_issues(connection, issues, run_id)
     for name, files in (("touched_ids", touched), ("judged_ids", judged or {})):
         for table, ids in files.items():
             _copy_ids(connection, name, table, ids)
-    columns: Sequence[str] = ()
-    if issues.exists():
-        columns = copy_issues(connection, issues, run_id, is_load=True, table=_STAGED)
     tables = [table.name for table in TABLES]
     scope = {"is_whole": judged is None, "tables": tables}
     connection.execute(read_sql("stage_known_issues"), scope)
@@ -155,6 +152,20 @@ def compare_issues(
     values = {"run_ids": list(earlier_run_ids), "tables": tables}
     ((healed,),) = connection.execute(read_sql("count_healed"), values).fetchall()
     return IssueChanges(closed, found, healed, columns)
+
+
+def stage_issues(connection: Connection, issues: Path, run_id: str) -> Sequence[str]:
+    """Copies issues that hold into a staging table; returns the columns that have values.
+
+    Args:
+        connection: in a transaction.
+        issues: as for copy_issues; absent if there are none.
+        run_id: whose own drop's rows have no run id yet.
+    """
+    connection.execute(read_sql("stage_issues"))
+    if not issues.exists():
+        return ()
+    return copy_issues(connection, issues, run_id, is_load=True, table=_STAGED)
 
 
 def merge_issues(connection: Connection, run_id: str, changes: IssueChanges) -> None:

@@ -73,10 +73,6 @@ class Entry:
         layers = workspace.found(Extracted).layers
         return is_current and _files_of(self.parts) == _files_of(layers)
 
-    def is_attempt_of(self, run: Run) -> bool:
-        """Whether it is the entry of this very run, perhaps of an earlier attempt."""
-        return run.run_id in (self.result.run_id, re.sub("/[0-9]+$", "", self.result.run_id))
-
 
 def _files_of(layers: Sequence[Layer]) -> list[tuple[int, str, str, str]]:
     return [
@@ -94,11 +90,11 @@ class FailedDrop(NamedTuple):
     status: str
 
 
-def find_failed(connection: Connection, sources: Sequence[str]) -> FailedDrop | None:
-    """The first of some drops that did not load, unless a snapshot has been loaded since."""
+def find_failed(connection: Connection, sources: Sequence[str]) -> list[FailedDrop]:
+    """Those of some drops that did not load, in their order, if no snapshot was loaded since."""
     values = {"sources": list(sources)}
-    found = connection.execute(read_sql("select_failed_drop"), values).fetchone()
-    return FailedDrop(*found) if found else None
+    rows = connection.execute(read_sql("select_failed_drops"), values).fetchall()
+    return [FailedDrop(*row) for row in rows]
 
 
 def find_last_load(connection: Connection) -> Entry | None:
@@ -129,6 +125,11 @@ def _attempt(connection: Connection, run: Run) -> int:
     values = {"run_id": run.run_id}
     ((attempt,),) = connection.execute(read_sql("select_attempt"), values).fetchall()
     return int(attempt)
+
+
+def is_attempt(run_id: str, run: Run) -> bool:
+    """Whether an entry is that of this very run, perhaps of an earlier attempt."""
+    return run.run_id in (run_id, re.sub("/[0-9]+$", "", run_id))
 
 
 def _name(run: Run, attempt: int) -> str:

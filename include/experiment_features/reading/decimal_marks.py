@@ -5,13 +5,38 @@ read; its typed rows are then written again, without values for such cells.
 """
 
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import duckdb
-from duckdb import CaseExpression, ColumnExpression, ConstantExpression, FunctionExpression
+from duckdb import (
+    CaseExpression,
+    ColumnExpression,
+    ConstantExpression,
+    Expression,
+    FunctionExpression,
+)
 
 from experiment_features.contract import Column, Kind, Table
 from experiment_features.engines.duckdb_engine import read_parquet, write_parquet
+
+_SCRIPT = files("experiment_features.reading") / "sql" / "decimal_marks.sql"
+
+
+def define_marks(database: duckdb.DuckDBPyConnection) -> None:
+    """Defines what these functions need; open_typing_database has done so."""
+    database.execute(_SCRIPT.read_text("utf-8"))
+
+
+def shows_thousands(column: Column) -> Expression:
+    """Whether a cell shows that points may separate thousands in its file."""
+    shows = FunctionExpression("shows_thousands_points", ColumnExpression(column.text_name))
+    return _is_untyped(column) & shows
+
+
+def is_ambiguous(column: Column) -> Expression:
+    """Whether a cell of a part is ambiguous."""
+    return ColumnExpression("fault") == _fault(column)
 
 
 def find_ambiguous_columns(
@@ -39,24 +64,30 @@ def void_ambiguous_numbers(
 
 
 def _shows_thousands(database: duckdb.DuckDBPyConnection, column: Column, rows: Path) -> bool:
-    value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
-    untyped = read_parquet(database, rows).filter(value.isnull() & text.isnotnull())
+    untyped = read_parquet(database, rows).filter(_is_untyped(column))
     if not untyped.limit(1).fetchall():  # of most files; the patterns take longer to compile
         return False
-    shows = FunctionExpression("shows_thousands_points", text)
-    return bool(untyped.filter(shows).limit(1).fetchall())
+    return bool(untyped.filter(shows_thousands(column)).limit(1).fetchall())
+
+
+def _is_untyped(column: Column) -> Expression:
+    value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
+    return value.isnull() & text.isnotnull()
+
+
+def _fault(column: Column) -> Expression:
+    return ConstantExpression(f"{column.name}_ambiguous")
 
 
 def _void(rows: duckdb.DuckDBPyRelation, column: Column) -> duckdb.DuckDBPyRelation:
     """The rows; an ambiguous number is NULL, but keeps its text, and the row's fault says why."""
     value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
     spelled = FunctionExpression("spelled", value, text)
-    is_ambiguous = FunctionExpression("has_point_and_three_digits", spelled)
-    fault = ConstantExpression(f"{column.name}_ambiguous")
+    has_point = FunctionExpression("has_point_and_three_digits", spelled)
     replaced = {
-        column.name: CaseExpression(is_ambiguous, ConstantExpression(None)).otherwise(value),
-        column.text_name: CaseExpression(is_ambiguous, spelled).otherwise(text),
-        "fault": CaseExpression(is_ambiguous, fault).otherwise(ColumnExpression("fault")),
+        column.name: CaseExpression(has_point, ConstantExpression(None)).otherwise(value),
+        column.text_name: CaseExpression(has_point, spelled).otherwise(text),
+        "fault": CaseExpression(has_point, _fault(column)).otherwise(ColumnExpression("fault")),
     }
     return rows.project(
         *(

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from experiment_features.config import Settings
 from experiment_features.contract import ALL_TABLES, Mode
@@ -23,25 +22,24 @@ from experiment_features.drop.files import (
     find_drop,
     parts_of,
     refuse_changes,
-    with_parts,
 )
+from experiment_features.drop.local_path import open_local
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.drop.open_file import hash_file, size_of
-from experiment_features.errors import DropRefused, PartGone
-from experiment_features.reading.freed_memory import keep_freed_memory
+from experiment_features.errors import DropRefused
+from experiment_features.reading.new_parts import (
+    OpenSource,
+    read_again,
+    read_files,
+    renewed,
+    upgrade_older,
+)
 from experiment_features.reading.rising_ids import Span, join_spans
 from experiment_features.reading.stored_bytes import codec_of
 from experiment_features.reading.threads import run_ahead
-from experiment_features.reading.type_cells import open_typing_database
-from experiment_features.reading.typed_file import Progress, type_file
-from experiment_features.reading.upgrade_part import upgrade_part
+from experiment_features.reading.typed_file import Progress
 from experiment_features.run import Extracted
-from experiment_features.store.parts import (
-    READER_VERSION,
-    NamedParts,
-    PartStore,
-    reader_version,
-)
+from experiment_features.store.parts import NamedParts, PartStore
 from experiment_features.visible_text import shown
 from experiment_features.workspace import Workspace
 
@@ -76,6 +74,7 @@ def extract(
     last: LastLoad | None = None,
     is_known_delta: bool = False,
     allow_empty: bool = False,
+    open_source: OpenSource = open_local,
     memory_limit: str = Settings.memory_limit,
     progress: Progress | None = None,
 ) -> Extracted:
@@ -92,6 +91,7 @@ def extract(
         is_known_delta: whether the source has had a delta before, so that a drop which does not
             say what it is must not be taken for a snapshot.
         allow_empty: whether a table may have no rows.
+        open_source: opens the folder of an earlier drop, to read the files of lost parts again.
         memory_limit: what DuckDB may use.
         progress: told of the rows as they are read; by default the log is.
 
@@ -101,8 +101,10 @@ def extract(
             table has no rows, the drop is not what its manifest says, or a delta has nothing to
             build on.
         DropChanged: a file was written, replaced, added or removed meanwhile.
+        PartGone: what a delta builds on is lost.
         StorageUnavailable: the store cannot be read or written.
     """
+    progress = progress or log_progress()
     workspace.clear()
     with workspace.stage(Extracted) as stage, ExitStack() as drafts:
         drop = find_drop(source, mode)
@@ -118,7 +120,7 @@ def extract(
             table: [path for path in paths if path.name not in known]
             for table, paths in files.items()
         }
-        read = _read_new(others, store, drafts, memory_limit, progress or log_progress())
+        read = read_files(others, store, drafts, memory_limit, progress)
         refuse_changes(source, drop)
         found = known | {name: new.part for name, new in read.items()}
         parts = [found[path.name] for of_table in files.values() for path in of_table]
@@ -144,9 +146,20 @@ def extract(
         if drop.mode != "delta" and not allow_empty:
             _refuse_empty_tables(extracted.rows, files)
         named_parts.name(extracted.layers)
-        _refuse_lost(extracted.layers[:-1], store)
-        for new in read.values():
-            store.keep(new.part, new.draft)
+        below = extracted.layers[:-1]
+        if last:
+            store.refuse_newer(parts_of(below), last.load.run_id)
+        new = read_again(below, store, open_source, drafts, memory_limit, progress)
+        new |= upgrade_older(parts_of(renewed(below, new)), store, drafts, memory_limit)
+        if new:
+            layers = [*renewed(below, new), extracted.layers[-1]]
+            rising_keys = _find_rising_keys(layers)
+            extracted = replace(
+                extracted, layers=layers, rising_keys=rising_keys, is_unchanged=False
+            )
+            named_parts.name(layers)
+        for part, draft in [*read.values(), *new.values()]:
+            store.keep(part, draft)
         return stage.finish(extracted)
 
 
@@ -180,15 +193,12 @@ def take_parts(
     with workspace.stage(Extracted) as stage, ExitStack() as drafts:
         named_parts.name(layers)  # before they are relied on, so that they stay
         parts = store.intact(parts_of(layers), run_id)
-        upgraded = _upgrade_older(parts, store, drafts, memory_limit)
-        taken = [
-            with_parts(layer, [_upgraded(part, upgraded) for part in layer["parts"]])
-            for layer in layers
-        ]
-        if upgraded:
+        new = upgrade_older(parts, store, drafts, memory_limit)
+        taken = renewed(layers, new)
+        if new:
             named_parts.name(taken)
-        for new in upgraded.values():
-            store.keep(new.part, new.draft)
+        for part, draft in new.values():
+            store.keep(part, draft)
         return stage.finish(
             Extracted(
                 source=layers[-1]["source"],
@@ -232,85 +242,6 @@ def _find_known(
         for (name, part), is_intact in zip(known.items(), are_intact, strict=True)
         if is_intact
     }
-
-
-class _New(NamedTuple):
-    """A part that was written, but not kept yet."""
-
-    part: Part
-    draft: Path
-
-
-def _read_new(
-    files: TableFiles,
-    store: PartStore,
-    drafts: ExitStack,
-    memory_limit: str,
-    progress: Progress,
-) -> dict[str, _New]:
-    """Reads files, and writes their parts as drafts; returns them by file name."""
-    keep_freed_memory()
-    read: dict[str, _New] = {}
-    with open_typing_database(memory_limit) as database:
-        for table, paths in files.items():
-            for path in paths:
-                draft = store.draft(table.name)
-                drafts.callback(_discard, draft)
-                typed = type_file(database, table, path, draft, progress)
-                part = Part(
-                    **typed.file,
-                    part=store.name_of(typed.file["sha256"], draft),
-                    content_sha256=typed.content_sha256,
-                    text_bytes=typed.text_bytes,
-                    ids=typed.ids,
-                )
-                read[path.name] = _New(part, draft)
-                rows = f"{part['rows']:,}"
-                log.info("read %s: %s rows of %s", shown(path.name), rows, table.name)
-    return read
-
-
-def _upgrade_older(
-    parts: Sequence[Part], store: PartStore, drafts: ExitStack, memory_limit: str
-) -> dict[str, _New]:
-    """Brings parts of older reader versions up, as drafts; returns them by the older name."""
-    older = [part for part in parts if reader_version(part) < READER_VERSION]
-    new: dict[str, _New] = {}
-    if not older:
-        return new
-    with open_typing_database(memory_limit) as database:
-        for part in older:
-            draft = store.draft(part["table"])
-            drafts.callback(_discard, draft)
-            (path,) = store.paths([part], part["table"])
-            upgrade_part(database, part, path, draft)
-            name = store.name_of(part["sha256"], draft)
-            new[part["part"]] = _New({**part, "part": name}, draft)
-            log.info("brought %s up to version %s", shown(part["name"]), READER_VERSION)
-    return new
-
-
-def _upgraded(part: Part, upgraded: Mapping[str, _New]) -> Part:
-    """The part as it was brought up; two files with the same bytes share one."""
-    if new := upgraded.get(part["part"]):
-        return {**part, "part": new.part["part"], "ids": None}  # perhaps typed otherwise
-    return part
-
-
-def _discard(draft: Path) -> None:
-    """Removes a draft, and what was written beside it."""
-    for path in draft.parent.glob(f"{draft.stem}.*"):
-        path.unlink(missing_ok=True)
-
-
-def _refuse_lost(layers: Sequence[Layer], store: PartStore) -> None:
-    """Refuses a delta if parts below it are no longer in the store."""
-    try:
-        store.refuse_missing(parts_of(layers))
-    except PartGone as error:
-        raise PartGone(
-            f"the delta cannot be built on what was loaded before: {error}. Load a snapshot"
-        ) from error
 
 
 def _find_rising_keys(layers: Sequence[Layer]) -> list[str]:

@@ -140,19 +140,26 @@ class PartStore:
             raise PartGone(
                 f"what run {run_id} read is not in the store: it was loaded by an earlier version"
             )
-        if (newest := max(map(reader_version, parts))) > READER_VERSION:
+        self.refuse_newer(parts, run_id)
+        for part in self.find_lost(parts):
+            raise PartGone(
+                f"what run {run_id} read from {part['name']} is no longer in the store, or is "
+                "damaged there: only parts that the last load or recent runs need are kept "
+                "(EXPERIMENT_FEATURES_KEEP_PARTS_DAYS)"
+            )
+        return parts
+
+    def refuse_newer(self, parts: Sequence[Part], run_id: str) -> None:
+        """Refuses parts of a load that a newer program has made.
+
+        Raises:
+            ConfigurationError: there are some.
+        """
+        if (newest := max(map(reader_version, parts), default=0)) > READER_VERSION:
             raise ConfigurationError(
                 f"what run {run_id} read is in the store in a form (version {newest} of the "
                 f"reader) that this program (version {READER_VERSION}) does not know: update it"
             )
-        for part, is_intact in self._looked_at(parts):
-            if not is_intact:
-                raise PartGone(
-                    f"what run {run_id} read from {part['name']} is no longer in the store, or is "
-                    "damaged there: only parts that the last load or recent runs need are kept "
-                    "(EXPERIMENT_FEATURES_KEEP_PARTS_DAYS)"
-                )
-        return parts
 
     def paths(self, parts: Sequence[Part], table: str) -> list[Path]:
         """The parts of a table as files of this machine, in their order.
@@ -183,9 +190,8 @@ class PartStore:
             for part in parts
             if not stamps[part["part"]] or known.get(part["part"]) != stamps[part["part"]]
         ]
-        for part, is_intact in self._looked_at(doubtful):
-            if not is_intact:
-                self._refuse(part)
+        for part in self.find_lost(doubtful):
+            self._refuse(part)
         seen.write_text(json.dumps(stamps), "utf-8")
 
     def _stamp(self, part: Part) -> list[int]:
@@ -196,10 +202,15 @@ class PartStore:
         status = place.stat()
         return [status.st_ino, status.st_size, status.st_mtime_ns]
 
-    def _looked_at(self, parts: Sequence[Part]) -> Iterator[tuple[Part, bool]]:
-        """Yields each part, and whether it is intact."""
+    def find_lost(self, parts: Sequence[Part]) -> list[Part]:
+        """The parts that are not intact.
+
+        Raises:
+            StorageUnavailable, ConfigurationError: the store cannot be read.
+        """
         with ThreadPoolExecutor() as threads:  # hashing leaves the other cores free
-            yield from zip(parts, threads.map(self.is_intact, parts), strict=True)
+            are_intact = threads.map(self.is_intact, parts)
+            return [part for part, is_one in zip(parts, are_intact, strict=True) if not is_one]
 
     def refuse_missing(self, parts: Sequence[Part]) -> None:
         """Makes sure that the parts are there; reads none of them.

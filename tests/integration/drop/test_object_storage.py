@@ -38,6 +38,7 @@ from experiment_features.load.part_store import (
     remove_old_parts,
 )
 from experiment_features.reading import extract as reading
+from experiment_features.reading import new_parts
 from experiment_features.report.trace import trace
 from experiment_features.rules import validate as checking
 from experiment_features.run import Extracted, Result
@@ -146,7 +147,7 @@ def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path
     with open_workspace(WORKSPACE) as workspace:
         pipeline = replace(make_pipeline(database, tmp_path), workspace=workspace)
         assert extract_drop(pipeline, source).is_unchanged
-        assert holds_files(source, workspace.found(Extracted).files)
+        assert holds_files(source, workspace.found(Extracted).files, "snapshot")
 
 
 def test_store_of_parts_in_the_bucket(s3: S3Server, database: Database, tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_store_of_parts_in_the_bucket(s3: S3Server, database: Database, tmp_path
     first = run()
     assert (first.status, len(parts())) == ("loaded", 3)
     before = features_of(database)
-    with patch.object(reading, "type_file", side_effect=AssertionError("read again")):
+    with patch.object(new_parts, "type_file", side_effect=AssertionError("read again")):
         (drop / "users.csv").rename(drop / "users_1.csv")
         assert run().status == "loaded"
         assert run().status == "unchanged"

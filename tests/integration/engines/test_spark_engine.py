@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from drops import Drop, drops, every_fault, run_times_of_all_sizes
+from delta_drops import Step
+from delta_stages import check_sequence
+from drops import CLEAN, Drop, Part, Row, drops, every_fault, run_times_of_all_sizes
 from experiment_features.engines.choose import choose_engine
 from experiment_features.errors import ConfigurationError
 from experiment_features.workspace import Workspace
@@ -103,6 +105,24 @@ def test_any_drop_gives_what_the_oracle_says(
     source = drop.write(folder / "source")
     run_stages(source, workspace, "spark", spark=cluster.master)
     assert_as_expected(source, workspace)
+
+
+def test_a_delta_gives_what_the_oracle_says(cluster: Cluster, tmp_path: Path) -> None:
+    """On a delta and a snapshot: rows are replaced, deleted, and rejected; another one heals."""
+    user = ("Ida", "i@b.org", "2024-01-01")
+    of_tables = {
+        "snapshot": CLEAN | {"user_experiments": [("1", "9", "1;2", "2.5"), ("2", "1", "2", "")]},
+        "delta": {
+            "users": [("9", *user), ("1", *user), ("1", *user), ("x", "", "", "")],
+            "user_experiments": [("50", "2", "2", "1,5"), ("51", "9", "1;3", "0.5")],
+            "deleted_user_experiments": [("2",), ("99",)],
+        },
+    }
+    steps = [
+        Step(mode, Drop(tuple(Part(table, "", tuple(map(Row, rows[table]))) for table in rows)))
+        for mode, rows in of_tables.items()
+    ]
+    check_sequence(steps, tmp_path, "duckdb", spark=cluster.master)
 
 
 def test_a_load_changes_nothing_that_duckdb_has_loaded(

@@ -27,6 +27,7 @@ from experiment_features.errors import (
     DropRefused,
     DropRejected,
     LoadHeld,
+    PartGone,
 )
 from experiment_features.load.database import connect
 from experiment_features.load.loads import find_load
@@ -155,6 +156,7 @@ def delta(**of_tables: list[tuple[str, ...]]) -> Drop:
     return Drop(tuple(rows(table, *cells) for table, cells in of_tables.items()))
 
 
+STATUSES = ("refused", "rejected", "held", "failed", "running", "skipped")
 WHOLE = Drop(tuple(rows(table, *cells) for table, cells in CLEAN.items()))
 NEW_USER = delta(users=[("9", "Ida", "i@b.c", "2024-01-01")])
 GONE_USER = delta(deleted_users=[("1",)])
@@ -368,21 +370,101 @@ def test_a_load_below_is_restored(database: Database, tmp_path: Path) -> None:
     assert users_of(database) == [1, 3, 9]
 
 
-@pytest.mark.usefixtures("whole")
-def test_lost_parts_below_refuse_a_delta(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of its own."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+def lose(kind: str, store: Path, *tables: str) -> None:
+    """Loses the parts of tables, or damages them."""
+    paths = [path for table in tables for path in (store / table).rglob("*.parquet")]
+    assert paths
+    for path in paths:
+        path.unlink() if kind == "lost" else path.write_bytes(b"damaged")
+
+
+@pytest.mark.parametrize("kind", ["lost", "damaged"])
+def test_lost_parts_below_are_made_anew(
+    kind: str, store: Path, database: Database, tmp_path: Path
+) -> None:
+    """From the drops of all layers: a new delta can be built on them, and so can the same again."""
+    run(database, tmp_path, WHOLE.write(tmp_path / "whole"))
+    run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
+    lose(kind, store, "users", "compounds")
+    result = run(database, tmp_path, GONE_USER.write(tmp_path / "tuesday"), "delta")
+    assert users_of(database) == [2, 3, 9]
+    assert len(run_of(database, result["run_id"])["parts"]) == 3
+    again = run(database, tmp_path, tmp_path / "tuesday", "delta")
+    assert again["status"] == "unchanged"
+    lose(kind, store, "user_experiments")
+    planned = make_pipeline(database, tmp_path / "plan", mode="delta")
+    object.__setattr__(planned, "is_dry_run", True)
+    compute_drop(planned, tmp_path / "tuesday")  # which makes parts only for itself
+    assert kind == "damaged" or not [*(store / "user_experiments").rglob("*.parquet")]
+    again = run(database, tmp_path, tmp_path / "tuesday", "delta")
+    assert (again["status"], again["updated"]) == ("loaded", 0)
+    assert run(database, tmp_path, tmp_path / "tuesday", "delta")["status"] == "unchanged"
+    assert_reproducible(database, tmp_path, again["run_id"])
+
+
+@pytest.mark.parametrize("change", ["gone", "changed", "same size", "no folder", "not allowed"])
+def test_lost_parts_whose_drop_has_changed_refuse_a_delta(
+    change: str, store: Path, database: Database, tmp_path: Path
 ) -> None:
     """A snapshot loads all the same."""
-    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "store"))
-    other = run(database, tmp_path, WHOLE.write(tmp_path / "again"), force=True)
-    for part in run_of(database, other["run_id"])["parts"][0]["parts"]:
-        (path,) = (tmp_path / "store").rglob(part["part"])
-        path.unlink()
+    whole = WHOLE.write(tmp_path / "whole")
+    run(database, tmp_path, whole)
+    lose("lost", store, "users")
+    file = whole / "users.csv"
+    if change == "gone":
+        file.unlink()
+    elif change == "changed":
+        file.write_text("nothing of a header")
+    elif change == "same size":
+        file.write_bytes(file.read_bytes().replace(b"Ann", b"Eve"))
+    elif change == "no folder":
+        whole.rename(tmp_path / "moved")
+
+    def refuse(source: str) -> Any:
+        raise ConfigurationError(f"{source} lies outside")
+
+    options = {"open_source": refuse} if change == "not allowed" else {}
     source = NEW_USER.write(tmp_path / "monday")
-    with pytest.raises(ConfigurationError, match="Load a snapshot"):
-        run(database, tmp_path, source, "delta")
-    assert run(database, tmp_path, tmp_path / "again")["status"] == "loaded"
-    assert run(database, tmp_path, source, "delta")["status"] == "loaded"
+    with pytest.raises(PartGone, match=r"whole no longer has this file\. Load a snapshot"):
+        run(database, tmp_path, source, "delta", **options)
+    assert run(database, tmp_path, WHOLE.write(tmp_path / "new"))["status"] == "loaded"
+    assert run(database, tmp_path, source, "delta", **options)["status"] == "loaded"
+
+
+def test_parts_below_of_another_version(
+    store: Path, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older ones are brought up to date, without their files; newer ones are refused."""
+    whole = WHOLE.write(tmp_path / "whole")
+    run(database, tmp_path, whole)
+    whole.rename(tmp_path / "moved")
+    for module in ("reading.new_parts", "store.parts", "load.part_store"):
+        monkeypatch.setattr(f"experiment_features.{module}.READER_VERSION", 2)
+    result = run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
+    layers = run_of(database, result["run_id"])["parts"]
+    assert all(".v2." in part["part"] for layer in layers for part in layer["parts"])
+    assert users_of(database) == [1, 2, 3, 9]
+    monkeypatch.undo()
+    monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(store))
+    with pytest.raises(ConfigurationError, match="does not know: update it"):
+        run(database, tmp_path, GONE_USER.write(tmp_path / "tuesday"), "delta")
+
+
+def test_a_snapshot_and_its_deltas_are_loaded_again(database: Database, tmp_path: Path) -> None:
+    """As a backfill does: they replace what they had brought, and give the same."""
+    drops = {"20": (WHOLE, "snapshot"), "21": (NEW_USER, "delta"), "22": (GONE_USER, "delta")}
+    sources = {name: drop.write(tmp_path / name) for name, (drop, _) in drops.items()}
+    for _ in range(2):
+        for name, (_, mode) in drops.items():
+            assert run(database, tmp_path, sources[name], mode)["status"] == "loaded"  # type: ignore[arg-type]
+        assert users_of(database) == [2, 3, 9]
 
 
 def test_which_drop_deltas_wait_for(database: Database, tmp_path: Path) -> None:
@@ -404,6 +486,87 @@ def test_which_drop_deltas_wait_for(database: Database, tmp_path: Path) -> None:
     (Path(tuesday) / "users.csv").replace(Path(monday) / "users.csv")
     run(database, tmp_path, Path(monday), "delta")
     assert pipeline.find_failed([tuesday, monday]) is None
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.usefixtures("whole")
+def test_what_a_drop_that_did_not_load_stops(
+    status: str, database: Database, tmp_path: Path
+) -> None:
+    """Deltas behind it wait, however it ended; not for a run in progress or with nothing to do."""
+    monday = declare(NEW_USER.write(tmp_path / "monday"), base="unknown")
+    with pytest.raises(DropRefused):
+        run(database, tmp_path, monday)
+    database.query(
+        "update features.pipeline_runs set status = %s, "
+        "finished_at = case when %s <> 'running' then finished_at end where status = 'refused'",
+        status,
+        status,
+    )
+    pipeline = make_pipeline(database, tmp_path / "workspaces")
+    found = pipeline.find_failed([str(monday)])
+    expected = status if status in ("refused", "rejected", "held", "failed") else None
+    assert (found and found.status) == expected
+
+
+@pytest.fixture
+def deltas(database: Database, whole: dict[str, Any], tmp_path: Path) -> dict[str, str]:
+    """The runs of two deltas in force, by the names of their folders."""
+    drops = {"monday": NEW_USER, "tuesday": GONE_USER}
+    return {
+        name: run(database, tmp_path, declare(drop.write(tmp_path / name)))["run_id"]
+        for name, drop in drops.items()
+    } | {"whole": whole["run_id"]}
+
+
+def test_a_drop_in_force_stops_nothing(
+    database: Database, deltas: dict[str, str], tmp_path: Path
+) -> None:
+    """Though its last run was refused: it had loaded before. Once its files are others, it does."""
+    monday = tmp_path / "monday"
+    pipeline = make_pipeline(database, tmp_path / "workspaces")
+    with pytest.raises(DropRefused, match=f"loaded by run {deltas['monday']}, and other deltas"):
+        run(database, tmp_path, monday)
+    assert pipeline.find_failed([str(monday)]) is None
+    declare(monday, base="unknown")  # the manifest alone makes it no other drop
+    assert pipeline.find_failed([str(monday)]) is None
+    whole = tmp_path / "whole"
+    (whole / "_READY").write_text("{")
+    with pytest.raises(DropRefused):
+        run(database, tmp_path, whole)
+    failed = pipeline.find_failed([str(monday), str(whole)])
+    assert failed is not None
+    assert failed.source == str(whole)  # it cannot be read
+    (monday / "users.csv").write_text("user_id,name,email,signup_date\n9,Ivy,,\n")
+    failed = pipeline.find_failed([str(monday), str(whole)])
+    assert failed is not None
+    assert failed.source == str(monday)
+
+
+def test_a_marker_that_is_touched_again(
+    database: Database, deltas: dict[str, str], tmp_path: Path
+) -> None:
+    """The drop is known by its mode and files, wherever its layer is; the last load's is unchanged."""
+    pipeline = make_pipeline(database, tmp_path / "workspaces")
+
+    def earlier(name: str) -> str | None:
+        return pipeline.find_earlier_load(open_source(str(tmp_path / name)))
+
+    assert {name: earlier(name) for name in deltas} == deltas | {"tuesday": None}
+    monday = tmp_path / "monday"
+    before = (monday / "users.csv").read_bytes()
+    (monday / "users.csv").write_text("user_id,name,email,signup_date\n9,Ivy,,\n")
+    assert earlier("monday") is None
+    tuesday = run(database, tmp_path, declare(monday, base=deltas["tuesday"]))  # in use again
+    assert earlier("monday") is None
+    (monday / "users.csv").write_bytes(before)
+    assert earlier("monday") == deltas["monday"]
+    declare(tmp_path / "whole")  # the same files, but as a delta
+    assert earlier("whole") is None
+    run(database, tmp_path, WHOLE.write(tmp_path / "another"))
+    assert earlier("monday") is None  # it held other files when it was last loaded
+    assert earlier("tuesday") == deltas["tuesday"]
+    assert tuesday["status"] == "loaded"
 
 
 def test_deletions_count_for_the_guard(database: Database, tmp_path: Path) -> None:

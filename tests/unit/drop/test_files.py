@@ -310,7 +310,8 @@ def test_a_file_that_comes_while_the_drop_is_read_is_tried_again(
     for path in (drop / name, drop / "notes.txt"):
         path.unlink()
     known = extract(drop, workspace).files
-    assert holds_files(LocalPath(drop), known)
+    assert holds_files(LocalPath(drop), known, "snapshot")
+    assert not holds_files(LocalPath(drop), known, "delta")
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def test_the_documented_manifest_can_be_read() -> None:
         (b'{"mode": null}', "has the mode null: expected"),
         (b'{"mode": ["delta"]}', "has the mode a list: expected"),
         (b'{"mode": "delta", "Base": "1", "x\\u200b": 2}', r"has the unknown key Base, x\u200b: "),
+        (b'{"mode": "snapshot", "base": "a"}', 'declares a snapshot with the base "a", and a snap'),
         (b'{"mode": "delta", "base": 7}', "has the base 7: expected the run_id of the last load"),
         (b'{"mode": "delta", "base": null}', "has the base null: expected"),
         (b'{"mode": "delta", "base": ""}', 'has the base "": expected'),

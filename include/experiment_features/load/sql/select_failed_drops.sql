@@ -1,5 +1,5 @@
--- The first drop of which the last run did not load, if no snapshot has been loaded since.
--- Grain: at most one drop. Value: sources, in order.
+-- The drops of which the last run did not load, unless a snapshot has been loaded since.
+-- Grain: drop. Value: sources, in order.
 with last_runs as (
     select distinct on (source)
         source,
@@ -31,4 +31,3 @@ where
             and later.started_at > last_runs.started_at
     )
 order by array_position(%(sources)s, source)
-limit 1
