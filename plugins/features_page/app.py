@@ -11,9 +11,10 @@ from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 from experiment_features.definitions import USER_FEATURES
 from experiment_features.errors import ConfigurationError
 from experiment_features.load.loads import find_load
-from experiment_features.report import page_queries
-from experiment_features.report.page_queries import IssuePlace, Sort
-from experiment_features.report.paging import PAGE_ROWS, Cursor
+from experiment_features.report import page_queries, user_queries
+from experiment_features.report.page_queries import IssuePlace
+from experiment_features.report.paging import CHART_ROWS, PAGE_ROWS, Cursor
+from experiment_features.report.user_queries import Sort
 from features_page.access import DAG_ID, GUARDS, may_trigger
 from features_page.connection import VIEWS, Reader
 from features_page.download import UsersDownload
@@ -47,10 +48,13 @@ MayTrigger = Annotated[bool, Depends(may_trigger)]
 def make_app() -> FastAPI:
     """The app that Airflow mounts."""
     # FastAPI's documentation pages would be served without a login.
-    app = FastAPI(dependencies=GUARDS, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.turns = asyncio.Semaphore(VIEWS)
+    methods = ["GET", "HEAD"]
     for path, view in _VIEWS.items():
-        app.add_api_route(path, view, methods=["GET", "HEAD"], response_class=Response)
+        app.add_api_route(path, view, methods=methods, response_class=Response, dependencies=GUARDS)
+    # Without a login, the page that says so could not be shown as it should look.
+    app.add_api_route(STATIC, static, methods=methods, response_class=Response)
     for error, handler in HANDLERS.items():
         app.add_exception_handler(error, handler)
     return app
@@ -70,7 +74,7 @@ def overview(
         load=page_queries.find_last_load(reader),
         bars=page_queries.count_users_by_experiments(reader),
         compounds=page_queries.find_top_compounds(reader),
-        runs=page_queries.find_runs(reader, rows=page_queries.CHART_ROWS).rows,
+        runs=page_queries.find_runs(reader, rows=CHART_ROWS).rows,
     )
 
 
@@ -87,7 +91,7 @@ def users(
     """A page of users."""
     # In any order but the index's, a search would have to read everything it finds.
     sort = "name" if q else sort or "id"
-    page = page_queries.find_users(
+    page = user_queries.find_users(
         reader, search=q, sort=sort, descending=descending, cursor=_cursor(after, before)
     )
     return render(
@@ -106,10 +110,11 @@ def users(
 
 def user(request: Request, reader: Reader, user_id: UserId) -> Response:
     """One user: features, ties and history."""
-    found = page_queries.find_user(reader, user_id)
-    history = page_queries.find_user_history(reader, user_id)
+    found = user_queries.find_user(reader, user_id)
+    history = user_queries.find_user_history(reader, user_id)
     if not found and not history:
         return _unknown_user(request, user_id)
+    gone_since = None if found else history[0]["valid_to"]
     return render(
         request,
         "user.html",
@@ -117,8 +122,10 @@ def user(request: Request, reader: Reader, user_id: UserId) -> Response:
         figures=USER_FEATURES.figures,
         user_id=user_id,
         user=found,
-        compounds=page_queries.find_user_compounds(reader, user_id),
+        compounds=user_queries.find_user_compounds(reader, user_id),
         history=history,
+        gone_since=gone_since,
+        gone_by=gone_since and user_queries.find_departure(reader, gone_since),
     )
 
 
@@ -133,7 +140,7 @@ def lines(
     """The lines behind a user's number, in the last load or the one that is named."""
     if run and not page_queries.find_run(reader, run):
         return render(request, "no_run.html", status=404, active="users", run_id=run)
-    if not page_queries.find_user(reader, user_id) and not page_queries.find_user_history(
+    if not user_queries.find_user(reader, user_id) and not user_queries.find_user_history(
         reader, user_id
     ):
         return _unknown_user(request, user_id)
@@ -181,6 +188,7 @@ def run(request: Request, reader: Reader, run_id: Text, dag: Text = DAG_ID) -> R
         "run.html",
         active="runs",
         run=found,
+        is_in_tab="dag" in request.query_params,
         files=page_queries.find_run_files(reader, found["run_id"]),
     )
 
@@ -230,8 +238,9 @@ _VIEWS: dict[str, Callable[..., Response]] = {
     "/quality": quality,
     "/runs": runs,
     "/runs/{run_id:path}": run,
-    "/static/{name}": static,
 }
+STATIC = "/static/{name}"
+"""The only address that needs no login."""
 
 
 def _cursor(after: Any, before: Any) -> Cursor | None:

@@ -19,7 +19,7 @@ from anyio import fail_after
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Send
 
-from experiment_features.report.page_queries import read_users
+from experiment_features.report.user_queries import read_users
 from experiment_features.spreadsheet import escape_formulas
 from features_page.connection import Busy, open_reader
 from features_page.rendering import HEADERS

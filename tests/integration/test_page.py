@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import jwt
 import pytest
@@ -24,7 +24,7 @@ from experiment_features.load.database import connect
 from experiment_features.spreadsheet import escape_formulas
 from features_airflow.object_storage import open_place
 from features_page.access import GUARDS, may_trigger
-from features_page.app import make_app
+from features_page.app import STATIC, make_app
 from features_page.problems import SENTENCES
 from integration.running import make_drop, new_run_id, run_drop
 from integration.servers import Database
@@ -87,10 +87,11 @@ def text_of(html: str) -> str:
 
 
 def test_every_address_is_guarded() -> None:
-    """Every route has the page's guards, because Airflow does not guard those of plugins."""
+    """Every route but that of static files has the page's guards: Airflow guards none of them."""
     for route in make_app().routes:
         calls = [dependency.call for dependency in route.dependant.dependencies]  # type: ignore[attr-defined]
-        assert calls[: len(GUARDS)] == [guard.dependency for guard in GUARDS], route
+        guards = [] if route.path == STATIC else [guard.dependency for guard in GUARDS]  # type: ignore[attr-defined]
+        assert calls[: len(GUARDS)] == guards, route
 
 
 def token(**claims: Any) -> str:
@@ -118,10 +119,30 @@ def test_token(claims: dict[str, Any], status: int) -> None:
         {"Authorization": f"Bearer {token(**claims)}"},
         {"Cookie": f"_token={token(**claims)}"},
     ):
-        for address in (*VIEWS, "/users.csv", "/static/page.js"):
+        for address in (*VIEWS, "/users.csv"):
             answer = client.get(address, headers=headers)
             assert answer.status_code == status, answer.text
             assert SENTENCES[status] in answer.text
+        assert client.get("/static/page.js", headers=headers).status_code == 200
+
+
+def test_a_shared_address_leads_to_the_login_and_back() -> None:
+    """A person is sent to Airflow's login; a frame shows a link to it, and a program its status."""
+    create_auth_manager()
+    prefix = "/airflow/experiment-features"
+    client = TestClient(make_app(), root_path=prefix, follow_redirects=False)
+    person = {"Accept": "text/html,*/*", "Sec-Fetch-Dest": "document"}
+    address = "/runs/a%3Fb%20%2Fc?dag=x&after=%C3%A9"
+    answer = client.get(address, headers=person)
+    assert answer.status_code == 303
+    login = urlsplit(answer.headers["Location"])
+    assert login.path == "/airflow/api/v2/auth/login"
+    assert parse_qs(login.query) == {"next": [f"{prefix}/runs/a%3Fb%20/c?dag=x&after=%C3%A9"]}
+    framed = client.get("/users", headers={**person, "Sec-Fetch-Dest": "iframe"})
+    assert framed.status_code == 401
+    assert 'login?next=%2Fairflow%2Fexperiment-features%2Fusers"' in framed.text
+    for headers in ({}, {"Accept": "text/csv"}):
+        assert client.get("/users.csv", headers=headers).status_code == 401
 
 
 @pytest.mark.parametrize("address", VIEWS)

@@ -18,6 +18,7 @@ from experiment_features.load.database import (
     check_written,
     read_sql,
 )
+from experiment_features.load.words import change_words
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ def merge(
     """
     values = {"run_id": run_id, "loaded_at": loaded_at}
     parts = statement_parts(relation)
+    change_words(connection, relation)
 
     def execute(statement: str) -> Cursor[Any]:
         return connection.execute(read_sql(statement).format(**parts), values)
