@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import UTC
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,77 @@ def test_hostile_names_stay_text(page: TestClient, database: Database, tmp_path:
         assert " ".join(name.split()) in text_of(page.get(f"/users/{user_id}").text)
     assert len(re.findall("/users/[0-9]", page.get("/users?q=javascript").text)) == 1
     assert database.value("select count(*) from features.user_features") == len(users)
+
+
+def test_a_user_who_has_gone(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """The heading has the last name, and says since when and by which run the user is gone."""
+    for number, users in enumerate(
+        ({1: "Ann", 2: "Bo"}, {1: "Anna", 2: "Bo"}, {2: "Bo"}, {3: "Cy"})
+    ):
+        drop = make_drop(users, [(user, "1", "1") for user in users]).write(tmp_path / str(number))
+        run_drop(database, drop, run_id=f"run {number}", max_removed_percent=100.0)
+    html = page.get("/users/1").text
+    since = database.value(
+        "select max(valid_to) from features.user_features_past where user_id = 1"
+    )
+    assert re.findall("<h1>(.*)</h1>", html) == ["<bdi>Anna</bdi>"]
+    told = (
+        f"User 1, gone since {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC, when run 2 loaded a drop"
+    )
+    assert told in text_of(html)
+    database.query("delete from features.pipeline_runs where run_id = 'run 2'")
+    assert "UTC. History" in text_of(page.get("/users/1").text)  # nobody knows any more which run it was
+
+
+def test_what_people_have_named_is_isolated(
+    page: TestClient, database: Database, tmp_path: Path
+) -> None:
+    """Names that are written from right to left leave what stands beside them in its place."""
+    name = "\u05e9\u05dc\u05d5\u05dd"
+    users, compounds = {1: f"user {name}", 2: ""}, {1: f"compound {name}"}
+    drop = make_drop(users, [(1, "1", "1")], compounds).write(tmp_path / "drop")
+    (drop / "users.csv").rename(drop / f"users {name}.csv")
+    run_id = run_drop(database, drop, max_rejected_percent=100.0)["run_id"]
+    for address in ("/", "/users", "/users/1", "/quality", f"/runs/{run_id}"):
+        html = page.get(address).text
+        shown = re.findall(f"[a-z]+ {name}", html)
+        assert shown, address
+        assert len(re.findall(f"<bdi>[a-z]+ {name}", html)) == len(shown), address
+
+
+def test_lines_and_moments_can_be_told_apart(page: TestClient, database: Database) -> None:
+    """Line numbers are plain digits, for editors; moments in tables have seconds."""
+    database.query(ENTER_RUN)
+    database.query(ENTER_ISSUES, ["a.csv"])
+    database.query("update features.data_issues set line_number = 1000000 + line_number")
+    assert '<td class="number">1000001</td>' in page.get("/quality").text
+    for address in ("/runs", "/runs/odd", "/"):
+        assert re.search(r">\d{4}-\d\d-\d\d \d\d:\d\d:\d\d</time>", page.get(address).text), address
+
+
+@pytest.mark.parametrize("mode", ["snapshot", "delta"])
+def test_a_rejected_run_says_why(
+    mode: str, page: TestClient, database: Database, tmp_path: Path
+) -> None:
+    """Rows, rejected rows, share and limit are those that decided, table by table."""
+    names = dict.fromkeys(range(1, 41), "Ann")
+    run_drop(database, make_drop(names, [(1, "1", "1")]).write(tmp_path / "first"))
+    faulty = make_drop(dict.fromkeys(range(1, 13), "") | {13: "Ann"}, [(13, "1", "1")])
+    source = faulty.write(tmp_path / "second")
+    with pytest.raises(DropRejected):
+        run_drop(database, source, run_id="bad", mode=mode, max_rejected_percent=12.5)
+    limit = "12.5 %" if mode == "snapshot" else "12.5 % and 10 rows"
+    for address in ("/runs/bad", "/quality?run=bad"):
+        shown = text_of(page.get(address).text)
+        assert f"users 13 12 92.31 % {limit} compounds 3 0 0.00 % {limit}" in shown
+    assert "Experiments per user –" not in text_of(page.get("/runs/bad").text)
+
+
+def test_a_tab_of_a_run_repeats_nothing(page: TestClient, database: Database) -> None:
+    """Airflow shows the run's name above the frame; elsewhere, the page has to."""
+    database.query(ENTER_RUN)
+    assert 'class="id in-tab"' in page.get("/runs/odd?dag=experiment_features").text
+    assert "in-tab" not in page.get("/runs/odd").text
 
 
 INVISIBLE = "\x1b[2J\x07\x85\u200b\u202e\ufeff\xad\U000e0041"

@@ -72,13 +72,14 @@ function spread(count, room, width) {
 function timeLabels(splits, step) {
   const moments = splits.map((split) => new Date(split * 1000));
   const isLong = moments.at(-1)?.getUTCFullYear() !== moments[0]?.getUTCFullYear();
-  return moments.map((moment, index) => {
+  const labels = moments.map((moment, index) => {
     const isNewDay = moment.getUTCDate() !== moments[index - 1]?.getUTCDate();
     if (step >= 86400 || (isNewDay && moments.at(-1) - moments[0] >= 86400000)) {
       return (isLong ? asDate : asDay).format(moment);
     }
     return (step >= 60 ? asHour : asSecond).format(moment);
   });
+  return labels.map((label, index) => (label === labels[index - 1] ? "" : label));
 }
 
 function options(box, points) {
