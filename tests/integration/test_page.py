@@ -214,7 +214,9 @@ def test_a_user_who_has_gone(page: TestClient, database: Database, tmp_path: Pat
     )
     assert told in text_of(html)
     database.query("delete from features.pipeline_runs where run_id = 'run 2'")
-    assert "UTC. History" in text_of(page.get("/users/1").text)  # nobody knows any more which run it was
+    assert "UTC. History" in text_of(
+        page.get("/users/1").text
+    )  # nobody knows any more which run it was
 
 
 def test_what_people_have_named_is_isolated(
