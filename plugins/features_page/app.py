@@ -21,6 +21,7 @@ from features_page.download import UsersDownload
 from features_page.lines import find_lines
 from features_page.problems import HANDLERS, show_sentence
 from features_page.rendering import render, static_file
+from features_page.state import find_state, health
 
 
 def _without_nul(text: str) -> str:
@@ -51,8 +52,11 @@ def make_app() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.turns = asyncio.Semaphore(VIEWS)
     methods = ["GET", "HEAD"]
-    for path, view in _VIEWS.items():
-        app.add_api_route(path, view, methods=methods, response_class=Response, dependencies=GUARDS)
+    for path, view in (_VIEWS | _FILES).items():
+        shown = [Depends(find_state, scope="function")] if path in _VIEWS else []
+        app.add_api_route(
+            path, view, methods=methods, response_class=Response, dependencies=[*GUARDS, *shown]
+        )
     # Without a login, the page that says so could not be shown as it should look.
     app.add_api_route(STATIC, static, methods=methods, response_class=Response)
     for error, handler in HANDLERS.items():
@@ -232,13 +236,18 @@ def static(request: Request, name: str) -> Response:
 _VIEWS: dict[str, Callable[..., Response]] = {
     "/": overview,
     "/users": users,
-    "/users.csv": download,
     "/users/{user_id}": user,
     "/users/{user_id}/lines": lines,
     "/quality": quality,
     "/runs": runs,
     "/runs/{run_id:path}": run,
 }
+_FILES: dict[str, Callable[..., Response]] = {
+    "/users.csv": download,
+    "/health": health,
+}
+"""What is not shown as a page."""
+
 STATIC = "/static/{name}"
 """The only address that needs no login."""
 

@@ -44,6 +44,7 @@ def render(
         version=_VERSION,
         dag_id=DAG_ID,
         active=active,
+        freshness=getattr(request.state, "freshness", None),
         **values,
     )
     return HTMLResponse(html, status_code=status, headers=HEADERS)
@@ -88,6 +89,8 @@ def _duration(seconds: float | None) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 48 * 60:
+        return f"{minutes // (24 * 60)} days"
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
@@ -132,6 +135,7 @@ _environment.filters |= {
     "duration": _duration,
     "time": _time,
     "size": _size,
+    "last_folder": lambda path: path.rstrip("/").rpartition("/")[2],
     "in_path": lambda text: quote(text, safe=""),
 }
 _environment.globals |= {"query": _query, "always_taken": ALWAYS_TAKEN}

@@ -25,6 +25,14 @@ pytestmark = [
 Visit = Callable[..., Visitor]
 
 VIEWS = ["/", "/users", "/users/1", "/users/1/lines", "/quality", "/runs"]
+STYLE = """html => {
+    const [ground] = [document.body, html]
+        .map((element) => getComputedStyle(element).backgroundColor)
+        .filter((colour) => colour !== "rgba(0, 0, 0, 0)");
+    return [ground, getComputedStyle(document.body).fontFamily];
+}"""
+"""The ground and the fonts of a document."""
+
 HOSTILE = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
 
 
@@ -217,9 +225,8 @@ def test_looks_like_airflow(visit: Visit) -> None:
         visitor.page.goto(f"/plugin/experiment-features{PAGE}/")
         visitor.frame.get_by_role("heading", level=1).wait_for()
         expect(visitor.page.locator('img[src*="static/icon"]').first).to_be_visible()
-        style = "element => { const style = getComputedStyle(element); return [style.backgroundColor, style.fontFamily.split(',')[0]]; }"
-        airflows = visitor.page.locator("body").evaluate(style)
-        assert visitor.frame.locator("body").evaluate(style) == airflows
+        airflows = visitor.page.locator("html").evaluate(STYLE)
+        assert visitor.frame.locator("html").evaluate(STYLE) == airflows
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from experiment_features.errors import DropRejected
 from experiment_features.load.database import connect
 from experiment_features.spreadsheet import escape_formulas
 from features_airflow.object_storage import open_place
-from features_page.access import GUARDS, may_trigger
+from features_page.access import GUARDS, may_trigger, next_run_at
 from features_page.app import STATIC, make_app
 from features_page.problems import SENTENCES
 from integration.running import make_drop, new_run_id, run_drop
@@ -34,6 +34,7 @@ from s3_server import BUCKET, S3Server
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
 VIEWS = ["/", "/users", "/quality", "/runs"]
+NEXT_RUN = datetime(2026, 11, 30, 2, tzinfo=UTC)
 HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -42,12 +43,22 @@ HOSTILE = [
     "javascript:alert(1)",
     "&lt;b&gt; ]]> <!-- </td></table>",
 ]
+FAILED = ("failed", "refused", "rejected", "held")
 ENTER_RUN = """
 insert into features.pipeline_runs (
     run_id, trigger, source, source_files, parameters, definition_version, status,
     started_at, finished_at
 )
 values ('odd', 'cli', 'x', '[]', '{}', 1, 'loaded', now(), now())
+"""
+ENTER_NEWEST = """
+insert into features.pipeline_runs (
+    run_id, trigger, source, source_files, parameters, definition_version, status,
+    started_at, finished_at
+)
+select 'new', 'cli', '/drops/new', '[]', '{}', 1, status, now(),
+    case when status <> 'running' then now() end
+from (values (%s)) as entry (status)
 """
 ENTER_ISSUES = """
 insert into features.data_issues (
@@ -78,6 +89,7 @@ def make_client(*, may_trigger_runs: bool = True) -> TestClient:
     app = make_app()
     app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
     app.dependency_overrides[may_trigger] = lambda: may_trigger_runs
+    app.dependency_overrides[next_run_at] = lambda: NEXT_RUN
     prefix = "/airflow/experiment-features"
     return TestClient(app, root_path=prefix, raise_server_exceptions=False)
 
@@ -268,6 +280,68 @@ def test_a_tab_of_a_run_repeats_nothing(page: TestClient, database: Database) ->
     database.query(ENTER_RUN)
     assert 'class="id in-tab"' in page.get("/runs/odd?dag=experiment_features").text
     assert "in-tab" not in page.get("/runs/odd").text
+
+
+@pytest.mark.parametrize(
+    ("status", "hours", "shown", "code"),
+    [
+        ("loaded", 1, "green Up to date", 200),
+        ("unchanged", 1, "green Up to date", 200),
+        ("loaded", 25, "red Out of date", 503),
+        *((bad, 1, "amber The newest drop was not loaded", 503) for bad in FAILED),
+        ("failed", 25, "red Out of date", 503),
+        ("skipped", 1, "green Up to date", 200),
+        ("running", 25, "green Up to date", 200),
+    ],
+)
+def test_state(
+    status: str, hours: int, shown: str, code: int, page: TestClient, database: Database
+) -> None:
+    """Every view says in words how fresh the features are; monitors get the same as JSON."""
+    database.query(ENTER_RUN)
+    database.query(
+        "update features.pipeline_runs set started_at = now() - %s, finished_at = now() - %s",
+        *(timedelta(hours=hours),) * 2,
+    )
+    database.query(ENTER_NEWEST, status)
+    since = timedelta() if status == "running" else timedelta(hours=hours - 0.5)
+    database.query(
+        "update features.pipeline_runs set started_at = now() - %s, "
+        "finished_at = case when finished_at is not null then now() - %s end where run_id = 'new'",
+        *(since, since),
+    )
+    colour, _, words = shown.partition(" ")
+    for address in VIEWS:
+        html = page.get(address).text
+        assert f'<span class="status {colour}">{words}</span>' in html, address
+        assert "Next run: 2026-11-30 02:00" in text_of(html)
+        assert (f"Newest drop: new {status}" in text_of(html)) == (
+            status not in ("skipped", "running")
+        )
+    answer = page.get("/health")
+    assert answer.status_code == code
+    told = answer.json()
+    assert (told["state"], told["words"]) == (colour, words)
+    assert told["is_stale"] == (colour == "red")
+    assert told["is_failed"] == (status in FAILED)
+    assert datetime.fromisoformat(told["next_run_at"]) == NEXT_RUN
+    assert told["deadline_hours"] == 24
+    assert told["loaded"]["run_id"] == ("new" if status == "loaded" else "odd")
+
+
+def test_state_of_nothing(page: TestClient) -> None:
+    """Before the first load, a monitor is told that nothing has been loaded."""
+    answer = page.get("/health")
+    assert (answer.status_code, answer.json()["words"]) == (503, "Nothing has been loaded yet")
+
+
+def test_state_with_a_wrong_setting(
+    page: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A deadline that is no number does not pass for one; the log names it."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_DEADLINE_HOURS", "a day")
+    assert page.get("/health").status_code == 500
+    assert "EXPERIMENT_FEATURES_DEADLINE_HOURS is 'a day'" in caplog.text
 
 
 INVISIBLE = "\x1b[2J\x07\x85\u200b\u202e\ufeff\xad\U000e0041"
