@@ -126,6 +126,24 @@ def test_dag_tab(visit: Visit) -> None:
     visitor.page.wait_for_url(re.compile("/dags/experiment_features$"), wait_until="commit")
 
 
+def test_tabs_keep_the_view(visit: Visit) -> None:
+    """In the DAG's tab, a view survives a reload; its address can be copied, and opens anywhere."""
+    visitor = visit("admin")
+    visitor.page.goto("/dags/experiment_features")
+    visitor.page.locator('a[href$="/plugin/features"]').click()
+    visitor.frame.get_by_role("link", name="Users", exact=True).click()
+    visitor.frame.get_by_role("link", name="Experiments", exact=True).click()
+    view = "/users?sort=experiments&descending=true"
+    visitor.page.wait_for_url(re.compile(re.escape(f"/plugin/features#{view}") + "$"))
+    visitor.page.reload()
+    chosen = visitor.frame.locator('th[aria-sort="descending"]')
+    expect(chosen).to_have_text("Experiments")
+    visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor.frame.get_by_role("button", name="Copy link").click()
+    expect(visitor.frame.get_by_role("button", name="Copied")).to_be_visible()
+    assert visitor.page.evaluate("navigator.clipboard.readText()").endswith(PAGE + view)
+
+
 def test_search_and_user(visit: Visit, stack: Stack) -> None:
     """A user can be found by the start of the name, using only the keyboard."""
     (known,) = stack.query("select * from features.user_features where user_id = 2")

@@ -22,6 +22,47 @@ function openOutsideFrame(event) {
   outerLink.click();
 }
 
+// Airflow's address follows the frame under /plugin/, but not in the tabs of a DAG and of its runs.
+// There, the view is kept behind the # of Airflow's address, and shown again when that is opened.
+const home = new URL("..", document.currentScript?.src ?? location.href).pathname;
+
+function followTab() {
+  if (window.parent === window || window.parent.location.pathname.includes("/plugin/experiment-features")) return;
+  const { hash, pathname, search } = window.parent.location;
+  const isEntry = new URLSearchParams(location.search).has("dag");
+  const isBack = performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+  const kept = new URL(home + hash.replace(/^#\/?/, ""), location.href);
+  if (isEntry && hash.startsWith("#/") && !isBack && kept.pathname.startsWith(home)) {
+    location.replace(kept);
+    return;
+  }
+  const view = isEntry ? "" : `#/${location.pathname.slice(home.length)}${location.search}${location.hash}`;
+  window.parent.history.replaceState(window.parent.history.state, "", pathname + search + view);
+}
+
+// The address of the view itself: it opens anywhere, also for those who have to log in first.
+async function copyAddress(event) {
+  const button = event.currentTarget;
+  const said = button.textContent;
+  try {
+    if (navigator.clipboard) await navigator.clipboard.writeText(location.href);
+    else copySelected(location.href); // browsers have no clipboard on plain HTTP
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not copied: the browser does not allow it";
+  }
+  setTimeout(() => { button.textContent = said; }, 2000);
+}
+
+function copySelected(text) {
+  const field = document.body.appendChild(document.createElement("textarea"));
+  field.value = text;
+  field.select();
+  const isCopied = document.execCommand("copy");
+  field.remove();
+  if (!isCopied) throw new Error("not copied");
+}
+
 const inUtc = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
 const asDay = inUtc({ day: "numeric", month: "short" });
 const asDate = inUtc({ day: "numeric", month: "short", year: "numeric" });
@@ -94,7 +135,7 @@ function options(box, points) {
     splits: (plot) => spread(points.length, room, plot.width - 60),
     values: (plot, splits) => splits.map((split) => names[split]),
   };
-  const ofTimes = { space: 80, values: (plot, splits, axis, space, step) => timeLabels(splits, step) };
+  const ofTimes = { space: 70, values: (plot, splits, axis, space, step) => timeLabels(splits, step) };
   // Counts are whole numbers, and so are the labels of their axis.
   const isCount = points.every((point) => Number.isInteger(point.y ?? 0));
   const counts = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
@@ -144,6 +185,7 @@ function draw(box) {
 }
 
 followTheme();
+followTab();
 window.addEventListener("storage", (event) => {
   if (event.key === "theme") followTheme();
   for (const box of drawn.keys()) draw(box);
@@ -151,6 +193,11 @@ window.addEventListener("storage", (event) => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => [...drawn.keys()].forEach(draw));
 document.addEventListener("click", openOutsideFrame);
 document.addEventListener("DOMContentLoaded", () => {
+  const copy = document.querySelector(".copy");
+  if (copy) {
+    copy.hidden = false;
+    copy.addEventListener("click", copyAddress);
+  }
   // On a narrow screen rows are cards, which name the columns of their cells.
   for (const table of document.querySelectorAll("table.cards")) {
     const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
