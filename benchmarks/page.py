@@ -29,17 +29,17 @@ from psycopg import sql  # noqa: E402
 from psycopg.types.json import Jsonb  # noqa: E402
 
 from drops import make_drop  # noqa: E402
-from experiment_features.definitions import USER_FEATURES  # noqa: E402
+from experiment_features.definitions import RELATIONS  # noqa: E402
 from experiment_features.load.database import Connection  # noqa: E402
 from experiment_features.load.part_store import entered, find_database_id  # noqa: E402
 from experiment_features.load.words import fill_words  # noqa: E402
 from experiment_features.reading.extract import extract  # noqa: E402
 from experiment_features.report import (  # noqa: E402
+    feature_queries,
     name_search,
     page_queries,
     paging,
     trace,
-    user_queries,
 )
 from experiment_features.store.parts import NoLedger, PartStore  # noqa: E402
 from experiment_features.workspace import Workspace  # noqa: E402
@@ -124,6 +124,10 @@ VIEWS = {
     "user with 10,000 periods": "/users/1",
     "lines, from 1,000,000": "/users/1/lines",
     "lines, deep in the list": "/users/1/lines?after=99000",
+    "compounds, most experiments first": "/compounds?sort=experiments&descending=true",
+    "compounds, by name": "/compounds?sort=name",
+    "compounds, a word": "/compounds?q=compound",
+    "compound": "/compounds/77",
     "quality of 50,000 issues": "/quality",
     "quality, by table": "/quality?table=users",
     "quality, by rule": "/quality?table=users&rule=rule_2",
@@ -155,7 +159,8 @@ def fill(database: Database) -> None:
         for statement in FILL.split(";\n"):
             owner.execute(statement)
         with owner.transaction():
-            fill_words(owner, USER_FEATURES)
+            for relation in RELATIONS:
+                fill_words(owner, relation)
         owner.execute("vacuum analyze")
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -204,7 +209,7 @@ def explain(client: TestClient, address: str) -> tuple[Any, list[str]]:
         scans.extend(scans_of(plan[0]["Plan"]))
         return fetch(connection, query, values)
 
-    modules = (name_search, page_queries, paging, trace, user_queries)
+    modules = (name_search, page_queries, paging, trace, feature_queries)
     for module in modules:
         module.fetch = explaining
     try:

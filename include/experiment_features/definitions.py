@@ -144,12 +144,14 @@ COMPOUND_FEATURES = Relation(
             "bigint",
             "How many experiments contain the compound; 0 if none.",
             unit="experiments",
+            label="Experiments",
         ),
         Feature(
             "total_users",
             "bigint",
             "How many users have run an experiment with the compound; 0 if none.",
             unit="users",
+            label="Users",
         ),
     ),
 )

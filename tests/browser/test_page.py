@@ -24,7 +24,16 @@ pytestmark = [
 
 Visit = Callable[..., Visitor]
 
-VIEWS = ["/", "/users", "/users/1", "/users/1/lines", "/quality", "/runs"]
+VIEWS = [
+    "/",
+    "/compounds",
+    "/compounds/1",
+    "/users",
+    "/users/1",
+    "/users/1/lines",
+    "/quality",
+    "/runs",
+]
 STYLE = """html => {
     const [ground] = [document.body, html]
         .map((element) => getComputedStyle(element).backgroundColor)
@@ -218,7 +227,7 @@ def test_nothing_is_shown_without_a_login(cookie: str, visit: Visit, stack: Stac
     names = [
         user["user_name"] for user in stack.query("select user_name from features.user_features")
     ]
-    for address in [*VIEWS, "/users.csv", "/runs/x"]:
+    for address in [*VIEWS, "/users.csv", "/compounds.csv", "/health", "/runs/x"]:
         answer = visitor.page.request.get(PAGE + address, headers={"Cookie": f"_token={cookie}"})
         assert answer.status in (401, 403), address
         assert not [name for name in names if name in answer.text()]

@@ -33,7 +33,7 @@ from s3_server import BUCKET, S3Server
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
-VIEWS = ["/", "/users", "/quality", "/runs"]
+VIEWS = ["/", "/users", "/compounds", "/quality", "/runs"]
 NEXT_RUN = datetime(2026, 11, 30, 2, tzinfo=UTC)
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -132,7 +132,7 @@ def test_token(claims: dict[str, Any], status: int) -> None:
         {"Authorization": f"Bearer {token(**claims)}"},
         {"Cookie": f"_token={token(**claims)}"},
     ):
-        for address in (*VIEWS, "/users.csv"):
+        for address in (*VIEWS, "/users.csv", "/compounds.csv", "/health"):
             answer = client.get(address, headers=headers)
             assert answer.status_code == status, answer.text
             assert SENTENCES[status] in answer.text
@@ -231,6 +231,45 @@ def test_a_user_who_has_gone(page: TestClient, database: Database, tmp_path: Pat
     )  # nobody knows any more which run it was
 
 
+def test_compounds(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """All compounds are listed, sorted, searched and downloaded; each has a page, with its history."""
+    compounds = {1: "Water", 2: "Acetic acid", 30: "=1+1 Ether", 4: "Zinc"}
+    first = make_drop(
+        {1: "Ann", 2: "Bo"}, [(1, "1;2", "1"), (1, "1", "1"), (2, "1;30", "1")], compounds
+    )
+    run_drop(database, first.write(tmp_path / "first"), run_id="one")
+
+    def listed(address: str) -> list[str]:
+        return re.findall(
+            r'<th scope="row"><a href="[^"]*/compounds/(\d+)">', page.get(address).text
+        )
+
+    assert listed("/compounds") == ["1", "2", "4", "30"]
+    assert listed("/compounds?sort=name") == ["30", "2", "1", "4"]
+    assert listed("/compounds?sort=experiments&descending=true") == ["1", "30", "2", "4"]
+    assert listed("/compounds?q=ACI") == ["2"]
+    assert listed("/compounds?q=30") == ["30"]
+    assert listed("/") == ["1", "2", "30", "4"]
+    assert "/compounds/1" in page.get("/users/1").text
+    water = text_of(page.get("/compounds/1").text)
+    assert "Experiments 3 Users 2" in water
+    assert page.get("/compounds/9").status_code == 404
+    rows = list(csv.reader(io.StringIO(page.get("/compounds.csv").content.decode("utf-8-sig"))))
+    assert [row[:4] for row in rows] == [
+        ["compound_id", "compound_name", "total_experiments", "total_users"],
+        ["1", "Water", "3", "2"],
+        ["2", "Acetic acid", "1", "1"],
+        ["4", "Zinc", "0", "0"],
+        ["30", "'=1+1 Ether", "1", "1"],
+    ]
+    second = make_drop({1: "Ann"}, [(1, "1", "1")], {1: "Water"}).write(tmp_path / "second")
+    run_drop(database, second, run_id="two", max_removed_percent=100.0)
+    gone = text_of(page.get("/compounds/2").text)
+    assert "Acetic acid Compound 2, gone since" in gone
+    assert "when two loaded a drop without this compound" in gone
+    assert text_of(page.get("/compounds/1").text).count("now") == 1
+
+
 def test_what_people_have_named_is_isolated(
     page: TestClient, database: Database, tmp_path: Path
 ) -> None:
@@ -240,7 +279,8 @@ def test_what_people_have_named_is_isolated(
     drop = make_drop(users, [(1, "1", "1")], compounds).write(tmp_path / "drop")
     (drop / "users.csv").rename(drop / f"users {name}.csv")
     run_id = run_drop(database, drop, max_rejected_percent=100.0)["run_id"]
-    for address in ("/", "/users", "/users/1", "/quality", f"/runs/{run_id}"):
+    views = ("/", "/users", "/users/1", "/compounds", "/compounds/1", "/quality")
+    for address in (*views, f"/runs/{run_id}"):
         html = page.get(address).text
         shown = re.findall(f"[a-z]+ {name}", html)
         assert shown, address
@@ -600,6 +640,7 @@ def test_no_formula(value: Any, written: Any) -> None:
 @pytest.mark.parametrize(
     "address",
     [
+        *("/compounds?after=x", "/compounds/0"),
         *("/users?after=x", "/users?after=0", f"/users?before={2**63}", "/users/0", "/users/x"),
         *("/users/0/lines", "/users/1/lines?after=-1", f"/users/1/lines?before={2**63}"),
         *("/users?sort=user_name", "/users?q=%00", f"/users?q={'x' * 1001}"),
@@ -635,6 +676,7 @@ ODD = [
 """What some part of a query could take for more than text."""
 
 ADDRESSES = [
+    *("/compounds?q={0}", "/compounds/{0}"),
     *("/users?q={0}", "/users?after={0}", "/users/{0}", "/runs/{0}", "/runs?before={0}"),
     *("/users/{0}/lines", "/users/1/lines?run={0}", "/users/1/lines?after={0}"),
     *("/quality?run=odd&table={0}&rule={0}&file={0}", "/quality?after={0}", "/quality?run={0}"),
@@ -665,7 +707,15 @@ def test_issues_of_oddly_named_files(page: TestClient, database: Database) -> No
 
 
 @pytest.mark.parametrize(
-    "address", ["/users/9", "/runs/none", "/quality?run=none", "/static/../app.py", "/openapi.json"]
+    "address",
+    [
+        "/users/9",
+        "/compounds/9",
+        "/runs/none",
+        "/quality?run=none",
+        "/static/../app.py",
+        "/openapi.json",
+    ],
 )
 def test_not_there(address: str, page: TestClient) -> None:
     """Unknown users, runs and files are answered with 404."""

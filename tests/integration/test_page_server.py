@@ -92,7 +92,7 @@ def server(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serv
     database.query(FILL, USERS)
     url = database.url("analyst").replace("postgresql", "postgres", 1)
     monkeypatch.setenv("AIRFLOW_CONN_FEATURES_DB_READER", url)
-    monkeypatch.setattr("experiment_features.report.user_queries.BATCH_ROWS", 100)
+    monkeypatch.setattr("experiment_features.report.feature_queries.BATCH_ROWS", 100)
     server = Server()
     yield server
     server.stop()

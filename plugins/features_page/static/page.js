@@ -24,7 +24,7 @@ function openOutsideFrame(event) {
 
 // Airflow's address follows the frame under /plugin/, but not in the tabs of a DAG and of its runs.
 // There, the view is kept behind the # of Airflow's address, and shown again when that is opened.
-const home = new URL("..", document.currentScript?.src ?? location.href).pathname;
+const home = new URL("..", document.currentScript?.src || location.href).pathname;
 
 function followTab() {
   if (window.parent === window || window.parent.location.pathname.includes("/plugin/experiment-features")) return;

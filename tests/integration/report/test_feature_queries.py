@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from experiment_features.definitions import USER_FEATURES
 from experiment_features.load.database import Connection, connect
-from experiment_features.report import user_queries
+from experiment_features.report import feature_queries
+from experiment_features.report.feature_queries import Sort
 from experiment_features.report.paging import reading
-from experiment_features.report.user_queries import Sort
 from integration.report.walking import walk
 from integration.running import load_experiments, make_drop, run_drop
 from integration.servers import VERSIONS, Database
@@ -31,8 +32,8 @@ def test_pages_of_users_are_complete(
     }
     with connect(database.url("analyst")) as reader, reading(reader):
         found = walk(
-            lambda cursor: user_queries.find_users(
-                reader, sort=sort, descending=descending, cursor=cursor
+            lambda cursor: feature_queries.find_rows(
+                reader, USER_FEATURES, sort=sort, descending=descending, cursor=cursor
             ),
             lambda user: user["user_id"],
         )
@@ -98,7 +99,9 @@ def test_search(database: Database, tmp_path: Path) -> None:
         found = {
             search: sorted(
                 user["user_id"]
-                for user in user_queries.find_users(reader, search=search, sort="name").rows
+                for user in feature_queries.find_rows(
+                    reader, USER_FEATURES, search=search, sort="name"
+                ).rows
             )
             for search in SEARCHES
         }
@@ -117,13 +120,13 @@ def test_pages_of_a_search_are_complete(database: Database, tmp_path: Path) -> N
             ("user", sorted(users)),
         ]:
             found = walk(
-                lambda cursor, search=search: user_queries.find_users(
-                    reader, search=search, sort="name", cursor=cursor
+                lambda cursor, search=search: feature_queries.find_rows(
+                    reader, USER_FEATURES, search=search, sort="name", cursor=cursor
                 ),
                 lambda user: user["user_id"],
             )
             assert found == expected, search
-        first = user_queries.find_users(reader, search="3", sort="name")
+        first = feature_queries.find_rows(reader, USER_FEATURES, search="3", sort="name")
     assert [user["user_id"] for user in first.rows] == [3]
 
 
@@ -167,7 +170,9 @@ def test_long_names_are_loaded_found_and_cut(
     run_drop(database, make_drop({1: name}).write(tmp_path / "drop"), allow_empty=True)
     assert database.value("select user_name from features.user_features") == name
     with reading(reader):
-        (user,) = user_queries.find_users(reader, search="ß" * 100, sort="name").rows
+        (user,) = feature_queries.find_rows(
+            reader, USER_FEATURES, search="ß" * 100, sort="name"
+        ).rows
     assert user["user_name"] == "ß" * 120
 
 
@@ -175,10 +180,10 @@ def test_history_of_a_user(database: Database, reader: Connection, tmp_path: Pat
     """The latest period comes first; a user who has left has a history but no features."""
     runs = [load_experiments(database, tmp_path, drop) for drop in ({1: 1, 2: 1}, {1: 2}, {2: 1})]
     with reading(reader):
-        history = user_queries.find_user_history(reader, 1)
-        assert user_queries.find_user(reader, 1) is None
-        assert user_queries.find_user_compounds(reader, 1) == []
-        compounds = user_queries.find_user_compounds(reader, 2)
+        history = feature_queries.find_history(reader, USER_FEATURES, 1)
+        assert feature_queries.find_row(reader, USER_FEATURES, 1) is None
+        assert feature_queries.find_user_compounds(reader, 1) == []
+        compounds = feature_queries.find_user_compounds(reader, 2)
     assert [(p["total_experiments"], p["run_id"]) for p in history] == [(2, runs[1]), (1, runs[0])]
     assert None not in [period["valid_to"] for period in history]
     assert compounds == [{"compound_id": 1, "compound_name": "Water"}]
@@ -188,8 +193,8 @@ def test_ties_are_named_in_order(database: Database, reader: Connection, tmp_pat
     """All tied compounds are named, the lowest id first."""
     run_drop(database, make_drop({1: "Ann"}, [(1, "3;1", "1")]).write(tmp_path / "drop"))
     with reading(reader):
-        compounds = user_queries.find_user_compounds(reader, 1)
-        user = user_queries.find_user(reader, 1)
+        compounds = feature_queries.find_user_compounds(reader, 1)
+        user = feature_queries.find_row(reader, USER_FEATURES, 1)
     assert [c["compound_name"] for c in compounds] == ["Water", "Methane"]
     assert user
     assert user["tied_compounds"] == 2
