@@ -29,13 +29,21 @@ from psycopg import sql  # noqa: E402
 from psycopg.types.json import Jsonb  # noqa: E402
 
 from drops import make_drop  # noqa: E402
+from experiment_features.definitions import RELATIONS  # noqa: E402
 from experiment_features.load.database import Connection  # noqa: E402
-from experiment_features.load.part_store import find_database_id, layers_of  # noqa: E402
+from experiment_features.load.part_store import entered, find_database_id  # noqa: E402
+from experiment_features.load.words import fill_words  # noqa: E402
 from experiment_features.reading.extract import extract  # noqa: E402
-from experiment_features.report import page_queries, paging, trace  # noqa: E402
+from experiment_features.report import (  # noqa: E402
+    feature_queries,
+    name_search,
+    page_queries,
+    paging,
+    trace,
+)
 from experiment_features.store.parts import NoLedger, PartStore  # noqa: E402
 from experiment_features.workspace import Workspace  # noqa: E402
-from features_page.access import GUARDS, may_trigger  # noqa: E402
+from features_page.access import GUARDS, may_trigger, next_run_at  # noqa: E402
 from features_page.app import make_app  # noqa: E402
 from integration.servers import Database, Server  # noqa: E402
 
@@ -105,14 +113,21 @@ VIEWS = {
     "users, deep in the list": "/users?after=99000000",
     "users, deep, by experiments": "/users?sort=experiments&descending=true&after=500000",
     "users, back from there": "/users?sort=name&before=500000",
-    "users, name begins with a": "/users?q=a",
+    "users, a word begins with a": "/users?q=a",
     "users, second page of that": "/users?q=a&after=500004",
     "users, full name": "/users?q=bj%C3%B6rn%20c4ca",
+    "users, words that begin alike": "/users?q=a%20b",
+    "users, no name has both": "/users?q=ann%20el",
+    "users, second word": "/users?q=c4ca42",
     "users, no match": "/users?q=zzz",
     "users, an id": "/users?q=777777",
     "user with 10,000 periods": "/users/1",
     "lines, from 1,000,000": "/users/1/lines",
     "lines, deep in the list": "/users/1/lines?after=99000",
+    "compounds, most experiments first": "/compounds?sort=experiments&descending=true",
+    "compounds, by name": "/compounds?sort=name",
+    "compounds, a word": "/compounds?q=compound",
+    "compound": "/compounds/77",
     "quality of 50,000 issues": "/quality",
     "quality, by table": "/quality?table=users",
     "quality, by rule": "/quality?table=users&rule=rule_2",
@@ -143,13 +158,16 @@ def fill(database: Database) -> None:
     with database.connect(autocommit=True) as owner:
         for statement in FILL.split(";\n"):
             owner.execute(statement)
+        with owner.transaction():
+            for relation in RELATIONS:
+                fill_words(owner, relation)
         owner.execute("vacuum analyze")
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             make_drop(folder / "drop", 1_000_000, users=1_000, word="User")
             store = PartStore(STORE, find_database_id(owner), folder)
-            parts = extract(folder / "drop", Workspace(folder / "run"), store, NoLedger()).parts
-        layers = Jsonb(layers_of("run 10000", "a drop", parts))
+            read = extract(folder / "drop", Workspace(folder / "run"), store, NoLedger())
+        layers = Jsonb(entered(read.layers, "run 10000"))
         owner.execute(
             "update features.pipeline_runs set parts = %s where run_id = 'run 10000'", [layers]
         )
@@ -161,6 +179,7 @@ def measure(database: Database) -> int:
     app = make_app()
     app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
     app.dependency_overrides[may_trigger] = lambda: True
+    app.dependency_overrides[next_run_at] = lambda: None
     client, faults = TestClient(app), 0
     for name, address in VIEWS.items():
         answer, scans = explain(client, address)
@@ -190,7 +209,7 @@ def explain(client: TestClient, address: str) -> tuple[Any, list[str]]:
         scans.extend(scans_of(plan[0]["Plan"]))
         return fetch(connection, query, values)
 
-    modules = (page_queries, paging, trace)
+    modules = (name_search, page_queries, paging, trace, feature_queries)
     for module in modules:
         module.fetch = explaining
     try:

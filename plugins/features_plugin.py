@@ -12,6 +12,13 @@ import experiment_features  # noqa: F401
 PREFIX = "/experiment-features"
 """Where Airflow serves the page; the href of a view is relative to Airflow's own address."""
 
+_SHOWN = {
+    "name": "Features",
+    "icon": "experiment-features/static/icon.svg",
+    "icon_dark_mode": "experiment-features/static/icon_dark.svg",
+}
+"""What Airflow shows of each view."""
+
 
 class FeaturesPlugin(AirflowPlugin):
     """A page that shows features, runs and the quality of drops.
@@ -22,20 +29,20 @@ class FeaturesPlugin(AirflowPlugin):
     name = "experiment_features"
     external_views: ClassVar[list[dict[str, Any]]] = [
         {
-            "name": "Features",
+            **_SHOWN,
             "destination": "nav",
             "nav_top_level": True,
             "url_route": "experiment-features",
             "href": "experiment-features/",
         },
         {
-            "name": "Features",
+            **_SHOWN,
             "destination": "dag",
             "url_route": "features",
             "href": "experiment-features/?dag={DAG_ID}",
         },
         {
-            "name": "Features",
+            **_SHOWN,
             "destination": "dag_run",
             "url_route": "run-features",
             "href": "experiment-features/runs/{RUN_ID}?dag={DAG_ID}",

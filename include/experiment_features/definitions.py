@@ -67,6 +67,11 @@ class Relation:
         return f"{self.name}_history"
 
     @property
+    def words(self) -> str:
+        """The table of the words of its names, for searches."""
+        return f"{self.grain}_words"
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The names of all features, the key first."""
         return tuple(feature.name for feature in self.features)
@@ -95,7 +100,7 @@ USER_FEATURES = Relation(
             "double precision",
             "The mean run time of the user's experiments. An empty run time is unknown, not 0, and "
             "is left out. Null if no run time is known.",
-            unit="the drop's own",
+            unit="units of the drop",
             label="Mean run time",
         ),
         Feature(
@@ -139,12 +144,14 @@ COMPOUND_FEATURES = Relation(
             "bigint",
             "How many experiments contain the compound; 0 if none.",
             unit="experiments",
+            label="Experiments",
         ),
         Feature(
             "total_users",
             "bigint",
             "How many users have run an experiment with the compound; 0 if none.",
             unit="users",
+            label="Users",
         ),
     ),
 )

@@ -93,6 +93,11 @@ class DropRejected(DropRefused):
 
     status = "rejected"
 
+    def __init__(self, message: str, judged: dict[str, dict[str, int]] | None = None) -> None:
+        """Keeps, for the ledger, by table the rows and the rejected_rows that were compared."""
+        super().__init__(message)
+        self.judged = judged
+
 
 class LoadHeld(TerminalError):
     """The load would remove more than the run allows; only the ledger was changed."""

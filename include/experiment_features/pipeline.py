@@ -410,4 +410,5 @@ class Pipeline:
 
 
 def _with_remedy(error: DropRejected, rows: str) -> DropRejected:
-    return DropRejected(f"{error}. Correct the rows that {rows}, or allow more")
+    message = f"{error}. Correct the rows that {rows}, or allow more"
+    return DropRejected(message, error.judged)

@@ -1,5 +1,7 @@
 """Who may see the page, and who may trigger the DAG: Airflow's auth manager decides."""
 
+import logging
+from datetime import datetime
 from typing import Annotated
 
 from airflow.api_fastapi.app import get_auth_manager
@@ -16,10 +18,14 @@ from airflow.api_fastapi.core_api.security import (
     requires_access_view,
 )
 from airflow.models.dag import DagModel
+from airflow.utils.session import create_session
 from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials
+from sqlalchemy.exc import SQLAlchemyError
 
 from features_airflow import DAG_ID as DAG_ID
+
+log = logging.getLogger(__name__)
 
 
 async def requires_login(
@@ -44,6 +50,17 @@ GUARDS = [
 ]
 """Airflow mounts a plugin's app without any guard. These answer 401 to a visitor who is not logged
 in, and 403 to a user who may not see the DAG."""
+
+
+def next_run_at() -> datetime | None:
+    """When Airflow will start the next run by itself; None if it will not, or does not say."""
+    try:
+        with create_session(scoped=False) as session:
+            dag = session.get(DagModel, DAG_ID)
+            return dag.next_dagrun_create_after if dag and not dag.is_paused else None
+    except SQLAlchemyError as error:
+        log.warning("Airflow does not say when the next run is due: %s", error)
+        return None
 
 
 def may_trigger(user: GetUserDep) -> bool:

@@ -8,18 +8,20 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi import Path as InPath
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 
-from experiment_features.definitions import USER_FEATURES
+from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES, Relation
 from experiment_features.errors import ConfigurationError
 from experiment_features.load.loads import find_load
-from experiment_features.report import page_queries
-from experiment_features.report.page_queries import IssuePlace, Sort
-from experiment_features.report.paging import PAGE_ROWS, Cursor
+from experiment_features.report import feature_queries, page_queries
+from experiment_features.report.feature_queries import Sort
+from experiment_features.report.page_queries import IssuePlace
+from experiment_features.report.paging import CHART_ROWS, PAGE_ROWS, Cursor
 from features_page.access import DAG_ID, GUARDS, may_trigger
 from features_page.connection import VIEWS, Reader
-from features_page.download import UsersDownload
+from features_page.download import FeaturesDownload
 from features_page.lines import find_lines
 from features_page.problems import HANDLERS, show_sentence
 from features_page.rendering import render, static_file
+from features_page.state import find_state, health
 
 
 def _without_nul(text: str) -> str:
@@ -37,8 +39,8 @@ def _issue_place(cursor: str | None) -> IssuePlace | None:
     return IssuePlace(*_PLACE.validate_json(cursor)) if cursor else None
 
 
-UserId = Annotated[int, InPath(ge=1, lt=2**63)]
-UserCursor = Annotated[int | None, Query(ge=1, lt=2**63)]
+Id = Annotated[int, InPath(ge=1, lt=2**63)]
+IdCursor = Annotated[int | None, Query(ge=1, lt=2**63)]
 LineCursor = Annotated[int | None, Query(ge=0, lt=2**63)]
 IssueCursor = Annotated[str | None, AfterValidator(_issue_place)]
 MayTrigger = Annotated[bool, Depends(may_trigger)]
@@ -47,10 +49,16 @@ MayTrigger = Annotated[bool, Depends(may_trigger)]
 def make_app() -> FastAPI:
     """The app that Airflow mounts."""
     # FastAPI's documentation pages would be served without a login.
-    app = FastAPI(dependencies=GUARDS, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.turns = asyncio.Semaphore(VIEWS)
-    for path, view in _VIEWS.items():
-        app.add_api_route(path, view, methods=["GET", "HEAD"], response_class=Response)
+    methods = ["GET", "HEAD"]
+    for path, view in (_VIEWS | _FILES).items():
+        shown = [Depends(find_state, scope="function")] if path in _VIEWS else []
+        app.add_api_route(
+            path, view, methods=methods, response_class=Response, dependencies=[*GUARDS, *shown]
+        )
+    # Without a login, the page that says so could not be shown as it should look.
+    app.add_api_route(STATIC, static, methods=methods, response_class=Response)
     for error, handler in HANDLERS.items():
         app.add_exception_handler(error, handler)
     return app
@@ -70,62 +78,80 @@ def overview(
         load=page_queries.find_last_load(reader),
         bars=page_queries.count_users_by_experiments(reader),
         compounds=page_queries.find_top_compounds(reader),
-        runs=page_queries.find_runs(reader, rows=page_queries.CHART_ROWS).rows,
+        runs=page_queries.find_runs(reader, rows=CHART_ROWS).rows,
     )
 
 
-def users(
-    request: Request,
-    reader: Reader,
-    may_trigger: MayTrigger,
-    q: Text = "",
-    sort: Sort | None = None,
-    descending: bool = False,
-    after: UserCursor = None,
-    before: UserCursor = None,
-) -> Response:
-    """A page of users."""
-    # In any order but the index's, a search would have to read everything it finds.
-    sort = "name" if q else sort or "id"
-    page = page_queries.find_users(
-        reader, search=q, sort=sort, descending=descending, cursor=_cursor(after, before)
-    )
-    return render(
-        request,
-        "users.html",
-        active="users",
-        figures=USER_FEATURES.figures,
-        may_trigger=may_trigger,
-        users=page,
-        q=q,
-        sort=sort,
-        descending=descending,
-        is_first=after is None and before is None,
-    )
+def _list_view(relation: Relation) -> Callable[..., Response]:
+    """The view of a page of users or compounds."""
+
+    def view(
+        request: Request,
+        reader: Reader,
+        may_trigger: MayTrigger,
+        q: Text = "",
+        sort: Sort | None = None,
+        descending: bool = False,
+        after: IdCursor = None,
+        before: IdCursor = None,
+    ) -> Response:
+        # In any order but the index's, a search would have to read everything it finds.
+        sort = "name" if q else sort or "id"
+        page = feature_queries.find_rows(
+            reader,
+            relation,
+            search=q,
+            sort=sort,
+            descending=descending,
+            cursor=_cursor(after, before),
+        )
+        return render(
+            request,
+            f"{relation.table}.html",
+            active=relation.table,
+            relation=relation,
+            may_trigger=may_trigger,
+            list=page,
+            q=q,
+            sort=sort,
+            descending=descending,
+            is_first=after is None and before is None,
+        )
+
+    return view
 
 
-def user(request: Request, reader: Reader, user_id: UserId) -> Response:
-    """One user: features, ties and history."""
-    found = page_queries.find_user(reader, user_id)
-    history = page_queries.find_user_history(reader, user_id)
-    if not found and not history:
-        return _unknown_user(request, user_id)
-    return render(
-        request,
-        "user.html",
-        active="users",
-        figures=USER_FEATURES.figures,
-        user_id=user_id,
-        user=found,
-        compounds=page_queries.find_user_compounds(reader, user_id),
-        history=history,
-    )
+def _row_view(relation: Relation) -> Callable[..., Response]:
+    """The view of one user or compound: features and history, of a user also ties."""
+
+    def view(request: Request, reader: Reader, id_: Id) -> Response:
+        found = feature_queries.find_row(reader, relation, id_)
+        history = feature_queries.find_history(reader, relation, id_)
+        if not found and not history:
+            return _unknown(request, relation, id_)
+        is_user = relation is USER_FEATURES
+        gone_since = None if found else history[0]["valid_to"]
+        return render(
+            request,
+            f"{relation.grain}.html",
+            active=relation.table,
+            relation=relation,
+            id=id_,
+            name=(found or history[0])[relation.columns[1]],
+            features=found,
+            compounds=feature_queries.find_user_compounds(reader, id_) if is_user else [],
+            history=history,
+            gone_since=gone_since,
+            gone_by=gone_since and feature_queries.find_departure(reader, gone_since),
+        )
+
+    return view
 
 
 def lines(
     request: Request,
     reader: Reader,
-    user_id: UserId,
+    user_id: Id,
     run: Text = "",
     after: LineCursor = None,
     before: LineCursor = None,
@@ -133,10 +159,11 @@ def lines(
     """The lines behind a user's number, in the last load or the one that is named."""
     if run and not page_queries.find_run(reader, run):
         return render(request, "no_run.html", status=404, active="users", run_id=run)
-    if not page_queries.find_user(reader, user_id) and not page_queries.find_user_history(
-        reader, user_id
+    if not any(
+        find(reader, USER_FEATURES, user_id)
+        for find in (feature_queries.find_row, feature_queries.find_history)
     ):
-        return _unknown_user(request, user_id)
+        return _unknown(request, USER_FEATURES, user_id)
     try:
         load = find_load(reader, run or None)
     except ConfigurationError:
@@ -152,9 +179,13 @@ def lines(
     )
 
 
-def download(request: Request) -> Response:
-    """All users as a CSV file."""
-    return UsersDownload(is_head=request.method == "HEAD")
+def _download(relation: Relation) -> Callable[..., Response]:
+    """All users or compounds as a CSV file."""
+
+    def download(request: Request) -> Response:
+        return FeaturesDownload(relation, is_head=request.method == "HEAD")
+
+    return download
 
 
 def runs(
@@ -181,6 +212,7 @@ def run(request: Request, reader: Reader, run_id: Text, dag: Text = DAG_ID) -> R
         "run.html",
         active="runs",
         run=found,
+        is_in_tab="dag" in request.query_params,
         files=page_queries.find_run_files(reader, found["run_id"]),
     )
 
@@ -223,15 +255,24 @@ def static(request: Request, name: str) -> Response:
 
 _VIEWS: dict[str, Callable[..., Response]] = {
     "/": overview,
-    "/users": users,
-    "/users.csv": download,
-    "/users/{user_id}": user,
+    "/users": _list_view(USER_FEATURES),
+    "/users/{id_}": _row_view(USER_FEATURES),
     "/users/{user_id}/lines": lines,
+    "/compounds": _list_view(COMPOUND_FEATURES),
+    "/compounds/{id_}": _row_view(COMPOUND_FEATURES),
     "/quality": quality,
     "/runs": runs,
     "/runs/{run_id:path}": run,
-    "/static/{name}": static,
 }
+_FILES: dict[str, Callable[..., Response]] = {
+    "/users.csv": _download(USER_FEATURES),
+    "/compounds.csv": _download(COMPOUND_FEATURES),
+    "/health": health,
+}
+"""What is not shown as a page."""
+
+STATIC = "/static/{name}"
+"""The only address that needs no login."""
 
 
 def _cursor(after: Any, before: Any) -> Cursor | None:
@@ -241,8 +282,8 @@ def _cursor(after: Any, before: Any) -> Cursor | None:
     return None if after is None else Cursor(after)
 
 
-def _unknown_user(request: Request, user_id: int) -> Response:
-    return show_sentence(request, 404, f"There has never been a user {user_id}.")
+def _unknown(request: Request, relation: Relation, id_: int) -> Response:
+    return show_sentence(request, 404, f"There has never been a {relation.grain} {id_}.")
 
 
 def _other_dag(request: Request) -> Response:

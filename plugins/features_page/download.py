@@ -19,7 +19,8 @@ from anyio import fail_after
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Send
 
-from experiment_features.report.page_queries import read_users
+from experiment_features.definitions import Relation
+from experiment_features.report.feature_queries import read_features
 from experiment_features.spreadsheet import escape_formulas
 from features_page.connection import Busy, open_reader
 from features_page.rendering import HEADERS
@@ -41,12 +42,13 @@ _downloads = BoundedSemaphore(DOWNLOADS)
 _BREAK_OFF: Message = {"type": "features_page.break_off", "body": "broken off", "more_body": True}
 
 
-class UsersDownload(StreamingResponse):
-    """All users as CSV. If the file is incomplete, the client can tell that it was aborted."""
+class FeaturesDownload(StreamingResponse):
+    """All users or compounds as CSV. A client can tell that an incomplete file was aborted."""
 
-    def __init__(self, *, is_head: bool) -> None:
-        attachment = {"Content-Disposition": 'attachment; filename="user_features.csv"'}
+    def __init__(self, relation: Relation, *, is_head: bool) -> None:
+        attachment = {"Content-Disposition": f'attachment; filename="{relation.name}.csv"'}
         super().__init__((), media_type="text/csv", headers=HEADERS | attachment)
+        self._relation = relation
         self._is_head = is_head
         self._has_begun = False
 
@@ -62,21 +64,21 @@ class UsersDownload(StreamingResponse):
         if not _downloads.acquire(blocking=False):
             raise Busy
         thread = ThreadPoolExecutor(1)
-        parts = _csv_of_users()
+        parts = _csv_of(self._relation)
         try:
             return await self._send_parts(parts, thread, send)
         except Exception as error:
             if not self._has_begun:
                 raise
             reason = "it takes too long" if isinstance(error, TimeoutError) else error
-            log.warning("A download of users.csv was aborted: %s", reason)
+            log.warning("A download of %s was aborted: %s", self._relation.name, reason)
         finally:
             # In the reading thread, after its current work; if awaited, it could be cancelled.
             thread.submit(parts.close).add_done_callback(lambda _: _downloads.release())
             thread.shutdown(wait=False)
         # This waits while the client does not read, but no longer holds a connection.
         await send(_BREAK_OFF)
-        raise ConnectionAbortedError("a download of users.csv was aborted")
+        raise ConnectionAbortedError(f"a download of {self._relation.name} was aborted")
 
     async def _send_parts(
         self, parts: Iterator[str], thread: ThreadPoolExecutor, send: Send
@@ -102,10 +104,10 @@ class UsersDownload(StreamingResponse):
             await super().stream_response(send_in_time)
 
 
-def _csv_of_users() -> Generator[str, None, None]:
-    """All users as CSV, in parts; the byte order mark tells a spreadsheet that it is UTF-8."""
+def _csv_of(relation: Relation) -> Generator[str, None, None]:
+    """All rows as CSV, in parts; the byte order mark tells a spreadsheet that it is UTF-8."""
     yield "\ufeff"
-    with open_reader() as connection, closing(read_users(connection)) as batches:
+    with open_reader() as connection, closing(read_features(connection, relation)) as batches:
         for rows in batches:
             part = io.StringIO()
             csv.writer(part).writerows([escape_formulas(value) for value in row] for row in rows)

@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException
 
 from experiment_features.errors import (
@@ -16,7 +18,7 @@ from experiment_features.errors import (
     WorkspaceUnavailable,
 )
 from features_page.connection import CONNECTION_ID
-from features_page.rendering import render
+from features_page.rendering import HEADERS, address_of_airflow, address_of_page, render
 
 log = logging.getLogger(__name__)
 
@@ -40,16 +42,37 @@ def show_sentence(
     status: int,
     sentence: str | None = None,
     headers: Mapping[str, str] | None = None,
+    log_in: str | None = None,
 ) -> Response:
-    """A page of one sentence, by default the one for the status."""
+    """A page of one sentence, by default the one for the status; ``log_in`` is a link below it."""
     sentence = sentence or SENTENCES.get(status, SENTENCES[500])
-    response = render(request, "sentence.html", status=status, sentence=sentence)
+    response = render(request, "sentence.html", status=status, sentence=sentence, log_in=log_in)
     response.headers.update(headers or {})
     return response
 
 
 def _show_status(request: Request, error: Any) -> Response:
+    if error.status_code == 401:
+        return _ask_for_login(request)
     return show_sentence(request, error.status_code, headers=error.headers)
+
+
+def _ask_for_login(request: Request) -> Response:
+    """Sends a person who opens an address to Airflow's login, and from there back to it.
+
+    A program gets the status, and a frame of Airflow's a link: the form needs the whole window.
+    """
+    page = address_of_page(request)
+    here = (
+        f"{page}{quote(request.scope['path'].removeprefix(page))}?{request.url.query}".removesuffix(
+            "?"
+        )
+    )
+    log_in = f"{address_of_airflow(request)}/api/v2/auth/login?{urlencode({'next': here})}"
+    is_opened = request.headers.get("Sec-Fetch-Dest", "document") == "document"
+    if request.method == "GET" and is_opened and "text/html" in request.headers.get("Accept", ""):
+        return RedirectResponse(log_in, 303, headers=HEADERS)
+    return show_sentence(request, 401, log_in=log_in)
 
 
 def _show_invalid_address(request: Request, _: Exception) -> Response:

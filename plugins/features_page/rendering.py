@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from experiment_features.rules.validate import ALWAYS_TAKEN
 from experiment_features.visible_text import escape
 from features_page.access import DAG_ID
 
@@ -37,23 +38,33 @@ def render(
     request: Request, template: str, *, status: int = 200, active: str = "", **values: Any
 ) -> HTMLResponse:
     """A page from a template; ``active`` is the tab that it belongs to."""
-    page = request.scope.get("root_path", "").rstrip("/")
     html = _environment.get_template(template).render(
-        page=page,
-        airflow=page.removesuffix(_PREFIX_OF_APP),
+        page=address_of_page(request),
+        airflow=address_of_airflow(request),
         version=_VERSION,
         dag_id=DAG_ID,
         active=active,
+        freshness=getattr(request.state, "freshness", None),
         **values,
     )
     return HTMLResponse(html, status_code=status, headers=HEADERS)
+
+
+def address_of_page(request: Request) -> str:
+    """Where Airflow serves the page: a path without a slash at its end."""
+    return str(request.scope.get("root_path", "")).rstrip("/")
+
+
+def address_of_airflow(request: Request) -> str:
+    """The path of Airflow itself, without a slash at its end."""
+    return address_of_page(request).removesuffix(_PREFIX_OF_APP)
 
 
 def static_file(name: str) -> Response | None:
     """One of the page's own files; browsers may cache it, as its address changes with it."""
     if name not in STATIC:
         return None
-    caching = {"Cache-Control": "private, max-age=31536000, immutable"}
+    caching = {"Cache-Control": "public, max-age=31536000, immutable"}
     return FileResponse(STATIC[name], headers=HEADERS | caching)
 
 
@@ -78,12 +89,14 @@ def _duration(seconds: float | None) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 48 * 60:
+        return f"{minutes // (24 * 60)} days"
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _time(moment: datetime) -> str:
+def _time(moment: datetime, *, seconds: bool = False) -> str:
     """A moment in UTC, as in Airflow's logs."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+    return f"{moment.astimezone(UTC):{'%Y-%m-%d %H:%M:%S' if seconds else '%Y-%m-%d %H:%M'}}"
 
 
 def _size(size: int | None) -> str:
@@ -122,6 +135,7 @@ _environment.filters |= {
     "duration": _duration,
     "time": _time,
     "size": _size,
+    "last_folder": lambda path: path.rstrip("/").rpartition("/")[2],
     "in_path": lambda text: quote(text, safe=""),
 }
-_environment.globals["query"] = _query
+_environment.globals |= {"query": _query, "always_taken": ALWAYS_TAKEN}

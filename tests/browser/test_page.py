@@ -24,7 +24,24 @@ pytestmark = [
 
 Visit = Callable[..., Visitor]
 
-VIEWS = ["/", "/users", "/users/1", "/users/1/lines", "/quality", "/runs"]
+VIEWS = [
+    "/",
+    "/compounds",
+    "/compounds/1",
+    "/users",
+    "/users/1",
+    "/users/1/lines",
+    "/quality",
+    "/runs",
+]
+STYLE = """html => {
+    const [ground] = [document.body, html]
+        .map((element) => getComputedStyle(element).backgroundColor)
+        .filter((colour) => colour !== "rgba(0, 0, 0, 0)");
+    return [ground, getComputedStyle(document.body).fontFamily];
+}"""
+"""The ground and the fonts of a document."""
+
 HOSTILE = "<script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
 
 
@@ -114,8 +131,26 @@ def test_dag_tab(visit: Visit) -> None:
     visitor = visit("admin")
     visitor.page.goto("/dags/experiment_features")
     visitor.page.locator('a[href$="/plugin/features"]').click()
-    visitor.frame.get_by_role("link", name="Trigger a run").click()
+    visitor.frame.get_by_role("link", name="Open the DAG to trigger a run").click()
     visitor.page.wait_for_url(re.compile("/dags/experiment_features$"), wait_until="commit")
+
+
+def test_tabs_keep_the_view(visit: Visit) -> None:
+    """In the DAG's tab, a view survives a reload; its address can be copied, and opens anywhere."""
+    visitor = visit("admin")
+    visitor.page.goto("/dags/experiment_features")
+    visitor.page.locator('a[href$="/plugin/features"]').click()
+    visitor.frame.get_by_role("link", name="Users", exact=True).click()
+    visitor.frame.get_by_role("link", name="Experiments", exact=True).click()
+    view = "/users?sort=experiments&descending=true"
+    visitor.page.wait_for_url(re.compile(re.escape(f"/plugin/features#{view}") + "$"))
+    visitor.page.reload()
+    chosen = visitor.frame.locator('th[aria-sort="descending"]')
+    expect(chosen).to_have_text("Experiments")
+    visitor.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visitor.frame.get_by_role("button", name="Copy link").click()
+    expect(visitor.frame.get_by_role("button", name="Copied")).to_be_visible()
+    assert visitor.page.evaluate("navigator.clipboard.readText()").endswith(PAGE + view)
 
 
 def test_search_and_user(visit: Visit, stack: Stack) -> None:
@@ -179,7 +214,7 @@ def test_viewer_may_look_but_not_trigger(visit: Visit, stack: Stack) -> None:
     """A viewer sees the page without a link to trigger runs, and Airflow refuses to run any."""
     page = visit("viewer").open("/")
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
-    expect(page.get_by_role("link", name="Trigger a run")).to_have_count(0)
+    expect(page.get_by_role("link", name="Open the DAG to trigger a run")).to_have_count(0)
     run = {"logical_date": None, "conf": {}}
     with pytest.raises(urllib.error.HTTPError, match="403"):
         stack.call(RUNS, run, cookie=stack.token("viewer"))
@@ -192,10 +227,33 @@ def test_nothing_is_shown_without_a_login(cookie: str, visit: Visit, stack: Stac
     names = [
         user["user_name"] for user in stack.query("select user_name from features.user_features")
     ]
-    for address in [*VIEWS, "/users.csv", "/static/page.js", "/runs/x"]:
+    for address in [*VIEWS, "/users.csv", "/compounds.csv", "/health", "/runs/x"]:
         answer = visitor.page.request.get(PAGE + address, headers={"Cookie": f"_token={cookie}"})
         assert answer.status in (401, 403), address
         assert not [name for name in names if name in answer.text()]
+
+
+def test_a_shared_address_leads_to_the_login_and_back(visit: Visit, stack: Stack) -> None:
+    """Whoever opens an address without being logged in sees it after the login."""
+    page = visit("").page
+    page.goto(f"{PAGE}/users?q=amara")
+    page.locator("input[name=username]").fill("viewer")
+    page.locator("input[name=password]").fill(stack.password("viewer"))
+    page.locator("button[type=submit]").click()
+    page.wait_for_url(re.compile(re.escape(f"{PAGE}/users?q=amara")))
+    expect(page.get_by_role("link", name="Amara Okafor")).to_be_visible()
+
+
+def test_looks_like_airflow(visit: Visit) -> None:
+    """Ground and font are Airflow's own, and its navigation shows the page's icon."""
+    visitor = visit("admin")
+    for theme in ("light", "dark"):
+        visitor.page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+        visitor.page.goto(f"/plugin/experiment-features{PAGE}/")
+        visitor.frame.get_by_role("heading", level=1).wait_for()
+        expect(visitor.page.locator('img[src*="static/icon"]').first).to_be_visible()
+        airflows = visitor.page.locator("html").evaluate(STYLE)
+        assert visitor.frame.locator("html").evaluate(STYLE) == airflows
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -7,10 +7,11 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import jwt
 import pytest
@@ -23,8 +24,8 @@ from experiment_features.errors import DropRejected
 from experiment_features.load.database import connect
 from experiment_features.spreadsheet import escape_formulas
 from features_airflow.object_storage import open_place
-from features_page.access import GUARDS, may_trigger
-from features_page.app import make_app
+from features_page.access import GUARDS, may_trigger, next_run_at
+from features_page.app import STATIC, make_app
 from features_page.problems import SENTENCES
 from integration.running import make_drop, new_run_id, run_drop
 from integration.servers import Database
@@ -32,7 +33,8 @@ from s3_server import BUCKET, S3Server
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
-VIEWS = ["/", "/users", "/quality", "/runs"]
+VIEWS = ["/", "/users", "/compounds", "/quality", "/runs"]
+NEXT_RUN = datetime(2026, 11, 30, 2, tzinfo=UTC)
 HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -41,12 +43,22 @@ HOSTILE = [
     "javascript:alert(1)",
     "&lt;b&gt; ]]> <!-- </td></table>",
 ]
+FAILED = ("failed", "refused", "rejected", "held")
 ENTER_RUN = """
 insert into features.pipeline_runs (
     run_id, trigger, source, source_files, parameters, definition_version, status,
     started_at, finished_at
 )
 values ('odd', 'cli', 'x', '[]', '{}', 1, 'loaded', now(), now())
+"""
+ENTER_NEWEST = """
+insert into features.pipeline_runs (
+    run_id, trigger, source, source_files, parameters, definition_version, status,
+    started_at, finished_at
+)
+select 'new', 'cli', '/drops/new', '[]', '{}', 1, status, now(),
+    case when status <> 'running' then now() end
+from (values (%s)) as entry (status)
 """
 ENTER_ISSUES = """
 insert into features.data_issues (
@@ -77,6 +89,7 @@ def make_client(*, may_trigger_runs: bool = True) -> TestClient:
     app = make_app()
     app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
     app.dependency_overrides[may_trigger] = lambda: may_trigger_runs
+    app.dependency_overrides[next_run_at] = lambda: NEXT_RUN
     prefix = "/airflow/experiment-features"
     return TestClient(app, root_path=prefix, raise_server_exceptions=False)
 
@@ -87,10 +100,11 @@ def text_of(html: str) -> str:
 
 
 def test_every_address_is_guarded() -> None:
-    """Every route has the page's guards, because Airflow does not guard those of plugins."""
+    """Every route but that of static files has the page's guards: Airflow guards none of them."""
     for route in make_app().routes:
         calls = [dependency.call for dependency in route.dependant.dependencies]  # type: ignore[attr-defined]
-        assert calls[: len(GUARDS)] == [guard.dependency for guard in GUARDS], route
+        guards = [] if route.path == STATIC else [guard.dependency for guard in GUARDS]  # type: ignore[attr-defined]
+        assert calls[: len(GUARDS)] == guards, route
 
 
 def token(**claims: Any) -> str:
@@ -118,10 +132,30 @@ def test_token(claims: dict[str, Any], status: int) -> None:
         {"Authorization": f"Bearer {token(**claims)}"},
         {"Cookie": f"_token={token(**claims)}"},
     ):
-        for address in (*VIEWS, "/users.csv", "/static/page.js"):
+        for address in (*VIEWS, "/users.csv", "/compounds.csv", "/health"):
             answer = client.get(address, headers=headers)
             assert answer.status_code == status, answer.text
             assert SENTENCES[status] in answer.text
+        assert client.get("/static/page.js", headers=headers).status_code == 200
+
+
+def test_a_shared_address_leads_to_the_login_and_back() -> None:
+    """A person is sent to Airflow's login; a frame shows a link to it, and a program its status."""
+    create_auth_manager()
+    prefix = "/airflow/experiment-features"
+    client = TestClient(make_app(), root_path=prefix, follow_redirects=False)
+    person = {"Accept": "text/html,*/*", "Sec-Fetch-Dest": "document"}
+    address = "/runs/a%3Fb%20%2Fc?dag=x&after=%C3%A9"
+    answer = client.get(address, headers=person)
+    assert answer.status_code == 303
+    login = urlsplit(answer.headers["Location"])
+    assert login.path == "/airflow/api/v2/auth/login"
+    assert parse_qs(login.query) == {"next": [f"{prefix}/runs/a%3Fb%20/c?dag=x&after=%C3%A9"]}
+    framed = client.get("/users", headers={**person, "Sec-Fetch-Dest": "iframe"})
+    assert framed.status_code == 401
+    assert 'login?next=%2Fairflow%2Fexperiment-features%2Fusers"' in framed.text
+    for headers in ({}, {"Accept": "text/csv"}):
+        assert client.get("/users.csv", headers=headers).status_code == 401
 
 
 @pytest.mark.parametrize("address", VIEWS)
@@ -173,6 +207,181 @@ def test_hostile_names_stay_text(page: TestClient, database: Database, tmp_path:
         assert " ".join(name.split()) in text_of(page.get(f"/users/{user_id}").text)
     assert len(re.findall("/users/[0-9]", page.get("/users?q=javascript").text)) == 1
     assert database.value("select count(*) from features.user_features") == len(users)
+
+
+def test_a_user_who_has_gone(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """The heading has the last name, and says since when and by which run the user is gone."""
+    for number, users in enumerate(
+        ({1: "Ann", 2: "Bo"}, {1: "Anna", 2: "Bo"}, {2: "Bo"}, {3: "Cy"})
+    ):
+        drop = make_drop(users, [(user, "1", "1") for user in users]).write(tmp_path / str(number))
+        run_drop(database, drop, run_id=f"run {number}", max_removed_percent=100.0)
+    html = page.get("/users/1").text
+    since = database.value(
+        "select max(valid_to) from features.user_features_past where user_id = 1"
+    )
+    assert re.findall("<h1>(.*)</h1>", html) == ["<bdi>Anna</bdi>"]
+    told = (
+        f"User 1, gone since {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC, when run 2 loaded a drop"
+    )
+    assert told in text_of(html)
+    database.query("delete from features.pipeline_runs where run_id = 'run 2'")
+    assert "UTC. History" in text_of(
+        page.get("/users/1").text
+    )  # nobody knows any more which run it was
+
+
+def test_compounds(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """All compounds are listed, sorted, searched and downloaded; each has a page, with its history."""
+    compounds = {1: "Water", 2: "Acetic acid", 30: "=1+1 Ether", 4: "Zinc"}
+    first = make_drop(
+        {1: "Ann", 2: "Bo"}, [(1, "1;2", "1"), (1, "1", "1"), (2, "1;30", "1")], compounds
+    )
+    run_drop(database, first.write(tmp_path / "first"), run_id="one")
+
+    def listed(address: str) -> list[str]:
+        return re.findall(
+            r'<th scope="row"><a href="[^"]*/compounds/(\d+)">', page.get(address).text
+        )
+
+    assert listed("/compounds") == ["1", "2", "4", "30"]
+    assert listed("/compounds?sort=name") == ["30", "2", "1", "4"]
+    assert listed("/compounds?sort=experiments&descending=true") == ["1", "30", "2", "4"]
+    assert listed("/compounds?q=ACI") == ["2"]
+    assert listed("/compounds?q=30") == ["30"]
+    assert listed("/") == ["1", "2", "30", "4"]
+    assert "/compounds/1" in page.get("/users/1").text
+    water = text_of(page.get("/compounds/1").text)
+    assert "Experiments 3 Users 2" in water
+    assert page.get("/compounds/9").status_code == 404
+    rows = list(csv.reader(io.StringIO(page.get("/compounds.csv").content.decode("utf-8-sig"))))
+    assert [row[:4] for row in rows] == [
+        ["compound_id", "compound_name", "total_experiments", "total_users"],
+        ["1", "Water", "3", "2"],
+        ["2", "Acetic acid", "1", "1"],
+        ["4", "Zinc", "0", "0"],
+        ["30", "'=1+1 Ether", "1", "1"],
+    ]
+    second = make_drop({1: "Ann"}, [(1, "1", "1")], {1: "Water"}).write(tmp_path / "second")
+    run_drop(database, second, run_id="two", max_removed_percent=100.0)
+    gone = text_of(page.get("/compounds/2").text)
+    assert "Acetic acid Compound 2, gone since" in gone
+    assert "when two loaded a drop without this compound" in gone
+    assert text_of(page.get("/compounds/1").text).count("now") == 1
+
+
+def test_what_people_have_named_is_isolated(
+    page: TestClient, database: Database, tmp_path: Path
+) -> None:
+    """Names that are written from right to left leave what stands beside them in its place."""
+    name = "\u05e9\u05dc\u05d5\u05dd"
+    users, compounds = {1: f"user {name}", 2: ""}, {1: f"compound {name}"}
+    drop = make_drop(users, [(1, "1", "1")], compounds).write(tmp_path / "drop")
+    (drop / "users.csv").rename(drop / f"users {name}.csv")
+    run_id = run_drop(database, drop, max_rejected_percent=100.0)["run_id"]
+    views = ("/", "/users", "/users/1", "/compounds", "/compounds/1", "/quality")
+    for address in (*views, f"/runs/{run_id}"):
+        html = page.get(address).text
+        shown = re.findall(f"[a-z]+ {name}", html)
+        assert shown, address
+        assert len(re.findall(f"<bdi>[a-z]+ {name}", html)) == len(shown), address
+
+
+def test_lines_and_moments_can_be_told_apart(page: TestClient, database: Database) -> None:
+    """Line numbers are plain digits, for editors; moments in tables have seconds."""
+    database.query(ENTER_RUN)
+    database.query(ENTER_ISSUES, ["a.csv"])
+    database.query("update features.data_issues set line_number = 1000000 + line_number")
+    assert '<td class="number">1000001</td>' in page.get("/quality").text
+    for address in ("/runs", "/runs/odd", "/"):
+        assert re.search(r">\d{4}-\d\d-\d\d \d\d:\d\d:\d\d</time>", page.get(address).text), address
+
+
+@pytest.mark.parametrize("mode", ["snapshot", "delta"])
+def test_a_rejected_run_says_why(
+    mode: str, page: TestClient, database: Database, tmp_path: Path
+) -> None:
+    """Rows, rejected rows, share and limit are those that decided, table by table."""
+    names = dict.fromkeys(range(1, 41), "Ann")
+    run_drop(database, make_drop(names, [(1, "1", "1")]).write(tmp_path / "first"))
+    faulty = make_drop(dict.fromkeys(range(1, 13), "") | {13: "Ann"}, [(13, "1", "1")])
+    source = faulty.write(tmp_path / "second")
+    with pytest.raises(DropRejected):
+        run_drop(database, source, run_id="bad", mode=mode, max_rejected_percent=12.5)
+    limit = "12.5 %" if mode == "snapshot" else "12.5 % and 10 rows"
+    for address in ("/runs/bad", "/quality?run=bad"):
+        shown = text_of(page.get(address).text)
+        assert f"users 13 12 92.31 % {limit} compounds 3 0 0.00 % {limit}" in shown
+    assert "Experiments per user –" not in text_of(page.get("/runs/bad").text)
+
+
+def test_a_tab_of_a_run_repeats_nothing(page: TestClient, database: Database) -> None:
+    """Airflow shows the run's name above the frame; elsewhere, the page has to."""
+    database.query(ENTER_RUN)
+    assert 'class="id in-tab"' in page.get("/runs/odd?dag=experiment_features").text
+    assert "in-tab" not in page.get("/runs/odd").text
+
+
+@pytest.mark.parametrize(
+    ("status", "hours", "shown", "code"),
+    [
+        ("loaded", 1, "green Up to date", 200),
+        ("unchanged", 1, "green Up to date", 200),
+        ("loaded", 25, "red Out of date", 503),
+        *((bad, 1, "amber The newest drop was not loaded", 503) for bad in FAILED),
+        ("failed", 25, "red Out of date", 503),
+        ("skipped", 1, "green Up to date", 200),
+        ("running", 25, "green Up to date", 200),
+    ],
+)
+def test_state(
+    status: str, hours: int, shown: str, code: int, page: TestClient, database: Database
+) -> None:
+    """Every view says in words how fresh the features are; monitors get the same as JSON."""
+    database.query(ENTER_RUN)
+    database.query(
+        "update features.pipeline_runs set started_at = now() - %s, finished_at = now() - %s",
+        *(timedelta(hours=hours),) * 2,
+    )
+    database.query(ENTER_NEWEST, status)
+    since = timedelta() if status == "running" else timedelta(hours=hours - 0.5)
+    database.query(
+        "update features.pipeline_runs set started_at = now() - %s, "
+        "finished_at = case when finished_at is not null then now() - %s end where run_id = 'new'",
+        *(since, since),
+    )
+    colour, _, words = shown.partition(" ")
+    for address in VIEWS:
+        html = page.get(address).text
+        assert f'<span class="status {colour}">{words}</span>' in html, address
+        assert "Next run: 2026-11-30 02:00" in text_of(html)
+        assert (f"Newest drop: new {status}" in text_of(html)) == (
+            status not in ("skipped", "running")
+        )
+    answer = page.get("/health")
+    assert answer.status_code == code
+    told = answer.json()
+    assert (told["state"], told["words"]) == (colour, words)
+    assert told["is_stale"] == (colour == "red")
+    assert told["is_failed"] == (status in FAILED)
+    assert datetime.fromisoformat(told["next_run_at"]) == NEXT_RUN
+    assert told["deadline_hours"] == 24
+    assert told["loaded"]["run_id"] == ("new" if status == "loaded" else "odd")
+
+
+def test_state_of_nothing(page: TestClient) -> None:
+    """Before the first load, a monitor is told that nothing has been loaded."""
+    answer = page.get("/health")
+    assert (answer.status_code, answer.json()["words"]) == (503, "Nothing has been loaded yet")
+
+
+def test_state_with_a_wrong_setting(
+    page: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A deadline that is no number does not pass for one; the log names it."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_DEADLINE_HOURS", "a day")
+    assert page.get("/health").status_code == 500
+    assert "EXPERIMENT_FEATURES_DEADLINE_HOURS is 'a day'" in caplog.text
 
 
 INVISIBLE = "\x1b[2J\x07\x85\u200b\u202e\ufeff\xad\U000e0041"
@@ -431,6 +640,7 @@ def test_no_formula(value: Any, written: Any) -> None:
 @pytest.mark.parametrize(
     "address",
     [
+        *("/compounds?after=x", "/compounds/0"),
         *("/users?after=x", "/users?after=0", f"/users?before={2**63}", "/users/0", "/users/x"),
         *("/users/0/lines", "/users/1/lines?after=-1", f"/users/1/lines?before={2**63}"),
         *("/users?sort=user_name", "/users?q=%00", f"/users?q={'x' * 1001}"),
@@ -466,6 +676,7 @@ ODD = [
 """What some part of a query could take for more than text."""
 
 ADDRESSES = [
+    *("/compounds?q={0}", "/compounds/{0}"),
     *("/users?q={0}", "/users?after={0}", "/users/{0}", "/runs/{0}", "/runs?before={0}"),
     *("/users/{0}/lines", "/users/1/lines?run={0}", "/users/1/lines?after={0}"),
     *("/quality?run=odd&table={0}&rule={0}&file={0}", "/quality?after={0}", "/quality?run={0}"),
@@ -496,7 +707,15 @@ def test_issues_of_oddly_named_files(page: TestClient, database: Database) -> No
 
 
 @pytest.mark.parametrize(
-    "address", ["/users/9", "/runs/none", "/quality?run=none", "/static/../app.py", "/openapi.json"]
+    "address",
+    [
+        "/users/9",
+        "/compounds/9",
+        "/runs/none",
+        "/quality?run=none",
+        "/static/../app.py",
+        "/openapi.json",
+    ],
 )
 def test_not_there(address: str, page: TestClient) -> None:
     """Unknown users, runs and files are answered with 404."""

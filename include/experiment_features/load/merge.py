@@ -19,6 +19,7 @@ from experiment_features.load.database import (
     check_written,
     read_sql,
 )
+from experiment_features.load.words import change_words
 from experiment_features.run import Transformed
 from experiment_features.workspace import Workspace
 
@@ -111,6 +112,7 @@ def merge(
     """
     values = {"run_id": run_id, "loaded_at": loaded_at}
     parts = statement_parts(relation)
+    change_words(connection, relation)
 
     def execute(statement: str) -> Cursor[Any]:
         return connection.execute(read_sql(statement).format(**parts), values)

@@ -70,6 +70,7 @@ _UNKNOWN: dict[str, Any] = {
     "totals": None,
     "base_run_id": None,
     "notices": [],
+    "judged": None,
     "source_files": Jsonb([]),
     "parts": Jsonb([]),
 }
@@ -255,7 +256,8 @@ def record_rejected(
             deleted=0,
             unchanged=0,
         )
-        enter_run(connection, workspace, run, result, Ending.of(Validated.stage, error))
+        ending = Ending.of(Validated.stage, error)
+        enter_run(connection, workspace, run, result, ending, judged=error.judged)
 
 
 def computed(workspace: Workspace, run: Run, status: str) -> Result:
@@ -311,12 +313,14 @@ def enter_run(
     computation: dict[str, str | None] | None = None,
     loaded_at: datetime | None = None,
     changes: IssueChanges | None = None,
+    judged: dict[str, dict[str, int]] | None = None,
 ) -> None:
     """Records how a run ended, and its issues; replaces the entry of the attempt.
 
-    ``computation`` is that of the features in force, ``loaded_at`` when its periods begin, and
-    ``changes`` how a delta changes the issues. A snapshot closes all issues that were open. Of a
-    run that did not load, the issues of each file and rule are kept up to a limit.
+    ``computation`` is that of the features in force, ``loaded_at`` when its periods begin,
+    ``changes`` how a delta changes the issues, and ``judged`` why a drop was rejected. A snapshot
+    closes all issues that were open. Of a run that did not load, the issues of each file and rule
+    are kept up to a limit.
     """
     extracted = workspace.found(Extracted)
     is_unchanged = result.status == "unchanged"  # then the last load names the parts
@@ -328,6 +332,7 @@ def enter_run(
         "base_run_id": extracted.base_run_id,
         "average_run_time": average_run_time,
         "totals": Jsonb(totals) if totals else None,
+        "judged": judged and Jsonb(judged),
         **(computation or {}),
         **(asdict(ending) if ending else {}),
     }

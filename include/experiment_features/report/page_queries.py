@@ -1,16 +1,14 @@
-"""The queries of the page, run as the role features_reader: features, runs and data quality.
+"""The page's queries of runs and data quality, and of the figures of the last load.
 
-Every query but the download uses an index and returns a limited number of rows, however large the
-tables are. Names are truncated on the page, but never in the download.
+Every query of the page but the download uses an index and returns a limited number of rows, however
+large the tables are. All are run as the role features_reader.
 """
 
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from psycopg import sql
 
-from experiment_features.definitions import USER_FEATURES
 from experiment_features.load import ledger
 from experiment_features.load.database import Connection, comma_separated
 from experiment_features.report.paging import (
@@ -23,21 +21,8 @@ from experiment_features.report.paging import (
     read_sql,
 )
 
-CHART_ROWS = 60
-"""How many runs, or periods of a user, a chart shows; more could not be told apart."""
-
 BARS = 30
-NAME_LENGTH = 120
-BATCH_ROWS = 5_000
 
-Sort = Literal["id", "name", "experiments"]
-
-_USER_KEYS: dict[Sort, tuple[sql.Composable, ...]] = {
-    "id": (sql.Identifier("user_id"),),
-    # As in the index user_features_by_name.
-    "name": (sql.SQL('lower("left"(user_name, 64)) collate "C"'), sql.Identifier("user_id")),
-    "experiments": (sql.Identifier("total_experiments"), sql.Identifier("user_id")),
-}
 _RUN_KEYS = (sql.Identifier("runs", "started_at"), sql.Identifier("runs", "run_id"))
 
 
@@ -95,58 +80,6 @@ def bar_width(last: int) -> int:
 def find_top_compounds(connection: Connection, rows: int = 10) -> list[Row]:
     """The compounds in the most experiments; ties are in the order of compound_id."""
     return fetch(connection, read_sql("select_top_compounds"), {"rows": rows})
-
-
-def find_users(
-    connection: Connection,
-    *,
-    search: str = "",
-    sort: Sort = "id",
-    descending: bool = False,
-    cursor: Cursor | None = None,
-) -> Page:
-    """A page of users; ties are in the order of user_id.
-
-    ``search`` is a user_id or the beginning of a name, in either case; ``cursor`` is a user_id.
-    """
-    search = search.strip()
-    user_id = int(search.lstrip("0")[:20] or 0) if search.isascii() and search.isdecimal() else None
-    if user_id is not None and user_id >= 2**63:
-        return Page([], has_previous=False, has_next=False)
-    values = {
-        "user_id": user_id,
-        "search": (search or None) if user_id is None else None,
-        "length": NAME_LENGTH,
-    }
-    return read_page(
-        connection,
-        "page_users",
-        _USER_KEYS[sort],
-        values,
-        cursor,
-        descending=descending,
-        features=_shown_features(),
-    )
-
-
-def find_user(connection: Connection, user_id: int) -> Row | None:
-    """A user's features."""
-    query = read_sql("select_user").format(features=_shown_features())
-    found = fetch(connection, query, {"user_id": user_id, "length": 1000})
-    return found[0] if found else None
-
-
-def find_user_compounds(connection: Connection, user_id: int) -> list[Row]:
-    """A user's most common compounds, including ties, the chosen one first."""
-    values = {"user_id": user_id, "rows": PAGE_ROWS}
-    return fetch(connection, read_sql("select_user_compounds"), values)
-
-
-def find_user_history(connection: Connection, user_id: int) -> list[Row]:
-    """A user's features period by period, the latest first."""
-    values = {"user_id": user_id, "length": NAME_LENGTH, "rows": CHART_ROWS}
-    query = read_sql("select_user_history").format(features=_shown_features())
-    return fetch(connection, query, values)
 
 
 def find_runs(
@@ -220,35 +153,3 @@ def _issues_of(connection: Connection, run_id: str) -> tuple[sql.Composable, sql
     if last and last.result.run_id == run_id:
         return sql.Identifier("features", "latest_data_issues"), sql.SQL("true")
     return sql.Identifier("features", "data_issues"), sql.SQL("found_by = %(run_id)s")
-
-
-def read_users(connection: Connection) -> Generator[list[tuple[Any, ...]], None, None]:
-    """All users with their features, in batches; the first batch is the column names."""
-    with connection.cursor("export_users") as cursor:
-        cursor.execute(read_sql("export_users").format(features=_exported_features()))
-        yield [tuple(column.name for column in cursor.description or ())]
-        while rows := cursor.fetchmany(BATCH_ROWS):
-            yield rows
-
-
-def _shown_features() -> sql.Composed:
-    """A user's features as the page shows them: texts cut to the value length, lists left out."""
-    cut = sql.SQL('"left"({name}, %(length)s) as {name}')
-    return sql.SQL(", ").join(
-        cut.format(name=sql.Identifier(feature.name))
-        if feature.sql_type == "text"
-        else sql.Identifier(feature.name)
-        for feature in USER_FEATURES.features
-        if not feature.is_list
-    )
-
-
-def _exported_features() -> sql.Composed:
-    """A user's features as a download has them: texts in full, lists as text."""
-    joined = sql.SQL("array_to_string({name}, ';') as {name}")
-    return sql.SQL(", ").join(
-        joined.format(name=sql.Identifier(feature.name))
-        if feature.is_list
-        else sql.Identifier(feature.name)
-        for feature in USER_FEATURES.features
-    )

@@ -22,6 +22,10 @@ Row = dict[str, Any]
 read_sql = partial(database.read_sql, folder=Path(__file__).parent / "sql")
 
 PAGE_ROWS = 50
+
+CHART_ROWS = 60
+"""How many runs, or periods of a user, a chart shows; more could not be told apart."""
+
 TIMEOUT = "10s"
 IDLE_TIMEOUT = "60s"
 """Should a reader forget a transaction, the database ends its session after this time."""

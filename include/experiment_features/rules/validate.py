@@ -236,11 +236,12 @@ def _refuse_excess(
     extracted: Extracted, judged: Mapping[str, int], validated: Validated, limit: float
 ) -> None:
     """Refuses a drop if too many of its rows are faulty: of a delta, its own and its deletions."""
-    shares = {}
+    shares, compared = {}, {}
     for table in TABLES:
         names = (table.name, DELETIONS[table.name].name)
         rows = sum(extracted.rows.get(name, 0) for name in names)
         rejected = sum(judged.get(name, 0) for name in names)
+        compared[table.name] = {"rows": rows, "rejected_rows": rejected}
         if extracted.mode == "delta" and rejected <= ALWAYS_TAKEN:
             rejected = 0
         shares[table.name] = (rejected, rows, 100 * rejected / rows if rows else 0.0)
@@ -250,4 +251,4 @@ def _refuse_excess(
             for table, (rejected, rows, share) in shares.items()
         )
         told = [f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {shown}"]
-        raise DropRejected(". ".join([*told, *validated.notices]))
+        raise DropRejected(". ".join([*told, *validated.notices]), compared)

@@ -3,6 +3,7 @@
 
 const root = document.documentElement;
 root.classList.add("scripted");
+if (window.parent !== window) root.classList.add("framed"); // Airflow shows the name and the run
 
 // Airflow stores its theme here; with "system" or no value, the browser decides.
 function followTheme() {
@@ -21,45 +22,125 @@ function openOutsideFrame(event) {
   outerLink.click();
 }
 
+// Airflow's address follows the frame under /plugin/, but not in the tabs of a DAG and of its runs.
+// There, the view is kept behind the # of Airflow's address, and shown again when that is opened.
+const home = new URL("..", document.currentScript?.src || location.href).pathname;
+
+function followTab() {
+  if (window.parent === window || window.parent.location.pathname.includes("/plugin/experiment-features")) return;
+  const { hash, pathname, search } = window.parent.location;
+  const isEntry = new URLSearchParams(location.search).has("dag");
+  const isBack = performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+  const kept = new URL(home + hash.replace(/^#\/?/, ""), location.href);
+  if (isEntry && hash.startsWith("#/") && !isBack && kept.pathname.startsWith(home)) {
+    location.replace(kept);
+    return;
+  }
+  const view = isEntry ? "" : `#/${location.pathname.slice(home.length)}${location.search}${location.hash}`;
+  window.parent.history.replaceState(window.parent.history.state, "", pathname + search + view);
+}
+
+// The address of the view itself: it opens anywhere, also for those who have to log in first.
+async function copyAddress(event) {
+  const button = event.currentTarget;
+  const said = button.textContent;
+  try {
+    if (navigator.clipboard) await navigator.clipboard.writeText(location.href);
+    else copySelected(location.href); // browsers have no clipboard on plain HTTP
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not copied: the browser does not allow it";
+  }
+  setTimeout(() => { button.textContent = said; }, 2000);
+}
+
+function copySelected(text) {
+  const field = document.body.appendChild(document.createElement("textarea"));
+  field.value = text;
+  field.select();
+  const isCopied = document.execCommand("copy");
+  field.remove();
+  if (!isCopied) throw new Error("not copied");
+}
+
 const inUtc = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
 const asDay = inUtc({ day: "numeric", month: "short" });
+const asDate = inUtc({ day: "numeric", month: "short", year: "numeric" });
 const asHour = inUtc({ hour: "2-digit", minute: "2-digit" });
 const asSecond = inUtc({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const asMoment = inUtc({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const asMoment = inUtc({ dateStyle: "medium", timeStyle: "medium" });
 const asNumber = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const asShort = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+
+const inUnits = (number, unit) => `${number} ${number === "1" ? unit.replace(/^(\w+)s\b/, "$1") : unit}`;
+
+function secondsOf(cell) {
+  const time = cell.querySelector("time");
+  return time ? Date.parse(time.dateTime) / 1000 : null;
+}
 
 function read(box) {
   const rows = [...document.getElementById(box.dataset.table).tBodies[0].rows];
   const points = rows.map((row, index) => {
-    const time = row.cells[0].querySelector("time");
+    const time = secondsOf(row.cells[0]);
     const value = row.cells[box.dataset.column].dataset.value;
     return {
-      x: time ? Date.parse(time.dateTime) / 1000 : index,
+      x: time ?? index,
       y: value === undefined ? null : Number(value),
-      label: time ? `${asMoment.format(Date.parse(time.dateTime))} UTC` : row.cells[0].textContent,
+      label: time === null ? inUnits(row.cells[0].textContent, box.dataset.x) : `${asMoment.format(time * 1000)} UTC`,
+      until: secondsOf(row.cells[1]) ?? Date.now() / 1000,
     };
   });
   points.sort((one, other) => one.x - other.x);
-  if (box.dataset.kind === "steps") points.push({ ...points.at(-1), x: Date.now() / 1000, label: "now" });
-  return points;
+  return box.dataset.kind === "steps" ? points.flatMap(period) : points;
+}
+
+// A period is drawn from its beginning to just before its end, and nothing until the next one begins.
+function period(point, index, points) {
+  const last = { ...point, x: Math.max(point.x, point.until - 0.001) };
+  const isAdjacent = points[index + 1]?.x <= point.until;
+  return isAdjacent ? [point, last] : [point, last, { ...point, x: point.until, y: null }];
+}
+
+// The first, the last, and as many in between as have room for their labels.
+function spread(count, room, width) {
+  const step = Math.max(1, Math.ceil((count - 1) / Math.max(1, Math.floor(width / room))));
+  const chosen = [];
+  for (let index = count - 1; index >= 0; index -= step) chosen.unshift(index);
+  return chosen;
+}
+
+function timeLabels(splits, step) {
+  const moments = splits.map((split) => new Date(split * 1000));
+  const isLong = moments.at(-1)?.getUTCFullYear() !== moments[0]?.getUTCFullYear();
+  const labels = moments.map((moment, index) => {
+    const isNewDay = moment.getUTCDate() !== moments[index - 1]?.getUTCDate();
+    if (step >= 86400 || (isNewDay && moments.at(-1) - moments[0] >= 86400000)) {
+      return (isLong ? asDate : asDay).format(moment);
+    }
+    return (step >= 60 ? asHour : asSecond).format(moment);
+  });
+  return labels.map((label, index) => (label === labels[index - 1] ? "" : label));
 }
 
 function options(box, points) {
   const style = getComputedStyle(box);
   const [ink, line, muted] = [style.color, style.borderTopColor, style.outlineColor];
   const bars = box.dataset.kind === "bars";
-  const unit = box.dataset.unit && ` ${box.dataset.unit}`;
+  const { unit, x } = box.dataset;
   const output = box.parentElement.querySelector("output");
-  const xLabels = (plot, splits, axis, space, step) =>
-    splits.map((split) => {
-      if (bars) return points[split] ? points[split].label : "";
-      return (step >= 86400 ? asDay : step >= 60 ? asHour : asSecond).format(split * 1000);
-    });
+  const names = points.map((point) => point.label.split(" ")[0]); // of bars, without the unit
+  const room = 7 * Math.max(...names.map((name) => name.length)) + 14;
+  const ofBars = {
+    splits: (plot) => spread(points.length, room, plot.width - 60),
+    values: (plot, splits) => splits.map((split) => names[split]),
+  };
+  const ofTimes = { space: 70, values: (plot, splits, axis, space, step) => timeLabels(splits, step) };
   // Counts are whole numbers, and so are the labels of their axis.
   const isCount = points.every((point) => Number.isInteger(point.y ?? 0));
   const counts = [...Array(15).keys()].flatMap((power) => [1, 2, 5].map((step) => step * 10 ** power));
-  const axis = { stroke: muted, font: `12px ${style.fontFamily}`, grid: { stroke: line, width: 1 }, ticks: { show: false } };
+  const font = `12px ${style.fontFamily}`;
+  const axis = { stroke: muted, font, labelFont: font, labelSize: 18, grid: { stroke: line, width: 1 }, ticks: { show: false } };
   return {
     width: box.clientWidth,
     height: box.clientHeight,
@@ -70,8 +151,8 @@ function options(box, points) {
       y: { range: (plot, low, high) => [0, high > 0 ? high * 1.1 : 1] },
     },
     axes: [
-      { ...axis, grid: { show: false }, values: xLabels, size: 26, space: bars ? 40 : 70, incrs: bars ? [1, 2, 5, 10] : undefined },
-      { ...axis, size: 46, space: 36, incrs: isCount ? counts : undefined, values: (plot, splits) => splits.map((split) => asShort.format(split)) },
+      { ...axis, grid: { show: false }, size: 26, label: bars ? x : "time (UTC)", ...(bars ? ofBars : ofTimes) },
+      { ...axis, size: 46, space: 36, label: unit, incrs: isCount ? counts : undefined, values: (plot, splits) => splits.map((split) => asShort.format(split)) },
     ],
     series: [
       {},
@@ -79,7 +160,7 @@ function options(box, points) {
         stroke: ink,
         width: bars ? 0 : 2,
         fill: bars ? ink : undefined,
-        points: { show: !bars && points.length < 40, size: 5, fill: ink },
+        points: { show: box.dataset.kind === "line" && points.length < 40, size: 5, fill: ink },
         paths: bars
           ? uPlot.paths.bars({ size: [0.78, 72], radius: 0.12 })
           : box.dataset.kind === "steps" ? uPlot.paths.stepped({ align: 1 }) : uPlot.paths.linear(),
@@ -89,7 +170,7 @@ function options(box, points) {
       setCursor: [(plot) => {
         const point = points[plot.cursor.idx];
         const known = point && plot.cursor.left >= 0 && point.y !== null;
-        output.textContent = known ? `${point.label}: ${asNumber.format(point.y)}${unit}` : "";
+        output.textContent = known ? `${point.label}: ${inUnits(asNumber.format(point.y), unit)}` : "";
       }],
     },
   };
@@ -104,6 +185,7 @@ function draw(box) {
 }
 
 followTheme();
+followTab();
 window.addEventListener("storage", (event) => {
   if (event.key === "theme") followTheme();
   for (const box of drawn.keys()) draw(box);
@@ -111,6 +193,18 @@ window.addEventListener("storage", (event) => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => [...drawn.keys()].forEach(draw));
 document.addEventListener("click", openOutsideFrame);
 document.addEventListener("DOMContentLoaded", () => {
+  const copy = document.querySelector(".copy");
+  if (copy) {
+    copy.hidden = false;
+    copy.addEventListener("click", copyAddress);
+  }
+  // On a narrow screen rows are cards, which name the columns of their cells.
+  for (const table of document.querySelectorAll("table.cards")) {
+    const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+    for (const row of table.tBodies[0].rows) {
+      for (const cell of row.cells) cell.dataset.label = names[cell.cellIndex];
+    }
+  }
   const resized = new ResizeObserver((entries) => entries.forEach((entry) => draw(entry.target)));
   document.querySelectorAll(".plot [data-table]").forEach((box) => resized.observe(box));
 });

@@ -38,6 +38,8 @@ RELATIONS = {
     "latest_data_issues": "v",
     "held_changes": "r",
     "users_by_total_experiments": "r",
+    "user_words": "r",
+    "compound_words": "r",
     "schema_version": "r",
 }
 DROP = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")])
@@ -137,6 +139,9 @@ class TestMigrate:
         ]
         counts = features_of(empty, "users_by_total_experiments")
         assert counts == ([{"total_experiments": 0, "users": 1}] if revision < "0002" else [])
+        for table, word in (("user_words", "ann"), ("compound_words", "water")):
+            words = [row["name_from"] for row in features_of(empty, table)]
+            assert words == ([word] if revision < "0009" else [])
         closed_by = {row["found_by"]: row["closed_by"] for row in features_of(empty, "data_issues")}
         assert closed_by == (
             {"old": "last", "rejected": "rejected", "last": None} if revision < "0005" else {}
@@ -237,8 +242,8 @@ class TestMigrate:
                 "constraint user_features.user_id_is_positive CHECK ((user_id > 0)). Unknown: no",
             ),
             (
-                "drop index {}.user_features_by_name",
-                "index user_features_by_name ON features.user_features USING btree (lower(",
+                "drop index {}.user_features_by_experiments",
+                "index user_features_by_experiments ON features.user_features USING btree (total",
             ),
             (
                 "alter table {}.pipeline_runs alter inserted set default 7",

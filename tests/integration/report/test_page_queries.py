@@ -1,113 +1,17 @@
-"""The page's queries: complete pages, searches, and correct figures."""
+"""The page's queries: complete pages, and correct figures."""
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from experiment_features.errors import DatabaseUnavailable
 from experiment_features.load.database import Connection, connect
 from experiment_features.report import page_queries
-from experiment_features.report.page_queries import Bar, IssuePlace, Sort
-from experiment_features.report.paging import Cursor, Page, reading
+from experiment_features.report.page_queries import Bar, IssuePlace
+from experiment_features.report.paging import reading
+from integration.report.walking import walk
 from integration.running import load_experiments, make_drop, run_drop
-from integration.servers import VERSIONS, Database
-
-every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
-
-
-@pytest.fixture
-def reader(database: Database) -> Iterator[Connection]:
-    """A connection as the reader role, like that of the page."""
-    with connect(database.url("analyst")) as connection:
-        yield connection
-
-
-def walk(ask: Callable[[Cursor | None], Page], key: Callable[[dict[str, Any]], Any]) -> list[Any]:
-    """Returns a list's keys, page by page; asserts that going back gives the same pages."""
-    pages = [ask(None)]
-    assert not pages[0].has_previous
-    while pages[-1].has_next:
-        pages.append(ask(Cursor(key(pages[-1].rows[-1]))))
-        assert pages[-1].has_previous
-        assert pages[-1].rows != pages[-2].rows
-    for earlier, later in zip(reversed(pages[:-1]), reversed(pages[1:]), strict=True):
-        back = ask(Cursor(key(later.rows[0]), backwards=True))
-        assert (back.rows, back.has_next) == (earlier.rows, True)
-        assert back.has_previous == (earlier is not pages[0])
-    return [key(row) for page in pages for row in page.rows]
-
-
-@pytest.mark.parametrize("descending", [False, True], ids=["rising", "falling"])
-@pytest.mark.parametrize("sort", ["id", "name", "experiments"])
-def test_pages_of_users_are_complete(
-    sort: Sort, descending: bool, database: Database, tmp_path: Path
-) -> None:
-    """Each user is on exactly one page, in the requested order, with ties ordered by id."""
-    experiments = {user_id: user_id % 7 for user_id in range(1, 131)}
-    load_experiments(database, tmp_path, experiments)
-    keys: dict[str, Callable[[int], Any]] = {
-        "id": lambda user_id: user_id,
-        "name": lambda user_id: (f"user {user_id}", user_id),
-        "experiments": lambda user_id: (experiments[user_id], user_id),
-    }
-    with connect(database.url("analyst")) as reader, reading(reader):
-        found = walk(
-            lambda cursor: page_queries.find_users(
-                reader, sort=sort, descending=descending, cursor=cursor
-            ),
-            lambda user: user["user_id"],
-        )
-    assert found == sorted(experiments, key=keys[sort], reverse=descending)
-
-
-NAMES = {1: "Ann Lee", 2: "ann%", 3: "Anna", 4: "ANNE", 5: "Bob Ann", 6: "an_", 7: "Ånn", 8: "42"}
-
-
-SEARCHES = {
-    "ann": [1, 2, 3, 4],
-    " ANN ": [1, 2, 3, 4],
-    "ann%": [2],
-    "an_": [6],
-    "5": [5],
-    "42": [],
-    "٣": [],
-    "99999999999999999999": [],
-    "9" * 5000: [],
-    "0" * 5000 + "5": [5],
-    "0": [],
-    "'; drop table features.user_features --": [],
-    "%s": [],
-    "\\": [],
-}
-
-
-@every_version
-def test_search(database: Database, tmp_path: Path) -> None:
-    """A search for digits finds an id; any other finds names by prefix, ignoring case."""
-    run_drop(database, make_drop(NAMES).write(tmp_path / "drop"), allow_empty=True)
-    with connect(database.url("analyst")) as reader, reading(reader):
-        found = {
-            search: sorted(
-                user["user_id"]
-                for user in page_queries.find_users(reader, search=search, sort="name").rows
-            )
-            for search in SEARCHES
-        }
-    assert found == SEARCHES
-
-
-def test_long_names_are_loaded_found_and_cut(
-    database: Database, reader: Connection, tmp_path: Path
-) -> None:
-    """Names may exceed the limit of index entries; a page shows their start."""
-    name = "ß" * 10_000
-    run_drop(database, make_drop({1: name}).write(tmp_path / "drop"), allow_empty=True)
-    assert database.value("select user_name from features.user_features") == name
-    with reading(reader):
-        (user,) = page_queries.find_users(reader, search="ß" * 100, sort="name").rows
-    assert user["user_name"] == "ß" * 120
+from integration.servers import Database
 
 
 @pytest.mark.parametrize(
@@ -133,30 +37,6 @@ def test_bars_count_every_user_once(database: Database, reader: Connection, tmp_
     with reading(reader):
         bars = page_queries.count_users_by_experiments(reader)
     assert bars == [Bar(0, 0, 0), Bar(1, 1, 1), Bar(2, 2, 1)]
-
-
-def test_history_of_a_user(database: Database, reader: Connection, tmp_path: Path) -> None:
-    """The latest period comes first; a user who has left has a history but no features."""
-    runs = [load_experiments(database, tmp_path, drop) for drop in ({1: 1, 2: 1}, {1: 2}, {2: 1})]
-    with reading(reader):
-        history = page_queries.find_user_history(reader, 1)
-        assert page_queries.find_user(reader, 1) is None
-        assert page_queries.find_user_compounds(reader, 1) == []
-        compounds = page_queries.find_user_compounds(reader, 2)
-    assert [(p["total_experiments"], p["run_id"]) for p in history] == [(2, runs[1]), (1, runs[0])]
-    assert None not in [period["valid_to"] for period in history]
-    assert compounds == [{"compound_id": 1, "compound_name": "Water"}]
-
-
-def test_ties_are_named_in_order(database: Database, reader: Connection, tmp_path: Path) -> None:
-    """All tied compounds are named, the lowest id first."""
-    run_drop(database, make_drop({1: "Ann"}, [(1, "3;1", "1")]).write(tmp_path / "drop"))
-    with reading(reader):
-        compounds = page_queries.find_user_compounds(reader, 1)
-        user = page_queries.find_user(reader, 1)
-    assert [c["compound_name"] for c in compounds] == ["Water", "Methane"]
-    assert user
-    assert user["tied_compounds"] == 2
 
 
 def test_pages_of_runs_are_complete(database: Database, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ grant execute on function features.user_features_as_of(timestamptz) to features_
 -- For staging. Many administrators revoke it from public.
 grant temporary on database {database} to features_writer;
 grant select, insert, update, delete on
-    features.user_features, features.compound_features, features.users_by_total_experiments
+    features.user_features, features.compound_features, features.users_by_total_experiments,
+    features.user_words, features.compound_words
 to features_writer;
 grant select, insert on
     features.user_features_past, features.compound_features_past, features.data_issues,
@@ -33,7 +34,8 @@ begin
         execute format('grant usage on schema features to %I', who);
         execute format(
             'grant select on features.user_features, features.compound_features,
-            features.users_by_total_experiments, features.user_features_past,
+            features.users_by_total_experiments, features.user_words, features.compound_words,
+            features.user_features_past,
             features.compound_features_past, features.held_changes, features.user_features_history,
             features.compound_features_history, features.user_feature_report,
             features.part_store to %I', who

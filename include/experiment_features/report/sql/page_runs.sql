@@ -26,6 +26,8 @@ select
     runs.error_file,
     runs.error_line,
     runs.notices,
+    runs.mode,
+    runs.judged,
     extract(epoch from runs.finished_at - runs.started_at)::double precision as seconds,
     files.rows_read,
     runs.rejected_rows / nullif(files.rows_read, 0)::double precision as rejected_share

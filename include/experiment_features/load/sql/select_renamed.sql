@@ -1,0 +1,10 @@
+-- The rows whose name a load changes. Grain: row of the relation that is new, renamed or gone; columns:
+-- its key, the name before, the name after, of which one may be null.
+select
+    {key},
+    current.{name},
+    staged.{name}
+from {changed} as changed
+left join {relation} as current using ({key})
+left join {staged} as staged using ({key})
+where current.{name} is distinct from staged.{name}
