@@ -1,6 +1,7 @@
 """Copies Arrow batches into PostgreSQL, about ten times faster than inserting rows one by one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -43,12 +44,25 @@ def copy_batches(
     count = 0
     with connection.cursor() as cursor:
         with cursor.copy(sql.SQL("copy {} ({}) from stdin").format(table, names)) as copy:
-            for batch in batches:
-                if batch.num_rows:
-                    copy.write(_format_rows(batch))
-                    count += batch.num_rows
+            for rows, text in _formatted(batches):
+                copy.write(text)
+                count += rows
         check_written(table.as_string(connection), "copy", count, cursor.rowcount)
     return count
+
+
+def _formatted(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, bytes]]:
+    """The number of rows and the text of each batch, which is formatted while the last is sent."""
+    with ThreadPoolExecutor(1) as formatter:
+        last: tuple[int, Future[bytes]] | None = None
+        for batch in batches:
+            if batch.num_rows:
+                following = batch.num_rows, formatter.submit(_format_rows, batch)
+                if last:
+                    yield last[0], last[1].result()
+                last = following
+        if last:
+            yield last[0], last[1].result()
 
 
 def _format_rows(batch: pa.RecordBatch) -> bytes:

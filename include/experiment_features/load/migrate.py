@@ -108,7 +108,7 @@ def _compare_tables(connection: Connection) -> dict[str, list[str]]:
         The columns that the revisions make, by table, of those of which readers see some.
 
     Raises:
-        DatabaseRefused: a table, column, constraint or index is missing or different.
+        DatabaseRefused: a table, column, constraint, index or trigger is missing or different.
     """
     found = _parts_of_tables(connection)
     with connection.transaction(force_rollback=True):  # so nobody else ever sees this
@@ -121,7 +121,7 @@ def _compare_tables(connection: Connection) -> dict[str, list[str]]:
         columns = {
             table: columns_of(connection, table) for table in ("pipeline_runs", "data_issues")
         }
-    for kind in ("table", "persistence", "column", "constraint", "index"):
+    for kind in ("table", "persistence", "column", "constraint", "index", "trigger"):
         # Report no kind that depends on this one.
         if lacking := wanted[kind] - found[kind]:
             raise DatabaseRefused(
@@ -147,7 +147,7 @@ def _grant(connection: Connection, columns: dict[str, list[str]]) -> None:
 
 
 def _parts_of_tables(connection: Connection) -> dict[str, set[str]]:
-    """By kind, the tables of the schema, and their columns, constraints and indexes."""
+    """By kind, the tables of the schema, and their columns, constraints, indexes and triggers."""
     parts: dict[str, set[str]] = defaultdict(set)
     for kind, part in connection.execute(read_sql("select_parts_of_tables")):
         parts[kind].add(part)

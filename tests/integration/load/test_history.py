@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -221,6 +222,65 @@ def test_overlapping_periods_are_impossible(
     ) as caught:
         database.query(insert, user_id, begin, end)
     assert caught.value.diag.constraint_name == constraint
+
+
+INSERT = (
+    "insert into features.user_features_past "
+    "(user_id, user_name, total_experiments, run_id, valid_from, valid_to) values "
+)
+PERIOD = f"{INSERT} (1, 'Ann', 0, 'x', '2026-01-01', '2026-01-05')"
+LONGER = f"{INSERT} (1, 'Ann', 0, 'x', '2026-01-04', '2026-01-09')"
+"""Another period of the same user, which overlaps the first."""
+
+
+@every_version
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"{LONGER}, (2, 'Ann', 0, 'x', '2026-01-04', '2026-01-09')",
+        f"{LONGER.replace('(1,', '(3,')}, (3, 'Ann', 0, 'x', '2026-01-05', '2026-01-06')",
+        "update features.user_features_past set valid_to = '2026-01-07' where user_id = 1",
+        "update features.user_features_past set user_id = 1 where user_id = 2",
+    ],
+    ids=["insert", "rows of one insert", "update of an end", "update of the user"],
+)
+def test_no_statement_makes_periods_overlap(statement: str, database: Database) -> None:
+    """However many rows it inserts or updates, and whoever runs it."""
+    for user_id, begin, end in ((1, "01", "05"), (1, "06", "09"), (2, "02", "03")):
+        values = f"({user_id}, 'Ann', 0, 'x', '2026-01-{begin}', '2026-01-{end}')"
+        database.query(INSERT + values)
+    with pytest.raises(psycopg.errors.ExclusionViolation, match="a period of user") as caught:
+        database.query(statement)
+    assert caught.value.diag.constraint_name == "periods_do_not_overlap"
+
+
+@every_version
+def test_two_sessions_cannot_make_periods_overlap(database: Database) -> None:
+    """The second one waits for the first, and then sees its period; readers do not wait."""
+    with (
+        ThreadPoolExecutor() as threads,
+        database.connect("etl") as first,
+        database.connect("etl") as second,
+    ):
+        first.execute(PERIOD)
+        waiting = threads.submit(second.execute, LONGER)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.5)
+        assert features_of(database, "user_features_history") == []
+        first.commit()
+        with pytest.raises(psycopg.errors.ExclusionViolation):
+            waiting.result(timeout=30)
+
+
+@every_version
+def test_an_old_snapshot_cannot_add_periods(database: Database) -> None:
+    """It would not see a period that another session has added since."""
+    with database.connect("etl") as connection:
+        connection.execute("set transaction isolation level repeatable read")
+        assert connection.execute("select from features.user_features_past").rowcount == 0
+        database.query(PERIOD)
+        with pytest.raises(psycopg.errors.InvalidTransactionState, match="read committed"):
+            connection.execute(LONGER)
 
 
 @every_version

@@ -63,6 +63,13 @@ values (1, 'Water', 9, 1, 'old', '2026-01-02')
 """
 """Rows for the first revision, which all later ones must keep."""
 
+OVERLAPPING = """
+insert into features.user_features_past
+    (user_id, user_name, total_experiments, run_id, valid_from, valid_to)
+values (1, 'An', 0, 'old', '2025-12-31', '2026-01-01 01:00')
+"""
+"""A period that begins before the one in DATA ends."""
+
 RUNS = """
 insert into features.pipeline_runs
     (run_id, trigger, source, source_files, parameters, definition_version, status, started_at,
@@ -146,6 +153,8 @@ class TestMigrate:
         assert closed_by == (
             {"old": "last", "rejected": "rejected", "last": None} if revision < "0005" else {}
         )
+        with pytest.raises(psycopg.errors.ExclusionViolation):
+            empty.query(OVERLAPPING)
         began = empty.value("select updated_at from features.compound_features")
         if revision < "0005":
             assert {run_of(empty, "last")[name] for name in COMPUTATION} == {None}
@@ -265,6 +274,14 @@ class TestMigrate:
                 "alter table {}.held_changes set unlogged",
                 "Missing: persistence held_changes logged. Unknown: held_changes unlogged.",
             ),
+            (
+                "alter table {}.user_features_past disable trigger periods_do_not_overlap_insert",
+                "Missing: trigger CREATE TRIGGER periods_do_not_overlap_insert AFTER INSERT ON ",
+            ),
+            (
+                "create or replace function {}.refuse_overlaps() returns trigger language plpgsql as 'begin end'",
+                "Missing: trigger CREATE TRIGGER periods_do_not_overlap_insert AFTER INSERT ON ",
+            ),
         ],
         ids=[
             "column",
@@ -278,6 +295,8 @@ class TestMigrate:
             "identity",
             "generated",
             "unlogged",
+            "trigger",
+            "function",
         ],
     )
     def test_names_what_somebody_has_changed(

@@ -1,5 +1,5 @@
 -- What the tables that the revisions make consist of. Grain: table, its persistence, column,
--- constraint, or index beside those of the constraints; columns: kind and description. On one version of PostgreSQL, two schemas with
+-- constraint, index beside those of the constraints, or trigger, with a hash of its function; columns: kind and description. On one version of PostgreSQL, two schemas with
 -- equal rows are equal.
 with tables as (
     select
@@ -57,3 +57,13 @@ select
 from tables
 inner join pg_index as indexes on tables.oid = indexes.indrelid
 where not exists (select from pg_constraint where conindid = indexes.indexrelid)
+union all
+select
+    'trigger',
+    concat_ws(
+        ' ', pg_get_triggerdef(triggers.oid), md5(pg_get_functiondef(triggers.tgfoid)),
+        case when triggers.tgenabled <> 'O' then 'not enabled' end
+    )
+from tables
+inner join pg_trigger as triggers on tables.oid = triggers.tgrelid
+where not triggers.tgisinternal
