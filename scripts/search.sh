@@ -3,7 +3,7 @@
 #
 # usage: scripts/search.sh drops|deltas|kills|soak [--count N] [--seed N]
 #   drops     random drops: features and issues must equal the oracle's (5,000)
-#   deltas    random sequences of snapshots and deltas: the same, after each of them (5,000)
+#   deltas    random sequences of snapshots and deltas: the same, after each of them (3,000)
 #   kills     loads killed at random moments: they must leave all of a load, or nothing (1,000)
 #   soak      minutes of a local stack that loads drops, is stopped and killed, and must not
 #             use ever more memory or disk (60)

@@ -123,7 +123,7 @@ def check_soak(seed: str, count: int, folder: Path) -> list[str]:
 
 SEARCHES = {
     "drops": Search("random drops", 5_000, 50, ("equal", "differ"), check_drops),
-    "deltas": Search("random sequences", 5_000, 50, ("equal", "differ"), check_deltas),
+    "deltas": Search("random sequences", 3_000, 50, ("equal", "differ"), check_deltas),
     "kills": Search(
         "kills", 1_000, 20, ("before its commit", "after its commit", "inconsistent"), check_kills
     ),
