@@ -117,7 +117,7 @@ def running_stack(folder: Path, port: int) -> Iterator[Stack]:
 
 
 def measure_latency(folder: Path, port: int, rounds: int) -> tuple[list[Facts], Facts]:
-    """Returns runs of both DAGs, taking turns; and figures of the idle stack, script and parsing."""
+    """Returns runs of both DAGs, taking turns; and figures of idle stack, script and parsing."""
     with running_stack(folder, port) as stack:
         sides = {side: partial(_measured_run, stack, *SIDES[side]) for side in SIDES}
         rows = in_rounds(rounds, sides, {})
