@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -28,6 +28,7 @@ from benchmarks.measure import ROOT, Facts, in_rounds
 
 TIMEOUT_SECONDS = 120
 POLL_SECONDS = 0.01
+IDLE_SECONDS = 60
 EMPTY_DAGS = Path(__file__).parent / "empty"
 SIDES = {"pipeline": ("experiment_features", {"force": True}), "empty": ("empty_tasks", {})}
 
@@ -116,13 +117,40 @@ def running_stack(folder: Path, port: int) -> Iterator[Stack]:
 
 
 def measure_latency(folder: Path, port: int, rounds: int) -> tuple[list[Facts], Facts]:
-    """Returns runs of both DAGs, taking turns; and the idle memory and the parse times."""
+    """Returns runs of both DAGs, taking turns; and figures of idle stack, script and parsing."""
     with running_stack(folder, port) as stack:
         sides = {side: partial(_measured_run, stack, *SIDES[side]) for side in SIDES}
         rows = in_rounds(rounds, sides, {})
-        memory = _idle_memory(stack)
+        answers = [_answer_seconds(stack) for _ in range(rounds)]
+        percent, memory = _idle_percent(stack), _idle_memory(stack)
     parses = [_parse_seconds() for _ in range(rounds)]
-    return rows, {"memory_mib": memory, "parse_seconds": parses}
+    return rows, {
+        "memory_mib": memory,
+        "idle_percent": percent,
+        "answer_seconds": answers,
+        "parse_seconds": parses,
+    }
+
+
+def _answer_seconds(stack: Stack) -> float:
+    """Returns how long after the end of its run the trigger script prints the result."""
+    command: list[str | Path] = [ROOT / "scripts" / "trigger_etl.sh", "--conf", '{"force": true}']
+    with subprocess.Popen(
+        command, env=stack.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as script:
+        answer = script.stdout.readline() if script.stdout else ""
+        answered_at = datetime.now(UTC)
+    (run,) = stack.ask(RUN_TIMES, json.loads(answer)["run_id"].partition("/")[0])
+    return round((answered_at - run["end_date"]).total_seconds(), 3)
+
+
+def _idle_percent(stack: Stack) -> float:
+    """Returns the share of a core that all processes of the idle stack take."""
+    postgres = servers(data_folder(stack.local / "postgres"))
+    before, started = _cpu_seconds(stack, postgres), time.monotonic()
+    time.sleep(IDLE_SECONDS)
+    used = _cpu_seconds(stack, postgres) - before
+    return round(100 * used / (time.monotonic() - started), 1)
 
 
 def _measured_run(stack: Stack, dag_id: str, conf: Facts) -> Facts:
@@ -132,10 +160,10 @@ def _measured_run(stack: Stack, dag_id: str, conf: Facts) -> Facts:
     return {**facts, "cpu_seconds": round(_cpu_seconds(stack) - before, 2)}
 
 
-def _cpu_seconds(stack: Stack) -> float:
-    """Returns the CPU seconds of Airflow's processes and of their children that have ended."""
+def _cpu_seconds(stack: Stack, others: Sequence[psutil.Process] = ()) -> float:
+    """Returns the CPU seconds of Airflow's and other processes, and of their ended children."""
     total = 0.0
-    for process in stack_processes(str(stack.local)):
+    for process in [*stack_processes(str(stack.local)), *others]:
         with suppress(psutil.NoSuchProcess):
             total += sum(process.cpu_times()[:4])
     return total

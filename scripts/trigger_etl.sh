@@ -107,11 +107,11 @@ report_state() { # STATE
 
 wait_for_run() { # sets state and, if Airflow sends the result, last
     local line misses=0
-    # One request: Airflow sends the state every second, and the result of load at the end.
+    # One request: Airflow sends the state ten times a second, and the result of load at the end.
     while IFS= read -r line; do
         [[ ! $line =~ \"state\":\ *\"([a-z]+)\" ]] || report_state "${BASH_REMATCH[1]}"
         last=$line
-    done < <(printf '%s' "$secret" | curl --silent --no-buffer --fail --header @- "$url$runs/$run_id/wait?interval=1&result=load")
+    done < <(printf '%s' "$secret" | curl --silent --no-buffer --fail --header @- "$url$runs/$run_id/wait?interval=0.1&result=load")
     # That endpoint is experimental, and connections break: polling always works.
     while [[ $state != success && $state != failed ]]; do
         sleep 2
@@ -196,11 +196,11 @@ request "$runs" --header @- --data "$run_request" || unreachable
 say "Run $run_id" >&2
 state='' last=''
 wait_for_run
-note_source
-[[ $state == success ]] || explain_failure
+[[ $state == success ]] || { note_source && explain_failure; }
 if ! result=$(print_result 'body["results"]["load"]' <<<"$last"); then
     request "$runs/$run_id/taskInstances/load/xcomEntries/return_value" --header @- || unreachable
-    [[ $status != 404 ]] || explain_skip
+    [[ $status != 404 ]] || { note_source && explain_skip; }
     result=$(print_result 'body["value"]' <<<"$body") || refused 'the run succeeded, but its result cannot be read'
 fi
 printf '%s\n' "$result"
+note_source # only now: the result is what the caller waits for
