@@ -149,7 +149,8 @@ def extract(
         below = extracted.layers[:-1]
         if last:
             store.refuse_newer(parts_of(below), last.load.run_id)
-        new = read_again(below, store, open_source, drafts, memory_limit, progress)
+        seen = workspace.seen_parts
+        new = read_again(below, store, seen, open_source, drafts, memory_limit, progress)
         new |= upgrade_older(parts_of(renewed(below, new)), store, drafts, memory_limit)
         if new:
             layers = [*renewed(below, new), extracted.layers[-1]]

@@ -87,6 +87,7 @@ def upgrade_older(
 def read_again(
     layers: Sequence[Layer],
     store: PartStore,
+    seen: Path,
     open_source: OpenSource,
     drafts: ExitStack,
     memory_limit: str,
@@ -97,6 +98,7 @@ def read_again(
     Args:
         layers: whose parts are looked for.
         store: where they should be.
+        seen: see PartStore.find_lost.
         open_source: opens the folders of the drops that they came from.
         drafts: discards what is not kept.
         memory_limit: what DuckDB may use.
@@ -111,7 +113,7 @@ def read_again(
     """
     new: dict[str, NewPart] = {}
     for layer in layers:
-        for part in store.find_lost(layer["parts"]):
+        for part in store.find_lost(layer["parts"], seen):
             if part["part"] not in new:
                 path = _find_file(part, layer["source"], open_source)
                 table = next(table for table in ALL_TABLES if table.name == part["table"])

@@ -172,7 +172,17 @@ class PartStore:
         return [path or self._refuse(part) for part, path in paths]
 
     def refuse_damaged(self, parts: Sequence[Part], seen: Path) -> None:
-        """Makes sure that a stage can rely on the parts: they are there as they were written.
+        """Makes sure that a stage can rely on the parts: see find_lost.
+
+        Raises:
+            PartGone: a part has been removed, or is damaged.
+            StorageUnavailable, ConfigurationError: the store cannot be read.
+        """
+        for part in self.find_lost(parts, seen):
+            self._refuse(part)
+
+    def find_lost(self, parts: Sequence[Part], seen: Path | None = None) -> list[Part]:
+        """The parts that are not there as they were written.
 
         Args:
             parts: the parts.
@@ -180,19 +190,23 @@ class PartStore:
                 read them through, which takes long; those that are still so are not read again.
 
         Raises:
-            PartGone: a part has been removed, or is damaged.
             StorageUnavailable, ConfigurationError: the store cannot be read.
         """
-        known = json.loads(seen.read_text("utf-8")) if seen.exists() else {}
+        known = json.loads(seen.read_text("utf-8")) if seen and seen.exists() else {}
         stamps = {part["part"]: self._stamp(part) for part in parts}
         doubtful = [
             part
             for part in parts
             if not stamps[part["part"]] or known.get(part["part"]) != stamps[part["part"]]
         ]
-        for part in self.find_lost(doubtful):
-            self._refuse(part)
-        seen.write_text(json.dumps(stamps), "utf-8")
+        with ThreadPoolExecutor() as threads:  # hashing leaves the other cores free
+            are_intact = threads.map(self.is_intact, doubtful)
+            lost = [part for part, is_one in zip(doubtful, are_intact, strict=True) if not is_one]
+        if seen:
+            for part in lost:
+                stamps.pop(part["part"], None)
+            seen.write_text(json.dumps(known | stamps), "utf-8")
+        return lost
 
     def _stamp(self, part: Part) -> list[int]:
         """What changes when the file of a part is written; empty if that cannot be told."""
@@ -201,16 +215,6 @@ class PartStore:
             return []
         status = place.stat()
         return [status.st_ino, status.st_size, status.st_mtime_ns]
-
-    def find_lost(self, parts: Sequence[Part]) -> list[Part]:
-        """The parts that are not intact.
-
-        Raises:
-            StorageUnavailable, ConfigurationError: the store cannot be read.
-        """
-        with ThreadPoolExecutor() as threads:  # hashing leaves the other cores free
-            are_intact = threads.map(self.is_intact, parts)
-            return [part for part, is_one in zip(parts, are_intact, strict=True) if not is_one]
 
     def refuse_missing(self, parts: Sequence[Part]) -> None:
         """Makes sure that the parts are there; reads none of them.
