@@ -68,7 +68,6 @@ class InProcess:
             last=self.last,
             allow_empty=step.allow_empty,
         )
-        is_on_top = extracted.mode == "delta" and extracted.base_run_id == extracted.last_run_id
         engine = choose_engine(self.engine, 0, workspace.scratch / "spill", self.spark)
         validate(
             workspace,
@@ -76,7 +75,7 @@ class InProcess:
             engine,
             max_rejected_percent=step.max_rejected_percent,
             today=today,
-            before=self._before(extracted) if is_on_top else None,
+            before=self._before(extracted) if extracted.builds_on_last else None,
             allow_empty=step.allow_empty,
         )
         transform(workspace, self.store, engine)

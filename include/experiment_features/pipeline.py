@@ -309,9 +309,9 @@ class Pipeline:
 
     def _find_before(self) -> Before | None:
         """What the load has left that a delta builds on; None if everything is to be computed."""
-        if self.connect is None or self.run.force:
-            return None
         extracted = self.workspace.found(Extracted)
+        if self.connect is None or self.run.force or not extracted.builds_on_last:
+            return None
         with self.connect() as connection:
             return find_before(connection, extracted, Layers(extracted.layers, self.parts))
 

@@ -113,6 +113,11 @@ class Extracted:
     """Whose parts they are, in the store; empty for parts in the workspace."""
 
     @property
+    def builds_on_last(self) -> bool:
+        """Whether it is a delta on top of the last load, and not one in place of it."""
+        return self.mode == "delta" and self.base_run_id == self.last_run_id
+
+    @property
     def files(self) -> list[DropFile]:
         """The files of the drop."""
         names = DropFile.__annotations__

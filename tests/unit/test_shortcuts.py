@@ -13,7 +13,7 @@ import pytest
 from drops import CLEAN, Drop, Part, Row, every_fault
 from experiment_features.contract import TABLES
 from experiment_features.definitions import RELATIONS
-from experiment_features.reading import extract, text_stream, threads, typed_file
+from experiment_features.reading import extract, new_parts, text_stream, threads, typed_file
 from experiment_features.rules import validate
 from experiment_features.run import Extracted, Transformed, Validated
 from experiment_features.workspace import Workspace
@@ -49,7 +49,7 @@ PLAIN_WAYS: dict[str, tuple[ModuleType, str, Any]] = {
     "digit_arrays": (typed_file, "TYPED_HERE", frozenset()),
     "run_ahead": (typed_file, "run_ahead", map),
     "background_writer": (typed_file, "BackgroundWriter", WriteAtEnd),
-    "freed_memory": (extract, "keep_freed_memory", lambda: None),
+    "freed_memory": (new_parts, "keep_freed_memory", lambda: None),
     "rising_ids": (extract, "join_spans", lambda _spans: None),
     "footers": (validate, "can_skip", lambda *_: False),
 }

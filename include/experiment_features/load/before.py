@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def find_before(connection: Connection, extracted: Extracted, layers: Layers) -> Before | None:
-    """Reads what a delta changes, if it builds on the last load as it was computed.
+    """Reads what a delta on top of the last load changes.
 
     Args:
         connection: of a user with the role features_writer, not in a transaction.
@@ -24,15 +24,12 @@ def find_before(connection: Connection, extracted: Extracted, layers: Layers) ->
         layers: the same.
 
     Returns:
-        None if everything is to be computed: the delta takes the place of another one, or is
-        loaded again; the last load has other features, or another drop has been loaded since; or
-        the features or issues are not those that the last load has left.
+        None if everything is to be computed: the last load has other features, another drop has
+        been loaded since, or the features or issues are not those that the last load has left.
 
     Raises:
         DatabaseUnavailable, DatabaseRefused: see database_errors.
     """
-    if extracted.mode != "delta" or extracted.base_run_id != extracted.last_run_id:
-        return None
     with (
         database_errors("read what was loaded before", connection=connection),
         connection.transaction(force_rollback=True),

@@ -70,6 +70,8 @@ class Rule:
     severity: Severity
     message: str
     condition: nw.Expr | Repeated | Unknown | Absent
+    depends_on_today: bool = False
+    """Whether the day of the run decides; its condition holds until some day, and not after it."""
 
 
 def _is_missing(table: Table, name: str) -> nw.Expr:
@@ -172,6 +174,7 @@ _USER_RULES = [
         "warning",
         "signup_date lies in the future",
         nw.col("signup_date") > nw.col("today"),  # added by validate: the day of the run, UTC
+        depends_on_today=True,
     ),
 ]
 

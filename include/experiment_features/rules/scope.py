@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from experiment_features.contract import DELETIONS, TABLES, USERS, Column, Kind, Table
+from experiment_features.contract import DELETIONS, TABLES, Column, Kind, Table
 from experiment_features.engines import arrow
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.rules.rules import Unknown, rules_of
@@ -109,10 +109,11 @@ class Scope:
         if rows is None or self._before is None:
             return None
         found = []
-        if table is USERS and self._today != self._before.today:
-            is_due = nw.col("signup_date") > nw.lit(min(self._today, self._before.today))
-            found.append(rows.filter(is_due).select(table.key))
+        earlier, later = sorted([self._today, self._before.today])
         for rule in rules_of(table):
+            if rule.depends_on_today and earlier != later and isinstance(rule.condition, nw.Expr):
+                then = rows.with_columns(today=nw.lit(earlier))
+                found.append(then.filter(rule.condition).select(table.key))
             if isinstance(rule.condition, Unknown):
                 changed = self._changed(rule.condition.table)
                 if changed is not None:

@@ -23,9 +23,9 @@ class Before:
     """The open issues of each table's rows with a readable id. Grain: issue; columns: position,
     the table's key, and is_error (or else it is a warning)."""
     compounds: Rows
-    """Grain: compound with features; columns: compound_id, total_experiments, total_users."""
+    """Grain: compound with features; columns: its key, total_experiments, total_users."""
     users: Rows
-    """Users whose most common compound the delta brings or deletes. Column: user_id."""
+    """The keys of users whose most common compound the delta brings or deletes."""
     totals: Mapping[str, int]
     """What all users have together: see features/averages.count_totals."""
 

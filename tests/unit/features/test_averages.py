@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from drops import run_times_of_all_sizes
 from experiment_features.engines.choose import choose_engine
 from experiment_features.features.averages import HIGH, PARTS, mean_run_times
-from experiment_features.features.transform import _experiment_sums
+from experiment_features.features.expressions import sum_experiments
 from experiment_features.workspace import Workspace
 from stages import assert_as_expected, run_stages
 
@@ -57,7 +57,7 @@ def test_sums_have_room_for_any_drop(engine: str, tmp_path: Path) -> None:
     }
     pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
     frame = choose_engine(engine, 1, tmp_path).read(tmp_path / "rows.parquet")
-    sums = _experiment_sums(frame)
+    sums = sum_experiments(frame)
     assert {sums.collect_schema()[name] for name in ("high", "low", "parts", "compounds")} == {
         nw.Int64()
     }

@@ -9,7 +9,7 @@ from experiment_features.definitions import RELATIONS
 from experiment_features.load.words import fill_words
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 
 
 def upgrade() -> None:
