@@ -64,7 +64,8 @@ class Freshness:
         """How long ago the features were loaded; 0 if the clock was ahead then."""
         if self.loaded is None:
             return None
-        return max(0.0, (self.now - self.loaded["finished_at"]).total_seconds())
+        loaded_at: datetime = self.loaded["finished_at"]
+        return max(0.0, (self.now - loaded_at).total_seconds())
 
     def as_json(self) -> dict[str, Any]:
         """What a monitor gets; docs/page.md describes it."""
