@@ -30,9 +30,9 @@ select
     case when n % 11 = 6 then 'rejected' else 'loaded' end,
     40, 294, 12, 294 / 40.0::double precision, (array[9, 7, 8, 5, 12, 6, 4])[1 + n % 7]
     + case when n % 11 = 6 then 34 else 0 end, 2, 0, 3, 0, 37,
-    day + interval '2 hours', day + interval '2 hours' + (4 + n % 5 / 2.0) * interval '1 second'
+    day - (4 + n % 5 / 2.0) * interval '1 second', day
 from generate_series(1, 30) as n,
-    lateral (select date_trunc('day', now()) + (n - 29) * interval '1 day' as day) as days;
+    lateral (select now() + (n - 30) * interval '1 day' as day) as days;
 insert into features.user_features_past
 select
     user_id, user_name, total_experiments - 9 + n, average_experiment_run_time * (0.8 + n % 3 / 9.0),

@@ -369,6 +369,14 @@ def test_state(
     assert told["loaded"]["run_id"] == ("new" if status == "loaded" else "odd")
 
 
+def test_state_after_a_clock_was_ahead(page: TestClient, database: Database) -> None:
+    """Features that were loaded in the future are new, not less than that."""
+    database.query(ENTER_RUN)
+    database.query("update features.pipeline_runs set finished_at = now() + interval '1 day'")
+    assert page.get("/health").json()["age_seconds"] == 0
+    assert "Features: 0.0 s old" in text_of(page.get("/").text)
+
+
 def test_state_of_nothing(page: TestClient) -> None:
     """Before the first load, a monitor is told that nothing has been loaded."""
     answer = page.get("/health")

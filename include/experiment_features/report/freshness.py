@@ -61,8 +61,11 @@ class Freshness:
 
     @property
     def age_seconds(self) -> float | None:
-        """How long ago the features were loaded."""
-        return (self.now - self.loaded["finished_at"]).total_seconds() if self.loaded else None
+        """How long ago the features were loaded; 0 if the clock was ahead then."""
+        if self.loaded is None:
+            return None
+        loaded_at: datetime = self.loaded["finished_at"]
+        return max(0.0, (self.now - loaded_at).total_seconds())
 
     def as_json(self) -> dict[str, Any]:
         """What a monitor gets; docs/page.md describes it."""
