@@ -47,3 +47,6 @@ referencing new table as added for each statement execute function features.refu
 create trigger periods_do_not_overlap_update after update on features.user_features_past
 referencing new table as added for each statement execute function features.refuse_overlaps();
 alter table features.user_features_past drop constraint periods_do_not_overlap;
+
+-- Room for a second version of each row: an update that changes no indexed column then writes no index.
+alter table features.user_features set (fillfactor = 50);
