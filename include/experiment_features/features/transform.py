@@ -114,7 +114,7 @@ def _compute_users(
 ) -> tuple[Path, Frame]:
     """Writes the features of users; returns their sums, and their uses of compounds."""
     # Stored, because it is used three times.
-    uses = engine.persist(count_uses(experiments), workspace.scratch / "uses.parquet")
+    uses = engine.persist(count_uses(experiments), workspace.scratch / "compound_uses.parquet")
     log.info("counted the uses of compounds")
     sums = workspace.scratch / "user_sums.parquet"
     of_users = sum_users(users, compounds, experiments, uses, engine)

@@ -104,6 +104,7 @@ def test_a_load_is_recorded_completely(database: Database, tmp_path: Path) -> No
         "message": None,
         "notices": [],
         "average_run_time": 5.25,
+        "judged": None,
         "totals": {
             "experiments": 3,
             "timed_experiments": 2,
