@@ -48,10 +48,18 @@ def find_before(connection: Connection, extracted: Extracted, layers: Layers) ->
                 escape(last.result.run_id),
             )
             return None
-        return _read(connection, last, last.totals, layers)
+        before = _read(connection, last, last.totals, layers)
+    if before is None:
+        log.warning(
+            "an open issue is of a file that run %s was not computed on: computing everything",
+            escape(last.result.run_id),
+        )
+    return before
 
 
-def _read(connection: Connection, last: Entry, totals: Mapping[str, int], layers: Layers) -> Before:
+def _read(
+    connection: Connection, last: Entry, totals: Mapping[str, int], layers: Layers
+) -> Before | None:
     files = [file for file in layers.files() if file.run_id]
     values = {
         "tables": [file.table for file in files],
@@ -61,6 +69,8 @@ def _read(connection: Connection, last: Entry, totals: Mapping[str, int], layers
     }
     issues: dict[str, list[tuple[int, ...]]] = {table.name: [] for table in TABLES}
     for table, *issue in connection.execute(read_sql("select_known_issues"), values):
+        if issue[0] is None:
+            return None
         if table in issues:  # those of deletions do not hold any more
             issues[table].append(tuple(issue))
     compound_ids = {"compound_ids": layers.touched_ids(COMPOUNDS)}

@@ -112,7 +112,8 @@ def merge(
     """
     values = {"run_id": run_id, "loaded_at": loaded_at}
     parts = statement_parts(relation)
-    change_words(connection, relation)
+    if changes.written:
+        change_words(connection, relation)
 
     def execute(statement: str) -> Cursor[Any]:
         return connection.execute(read_sql(statement).format(**parts), values)

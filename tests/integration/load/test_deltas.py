@@ -258,6 +258,7 @@ BY_HAND = {
     "a_figure": "update features.user_features set total_experiments = 99 where user_id = 2",
     "a_compound_gone": "delete from features.compound_features where compound_id = 1",
     "an_issue_gone": "delete from features.data_issues",
+    "an_issue_of_another_file": "update features.data_issues set file_name = 'other.csv'",
 }
 
 
