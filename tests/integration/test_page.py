@@ -315,6 +315,18 @@ def test_a_rejected_run_says_why(
     assert "Experiments per user –" not in text_of(page.get("/runs/bad").text)
 
 
+def test_a_delta_says_so(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """With its base, the rows that it healed, and no share of rows that are not its own."""
+    whole = make_drop({1: "Ann"}, [(1, "1", "1"), (2, "1", "1")]).write(tmp_path / "whole")
+    first = run_drop(database, whole, max_rejected_percent=100)
+    source = Drop((Part("users", "", (Row(("2", "Bo", "b@b.org", "2024-01-01")),)),))
+    result = run_drop(database, source.write(tmp_path / "monday"), mode="delta")
+    shown = text_of(page.get(f"/runs/{quote(result['run_id'])}").text)
+    assert f"Drop a delta on {first['run_id']} Started" in shown
+    assert "Rows read 1 Rejected 0 of all rows in force Valid again 1 of earlier drops" in shown
+    assert "0 of all rows in force rejected" in text_of(page.get("/quality").text)
+
+
 def test_a_tab_of_a_run_repeats_nothing(page: TestClient, database: Database) -> None:
     """Airflow shows the run's name above the frame; elsewhere, the page has to."""
     database.query(ENTER_RUN)

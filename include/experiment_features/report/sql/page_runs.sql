@@ -1,6 +1,6 @@
 -- A page of the ledger. Grain: run. Values: run_id (to find one run and its rejected attempt),
 -- cursor (run_id of the row next to the page), rows; all but the last may be null. rejected_share
--- is a share of all rows read.
+-- is a share of all rows read; a delta also rejects rows of earlier drops, so it has none.
 select
     runs.run_id,
     runs.trigger,
@@ -27,10 +27,15 @@ select
     runs.error_line,
     runs.notices,
     runs.mode,
+    runs.base_run_id,
+    runs.healed,
     runs.judged,
     extract(epoch from runs.finished_at - runs.started_at)::double precision as seconds,
     files.rows_read,
-    runs.rejected_rows / nullif(files.rows_read, 0)::double precision as rejected_share
+    case
+        when runs.mode is distinct from 'delta'
+            then runs.rejected_rows / nullif(files.rows_read, 0)::double precision
+    end as rejected_share
 from features.pipeline_runs as runs
 cross join lateral (
     select sum((file ->> 'rows')::bigint)::bigint as rows_read
