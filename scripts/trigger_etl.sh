@@ -196,10 +196,10 @@ request "$runs" --header @- --data "$run_request" || unreachable
 say "Run $run_id" >&2
 state='' last=''
 wait_for_run
-[[ $state == success ]] || { note_source && explain_failure; }
+[[ $state == success ]] || { note_source; explain_failure; }
 if ! result=$(print_result 'body["results"]["load"]' <<<"$last"); then
     request "$runs/$run_id/taskInstances/load/xcomEntries/return_value" --header @- || unreachable
-    [[ $status != 404 ]] || { note_source && explain_skip; }
+    [[ $status != 404 ]] || { note_source; explain_skip; }
     result=$(print_result 'body["value"]' <<<"$body") || refused 'the run succeeded, but its result cannot be read'
 fi
 printf '%s\n' "$result"
