@@ -26,7 +26,7 @@ from typing import Any
 from airflow.sdk import Param, dag, task
 
 from experiment_features.run import Run
-from features_airflow.alerts import alert_failure, alert_notices, deadline
+from features_airflow.alerts import alert_death, alert_failure, alert_notices, deadline
 from features_airflow.schedule import DROPS, FEATURES, RETRY_TRANSIENT, daily_or_on_arrival
 
 MINUTE = timedelta(minutes=1)
@@ -87,10 +87,10 @@ def load(transformed: dict[str, Any]) -> dict[str, Any]:
 
 @dag(
     schedule=daily_or_on_arrival(), start_date=None, catchup=False, max_active_runs=1,
-    is_paused_upon_creation=False, deadline=deadline(), params=PARAMETERS, doc_md=__doc__,
-    tags=["laboratory", "features"], default_args={"owner": "laboratory-data", "retries": 3,
-        "retry_policy": RETRY_TRANSIENT, "retry_delay": MINUTE / 4, "retry_exponential_backoff": 2,
-        "on_failure_callback": alert_failure},
+    params=PARAMETERS, is_paused_upon_creation=False, deadline=deadline(), doc_md=__doc__,
+    tags=["laboratory", "features"], on_failure_callback=alert_death, default_args={
+        "owner": "laboratory-data", "on_failure_callback": alert_failure, "retries": 3,
+        "retry_policy": RETRY_TRANSIENT, "retry_delay": MINUTE / 4, "retry_exponential_backoff": 2},
 )  # fmt: skip
 def experiment_features() -> Any:
     """The flow; the DAG's result is that of load."""

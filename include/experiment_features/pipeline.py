@@ -106,11 +106,11 @@ def recorded(
 
 def record_end(
     connect: Connect, run: Run, task: str, error: BaseException, *, only_running: bool
-) -> None:
+) -> bool:
     """Enters how a run ended: see end_run. If that is not possible, the log says so."""
     try:
         with connect() as connection:
-            end_run(connection, run, Ending.of(task, error), only_running=only_running)
+            return end_run(connection, run, Ending.of(task, error), only_running=only_running)
     except PipelineError as trouble:
         is_told = isinstance(error, DatabaseUnavailable)
         log.log(
@@ -119,6 +119,7 @@ def record_end(
             escape(run.run_id),
             trouble,
         )
+        return False
 
 
 @dataclass(frozen=True)

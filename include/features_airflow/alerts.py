@@ -69,18 +69,35 @@ def alert_failure(context: Context) -> None:
     """Enters in the ledger that a task has failed for good, and sends an alert."""
     from features_airflow.run_stage import end_run_of
 
-    error, task = context.get("exception"), context["ti"]
+    error = context.get("exception")
     error = error if isinstance(error, BaseException) else None
+    try:
+        end_run_of(context, error)
+    finally:
+        _send_failure(context, error)
+
+
+def alert_death(context: Context) -> None:
+    """Does the same for a failed run that its task has not ended, as alert_failure would have.
+
+    If the process of the last try is killed, its supervisor reports that the task has failed, and
+    Airflow calls nothing but the DAG's own callback, in the DAG processor.
+    """
+    from features_airflow.run_stage import end_run_of
+
+    if "ti" in context and end_run_of(context, None):
+        _send_failure(context, None)
+
+
+def _send_failure(context: Context, error: BaseException | None) -> None:
+    task = context["ti"]
     what = _HEADINGS.get(type(error), f"{task.task_id} failed")
     state = (
         "The features are still those of the last load, or those of this drop if its load had just "
         "been committed: see features.pipeline_runs. docs/operations.md says what to do."
     )
     lines = [f"What: {_describe(error)}", *_places(context), state]
-    try:
-        _send(Alert(f"{task.dag_id}: {what}", "\n".join(lines)), context)
-    finally:
-        end_run_of(context, error)
+    _send(Alert(f"{task.dag_id}: {what}", "\n".join(lines)), context)
 
 
 def alert_notices(context: Context) -> None:

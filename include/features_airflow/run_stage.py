@@ -97,13 +97,17 @@ def _report(
     return {"workspace": str(pipeline.workspace), **counts}
 
 
-def end_run_of(context: Context, error: BaseException | None) -> None:
-    """Enters how a run ended after its task failed for good: the task may have died silently."""
+def end_run_of(context: Context, error: BaseException | None) -> bool:
+    """Enters how a run ended after its task failed for good: the task may have died silently.
+
+    Returns:
+        Whether the ledger had the run as running until then.
+    """
     task = context["ti"].task_id
     died = PipelineError(
         f"{task} ended without an error: its process was killed, or its host stopped"
     )
-    record_end(open_features_db, run_of(context), task, error or died, only_running=True)
+    return record_end(open_features_db, run_of(context), task, error or died, only_running=True)
 
 
 def last_success() -> datetime | None:

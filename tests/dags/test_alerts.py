@@ -27,11 +27,16 @@ SETTING = "EXPERIMENT_FEATURES_ALERTS"
 
 @pytest.fixture(autouse=True)
 def ended(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
-    """The errors reported to the ledger; tests/e2e writes them to a real one."""
+    """The errors reported to a ledger with a running run; tests/e2e writes them to a real one."""
     from features_airflow import run_stage
 
     errors: list[BaseException | None] = []
-    monkeypatch.setattr(run_stage, "end_run_of", lambda _context, error: errors.append(error))
+
+    def end_run_of(_context: object, error: BaseException | None) -> bool:
+        errors.append(error)
+        return len(errors) == 1
+
+    monkeypatch.setattr(run_stage, "end_run_of", end_run_of)
     return errors
 
 
@@ -103,6 +108,17 @@ def test_the_kind_of_failure_is_said(
     assert ended == [error]
     assert inbox.mails[0]["Subject"] == f"experiment_features: {subject}"
     assert what in body(inbox.mails[0])
+
+
+def test_a_death_is_told_once(inbox: Mailbox, ended: list[BaseException | None]) -> None:
+    """By the DAG's callback, unless the task's own has ended the run before; or no task failed."""
+    alerts.alert_death({"run_id": "a run that was marked failed"})
+    assert not ended
+    alerts.alert_death(failure(None))
+    alerts.alert_death(failure(None))
+    assert ended == [None, None]
+    assert [mail["Subject"] for mail in inbox.mails] == ["experiment_features: validate failed"]
+    assert "the task was killed from outside" in body(inbox.mails[0])
 
 
 @pytest.mark.parametrize("notices", [[], ["the mean run time of all experiments was 10"]])

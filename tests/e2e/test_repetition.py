@@ -57,17 +57,15 @@ def test_a_killed_task_is_retried(stack: Stack) -> None:
 
 @pytest.mark.usefixtures("loaded")
 def test_a_run_that_died_is_ended_in_the_ledger(stack: Stack) -> None:
-    """If the last try is killed, only Airflow's callback can still report it."""
+    """If the last try is killed, Airflow calls nothing of the task's, only the DAG's callback."""
     before = stack.features()
     with stack.connect("features_writer", "experiment_features") as holder:
         holder.execute("begin")
         holder.execute("select pg_advisory_xact_lock(hashtext('experiment_features.load'))")
-        trigger = stack.start_trigger(SAMPLE, "--conf", '{"force": true}')
+        with stack.paused():
+            trigger = stack.start_trigger(SAMPLE, "--conf", '{"force": true}')
+            wait_until("the run has its tasks", lambda: leave_one_try(stack))
         task = find_loading_task(stack)
-        with stack.connect("airflow", "airflow") as airflow:
-            airflow.execute(
-                "update task_instance set max_tries = 0 where task_id = 'load' and state = 'running'"
-            )
         task.kill()
         task.wait(30)
         holder.execute("rollback")
@@ -76,6 +74,13 @@ def test_a_run_that_died_is_ended_in_the_ledger(stack: Stack) -> None:
     wait_until("the ledger says so", lambda: stack.query(last)[0]["status"] != "running")
     assert stack.query(last) == [{"status": "failed", "task": "load", "error": "PipelineError"}]
     assert stack.features() == before
+
+
+def leave_one_try(stack: Stack) -> int:
+    """Takes the retries from a load that has not begun; gives the number of such loads."""
+    with stack.connect("airflow", "airflow") as airflow:
+        waiting = "update task_instance set max_tries = 0 where task_id = 'load' and state is null"
+        return airflow.execute(waiting).rowcount
 
 
 def find_loading_task(stack: Stack) -> psutil.Process:

@@ -92,7 +92,7 @@ def begin_run(connection: Connection, run: Run) -> None:
         _enter(connection, run, {"run_id": run_id, "status": "running", "task": Extracted.stage})
 
 
-def end_run(connection: Connection, run: Run, ending: Ending, *, only_running: bool) -> None:
+def end_run(connection: Connection, run: Run, ending: Ending, *, only_running: bool) -> bool:
     """Enters how a run ended.
 
     Args:
@@ -102,6 +102,9 @@ def end_run(connection: Connection, run: Run, ending: Ending, *, only_running: b
         only_running: whether to leave an entry alone that says how the run ended, or is missing.
             Else the entry is one of an earlier attempt, or there is none, if the run was repeated
             from a later task than its first.
+
+    Returns:
+        Whether it had to be entered.
 
     Raises:
         DatabaseUnavailable, DatabaseRefused: see database_errors.
@@ -115,8 +118,10 @@ def end_run(connection: Connection, run: Run, ending: Ending, *, only_running: b
             _enter(connection, run, {"run_id": run_id, "status": "running"})
         entry = {"run_id": run_id, **asdict(ending)}
         values = entry | {"only_running": only_running}
-        if _write(connection, "end_run", "features.pipeline_runs", values):
+        written = _write(connection, "end_run", "features.pipeline_runs", values)
+        if written:
             _check_entry(connection, entry)
+    return bool(written)
 
 
 def enter_source(connection: Connection, run: Run, source: str) -> None:
