@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -24,6 +25,7 @@ from experiment_features.reading.extract import extract
 from experiment_features.report.export import ExportedFile, export
 from experiment_features.rules.validate import validate
 from experiment_features.run import Extracted, Transformed, Validated
+from experiment_features.store import compaction
 from experiment_features.store.before import Before
 from experiment_features.store.layers import Layers
 from experiment_features.store.parts import NoLedger, PartStore
@@ -59,15 +61,16 @@ class InProcess:
             DropRefused, DropRejected: see the stages; then the last load is that of before.
         """
         workspace = Workspace(self.folder / f"run_{source.name}")
-        extracted = extract(
-            source,
-            workspace,
-            self.store,
-            NoLedger(),
-            mode=step.mode,
-            last=self.last,
-            allow_empty=step.allow_empty,
-        )
+        with patch.object(compaction, "MOST_LAYERS", 2):
+            extracted = extract(
+                source,
+                workspace,
+                self.store,
+                NoLedger(),
+                mode=step.mode,
+                last=self.last,
+                allow_empty=step.allow_empty,
+            )
         engine = choose_engine(self.engine, 0, workspace.scratch / "spill", self.spark)
         validate(
             workspace,

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any, ClassVar, cast
 
 from experiment_features.contract import ALL_TABLES, MODES, TABLES, DropMode, Mode
-from experiment_features.drop.files import DropFile, Layer, Part, parts_of
+from experiment_features.drop.files import DropFile, Layer, Part, relied_parts
 from experiment_features.errors import ConfigurationError
 from experiment_features.places import without_secret
 
@@ -126,8 +126,8 @@ class Extracted:
 
     @property
     def parts(self) -> list[Part]:
-        """The parts of all layers."""
-        return parts_of(self.layers)
+        """The parts that the run reads, of all layers."""
+        return relied_parts(self.layers)
 
     @property
     def rows(self) -> Mapping[str, int]:
@@ -142,7 +142,7 @@ class Extracted:
 
     @property
     def total_rows(self) -> Mapping[str, int]:
-        """How many rows all layers have, per table."""
+        """How many rows the parts have that the run reads, per table."""
         rows: Counter[str] = Counter()
         for part in self.parts:
             rows[part["table"]] += part["rows"]
@@ -150,7 +150,7 @@ class Extracted:
 
     @property
     def text_bytes(self) -> int:
-        """How much text all files hold, decompressed."""
+        """How much text they hold, decompressed."""
         return sum(part["text_bytes"] for part in self.parts)
 
     def counts(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from experiment_features.contract import ALL_TABLES, DELETIONS, TABLES, DropMode, Mode, Table
 from experiment_features.drop.arrival import MARKER
@@ -62,6 +62,9 @@ class Layer(TypedDict):
     source: str
     """The drop's folder."""
     parts: Sequence[Part]
+    compacted: NotRequired[Sequence[Part]]
+    """Of some layers: the rows in force after it, as one part of each table (store/compaction.py).
+    They may be lost; the parts of the layers may not."""
 
 
 def parts_of(layers: Sequence[Layer]) -> list[Part]:
@@ -69,8 +72,20 @@ def parts_of(layers: Sequence[Layer]) -> list[Part]:
     return [part for layer in layers for part in layer["parts"]]
 
 
+def relied_parts(layers: Sequence[Layer]) -> list[Part]:
+    """The parts from which the rows in force are read."""
+    end = count_compacted(layers)
+    compacted = layers[end - 1].get("compacted", []) if end else []
+    return [*compacted, *parts_of(layers[end:])]
+
+
+def count_compacted(layers: Sequence[Layer]) -> int:
+    """How many layers need not be read, because a later one has their rows compacted."""
+    return max((n for n, layer in enumerate(layers, start=1) if "compacted" in layer), default=0)
+
+
 def with_parts(layer: Layer, parts: Sequence[Part]) -> Layer:
-    """The layer with other parts in place of its own."""
+    """The layer with other parts in place of its own, and not compacted."""
     return Layer(run_id=layer["run_id"], source=layer["source"], parts=parts)
 
 

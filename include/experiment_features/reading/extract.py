@@ -19,9 +19,11 @@ from experiment_features.drop.files import (
     Layer,
     Part,
     TableFiles,
+    count_compacted,
     find_drop,
     parts_of,
     refuse_changes,
+    with_parts,
 )
 from experiment_features.drop.local_path import open_local
 from experiment_features.drop.object_storage import AnyPath
@@ -39,6 +41,7 @@ from experiment_features.reading.stored_bytes import codec_of
 from experiment_features.reading.threads import run_ahead
 from experiment_features.reading.typed_file import Progress
 from experiment_features.run import Extracted
+from experiment_features.store.compaction import can_compact, compact, without_lost
 from experiment_features.store.parts import NamedParts, PartStore
 from experiment_features.visible_text import shown
 from experiment_features.workspace import Workspace
@@ -150,17 +153,23 @@ def extract(
         if last:
             store.refuse_newer(parts_of(below), last.load.run_id)
         seen = workspace.seen_parts
-        new = read_again(below, store, seen, open_source, drafts, memory_limit, progress)
-        new |= upgrade_older(parts_of(renewed(below, new)), store, drafts, memory_limit)
+        below = without_lost(below, store, seen)
+        compacted, plain = below[: count_compacted(below)], below[count_compacted(below) :]
+        new = read_again(plain, store, seen, open_source, drafts, memory_limit, progress)
+        new |= upgrade_older(parts_of(renewed(plain, new)), store, drafts, memory_limit)
         if new:
-            layers = [*renewed(below, new), extracted.layers[-1]]
-            rising_keys = _find_rising_keys(layers)
-            extracted = replace(
-                extracted, layers=layers, rising_keys=rising_keys, is_unchanged=False
-            )
-            named_parts.name(layers)
+            below = [*compacted, *renewed(plain, new)]
+            rising_keys = _find_rising_keys([*below, own])
+            extracted = replace(extracted, rising_keys=rising_keys, is_unchanged=False)
+        if below != extracted.layers[:-1]:
+            extracted = replace(extracted, layers=[*below, extracted.layers[-1]])
+            named_parts.name(extracted.layers)
         for part, draft in [*read.values(), *new.values()]:
             store.keep(part, draft)
+        if can_compact(below) and not (extracted.is_unchanged or store.is_read_only):
+            spill = workspace.scratch / "spill"
+            layers = compact(extracted.layers, store, named_parts, memory_limit, spill)
+            extracted = replace(extracted, layers=layers)
         return stage.finish(extracted)
 
 
@@ -191,6 +200,7 @@ def take_parts(
         StorageUnavailable: the store cannot be read or written.
     """
     workspace.clear()
+    layers = [with_parts(layer, layer["parts"]) for layer in layers]
     with workspace.stage(Extracted) as stage, ExitStack() as drafts:
         named_parts.name(layers)  # before they are relied on, so that they stay
         parts = store.intact(parts_of(layers), run_id)

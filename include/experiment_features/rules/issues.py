@@ -155,8 +155,9 @@ def _raw_rows(database: DuckDBPyConnection, layers: Layers, table: Table) -> Duc
     is_of_table = ColumnExpression("table_name") == ConstantExpression(table.name)
     faulty = database.table("faults").filter(is_of_table).project("position")
     of_files = faulty.project("file_number_of(position) as number").distinct().fetchall()
-    paths = layers.paths(table)  # only of files with faults: a delta's are in few
-    parts = (read_parts(database, [paths[number - 1]], number) for (number,) in sorted(of_files))
+    # Only of files with faults: a delta's are in few.
+    files = {layers.find(table, number) for (number,) in of_files}
+    parts = (read_parts(database, [path], number) for path, number in sorted(files))
     rows = reduce(DuckDBPyRelation.union, parts)
     cells = (
         (ConstantExpression(column.name), duckdb.FunctionExpression("shown", written(column)))

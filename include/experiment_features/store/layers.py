@@ -12,7 +12,7 @@ import narwhals as nw
 import pyarrow.parquet as pq
 
 from experiment_features.contract import ALL_TABLES, DELETIONS, TABLES, Table, position_of
-from experiment_features.drop.files import Layer
+from experiment_features.drop.files import Layer, count_compacted, parts_of
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.store.parts import PartStore
 
@@ -42,10 +42,16 @@ class Layers:
             StorageUnavailable, ConfigurationError: the store cannot be read.
         """
         self._layers = layers
+        self._end = count_compacted(layers)
+        compacted = layers[self._end - 1]["compacted"] if self._end else []
+        self._compacted = {
+            table.name: path for table in TABLES for path in store.paths(compacted, table.name)
+        }
         self._paths = {
-            table.name: [store.paths(layer["parts"], table.name) for layer in layers]
+            table.name: [store.paths(layer["parts"], table.name) for layer in layers[self._end :]]
             for table in ALL_TABLES
         }
+        """Of the layers that are not compacted."""
 
     @property
     def are_many(self) -> bool:
@@ -58,12 +64,18 @@ class Layers:
         return [
             table
             for table in ALL_TABLES
-            if any(self._paths[table.name] if table in TABLES else self._paths[table.name][-1:])
+            if table.name in self._compacted
+            or any(self._paths[table.name] if table in TABLES else self._paths[table.name][-1:])
         ]
 
     def paths(self, table: Table) -> list[Path]:
-        """The parts of a table in all layers; their numbers begin with 1."""
+        """The parts of a table from which rows are read, but for what is compacted."""
         return [path for of_layer in self._paths[table.name] for path in of_layer]
+
+    def find(self, table: Table, number: int) -> tuple[Path, int]:
+        """The part with the rows of a file, by its number, and the number to read it with."""
+        index = number - self._number(table, self._end)
+        return (self._compacted[table.name], 0) if index < 0 else (self.paths(table)[index], number)
 
     def files(self) -> Iterator[NumberedFile]:
         """Yields the files of the drops."""
@@ -79,7 +91,7 @@ class Layers:
 
     def first_position(self, table: Table) -> int:
         """From which position on the rows of a table are of the last drop."""
-        return position_of(self._first_number(table), 0)
+        return position_of(self._number(table, len(self._layers) - 1), 0)
 
     def rows(self, table: Table, engine: Engine) -> Frame:
         """The rows of a table that are in force, each with its position.
@@ -91,8 +103,7 @@ class Layers:
 
     def own(self, table: Table, engine: Engine) -> Frame | None:
         """The rows of a table in the last drop; None if it has no such file."""
-        *_, paths = self._paths[table.name]
-        return engine.read_parts(paths, self._first_number(table)) if paths else None
+        return self._read(table, engine, len(self._layers) - 1)
 
     def kept(self, table: Table, engine: Engine) -> Frame | None:
         """The rows of a table from earlier drops that are in force; None without earlier drops."""
@@ -103,17 +114,12 @@ class Layers:
         """The rows of a table that a delta, the last drop, found in force."""
         return self._in_force(table, engine, len(self._layers) - 1)
 
-    def touched(self, table: Table, engine: Engine, layer: int = -1) -> Frame | None:
-        """The readable ids in the files of a table in a drop; None if it has no such file.
+    def touched(self, table: Table, engine: Engine) -> Frame | None:
+        """The readable ids in the files of a table in the last drop; None if it has no such file.
 
         Columns: the key, and position.
         """
-        of_layers = self._paths[table.name]
-        if not of_layers[layer]:
-            return None
-        first = sum(map(len, of_layers[:layer])) + 1
-        rows = engine.read_parts(of_layers[layer], first).filter(is_readable(table))
-        return rows.select(table.key, "position")
+        return self._touched(table, engine, len(self._layers) - 1)
 
     def touched_ids(self, table: Table) -> list[int]:
         """The readable ids in the files of a table, or of its deletions, in the last drop."""
@@ -131,12 +137,14 @@ class Layers:
         The first of them is a snapshot, which has files of every table.
         """
         frames = []
-        first = 1
-        for layer, paths in enumerate(self._paths[table.name][:-1]):
-            if paths:
-                rows = engine.read_parts(paths, first).filter(is_readable(table))
+        if self._end:
+            compacted = engine.read_parts([self._compacted[table.name]], 0)
+            frames.append(self._without_touched(compacted, table, engine, range(self._end, end)))
+        for layer in range(self._end, len(self._layers) - 1):
+            rows = self._read(table, engine, layer)
+            if rows is not None:
+                rows = rows.filter(is_readable(table))
                 frames.append(self._without_touched(rows, table, engine, range(layer + 1, end)))
-            first += len(paths)
         return engine.concat(frames)
 
     def _without_touched(
@@ -144,16 +152,28 @@ class Layers:
     ) -> Frame:
         """The rows that none of some layers replaces or deletes."""
         found = (
-            self.touched(of_table, engine, layer)
+            self._touched(of_table, engine, layer)
             for layer in layers
             for of_table in (table, DELETIONS[table.name])
         )
         touched = [ids.select(table.key) for ids in found if ids is not None]
         return engine.without(rows, nw.concat(touched), table.key) if touched else rows
 
-    def _first_number(self, table: Table) -> int:
-        """The number of the first file of a table in the last drop."""
-        return sum(map(len, self._paths[table.name][:-1])) + 1
+    def _touched(self, table: Table, engine: Engine, layer: int) -> Frame | None:
+        rows = self._read(table, engine, layer)
+        if rows is None:
+            return None
+        return rows.filter(is_readable(table)).select(table.key, "position")
+
+    def _read(self, table: Table, engine: Engine, layer: int) -> Frame | None:
+        """The rows of a table in a layer that is not compacted; None if it has no such file."""
+        paths = self._paths[table.name][layer - self._end]
+        return engine.read_parts(paths, self._number(table, layer)) if paths else None
+
+    def _number(self, table: Table, layer: int) -> int:
+        """The number of the first file of a table in a layer."""
+        below = parts_of(self._layers[:layer])
+        return sum(part["table"] == table.name for part in below) + 1
 
 
 def is_readable(table: Table) -> nw.Expr:

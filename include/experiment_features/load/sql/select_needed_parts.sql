@@ -20,7 +20,7 @@ select distinct
 from
     runs,
     jsonb_array_elements(runs.parts) as layer,
-    jsonb_array_elements(layer -> 'parts') as part
+    jsonb_array_elements((layer -> 'parts') || coalesce(layer -> 'compacted', '[]')) as part
 where
     runs.is_running
     or runs.is_last_load
