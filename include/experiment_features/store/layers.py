@@ -28,7 +28,10 @@ class NumberedFile(NamedTuple):
 
 
 class Layers:
-    """The layers of a run, with the files of this machine that have their parts."""
+    """The layers of a run, with the files of this machine that have their parts.
+
+    Rows are asked for with one engine, and not looked for twice.
+    """
 
     def __init__(self, layers: Sequence[Layer], store: PartStore) -> None:
         """Finds the files.
@@ -52,6 +55,7 @@ class Layers:
             for table in ALL_TABLES
         }
         """Of the layers that are not compacted."""
+        self._found: dict[tuple[str, int], Frame] = {}
 
     @property
     def are_many(self) -> bool:
@@ -132,10 +136,13 @@ class Layers:
         return [key for column in ids for key in column.to_pylist() if key and key > 0]
 
     def _in_force(self, table: Table, engine: Engine, end: int) -> Frame:
-        """The rows with a readable id of earlier drops, after as many layers as ``end`` says.
+        """The rows with a readable id of earlier drops, after as many layers as ``end`` says."""
+        if (table.name, end) not in self._found:
+            self._found[table.name, end] = self._find(table, engine, end)
+        return self._found[table.name, end]
 
-        The first of them is a snapshot, which has files of every table.
-        """
+    def _find(self, table: Table, engine: Engine, end: int) -> Frame:
+        """The first layer is a snapshot, which has files of every table."""
         frames = []
         if self._end:
             compacted = engine.read_parts([self._compacted[table.name]], 0)

@@ -20,7 +20,7 @@ from delta_oracle import DeltaExpected, State, compute, follow
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.command_run import open_source
 from experiment_features.config import Settings
-from experiment_features.contract import Mode
+from experiment_features.contract import TABLES, Mode
 from experiment_features.errors import (
     ConfigurationError,
     DatabaseRefused,
@@ -31,10 +31,12 @@ from experiment_features.errors import (
 )
 from experiment_features.load.database import connect
 from experiment_features.load.loads import find_load
+from experiment_features.load.part_store import find_dependent_loads, remove_old_parts
 from experiment_features.pipeline import Pipeline
 from experiment_features.report.trace import trace_some
 from experiment_features.reproduction import reproduce, run_fields
 from experiment_features.run import Result, Transformed
+from experiment_features.store import compaction
 from integration.running import compute_drop, features_of, make_pipeline, run_of, run_stages
 from integration.servers import Database, Server
 from stages import TODAY, rows_of
@@ -408,6 +410,73 @@ def test_lost_parts_below_are_made_anew(
     assert (again["status"], again["updated"]) == ("loaded", 0)
     assert run(database, tmp_path, tmp_path / "tuesday", "delta")["status"] == "unchanged"
     assert_reproducible(database, tmp_path, again["run_id"])
+
+
+@pytest.mark.usefixtures("store")
+def test_layers_are_compacted(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delta reads what was compacted in place of the layers, from which a load is still computed."""
+    monkeypatch.setattr(compaction, "MOST_LAYERS", 2)
+    unknown = ("201", "12", "1", "5")
+    run(database, tmp_path, WHOLE.write(tmp_path / "whole"))
+    added = [delta(users=[(str(10 + number), "Ida", "", "2024-01-01")]) for number in range(5)]
+    added[0] = delta(users=[("10", "Ida", "", "2024-01-01")], user_experiments=[unknown])
+    results = [
+        run(database, tmp_path, drop.write(tmp_path / f"delta{number}"), "delta")
+        for number, drop in enumerate(added)
+    ]
+    assert [result["healed"] for result in results] == [0, 0, 1, 0, 0]
+    compacted = {}
+    for number, result in enumerate(results):
+        layers = run_of(database, result["run_id"])["parts"]
+        assert len(layers) == number + 2
+        compacted[number] = [n for n, layer in enumerate(layers, start=1) if "compacted" in layer]
+        assert_reproducible(database, tmp_path, result["run_id"])
+    assert compacted == {0: [], 1: [], 2: [3], 3: [3], 4: [5]}
+    assert users_of(database) == [1, 2, 3, 10, 11, 12, 13, 14]
+    assert lines_of(database, tmp_path, 12) == {("delta0/user_experiments.csv", 2)}
+
+    pipeline = make_pipeline(database, tmp_path / "workspaces")
+    with connect(database.url()) as connection:
+        parts = parts_of(pipeline, connection)
+        lost = find_dependent_loads(connection, parts)
+        assert lost == [], "every layer is still there"
+        removed = remove_old_parts(connection, parts, 0, lost_loads=lost)
+    assert removed == len(TABLES), "what was compacted first"
+
+
+@pytest.mark.parametrize("kind", ["lost", "damaged"])
+def test_what_is_compacted_may_be_lost(
+    kind: str,
+    store: Path,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Then all layers are read, and compacted anew. A layer may be lost as long as it is not."""
+    monkeypatch.setattr(compaction, "MOST_LAYERS", 1)
+    run(database, tmp_path, WHOLE.write(tmp_path / "whole"))
+    run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
+    run(
+        database, tmp_path, delta(users=[("8", "Eve", "", "")]).write(tmp_path / "tuesday"), "delta"
+    )
+    layers = [*store.rglob("*.parquet")]
+    last = run(database, tmp_path, GONE_USER.write(tmp_path / "wednesday"), "delta")
+    (compacted,) = run_of(database, last["run_id"])["parts"][-2]["compacted"][:1]
+    (file,) = store.rglob(compacted["part"])
+    file.unlink() if kind == "lost" else file.write_bytes(b"damaged")
+    again = run(
+        database, tmp_path, delta(deleted_users=[("2",)]).write(tmp_path / "thursday"), "delta"
+    )
+    assert "compacted of 3 layers is lost" in caplog.text
+    assert users_of(database) == [3, 8, 9]
+    assert_reproducible(database, tmp_path, again["run_id"])
+    for path in layers:
+        path.unlink()
+    run(database, tmp_path, delta(deleted_users=[("3",)]).write(tmp_path / "friday"), "delta")
+    assert users_of(database) == [8, 9]
 
 
 @pytest.mark.parametrize("change", ["gone", "changed", "same size", "no folder", "not allowed"])
