@@ -4,7 +4,7 @@ In force are, of each id, all rows from the latest drop that has it, unless it w
 of rows without a readable id, those of the latest drop.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +58,10 @@ class Layers:
         self._found: dict[tuple[str, int], Frame] = {}
 
     @property
+    def _last(self) -> range:
+        return range(len(self._layers) - 1, len(self._layers))
+
+    @property
     def are_many(self) -> bool:
         """Whether there are deltas, so that not all rows need be in force."""
         return len(self._layers) > 1
@@ -107,7 +111,7 @@ class Layers:
 
     def own(self, table: Table, engine: Engine) -> Frame | None:
         """The rows of a table in the last drop; None if it has no such file."""
-        return self._read(table, engine, len(self._layers) - 1)
+        return self._read(table, engine, self._last)
 
     def kept(self, table: Table, engine: Engine) -> Frame | None:
         """The rows of a table from earlier drops that are in force; None without earlier drops."""
@@ -123,7 +127,8 @@ class Layers:
 
         Columns: the key, and position.
         """
-        return self._touched(table, engine, len(self._layers) - 1)
+        touched = self._touches(table, engine, self._last)
+        return None if touched is None else touched.select(table.key, "position")
 
     def touched_ids(self, table: Table) -> list[int]:
         """The readable ids in the files of a table, or of its deletions, in the last drop."""
@@ -142,45 +147,58 @@ class Layers:
         return self._found[table.name, end]
 
     def _find(self, table: Table, engine: Engine, end: int) -> Frame:
-        """The first layer is a snapshot, which has files of every table."""
-        frames = []
-        if self._end:
-            compacted = engine.read_parts([self._compacted[table.name]], 0)
-            frames.append(self._without_touched(compacted, table, engine, range(self._end, end)))
-        for layer in range(self._end, len(self._layers) - 1):
-            rows = self._read(table, engine, layer)
-            if rows is not None:
-                rows = rows.filter(is_readable(table))
-                frames.append(self._without_touched(rows, table, engine, range(layer + 1, end)))
-        return engine.concat(frames)
+        """Finds them in what is compacted, or the snapshot, and in the deltas above it.
 
-    def _without_touched(
-        self, rows: Frame, table: Table, engine: Engine, layers: Iterable[int]
-    ) -> Frame:
-        """The rows that none of some layers replaces or deletes."""
+        All deltas are looked through at once: a query over each of them would grow too deep.
+        """
+        deltas = range(max(self._end, 1), len(self._layers) - 1)
+        if self._end:
+            rows = engine.read_parts([self._compacted[table.name]], 0)
+        else:
+            rows = engine.read_parts(self._paths[table.name][0]).filter(is_readable(table))
         found = (
-            self._touched(of_table, engine, layer)
-            for layer in layers
+            self._touches(of_table, engine, range(deltas.start, end))
             for of_table in (table, DELETIONS[table.name])
         )
-        touched = [ids.select(table.key) for ids in found if ids is not None]
-        return engine.without(rows, nw.concat(touched), table.key) if touched else rows
+        touches = [touched for touched in found if touched is not None]
+        if not touches:
+            return rows
+        last = nw.concat(touches).group_by(table.key).agg(last=nw.col("layer").max())
+        frames = [engine.without(rows, last, table.key)]
+        brought, ids = self._read(table, engine, deltas), self._touches(table, engine, deltas)
+        if brought is not None and ids is not None:
+            kept = ids.join(last, on=table.key).filter(nw.col("layer") == nw.col("last"))
+            frames.append(engine.among(brought, kept, "position"))
+        return engine.concat(frames)
 
-    def _touched(self, table: Table, engine: Engine, layer: int) -> Frame | None:
-        rows = self._read(table, engine, layer)
+    def _touches(self, table: Table, engine: Engine, layers: range) -> Frame | None:
+        """The readable ids in the files of a table in some layers; None if there is no such file.
+
+        Columns: the key, position, and layer: how many of the layers come before.
+        """
+        rows = self._read(table, engine, layers)
         if rows is None:
             return None
-        return rows.filter(is_readable(table)).select(table.key, "position")
+        begins = [nw.col("position") >= position_of(self._number(table, n), 0) for n in layers]
+        layer = _sum([is_at_or_behind.cast(nw.Int64) for is_at_or_behind in begins])
+        return rows.filter(is_readable(table)).select(table.key, "position", layer=layer)
 
-    def _read(self, table: Table, engine: Engine, layer: int) -> Frame | None:
-        """The rows of a table in a layer that is not compacted; None if it has no such file."""
-        paths = self._paths[table.name][layer - self._end]
-        return engine.read_parts(paths, self._number(table, layer)) if paths else None
+    def _read(self, table: Table, engine: Engine, layers: range) -> Frame | None:
+        """The rows of a table in layers that are not compacted; None if there is no such file."""
+        of_layers = self._paths[table.name][layers.start - self._end : layers.stop - self._end]
+        paths = [path for paths in of_layers for path in paths]
+        return engine.read_parts(paths, self._number(table, layers.start)) if paths else None
 
     def _number(self, table: Table, layer: int) -> int:
         """The number of the first file of a table in a layer."""
         below = parts_of(self._layers[:layer])
         return sum(part["table"] == table.name for part in below) + 1
+
+
+def _sum(terms: Sequence[nw.Expr]) -> nw.Expr:
+    """The sum of some terms, nested no deeper than needed."""
+    half = len(terms) // 2
+    return _sum(terms[:half]) + _sum(terms[half:]) if half else terms[0]
 
 
 def is_readable(table: Table) -> nw.Expr:
