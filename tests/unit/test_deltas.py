@@ -10,9 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from delta_drops import Step, sequences
 from delta_stages import InProcess, check_sequence
 from drops import CLEAN, Drop, Part, Row
-from experiment_features.contract import DELETIONS
+from experiment_features.contract import DELETIONS, TABLES
+from experiment_features.engines.choose import choose_engine
 from experiment_features.errors import DropRefused
 from experiment_features.rules.rules import RULES
+from experiment_features.store.layers import Layers
 from experiment_features.workspace import Workspace
 from stages import ENGINES, TODAY, rows_of
 
@@ -114,3 +116,26 @@ def test_what_is_both_brought_and_deleted_is_named(engine: str, tmp_path: Path) 
     places = r"user_id 2 \(users.csv:3\) and deletes it \(deleted_users_1.csv:3\)"
     with pytest.raises(DropRefused, match=places):
         load(tmp_path, engine, Drop(parts))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_year_of_layers_that_are_not_compacted(engine: str, tmp_path: Path) -> None:
+    """As a load is restored: no query grows with the number of layers."""
+    loads = InProcess(tmp_path, engine)
+    drops = [
+        snapshot(),
+        delta(users=[("2", "Bo", "", "2024-01-01")], user_experiments=[("4", "2", "1", "1")]),
+        delta(deleted_users=[("1",)], user_experiments=[("1", "2", "1", "1")]),
+    ]
+    for number, drop in enumerate(drops):
+        loads.load(drop.drop.write(tmp_path / f"drop{number}"), drop, str(number), TODAY)
+    assert loads.last is not None
+    first, *deltas = loads.last.layers
+    layers = Layers([first, *(180 * deltas), *deltas[:1]], loads.store)
+    opened = choose_engine(engine, 0, tmp_path / "spill")
+    found = {}
+    for table in TABLES:
+        target = tmp_path / f"{table}.parquet"
+        opened.write(layers.rows(table, opened), target)
+        found[table.name] = sorted(row[table.key] for row in rows_of(target))
+    assert found == {"users": [2, 3], "compounds": [1, 2, 3], "user_experiments": [1, 2, 3, 4]}

@@ -29,8 +29,11 @@ from experiment_features.store.parts import (
 
 log = logging.getLogger(__name__)
 
-MOST_LAYERS = 16
-"""How many layers a delta finds below it at most, unless they are compacted."""
+MOST_LAYERS = 8
+"""How many deltas are read one by one; those that come next find them compacted.
+
+Compacting a state takes as long as reading some 25 deltas of 1 % of it, or 90 of ten rows.
+"""
 
 
 def without_lost(layers: Sequence[Layer], store: PartStore, seen: Path) -> list[Layer]:

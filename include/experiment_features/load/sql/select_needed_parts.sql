@@ -1,5 +1,6 @@
 -- The parts that must stay: those of the last load, of runs in progress, and of runs of which the
--- features were in force, or which ended, so many days ago or later. Grain: part. Value: keep_days.
+-- features were in force, or which ended, so many days ago or later; what was compacted only for the
+-- first two. Grain: part. Value: keep_days.
 with runs as (
     select
         parts,
@@ -20,7 +21,10 @@ select distinct
 from
     runs,
     jsonb_array_elements(runs.parts) as layer,
-    jsonb_array_elements((layer -> 'parts') || coalesce(layer -> 'compacted', '[]')) as part
+    jsonb_array_elements(
+        (layer -> 'parts')
+        || case when runs.is_running or runs.is_last_load then coalesce(layer -> 'compacted', '[]') else '[]' end
+    ) as part
 where
     runs.is_running
     or runs.is_last_load
