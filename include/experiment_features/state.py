@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from experiment_features.drop.files import Layer
+from experiment_features.drop.files import Layer, relied_parts
 from experiment_features.load.database import Connection
 from experiment_features.load.loads import find_load
 from experiment_features.store.parts import PartStore, folder_of
@@ -38,7 +38,8 @@ def find_state(connection: Connection, store: PartStore) -> State:
         DatabaseRefused, DatabaseUnavailable: see database_errors.
     """
     load = find_load(connection)
-    needed = {(folder_of(part["table"]), part["part"]) for part in load.parts}
+    parts = [*load.parts, *relied_parts(load.layers)]
+    needed = {(folder_of(part["table"]), part["part"]) for part in parts}
     files = list(store.files())
     return State(
         run_id=load.run_id,
