@@ -20,7 +20,7 @@ from airflow.api_fastapi.auth.tokens import get_signing_args
 from fastapi.testclient import TestClient
 
 from drops import Drop, Part, Row
-from experiment_features.errors import DropRejected
+from experiment_features.errors import DropRejected, LoadHeld
 from experiment_features.load.database import connect
 from experiment_features.spreadsheet import escape_formulas
 from features_airflow.object_storage import open_place
@@ -33,7 +33,7 @@ from s3_server import BUCKET, S3Server
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
-VIEWS = ["/", "/users", "/compounds", "/quality", "/runs"]
+VIEWS = ["/", "/users", "/compounds", "/changes", "/quality", "/runs"]
 NEXT_RUN = datetime(2026, 11, 30, 2, tzinfo=UTC)
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -132,7 +132,7 @@ def test_token(claims: dict[str, Any], status: int) -> None:
         {"Authorization": f"Bearer {token(**claims)}"},
         {"Cookie": f"_token={token(**claims)}"},
     ):
-        for address in (*VIEWS, "/users.csv", "/compounds.csv", "/health"):
+        for address in (*VIEWS, "/users.csv", "/compounds.csv", "/changes.csv", "/health"):
             answer = client.get(address, headers=headers)
             assert answer.status_code == status, answer.text
             assert SENTENCES[status] in answer.text
@@ -325,6 +325,81 @@ def test_a_delta_says_so(page: TestClient, database: Database, tmp_path: Path) -
     assert f"Drop a delta on {first['run_id']} Started" in shown
     assert "Rows read 1 Rejected 0 of all rows in force Valid again 1 of earlier drops" in shown
     assert "0 of all rows in force rejected" in text_of(page.get("/quality").text)
+
+
+def changes_shown(html: str) -> list[str]:
+    """The rows of a list of changes, as text."""
+    return [text_of(row) for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)[1:]]
+
+
+def test_what_a_run_changed(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """Overview and run lead to all that is new, changed and gone, with a file of the same."""
+    first = make_drop({1: "Ann", 2: "=1+1", 3: "Cy"}, [(1, "1", "1"), (2, "1", "1")])
+    run_drop(database, first.write(tmp_path / "first"))
+    second = make_drop(
+        {1: "Ann", 3: "Cy B.", 4: "Dee"}, [(1, "1", "1")] * 4, {1: "Water", 9: "Zinc"}
+    )
+    run_drop(database, second.write(tmp_path / "second"), run_id="two/b")
+    for address in ("/", "/runs/two%2Fb"):
+        assert "/changes?run=two%2Fb" in page.get(address).text
+    shown = page.get("/changes?run=two%2Fb").text
+    assert changes_shown(shown) == [
+        "Ann 1 changed Experiments 1 4",
+        "=1+1 2 gone Experiments 1 –",
+        "Ann 1 changed most_common_compound_experiments 1 4",
+        "Cy B. 3 changed user_name Cy Cy B.",
+        "Dee 4 new Experiments – 0",
+    ]
+    assert "Show all · 1 new · 2 changed · 1 gone Feature all · user_name · Exp" in text_of(shown)
+    of_name = page.get("/changes?run=two%2Fb&feature=user_name&kind=changed").text
+    assert changes_shown(of_name) == ["Cy B. 3 changed user_name Cy Cy B."]
+    compounds = page.get("/changes?of=compounds").text
+    assert changes_shown(compounds)[0] == "Water 1 changed Experiments 2 4"
+    assert "1 new · 1 changed · 2 gone" in text_of(compounds)
+    answer = page.get("/changes.csv?run=two%2Fb")
+    assert 'filename="user_changes.csv"' in answer.headers["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert len(rows) == 5
+    assert rows[1] == {
+        "user_id": "2",
+        "user_name": "'=1+1",
+        "kind": "gone",
+        "feature": "total_experiments",
+        "before": "1",
+        "after": "",
+        "run_id": "two/b",
+    }
+    for address in ("/changes?run=none", "/changes.csv?run=none"):
+        assert page.get(address).status_code == 404
+    unchanged = run_drop(database, tmp_path / "second")["run_id"]
+    assert "The run changed no users." in text_of(page.get(f"/changes?run={unchanged}").text)
+    assert f"/changes?run={unchanged}" not in page.get(f"/runs/{unchanged}").text
+
+
+def test_what_a_held_run_would_have_removed(
+    page: TestClient, database: Database, tmp_path: Path
+) -> None:
+    """Who would have gone, and the way to accept it, as the run's own message says it."""
+    users = {number: f"user {number}" for number in range(1, 13)}
+    run_drop(database, make_drop(users, [(12, "1", "1")]).write(tmp_path / "first"))
+    less = make_drop({1: "user 1"}, [(1, "1", "1")]).write(tmp_path / "less")
+    with pytest.raises(LoadHeld) as held:
+        run_drop(database, less, run_id="held", mode="snapshot")
+    assert 'href="/airflow/experiment-features/changes?run=held"' in page.get("/runs/held").text
+    shown = page.get("/changes?run=held").text
+    assert "would have removed 11 users and 0 compounds" in text_of(shown)
+    _, way = str(held.value).split("if that is right: ")
+    assert f"run {less} with mode snapshot and max_removed_percent 100" == way
+    assert f"If the drop is right: {way}." in text_of(shown)
+    assert changes_shown(shown)[:2] == [
+        "user 12 12 gone Experiments 1 –",
+        "user 2 2 gone Experiments 0 –",
+    ]
+    assert "No compound would have gone." in text_of(
+        page.get("/changes?run=held&of=compounds").text
+    )
+    rows = list(csv.reader(io.StringIO(page.get("/changes.csv?run=held").text)))
+    assert len(rows) == 12
 
 
 def test_a_tab_of_a_run_repeats_nothing(page: TestClient, database: Database) -> None:
@@ -665,6 +740,7 @@ def test_no_formula(value: Any, written: Any) -> None:
         *("/users/0/lines", "/users/1/lines?after=-1", f"/users/1/lines?before={2**63}"),
         *("/users?sort=user_name", "/users?q=%00", f"/users?q={'x' * 1001}"),
         *("/runs?after=%00", "/quality?after=1", "/quality?after=[1]", "/quality?run=%00"),
+        *("/changes?of=runs", "/changes?kind=odd", "/changes?after=x", "/changes?after=[1,1,0,1]"),
         *('/quality?after=["a","b",0,"c"]', '/quality?after=["a","b",1,"\\u0000"]'),
     ],
 )
@@ -698,6 +774,8 @@ ODD = [
 ADDRESSES = [
     *("/compounds?q={0}", "/compounds/{0}"),
     *("/users?q={0}", "/users?after={0}", "/users/{0}", "/runs/{0}", "/runs?before={0}"),
+    *("/changes?run={0}", "/changes?run=odd&feature={0}", "/changes?run=odd&after={0}"),
+    *("/changes?run=odd&after=[1,0.5,1,%22{0}%22]",),
     *("/users/{0}/lines", "/users/1/lines?run={0}", "/users/1/lines?after={0}"),
     *("/quality?run=odd&table={0}&rule={0}&file={0}", "/quality?after={0}", "/quality?run={0}"),
 ]

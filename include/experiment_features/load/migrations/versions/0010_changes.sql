@@ -1,0 +1,82 @@
+-- Version 10: what a load changed can be listed. The history has nearly all of it: what a load changed
+-- or removed ended when its own periods began. What it added would need an index of everything that
+-- begins, which every changed row would have to write; so a load keeps the ids of what it added.
+
+alter table features.pipeline_runs add column loaded_at timestamptz;
+comment on column features.pipeline_runs.loaded_at is
+    'When the periods of the load began; null if the run did not load.';
+create index pipeline_runs_by_load on features.pipeline_runs (loaded_at);
+
+create table features.added_ids (
+    run_id text not null references features.pipeline_runs on delete cascade,
+    table_name text not null,
+    ids bigint[] not null,
+    primary key (run_id, table_name)
+);
+comment on table features.added_ids is
+    'Grain: load and table. The users or compounds that the load added.';
+
+create index compound_features_past_by_end on features.compound_features_past (valid_to);
+-- Largest first, as the page lists them.
+create index held_changes_by_experiments
+on features.held_changes (run_id, table_name, (-total_experiments), id);
+
+-- Of the loads before this version: a load's periods begin after the end of the one before.
+with moments as (
+    select updated_at as moment from features.user_features
+    union
+    select updated_at from features.compound_features
+    union
+    select valid_to from features.user_features_past
+    union
+    select valid_to from features.compound_features_past
+    union
+    select valid_from from features.user_features_past
+    union
+    select valid_from from features.compound_features_past
+),
+loads as (
+    select
+        run_id,
+        coalesce(lag(finished_at) over (order by finished_at), started_at - interval '1 second') as earlier,
+        finished_at
+    from features.pipeline_runs
+    where status = 'loaded'
+),
+found as (
+    select
+        loads.run_id,
+        max(moments.moment) as loaded_at
+    from loads
+    inner join moments on moments.moment > loads.earlier and moments.moment <= loads.finished_at
+    group by loads.run_id
+)
+update features.pipeline_runs as runs
+set loaded_at = found.loaded_at
+from found
+where runs.run_id = found.run_id;
+
+with begun as (
+    select 'users' as table_name, user_id as id, updated_at as moment from features.user_features
+    union all
+    select 'users', user_id, valid_from from features.user_features_past
+    union all
+    select 'compounds', compound_id, updated_at from features.compound_features
+    union all
+    select 'compounds', compound_id, valid_from from features.compound_features_past
+),
+ended as (
+    select 'users' as table_name, user_id as id, valid_to as moment from features.user_features_past
+    union all
+    select 'compounds', compound_id, valid_to from features.compound_features_past
+)
+insert into features.added_ids (run_id, table_name, ids)
+select
+    runs.run_id,
+    begun.table_name,
+    array_agg(begun.id)
+from begun
+inner join features.pipeline_runs as runs on begun.moment = runs.loaded_at
+left join ended using (table_name, id, moment)
+where ended.id is null
+group by runs.run_id, begun.table_name;
