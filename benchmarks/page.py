@@ -43,7 +43,7 @@ from experiment_features.report import (  # noqa: E402
 )
 from experiment_features.store.parts import NoLedger, PartStore  # noqa: E402
 from experiment_features.workspace import Workspace  # noqa: E402
-from features_page.access import GUARDS, may_trigger, next_run_at  # noqa: E402
+from features_page.access import GUARDS, is_steward, may_trigger, next_run_at  # noqa: E402
 from features_page.app import make_app  # noqa: E402
 from integration.servers import Database, Server  # noqa: E402
 
@@ -179,6 +179,7 @@ def measure(database: Database) -> int:
     app = make_app()
     app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
     app.dependency_overrides[may_trigger] = lambda: True
+    app.dependency_overrides[is_steward] = lambda: False
     app.dependency_overrides[next_run_at] = lambda: None
     client, faults = TestClient(app), 0
     for name, address in VIEWS.items():

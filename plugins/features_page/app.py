@@ -18,8 +18,15 @@ from experiment_features.report.change_queries import ChangePlace, Kind
 from experiment_features.report.feature_queries import Sort
 from experiment_features.report.page_queries import IssuePlace
 from experiment_features.report.paging import CHART_ROWS, PAGE_ROWS, Cursor
-from features_page.access import DAG_ID, GUARDS, may_trigger
-from features_page.connection import VIEWS, Reader
+from features_page.access import DAG_ID, GUARDS, is_steward, may_trigger
+from features_page.connection import (
+    CONNECTION_ID,
+    STEWARD_CONNECTION_ID,
+    VIEWS,
+    Reader,
+    has_steward,
+    open_reader,
+)
 from features_page.download import Download
 from features_page.lines import find_lines
 from features_page.problems import HANDLERS, show_sentence
@@ -63,6 +70,7 @@ ChangeCursor = Annotated[str | None, AfterValidator(_change_place)]
 Table = Literal["users", "compounds"]
 IssueCursor = Annotated[str | None, AfterValidator(_issue_place)]
 MayTrigger = Annotated[bool, Depends(may_trigger)]
+IsSteward = Annotated[bool, Depends(is_steward)]
 
 
 def make_app() -> FastAPI:
@@ -220,18 +228,25 @@ def runs(
     return render(request, "runs.html", active="runs", may_trigger=may_trigger, runs=page)
 
 
-def run(request: Request, reader: Reader, run_id: Text, dag: Text = DAG_ID) -> Response:
-    """One run: what it read, found and did."""
+def run(
+    request: Request, reader: Reader, is_steward: IsSteward, run_id: Text, dag: Text = DAG_ID
+) -> Response:
+    """One run: what it read, found and did; to stewards also why it failed."""
     if dag != DAG_ID:
         return _other_dag(request)
     found = page_queries.find_run(reader, run_id)
     if not found:
         return render(request, "no_run.html", status=404, active="runs", run_id=run_id)
+    message = None
+    if found["error"] and is_steward and has_steward():
+        with open_reader(STEWARD_CONNECTION_ID) as steward:
+            message = page_queries.find_message(steward, found["run_id"])
     return render(
         request,
         "run.html",
         active="runs",
         run=found,
+        message=message,
         is_in_tab="dag" in request.query_params,
         files=page_queries.find_run_files(reader, found["run_id"]),
     )
@@ -295,6 +310,7 @@ def quality(
     request: Request,
     reader: Reader,
     may_trigger: MayTrigger,
+    is_steward: IsSteward,
     run: Text = "",
     table: Text | None = None,
     rule: Text | None = None,
@@ -319,6 +335,37 @@ def quality(
         rules=page_queries.count_issues(reader, run_id),
         issues=page_queries.find_issues(reader, run_id, cursor=cursor, **filters),
         filters=filters,
+        has_rows=is_steward and has_steward(),
+    )
+
+
+def quality_csv(
+    request: Request,
+    reader: Reader,
+    is_steward: IsSteward,
+    run: Text = "",
+    table: Text | None = None,
+    rule: Text | None = None,
+    file: Text | None = None,
+) -> Response:
+    """The same issues as a CSV file, for stewards with the rows."""
+    found = page_queries.find_run(reader, run) if run else page_queries.find_last_load(reader)
+    if not found:
+        return render(request, "no_run.html", status=404, active="quality", run_id=run)
+    has_rows = is_steward and has_steward()
+    read = partial(
+        page_queries.read_issues,
+        run_id=found["run_id"],
+        has_rows=has_rows,
+        table_name=table,
+        rule=rule,
+        file_name=file,
+    )
+    return Download(
+        "data_issues",
+        read,
+        is_head=request.method == "HEAD",
+        connection_id=STEWARD_CONNECTION_ID if has_rows else CONNECTION_ID,
     )
 
 
@@ -343,6 +390,7 @@ _FILES: dict[str, Callable[..., Response]] = {
     "/users.csv": _download(USER_FEATURES),
     "/compounds.csv": _download(COMPOUND_FEATURES),
     "/changes.csv": changes_csv,
+    "/quality.csv": quality_csv,
     "/health": health,
 }
 """What is not shown as a page."""

@@ -22,7 +22,7 @@ from starlette.types import Message, Send
 
 from experiment_features.load.database import Connection
 from experiment_features.spreadsheet import escape_formulas
-from features_page.connection import Busy, open_reader
+from features_page.connection import CONNECTION_ID, Busy, open_reader
 from features_page.rendering import HEADERS
 
 log = logging.getLogger(__name__)
@@ -49,11 +49,13 @@ Read = Callable[[Connection], Generator[list[tuple[Any, ...]], None, None]]
 class Download(StreamingResponse):
     """Rows as CSV. A client can tell that an incomplete file was aborted."""
 
-    def __init__(self, name: str, read: Read, *, is_head: bool) -> None:
+    def __init__(
+        self, name: str, read: Read, *, is_head: bool, connection_id: str = CONNECTION_ID
+    ) -> None:
         attachment = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
         super().__init__((), media_type="text/csv", headers=HEADERS | attachment)
         self._name = name
-        self._read = read
+        self._parts = partial(_csv_of, read, connection_id)
         self._is_head = is_head
         self._has_begun = False
 
@@ -69,7 +71,7 @@ class Download(StreamingResponse):
         if not _downloads.acquire(blocking=False):
             raise Busy
         thread = ThreadPoolExecutor(1)
-        parts = _csv_of(self._read)
+        parts = self._parts()
         try:
             return await self._send_parts(parts, thread, send)
         except Exception as error:
@@ -109,10 +111,10 @@ class Download(StreamingResponse):
             await super().stream_response(send_in_time)
 
 
-def _csv_of(read: Read) -> Generator[str, None, None]:
+def _csv_of(read: Read, connection_id: str) -> Generator[str, None, None]:
     """All rows as CSV, in parts; the byte order mark tells a spreadsheet that it is UTF-8."""
     yield "\ufeff"
-    with open_reader() as connection, closing(read(connection)) as batches:
+    with open_reader(connection_id) as connection, closing(read(connection)) as batches:
         for rows in batches:
             part = io.StringIO()
             csv.writer(part).writerows([escape_formulas(value) for value in row] for row in rows)

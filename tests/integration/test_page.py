@@ -10,21 +10,23 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import jwt
 import pytest
 from airflow.api_fastapi.app import create_auth_manager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.auth.tokens import get_signing_args
 from fastapi.testclient import TestClient
 
 from drops import Drop, Part, Row
-from experiment_features.errors import DropRejected, LoadHeld
+from experiment_features.errors import DropRefused, DropRejected, LoadHeld
 from experiment_features.load.database import connect
 from experiment_features.spreadsheet import escape_formulas
 from features_airflow.object_storage import open_place
-from features_page.access import GUARDS, may_trigger, next_run_at
+from features_page.access import GUARDS, is_steward, may_trigger, next_run_at
 from features_page.app import STATIC, make_app
 from features_page.problems import SENTENCES
 from integration.running import make_drop, new_run_id, run_drop
@@ -72,8 +74,12 @@ from unnest(%s::text[]) as name, generate_series(1, 60) as n
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Sets Airflow's connection features_db_reader to a URL."""
-    return lambda url: monkeypatch.setenv(CONNECTION, url.replace("postgresql", "postgres", 1))
+    """Sets Airflow's connection features_db_reader, or another one, to a URL."""
+
+    def set_connection(url: str, name: str = CONNECTION) -> None:
+        monkeypatch.setenv(name, url.replace("postgresql", "postgres", 1))
+
+    return set_connection
 
 
 @pytest.fixture
@@ -84,11 +90,12 @@ def page(database: Database, use: Any) -> Iterator[TestClient]:
         yield client
 
 
-def make_client(*, may_trigger_runs: bool = True) -> TestClient:
+def make_client(*, may_trigger_runs: bool = True, as_steward: bool = False) -> TestClient:
     """Returns a client of the app as Airflow mounts it, for a user who may view it."""
     app = make_app()
     app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
     app.dependency_overrides[may_trigger] = lambda: may_trigger_runs
+    app.dependency_overrides[is_steward] = lambda: as_steward
     app.dependency_overrides[next_run_at] = lambda: NEXT_RUN
     prefix = "/airflow/experiment-features"
     return TestClient(app, root_path=prefix, raise_server_exceptions=False)
@@ -132,7 +139,14 @@ def test_token(claims: dict[str, Any], status: int) -> None:
         {"Authorization": f"Bearer {token(**claims)}"},
         {"Cookie": f"_token={token(**claims)}"},
     ):
-        for address in (*VIEWS, "/users.csv", "/compounds.csv", "/changes.csv", "/health"):
+        for address in (
+            *VIEWS,
+            "/users.csv",
+            "/compounds.csv",
+            "/changes.csv",
+            "/quality.csv",
+            "/health",
+        ):
             answer = client.get(address, headers=headers)
             assert answer.status_code == status, answer.text
             assert SENTENCES[status] in answer.text
@@ -713,6 +727,110 @@ def test_download(page: TestClient, database: Database, tmp_path: Path) -> None:
     assert rows[0]["most_common_compound_ids"] == ""
 
 
+FAULTY = Drop(
+    (
+        Part("users", "", (Row(("1", "Ann", "@zoe", "2024-01-01")), Row(("x", "=Zoe", "", "")))),
+        Part("compounds", "", (Row(("1", "Water", "C")),)),
+        Part(
+            "user_experiments",
+            "",
+            (
+                Row(("1", "1", "1;999", "10,5")),
+                Row(("2", "7", "1", "Zoe 1")),
+                Row(("3", "1", "Zoe", "-1e3")),
+                Row(("4", "1", "1", "5", "Zoe")),
+            ),
+        ),
+    )
+)
+"""Rows with issues: a person's name stands in some of their cells."""
+
+
+def issues_in(client: TestClient, address: str) -> list[dict[str, str]]:
+    """The rows of a file of issues."""
+    answer = client.get(address)
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="data_issues.csv"'
+    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+
+
+def test_issues_to_send_back(
+    page: TestClient, database: Database, use: Any, tmp_path: Path
+) -> None:
+    """Readers get ids, compounds and run times; only stewards the rows, if their connection is there."""
+    options = {"max_rejected_percent": 100.0, "allow_empty": True}
+    run_drop(database, FAULTY.write(tmp_path / "drop"), **options)
+    rows = issues_in(page, "/quality.csv?table=user_experiments")
+    numbers = ("user_id", "experiment_compound_ids", "experiment_run_time")
+    shown = {row["line_number"]: tuple(row[name] for name in numbers) for row in rows}
+    assert shown == {
+        "2": ("1", "1;999", "10,5"),
+        "3": ("7", "1", ""),
+        "4": ("1", "", "'-1e3"),
+        "5": ("", "", ""),
+    }
+    assert [row["row_id"] for row in rows if row["line_number"] == "2"] == ["1"]
+    steward = make_client(as_steward=True)
+    for client in (page, steward):
+        assert "Zoe" not in client.get("/quality.csv").text
+        assert "zoe" not in client.get("/quality.csv").text
+    assert "only stewards get them" in page.get("/quality").text
+    use(database.url("steward"), "AIRFLOW_CONN_FEATURES_DB_STEWARD")
+    assert "Zoe" not in page.get("/quality.csv").text
+    assert "only stewards get them" not in steward.get("/quality").text
+    every = issues_in(steward, "/quality.csv")
+    query = "select rule, value, raw_row from features.data_issues order by table_name, file_name, "
+    for row, issue in zip(every, database.query(query + "line_number, rule"), strict=True):
+        assert row["rule"] == issue["rule"]
+        assert row["value"] == escape_formulas(issue["value"] or "")
+        for name, cell in issue["raw_row"].items():
+            assert row[name] == escape_formulas(cell or ""), name
+    assert [row["name"] for row in every if row["rule"] == "user_id_invalid"] == ["'=Zoe"]
+    of_rule = issues_in(steward, "/quality.csv?table=users&rule=email_invalid&file=users.csv")
+    assert [(row["line_number"], row["value"]) for row in of_rule] == [("2", "'@zoe")]
+    (link,) = re.findall('href="[^"]*(/quality.csv[^"]*)"', page.get("/quality?table=users").text)
+    assert len(issues_in(page, unescape(link))) == sum(r["table_name"] == "users" for r in every)
+    assert page.get("/quality.csv?run=none").status_code == 404
+
+
+def test_the_message_of_a_failed_run(
+    page: TestClient, database: Database, use: Any, tmp_path: Path
+) -> None:
+    """Only stewards see it, as it may quote a cell."""
+    drop = make_drop({1: "Ann"}, [(1, "1", "1")]).write(tmp_path / "drop")
+    (drop / "users.csv").write_text("user_id,nom\n1,Zoe\n")
+    with pytest.raises(DropRefused):
+        run_drop(database, drop, run_id="bad")
+    use(database.url("steward"), "AIRFLOW_CONN_FEATURES_DB_STEWARD")
+    message = database.value("select message from features.pipeline_runs")
+    assert message not in text_of(page.get("/runs/bad").text)
+    assert message in text_of(make_client(as_steward=True).get("/runs/bad").text)
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [("ADMIN", True), ("admin", True), ("OP", False), ("VIEWER", False), (None, False)],
+)
+def test_stewards_of_the_simple_auth_manager(user: str | None, expected: bool) -> None:
+    """The role admin, and no other."""
+    create_auth_manager()
+    assert is_steward(SimpleAuthManagerUser(username="Ann", role=user)) is expected
+
+
+def test_stewards_of_other_auth_managers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who may read the resource."""
+    asked = []
+
+    def is_authorized(**question: Any) -> bool:
+        asked.append(question)
+        return question["user"] == "Ann"
+
+    manager = SimpleNamespace(is_authorized_custom_view=is_authorized)
+    monkeypatch.setattr("features_page.access.get_auth_manager", lambda: manager)
+    assert [is_steward(user) for user in ("Ann", "Bo")] == [True, False]  # type: ignore[arg-type]
+    question = {"method": "GET", "resource_name": "Experiment features raw rows"}
+    assert asked == [question | {"user": "Ann"}, question | {"user": "Bo"}]
+
+
 @pytest.mark.parametrize(
     ("value", "written"),
     [
@@ -774,6 +892,7 @@ ODD = [
 ADDRESSES = [
     *("/compounds?q={0}", "/compounds/{0}"),
     *("/users?q={0}", "/users?after={0}", "/users/{0}", "/runs/{0}", "/runs?before={0}"),
+    *("/quality.csv?run=odd&table={0}&rule={0}&file={0}", "/changes.csv?run=odd&feature={0}"),
     *("/changes?run={0}", "/changes?run=odd&feature={0}", "/changes?run=odd&after={0}"),
     *("/changes?run=odd&after=[1,0.5,1,%22{0}%22]",),
     *("/users/{0}/lines", "/users/1/lines?run={0}", "/users/1/lines?after={0}"),

@@ -1,6 +1,7 @@
 """What a run changed, or would have removed if it was held: from the history, largest first."""
 
 from collections.abc import Generator
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 from psycopg import sql
@@ -14,8 +15,16 @@ from experiment_features.load.feature_changes import (
     changes_of,
     pair_columns,
 )
-from experiment_features.report.feature_queries import BATCH_ROWS, NAME_LENGTH
-from experiment_features.report.paging import Cursor, Page, Row, fetch, read_page, read_sql
+from experiment_features.report.feature_queries import NAME_LENGTH
+from experiment_features.report.paging import (
+    Cursor,
+    Page,
+    Row,
+    fetch,
+    read_batches,
+    read_page,
+    read_sql,
+)
 
 Kind = Literal["new", "changed", "gone"]
 
@@ -83,10 +92,8 @@ def read_changes(
         **_place(None),
     }
     yield [(*relation.columns[:2], "kind", "feature", "before", "after", "run_id")]
-    with connection.cursor("export_changes") as cursor:
-        cursor.execute(query, values)
-        while rows := cursor.fetchmany(BATCH_ROWS):
-            yield [(*row[:4], *row[6:], run["run_id"]) for row in rows]
+    for rows in islice(read_batches(connection, query, values), 1, None):
+        yield [(*row[:4], *row[6:], run["run_id"]) for row in rows]
 
 
 def _query(

@@ -20,12 +20,12 @@ from experiment_features.report.paging import (
     Page,
     Row,
     fetch,
+    read_batches,
     read_page,
     read_sql,
 )
 
 NAME_LENGTH = 120
-BATCH_ROWS = 5_000
 
 Sort = Literal["id", "name", "experiments"]
 
@@ -133,11 +133,7 @@ def read_features(
     query = read_sql("export_features").format(
         features=_exported_features(relation), **_parts(relation)
     )
-    with connection.cursor("export_features") as cursor:
-        cursor.execute(query)
-        yield [tuple(column.name for column in cursor.description or ())]
-        while rows := cursor.fetchmany(BATCH_ROWS):
-            yield rows
+    return read_batches(connection, query)
 
 
 def _parts(relation: Relation) -> dict[str, Any]:

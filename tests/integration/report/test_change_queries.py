@@ -81,7 +81,7 @@ def changes_between(before: list[Row], after: list[Row], relation: Relation) -> 
 
 def test_random_loads(database: Database, tmp_path: Path) -> None:
     """Of every load, exactly what differs from the one before, though users come, go and return."""
-    chance = random.Random(8)
+    chance = random.Random(8)  # noqa: S311
     states: list[list[list[Row]]] = [[[], []]]
     run_ids = []
     for _ in range(6):

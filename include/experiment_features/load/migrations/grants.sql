@@ -23,7 +23,7 @@ grant select, update (database_id, location, system_identifier, database_oid)
 on features.part_store to features_writer;
 grant select on
     features.schema_version, features.user_features_history, features.compound_features_history,
-    features.user_feature_report, features.latest_data_issues
+    features.user_feature_report, features.latest_data_issues, features.reported_issues
 to features_writer;
 do $$
 declare
@@ -39,7 +39,7 @@ begin
             features.compound_features_past, features.held_changes, features.added_ids,
             features.user_features_history,
             features.compound_features_history, features.user_feature_report,
-            features.part_store to %I', who
+            features.reported_issues, features.part_store to %I', who
         );
         execute format('grant execute on function features.user_features_as_of(timestamptz) to %I', who);
         if who = 'features_steward' then
