@@ -124,6 +124,7 @@ VIEWS = {
     "user with 10,000 periods": "/users/1",
     "lines, from 1,000,000": "/users/1/lines",
     "lines, deep in the list": "/users/1/lines?after=99000",
+    "compounds of a user": "/users/1/compounds",
     "compounds, most experiments first": "/compounds?sort=experiments&descending=true",
     "compounds, by name": "/compounds?sort=name",
     "compounds, a word": "/compounds?q=compound",

@@ -28,7 +28,7 @@ from features_page.connection import (
     open_reader,
 )
 from features_page.download import Download
-from features_page.lines import find_lines
+from features_page.lines import find_compounds, find_lines
 from features_page.problems import HANDLERS, show_sentence
 from features_page.rendering import render, static_file
 from features_page.state import find_state, health
@@ -206,6 +206,32 @@ def lines(
     )
 
 
+def user_compounds(
+    request: Request,
+    reader: Reader,
+    user_id: Id,
+    after: LineCursor = None,
+    before: LineCursor = None,
+) -> Response:
+    """All compounds of a user, and in how many experiments each is."""
+    user = feature_queries.find_row(reader, USER_FEATURES, user_id)
+    if not user:
+        return show_sentence(request, 404, f"The last load has no user {user_id}.")
+    counts = find_compounds(reader, find_load(reader), user_id)
+    first = max(before - PAGE_ROWS, 0) if before is not None else after or 0
+    shown = counts[first:][:PAGE_ROWS]
+    return render(
+        request,
+        "user_compounds.html",
+        active="users",
+        user=user,
+        counts=shown,
+        names=feature_queries.find_compound_names(reader, [id_ for id_, _ in shown]),
+        first=first,
+        total=len(counts),
+    )
+
+
 def _download(relation: Relation) -> Callable[..., Response]:
     """All users or compounds as a CSV file."""
 
@@ -379,6 +405,7 @@ _VIEWS: dict[str, Callable[..., Response]] = {
     "/users": _list_view(USER_FEATURES),
     "/users/{id_}": _row_view(USER_FEATURES),
     "/users/{user_id}/lines": lines,
+    "/users/{user_id}/compounds": user_compounds,
     "/compounds": _list_view(COMPOUND_FEATURES),
     "/compounds/{id_}": _row_view(COMPOUND_FEATURES),
     "/changes": changes,

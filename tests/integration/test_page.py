@@ -630,6 +630,33 @@ def test_pages_of_lines(
     assert "No more lines" in page.get(f"/users/3/lines?after={2**63 - 1}").text
 
 
+@pytest.mark.parametrize("few", [0, 1_000], ids=["many rows", "few rows"])
+def test_compounds_of_a_user(
+    few: int,
+    page: TestClient,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All compounds of the experiments that count, the most used first; those of rejected rows not."""
+    monkeypatch.setattr("experiment_features.report.trace._FEW_ROWS", few)
+    load_lines(database, tmp_path / "drop")
+
+    def shown(address: str) -> list[tuple[str, ...]]:
+        row = r'/compounds/(\d+)"><bdi>Water</bdi>.*?<td class="number">([\d,]+)</td>\s*</tr>'
+        return re.findall(row, page.get(address).text, re.DOTALL)
+
+    assert 'href="/airflow/experiment-features/users/1/compounds"' in page.get("/users/1").text
+    assert shown("/users/1/compounds") == [("1", "1"), ("2", "1")]
+    assert shown("/users/3/compounds") == [("1", "120")]
+    first = page.get("/users/2/compounds").text
+    assert "300 compounds in 1 experiment" in text_of(first)
+    (after,) = re.findall(r'rel="next" href="[^"]*(/users/2/compounds[^"]*)"', first)
+    assert shown(after)[0] == ("51", "1")
+    assert "The user has no experiments." in page.get("/users/4/compounds").text
+    assert page.get("/users/9/compounds").status_code == 404
+
+
 def test_lines_of_an_earlier_load(page: TestClient, database: Database, tmp_path: Path) -> None:
     """A period of the history leads to the lines of then, even of a user who is gone."""
     first = load_lines(database, tmp_path / "first")
@@ -673,6 +700,7 @@ def test_lines_without_the_store(
     content = part.read_bytes()
     part.write_bytes(content[:-9] + b"x" + content[-8:])
     for _ in ("damaged", "gone"):
+        assert page.get("/users/1/compounds").status_code == 410
         answer = page.get("/users/1/lines")
         assert answer.status_code == 410
         assert "The lines are no longer in the store of parts, or are damaged there" in answer.text
@@ -895,6 +923,7 @@ ADDRESSES = [
     *("/quality.csv?run=odd&table={0}&rule={0}&file={0}", "/changes.csv?run=odd&feature={0}"),
     *("/changes?run={0}", "/changes?run=odd&feature={0}", "/changes?run=odd&after={0}"),
     *("/changes?run=odd&after=[1,0.5,1,%22{0}%22]",),
+    *("/users/{0}/compounds", "/users/1/compounds?after={0}"),
     *("/users/{0}/lines", "/users/1/lines?run={0}", "/users/1/lines?after={0}"),
     *("/quality?run=odd&table={0}&rule={0}&file={0}", "/quality?after={0}", "/quality?run={0}"),
 ]

@@ -3,7 +3,7 @@
 Names are truncated on the page, but never in the download.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
@@ -108,6 +108,13 @@ def find_user_compounds(connection: Connection, user_id: int) -> list[Row]:
     """A user's most common compounds, including ties, the chosen one first."""
     values = {"user_id": user_id, "rows": PAGE_ROWS}
     return fetch(connection, read_sql("select_user_compounds"), values)
+
+
+def find_compound_names(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
+    """The names of compounds, by id."""
+    values = {"ids": list(ids), "length": NAME_LENGTH}
+    found = fetch(connection, read_sql("select_compound_names"), values)
+    return {row["compound_id"]: row["compound_name"] for row in found}
 
 
 def find_history(connection: Connection, relation: Relation, id_: int) -> list[Row]:
