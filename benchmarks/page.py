@@ -35,6 +35,7 @@ from experiment_features.load.part_store import entered, find_database_id  # noq
 from experiment_features.load.words import fill_words  # noqa: E402
 from experiment_features.reading.extract import extract  # noqa: E402
 from experiment_features.report import (  # noqa: E402
+    change_queries,
     feature_queries,
     name_search,
     page_queries,
@@ -89,6 +90,22 @@ select
     now() - (10001 - n) * interval '1 hour', now() - (10000 - n) * interval '1 hour'
 from generate_series(1, 10000) as n;
 
+update features.pipeline_runs
+set loaded_at = (select max(updated_at) from features.user_features)
+where run_id = 'run 10000';
+
+insert into features.user_features_past
+select
+    user_id, user_name, total_experiments + user_id % 7, average_experiment_run_time * 1.5,
+    average_compounds_per_experiment, most_common_compound_id, most_common_compound_name,
+    most_common_compound_experiments, most_common_compound_ids, 'run 9999',
+    updated_at - interval '1 hour', updated_at
+from features.user_features where user_id % 100 = 0;
+
+insert into features.added_ids
+select 'run 10000', 'users', array_agg(user_id) from features.user_features
+where user_id % 10000 = 1;
+
 insert into features.data_issues (
     run_id, found_by, closed_by, severity, table_name, file_name, line_number, rule, column_name,
     value, message, raw_row
@@ -129,6 +146,11 @@ VIEWS = {
     "compounds, by name": "/compounds?sort=name",
     "compounds, a word": "/compounds?q=compound",
     "compound": "/compounds/77",
+    "changes of 10,000 users": "/changes",
+    "changes, of an average": "/changes?feature=average_experiment_run_time",
+    "changes, new users": "/changes?kind=new",
+    "changes, deep in the list": "/changes?after=[3,0,500000,%22total_experiments%22]",
+    "changes of compounds": "/changes?of=compounds",
     "quality of 50,000 issues": "/quality",
     "quality, by table": "/quality?table=users",
     "quality, by rule": "/quality?table=users&rule=rule_2",
@@ -211,7 +233,7 @@ def explain(client: TestClient, address: str) -> tuple[Any, list[str]]:
         scans.extend(scans_of(plan[0]["Plan"]))
         return fetch(connection, query, values)
 
-    modules = (name_search, page_queries, paging, trace, feature_queries)
+    modules = (name_search, page_queries, paging, trace, feature_queries, change_queries)
     for module in modules:
         module.fetch = explaining
     try:

@@ -101,14 +101,14 @@ def _query(
 ) -> tuple[str, tuple[sql.Composable, ...], dict[str, Any]]:
     """The statement for the changes of a run, its keys, and its parts."""
     if run["status"] == "held":
-        return "page_held_changes", _HELD_KEYS, {"name": name.format(sql.Identifier("name"))}
+        return "page_held_changes", _HELD_KEYS, {"shown_name": name.format(sql.Identifier("name"))}
     pairs = read_sql("pair_periods").format(pair=pair_columns(relation), **_parts(relation))
     names = (sql.Identifier(f"{side}_{relation.columns[1]}") for side in ("after", "before"))
     parts = {
         "changes": changes_of(relation, pairs),
         "before": as_json(relation, "before", shape),
         "after": as_json(relation, "after", shape),
-        "name": name.format(sql.SQL("coalesce({}, {})").format(*names)),
+        "shown_name": name.format(sql.SQL("coalesce({}, {})").format(*names)),
     }
     return "page_changes", KEYS, parts
 

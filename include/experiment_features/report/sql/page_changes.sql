@@ -3,7 +3,7 @@
 -- all; cursor_ and the name of each key, null for the first page: an infinite relative_size is null.
 select
     id,
-    {name} as name,
+    {shown_name} as name,
     kind,
     feature,
     size,

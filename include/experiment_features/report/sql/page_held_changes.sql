@@ -3,7 +3,7 @@
 -- all; cursor_size and cursor_id, null for the first page.
 select
     id,
-    {name} as name,
+    {shown_name} as name,
     'gone' as kind,
     'total_experiments' as feature,
     total_experiments as size,
