@@ -102,8 +102,8 @@ select
     updated_at - interval '1 hour', updated_at
 from features.user_features where user_id % 100 = 0;
 
-insert into features.added_ids
-select 'run 10000', 'users', array_agg(user_id) from features.user_features
+insert into features.load_changes
+select 'run 10000', 'users', count(*), 10000, 0, array_agg(user_id) from features.user_features
 where user_id % 10000 = 1;
 
 insert into features.data_issues (

@@ -796,7 +796,7 @@ def test_issues_to_send_back(
         "4": ("1", "", "'-1e3"),
         "5": ("", "", ""),
     }
-    assert [row["row_id"] for row in rows if row["line_number"] == "2"] == ["1"]
+    assert {row["row_id"] for row in rows if row["line_number"] == "2"} == {"1"}
     steward = make_client(as_steward=True)
     for client in (page, steward):
         assert "Zoe" not in client.get("/quality.csv").text
@@ -814,7 +814,7 @@ def test_issues_to_send_back(
             assert row[name] == escape_formulas(cell or ""), name
     assert [row["name"] for row in every if row["rule"] == "user_id_invalid"] == ["'=Zoe"]
     of_rule = issues_in(steward, "/quality.csv?table=users&rule=email_invalid&file=users.csv")
-    assert [(row["line_number"], row["value"]) for row in of_rule] == [("2", "'@zoe")]
+    assert [(row["line_number"], row["value"]) for row in of_rule] == [("2", "'@zoe"), ("3", "")]
     (link,) = re.findall('href="[^"]*(/quality.csv[^"]*)"', page.get("/quality?table=users").text)
     assert len(issues_in(page, unescape(link))) == sum(r["table_name"] == "users" for r in every)
     assert page.get("/quality.csv?run=none").status_code == 404

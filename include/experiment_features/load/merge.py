@@ -130,16 +130,16 @@ def merge(
         check_written(f"features.{relation.name}", statement, rows, written)
 
 
-def record_added(connection: Connection, relation: Relation, changes: Changes, run_id: str) -> None:
-    """Records which rows `merge` has inserted, on behalf of a run that is in the ledger.
+def record_changes(connection: Connection, relation: Relation, run_id: str) -> None:
+    """Records what `merge` has changed, on behalf of a run that is in the ledger.
 
     Raises:
-        DatabaseRefused: another statement was written than that.
+        DatabaseRefused: nothing was written.
     """
-    statement = read_sql("insert_added_ids").format(**statement_parts(relation))
+    statement = read_sql("insert_load_changes").format(**statement_parts(relation))
     values = {"run_id": run_id, "table_name": relation.table}
     written = connection.execute(statement, values).rowcount
-    check_written("features.added_ids", "insert", int(changes.inserted > 0), written)
+    check_written("features.load_changes", "insert", 1, written)
 
 
 def check_merged(

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from psycopg import sql
 
-from experiment_features.definitions import USER_FEATURES, Feature, Relation
+from experiment_features.definitions import Feature, Relation
 from experiment_features.load.database import Connection, comma_separated
 from experiment_features.load.feature_changes import (
     KEYS,
@@ -65,13 +65,8 @@ def find_changes(
 
 def count_changes(connection: Connection, relation: Relation, run: Row) -> dict[Kind, int]:
     """How many rows a run added, changed and removed, or would have removed."""
-    if run["status"] == "held":
-        query: sql.SQL | sql.Composed = read_sql("count_held_changes")
-    elif relation is USER_FEATURES:
-        return {"new": run["inserted"], "changed": run["updated"], "gone": run["deleted"]}
-    else:
-        query = read_sql("count_changes").format(**_parts(relation))
-    (counts,) = fetch(connection, query, _values(relation, run))
+    query = read_sql("count_held_changes" if run["status"] == "held" else "count_changes")
+    (counts,) = fetch(connection, query, _values(relation, run)) or [{}]
     return {kind: counts.get(kind, 0) for kind in ("new", "changed", "gone")}
 
 

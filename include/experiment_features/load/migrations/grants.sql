@@ -12,7 +12,7 @@ grant select, insert, update, delete on
 to features_writer;
 grant select, insert on
     features.user_features_past, features.compound_features_past, features.data_issues,
-    features.held_changes, features.added_ids
+    features.held_changes, features.load_changes
 to features_writer;
 grant update (closed_by), delete on features.data_issues to features_writer;
 grant select, insert, delete on features.pipeline_runs to features_writer;
@@ -36,7 +36,7 @@ begin
             'grant select on features.user_features, features.compound_features,
             features.users_by_total_experiments, features.user_words, features.compound_words,
             features.user_features_past,
-            features.compound_features_past, features.held_changes, features.added_ids,
+            features.compound_features_past, features.held_changes, features.load_changes,
             features.user_features_history,
             features.compound_features_history, features.user_feature_report,
             features.reported_issues, features.part_store to %I', who

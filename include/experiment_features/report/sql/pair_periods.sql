@@ -20,8 +20,8 @@ select
     added.id,
     'new',
     {pair}
-from features.added_ids
-cross join unnest(added_ids.ids) as added (id)
+from features.load_changes
+cross join unnest(load_changes.inserted_ids) as added (id)
 left join {past} as before on false
 cross join lateral (
     select *
@@ -30,6 +30,6 @@ cross join lateral (
     limit 1
 ) as after
 where
-    added_ids.run_id = %(run_id)s
-    and added_ids.table_name = %(table_name)s
+    load_changes.run_id = %(run_id)s
+    and load_changes.table_name = %(table_name)s
     and (%(kind)s::text is null or %(kind)s = 'new')

@@ -7,14 +7,17 @@ comment on column features.pipeline_runs.loaded_at is
     'When the periods of the load began; null if the run did not load.';
 create index pipeline_runs_by_load on features.pipeline_runs (loaded_at);
 
-create table features.added_ids (
+create table features.load_changes (
     run_id text not null references features.pipeline_runs on delete cascade,
     table_name text not null,
-    ids bigint[] not null,
+    inserted bigint not null,
+    updated bigint not null,
+    deleted bigint not null,
+    inserted_ids bigint[] not null,
     primary key (run_id, table_name)
 );
-comment on table features.added_ids is
-    'Grain: load and table. The users or compounds that the load added.';
+comment on table features.load_changes is
+    'Grain: load and table. How many users or compounds the load added, changed and removed, and which it added.';
 
 create index compound_features_past_by_end on features.compound_features_past (valid_to);
 -- Largest first, as the page lists them.
@@ -70,13 +73,15 @@ ended as (
     union all
     select 'compounds', compound_id, valid_to from features.compound_features_past
 )
-insert into features.added_ids (run_id, table_name, ids)
+insert into features.load_changes (run_id, table_name, inserted, updated, deleted, inserted_ids)
 select
     runs.run_id,
-    begun.table_name,
-    array_agg(begun.id)
+    table_name,
+    count(*) filter (where ended.id is null),
+    count(*) filter (where begun.id is not null and ended.id is not null),
+    count(*) filter (where begun.id is null),
+    coalesce(array_agg(begun.id) filter (where ended.id is null), '{}')
 from begun
-inner join features.pipeline_runs as runs on begun.moment = runs.loaded_at
-left join ended using (table_name, id, moment)
-where ended.id is null
-group by runs.run_id, begun.table_name;
+full join ended using (table_name, id, moment)
+inner join features.pipeline_runs as runs on runs.loaded_at = moment
+group by runs.run_id, table_name;
