@@ -103,8 +103,10 @@ select
 from features.user_features where user_id % 100 = 0;
 
 insert into features.load_changes
-select 'run 10000', 'users', count(*), 10000, 0, array_agg(user_id) from features.user_features
-where user_id % 10000 = 1;
+select
+    'run 10000', 'users', 100, 10000, 0, array_agg(user_id) filter (where user_id % 10000 = 1),
+    array_agg(user_id) filter (where user_id % 10000 = 1 or user_id % 1000 = 0)
+from features.user_features;
 
 insert into features.data_issues (
     run_id, found_by, closed_by, severity, table_name, file_name, line_number, rule, column_name,

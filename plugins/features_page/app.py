@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 
 from experiment_features.definitions import COMPOUND_FEATURES, RELATIONS, USER_FEATURES, Relation
 from experiment_features.errors import ConfigurationError
+from experiment_features.load.feature_changes import LISTED
 from experiment_features.load.guard import way_to_accept
 from experiment_features.load.loads import find_load
 from experiment_features.report import change_queries, feature_queries, page_queries
@@ -309,6 +310,7 @@ def changes(
         changes=page,
         filters={"kind": kind, "feature": feature},
         features={each.name: each for each in relation.features[1:]},
+        listed=LISTED,
         way_to_accept=way_to_accept(found["source"], found["parameters"].get("mode", "auto")),
     )
 

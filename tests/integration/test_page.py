@@ -360,13 +360,13 @@ def test_what_a_run_changed(page: TestClient, database: Database, tmp_path: Path
     assert changes_shown(shown) == [
         "Ann 1 changed Experiments 1 4",
         "=1+1 2 gone Experiments 1 –",
-        "Ann 1 changed most_common_compound_experiments 1 4",
-        "Cy B. 3 changed user_name Cy Cy B.",
+        "Ann 1 changed Most common compound experiments 1 4",
+        "Cy B. 3 changed User name Cy Cy B.",
         "Dee 4 new Experiments – 0",
     ]
-    assert "Show all · 1 new · 2 changed · 1 gone Feature all · user_name · Exp" in text_of(shown)
+    assert "Show all · 1 new · 2 changed · 1 gone Feature all · User name · Exp" in text_of(shown)
     of_name = page.get("/changes?run=two%2Fb&feature=user_name&kind=changed").text
-    assert changes_shown(of_name) == ["Cy B. 3 changed user_name Cy Cy B."]
+    assert changes_shown(of_name) == ["Cy B. 3 changed User name Cy Cy B."]
     compounds = page.get("/changes?of=compounds").text
     assert changes_shown(compounds)[0] == "Water 1 changed Experiments 2 4"
     assert "1 new · 1 changed · 2 gone" in text_of(compounds)

@@ -19,6 +19,10 @@ KEYS = (
 """The order of changes: by change of total_experiments, then by relative change of the averages,
 then by id."""
 
+LISTED = 1_000
+"""How many rows that are new, changed or gone a load keeps the ids of, for the page: the largest
+changes of each."""
+
 Shape = Callable[[Feature, sql.Composable], sql.Composable]
 
 
@@ -46,6 +50,18 @@ def as_json(relation: Relation, side: str, shape: Shape = lambda _, value: value
         for feature in relation.features[1:]
     )
     return sql.SQL("case feature {} end").format(branches)
+
+
+def relative_size(relation: Relation) -> sql.Composed:
+    """By which part of itself an average changes most, from the table current to staged."""
+    change = sql.SQL(
+        "case when staged.{average} is distinct from current.{average} then coalesce("
+        "abs(staged.{average} - current.{average}) / nullif(current.{average}, 0), 'infinity') "
+        "else 0 end"
+    )
+    averages = [f for f in relation.features if f.sql_type == "double precision"]
+    changes = [change.format(average=sql.Identifier(feature.name)) for feature in averages]
+    return sql.SQL("greatest(0::float8, {})").format(sql.SQL(", ").join([*changes, sql.SQL("0")]))
 
 
 def _of(side: str, feature: Feature) -> sql.Identifier:

@@ -19,6 +19,7 @@ from experiment_features.load.database import (
     check_written,
     read_sql,
 )
+from experiment_features.load.feature_changes import LISTED, relative_size
 from experiment_features.load.words import change_words
 from experiment_features.run import Transformed
 from experiment_features.workspace import Workspace
@@ -136,8 +137,9 @@ def record_changes(connection: Connection, relation: Relation, run_id: str) -> N
     Raises:
         DatabaseRefused: nothing was written.
     """
-    statement = read_sql("insert_load_changes").format(**statement_parts(relation))
-    values = {"run_id": run_id, "table_name": relation.table}
+    keys = sql.SQL("size desc, relative_size desc, {}").format(sql.Identifier(relation.key))
+    statement = read_sql("insert_load_changes").format(keys=keys, **statement_parts(relation))
+    values = {"run_id": run_id, "table_name": relation.table, "listed": LISTED}
     written = connection.execute(statement, values).rowcount
     check_written("features.load_changes", "insert", 1, written)
 
@@ -208,6 +210,7 @@ def statement_parts(relation: Relation, *, is_whole: bool = True) -> dict[str, s
         "columns": columns(),
         "closed_columns": columns("closed"),
         "current_columns": columns("current"),
+        "relative_size": relative_size(relation),
         "staged_columns": columns("staged"),
     }
 

@@ -53,13 +53,16 @@ def find_changes(
     """A page of what a run changed, in the order of a plan; ``cursor`` is a ChangePlace.
 
     Each row has id and name, kind, feature, and its values before and after. Of a row that is new
-    or gone, there is only the number of experiments.
+    or gone, there is only the number of experiments. Of a load that changed very many rows, only
+    those with the largest changes are found: see feature_changes.LISTED.
     """
     values = _values(relation, run, kind, feature) | {
         "length": NAME_LENGTH,
         **_place(cursor.row if cursor else None),
     }
-    name, keys, parts = _query(relation, run, _cut, sql.SQL('"left"({}, %(length)s)'))
+    name, keys, parts = _query(
+        relation, run, "largest_ids", _cut, sql.SQL('"left"({}, %(length)s)')
+    )
     return read_page(connection, name, keys, values, cursor, **parts)
 
 
@@ -79,7 +82,7 @@ def read_changes(
     feature: str | None = None,
 ) -> Generator[list[tuple[Any, ...]], None, None]:
     """All that `find_changes` has, texts in full, in batches; the first is the column names."""
-    name, keys, parts = _query(relation, run, _joined, sql.SQL("{}"))
+    name, keys, parts = _query(relation, run, "changed_ids", _joined, sql.SQL("{}"))
     ordered = sql.SQL(", ").join(keys)
     query = read_sql(name).format(keys=ordered, order=ordered, beyond=sql.SQL(">"), **parts)
     values = _values(relation, run, kind, feature) | {
@@ -92,12 +95,24 @@ def read_changes(
 
 
 def _query(
-    relation: Relation, run: Row, shape: Shape, name: sql.SQL
+    relation: Relation, run: Row, ids: str, shape: Shape, name: sql.SQL
 ) -> tuple[str, tuple[sql.Composable, ...], dict[str, Any]]:
     """The statement for the changes of a run, its keys, and its parts."""
     if run["status"] == "held":
         return "page_held_changes", _HELD_KEYS, {"shown_name": name.format(sql.Identifier("name"))}
-    pairs = read_sql("pair_periods").format(pair=pair_columns(relation), **_parts(relation))
+    past, key = sql.Identifier("features", relation.past), sql.Identifier(relation.key)
+    periods = read_sql("all_periods").format(
+        columns=comma_separated(relation.columns),
+        relation=sql.Identifier("features", relation.name),
+        past=past,
+    )
+    pairs = read_sql("pair_periods").format(
+        pair=pair_columns(relation),
+        ids=read_sql(ids).format(past=past, key=key),
+        past=past,
+        key=key,
+        periods=periods,
+    )
     names = (sql.Identifier(f"{side}_{relation.columns[1]}") for side in ("after", "before"))
     parts = {
         "changes": changes_of(relation, pairs),
@@ -106,16 +121,6 @@ def _query(
         "shown_name": name.format(sql.SQL("coalesce({}, {})").format(*names)),
     }
     return "page_changes", KEYS, parts
-
-
-def _parts(relation: Relation) -> dict[str, sql.Composable]:
-    past, key = sql.Identifier("features", relation.past), sql.Identifier(relation.key)
-    periods = read_sql("all_periods").format(
-        columns=comma_separated(relation.columns),
-        relation=sql.Identifier("features", relation.name),
-        past=past,
-    )
-    return {"past": past, "key": key, "periods": periods}
 
 
 def _values(

@@ -157,7 +157,10 @@ class TestMigrate:
         )
         is_new = revision < "0010"
         changes = [tuple(row.values()) for row in features_of(empty, "load_changes")]
-        of_old = [("old", "compounds", 1, 0, 0, [1]), ("old", "users", 0, 1, 0, [])]
+        of_old = [
+            ("old", "compounds", 1, 0, 0, [1], [1]),
+            ("old", "users", 0, 1, 0, [], [1]),
+        ]
         assert sorted(changes) == of_old * is_new
         loaded_at = run_of(empty, "old")["loaded_at"]
         assert loaded_at == (features_of(empty)[0]["updated_at"] if is_new else None)
