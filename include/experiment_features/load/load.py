@@ -160,7 +160,7 @@ def _load(
         changes=of_issues,
     )
     for relation in RELATIONS:
-        record_changes(connection, relation, result.run_id)
+        record_changes(connection, relation, changes[relation], result.run_id)
         check_merged(
             connection,
             relation,

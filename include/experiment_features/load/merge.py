@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -131,7 +131,9 @@ def merge(
         check_written(f"features.{relation.name}", statement, rows, written)
 
 
-def record_changes(connection: Connection, relation: Relation, run_id: str) -> None:
+def record_changes(
+    connection: Connection, relation: Relation, changes: Changes, run_id: str
+) -> None:
     """Records what `merge` has changed, on behalf of a run that is in the ledger.
 
     Raises:
@@ -139,7 +141,7 @@ def record_changes(connection: Connection, relation: Relation, run_id: str) -> N
     """
     keys = sql.SQL("size desc, relative_size desc, {}").format(sql.Identifier(relation.key))
     statement = read_sql("insert_load_changes").format(keys=keys, **statement_parts(relation))
-    values = {"run_id": run_id, "table_name": relation.table, "listed": LISTED}
+    values = {"run_id": run_id, "table_name": relation.table, "listed": LISTED, **asdict(changes)}
     written = connection.execute(statement, values).rowcount
     check_written("features.load_changes", "insert", 1, written)
 

@@ -30,6 +30,9 @@ CHART_ROWS = 60
 """How many runs, or periods of a user, a chart shows; more could not be told apart."""
 
 TIMEOUT = "10s"
+DOWNLOAD_TIMEOUT = "120s"
+"""A download may have to sort a million rows before it begins."""
+
 IDLE_TIMEOUT = "60s"
 """Should a reader forget a transaction, the database ends its session after this time."""
 
@@ -112,6 +115,8 @@ def read_batches(
     connection: Connection, query: sql.SQL | sql.Composed, values: dict[str, Any] | None = None
 ) -> Generator[list[tuple[Any, ...]], None, None]:
     """All rows of a query, in batches; the first batch is the column names."""
+    timeout = sql.SQL("set local statement_timeout = {}").format(DOWNLOAD_TIMEOUT)
+    connection.execute(timeout)
     with connection.cursor("download") as cursor:
         cursor.execute(query, values)
         yield [tuple(column.name for column in cursor.description or ())]

@@ -9,6 +9,7 @@ import pytest
 from experiment_features.definitions import COMPOUND_FEATURES, RELATIONS, USER_FEATURES, Relation
 from experiment_features.errors import LoadHeld
 from experiment_features.load.database import Connection, connect
+from experiment_features.load.migrate import migrate
 from experiment_features.report import page_queries
 from experiment_features.report.change_queries import (
     ChangePlace,
@@ -109,6 +110,65 @@ def test_random_loads(database: Database, tmp_path: Path) -> None:
                     }
                     assert len({change["id"] for change in of_kind}) == counts[kind]
                 assert sum(counts.values()) == len({change[0] for change in expected})
+
+
+STEP_BACK = """
+drop table features.load_changes;
+drop index features.pipeline_runs_by_load, features.compound_features_past_by_end;
+drop index features.held_changes_by_experiments;
+alter table features.pipeline_runs drop column loaded_at;
+update features.schema_version set version_num = '0009'
+"""
+
+
+def test_an_upgrade_finds_the_same(database: Database, tmp_path: Path) -> None:
+    """From the history alone, the migration finds what the loads themselves have recorded."""
+    for users in ({1: 1, 2: 2, 3: 0}, {1: 1, 3: 5}, {1: 1, 3: 5}, {2: 9, 3: 7, 4: 4}):
+        load_experiments(database, tmp_path, users, {1: 4, max(users): 1})
+    change_many(database, tmp_path)
+
+    def recorded() -> list[Any]:
+        runs = database.query("select run_id, loaded_at from features.pipeline_runs")
+        changes = features_of(database, "load_changes")
+        return sorted(
+            [str(r) for r in runs if r["run_id"] in {c["run_id"] for c in changes if any_of(c)}]
+            + [
+                str({k: sorted(v) if isinstance(v, list) else v for k, v in c.items()})
+                for c in changes
+                if any_of(c)
+            ]
+        )
+
+    def any_of(changes: Row) -> bool:
+        return any(changes[name] for name in ("inserted", "updated", "deleted"))
+
+    before = recorded()
+    for statement in STEP_BACK.split(";"):
+        database.query(statement, user="keeper")
+    migrate(database.url("keeper"))
+    assert recorded() == before
+
+
+def test_a_load_of_very_many_changes(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The largest changes of each kind are listed; the file has all."""
+    monkeypatch.setattr("experiment_features.load.merge.LISTED", 3)
+    load_experiments(database, tmp_path, dict.fromkeys(range(1, 31), 1))
+    then = {i: 1 + i % 7 for i in range(11, 31)} | dict.fromkeys(range(40, 50), 1) | {50: 2}
+    run_id = load_experiments(database, tmp_path, then)
+    with connect(database.url("analyst")) as reader, reading(reader):
+        run = run_of(reader, run_id)
+        feature = "total_experiments"
+        found = find_changes(reader, USER_FEATURES, run, feature=feature).rows
+        rows = [row for batch in read_changes(reader, USER_FEATURES, run) for row in batch][1:]
+    assert [(c["id"], c["kind"]) for c in found] == [
+        *((i, "changed") for i in (13, 20, 27)),
+        (50, "new"),
+        *((i, "gone") for i in (1, 2, 3)),
+        *((i, "new") for i in (40, 41)),
+    ]
+    assert len([row for row in rows if row[3] == feature]) == 10 + 17 + 11
 
 
 def change_many(database: Database, folder: Path) -> str:
