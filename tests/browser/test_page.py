@@ -205,14 +205,16 @@ def test_download(visit: Visit, stack: Stack) -> None:
 
 
 def test_what_a_run_changed(visit: Visit) -> None:
-    """Three clicks from Airflow's home lead to the changes of one feature by the newest load."""
+    """Three clicks from Airflow's home lead to the compounds that the newest load changed."""
     visitor = visit("viewer")
     visitor.page.goto("/")
     visitor.page.get_by_role("link", name="Features", exact=True).click()
     visitor.frame.get_by_role("link", name="What changed").click()
     expect(visitor.frame.get_by_role("heading", level=1)).to_have_text("What changed")
-    visitor.frame.get_by_role("link", name="Mean run time").click()
-    visitor.page.wait_for_url(re.compile("feature=average_experiment_run_time"))
+    relations = visitor.frame.get_by_role("navigation", name="Relation")
+    relations.get_by_role("link", name="Compounds").click()
+    visitor.page.wait_for_url(re.compile("/changes.*of=compounds"))
+    expect(relations.locator("[aria-current]")).to_have_text("Compounds")
 
 
 def test_only_stewards_get_the_rows(visit: Visit, stack: Stack) -> None:

@@ -920,10 +920,9 @@ ODD = [
 ADDRESSES = [
     *("/compounds?q={0}", "/compounds/{0}"),
     *("/users?q={0}", "/users?after={0}", "/users/{0}", "/runs/{0}", "/runs?before={0}"),
-    *("/quality.csv?run=odd&table={0}&rule={0}&file={0}", "/changes.csv?run=odd&feature={0}"),
-    *("/changes?run={0}", "/changes?run=odd&feature={0}", "/changes?run=odd&after={0}"),
-    *("/changes?run=odd&after=[1,0.5,1,%22{0}%22]",),
-    *("/users/{0}/compounds", "/users/1/compounds?after={0}"),
+    *("/users/{0}/compounds", "/quality.csv?run=odd&table={0}&rule={0}&file={0}"),
+    *("/changes?run={0}", "/changes?run=odd&feature={0}"),
+    "/changes?run=odd&after=[1,0.5,1,%22{0}%22]",
     *("/users/{0}/lines", "/users/1/lines?run={0}", "/users/1/lines?after={0}"),
     *("/quality?run=odd&table={0}&rule={0}&file={0}", "/quality?after={0}", "/quality?run={0}"),
 ]
