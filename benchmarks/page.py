@@ -35,6 +35,7 @@ from experiment_features.load.part_store import entered, find_database_id  # noq
 from experiment_features.load.words import fill_words  # noqa: E402
 from experiment_features.reading.extract import extract  # noqa: E402
 from experiment_features.report import (  # noqa: E402
+    change_queries,
     feature_queries,
     name_search,
     page_queries,
@@ -43,7 +44,7 @@ from experiment_features.report import (  # noqa: E402
 )
 from experiment_features.store.parts import NoLedger, PartStore  # noqa: E402
 from experiment_features.workspace import Workspace  # noqa: E402
-from features_page.access import GUARDS, may_trigger, next_run_at  # noqa: E402
+from features_page.access import GUARDS, is_steward, may_trigger, next_run_at  # noqa: E402
 from features_page.app import make_app  # noqa: E402
 from integration.servers import Database, Server  # noqa: E402
 
@@ -89,6 +90,24 @@ select
     now() - (10001 - n) * interval '1 hour', now() - (10000 - n) * interval '1 hour'
 from generate_series(1, 10000) as n;
 
+update features.pipeline_runs
+set loaded_at = (select max(updated_at) from features.user_features)
+where run_id = 'run 10000';
+
+insert into features.user_features_past
+select
+    user_id, user_name, total_experiments + user_id % 7, average_experiment_run_time * 1.5,
+    average_compounds_per_experiment, most_common_compound_id, most_common_compound_name,
+    most_common_compound_experiments, most_common_compound_ids, 'run 9999',
+    updated_at - interval '1 hour', updated_at
+from features.user_features where user_id % 100 = 0;
+
+insert into features.load_changes
+select
+    'run 10000', 'users', 100, 10000, 0, array_agg(user_id) filter (where user_id % 10000 = 1),
+    array_agg(user_id) filter (where user_id % 10000 = 1 or user_id % 1000 = 0)
+from features.user_features;
+
 insert into features.data_issues (
     run_id, found_by, closed_by, severity, table_name, file_name, line_number, rule, column_name,
     value, message, raw_row
@@ -124,10 +143,16 @@ VIEWS = {
     "user with 10,000 periods": "/users/1",
     "lines, from 1,000,000": "/users/1/lines",
     "lines, deep in the list": "/users/1/lines?after=99000",
+    "compounds of a user": "/users/1/compounds",
     "compounds, most experiments first": "/compounds?sort=experiments&descending=true",
     "compounds, by name": "/compounds?sort=name",
     "compounds, a word": "/compounds?q=compound",
     "compound": "/compounds/77",
+    "changes of 10,000 users": "/changes",
+    "changes, of an average": "/changes?feature=average_experiment_run_time",
+    "changes, new users": "/changes?kind=new",
+    "changes, deep in the list": "/changes?after=[3,0,500000,%22total_experiments%22]",
+    "changes of compounds": "/changes?of=compounds",
     "quality of 50,000 issues": "/quality",
     "quality, by table": "/quality?table=users",
     "quality, by rule": "/quality?table=users&rule=rule_2",
@@ -179,6 +204,7 @@ def measure(database: Database) -> int:
     app = make_app()
     app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
     app.dependency_overrides[may_trigger] = lambda: True
+    app.dependency_overrides[is_steward] = lambda: False
     app.dependency_overrides[next_run_at] = lambda: None
     client, faults = TestClient(app), 0
     for name, address in VIEWS.items():
@@ -209,7 +235,7 @@ def explain(client: TestClient, address: str) -> tuple[Any, list[str]]:
         scans.extend(scans_of(plan[0]["Plan"]))
         return fetch(connection, query, values)
 
-    modules = (name_search, page_queries, paging, trace, feature_queries)
+    modules = (name_search, page_queries, paging, trace, feature_queries, change_queries)
     for module in modules:
         module.fetch = explaining
     try:

@@ -93,7 +93,9 @@ export_airflow_env() {
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=${AIRFLOW__DATABASE__SQL_ALCHEMY_CONN/postgresql:/postgresql+psycopg2:}
     AIRFLOW_CONN_FEATURES_DB=$(features_connection features_writer)
     AIRFLOW_CONN_FEATURES_DB_READER=$(features_connection features_reader)
-    export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN AIRFLOW_CONN_FEATURES_DB AIRFLOW_CONN_FEATURES_DB_READER
+    AIRFLOW_CONN_FEATURES_DB_STEWARD=$(features_connection features_steward)
+    export AIRFLOW__DATABASE__SQL_ALCHEMY_CONN AIRFLOW_CONN_FEATURES_DB AIRFLOW_CONN_FEATURES_DB_READER \
+        AIRFLOW_CONN_FEATURES_DB_STEWARD
     export EXPERIMENT_FEATURES_STORE=$store
     export EXPERIMENT_FEATURES_WORKSPACES=${EXPERIMENT_FEATURES_WORKSPACES:-$local/workspaces}
     # Generated on the first start: the JWT secret, the session key, the Fernet key.

@@ -37,7 +37,7 @@ ORPHAN_SECONDS = 5  # the children of a killed server notice and end by themselv
 # Databases sort and speak the same on every machine.
 LOCALE = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
-ROLES = ("airflow", "features_writer", "features_reader")
+ROLES = ("airflow", "features_writer", "features_reader", "features_steward")
 DATABASES = {"airflow": "airflow", "experiment_features": "postgres"}  # with their owners
 
 
@@ -148,7 +148,9 @@ def create_roles_and_databases(folder: Path) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         for role in ROLES:
             if not connection.execute("select from pg_roles where rolname = %s", [role]).rowcount:
-                connection.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
+                connection.execute(sql.SQL("create role {}").format(sql.Identifier(role)))
+            # The migration of an earlier version may have created it without.
+            connection.execute(sql.SQL("alter role {} login").format(sql.Identifier(role)))
         for database, owner in DATABASES.items():
             known = connection.execute("select from pg_database where datname = %s", [database])
             if not known.rowcount:

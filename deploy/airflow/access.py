@@ -9,7 +9,7 @@ from typing import Any
 from airflow.providers.fab.auth_manager.cli_commands.utils import get_application_builder
 from werkzeug.security import check_password_hash
 
-from features_airflow import DAG_ID
+from features_airflow import DAG_ID, RAW_ROWS
 
 SECRETS = Path("/run/secrets")
 
@@ -39,6 +39,7 @@ def main() -> None:
     """Creates the roles, then the accounts, which need them."""
     with get_application_builder() as builder:
         manager = builder.sm
+        manager.create_permission("can_read", RAW_ROWS)  # so that it can be given to roles
         manager.sync_roles()
         for name, permissions in ROLES.items():
             role = manager.add_role(name)

@@ -10,6 +10,7 @@ from airflow.api_fastapi.auth.managers.models.resource_details import (
     DagAccessEntity,
     DagDetails,
 )
+from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
 from airflow.api_fastapi.core_api.security import (
     GetUserDep,
     bearer_scheme,
@@ -24,6 +25,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from sqlalchemy.exc import SQLAlchemyError
 
 from features_airflow import DAG_ID as DAG_ID
+from features_airflow import RAW_ROWS
 
 log = logging.getLogger(__name__)
 
@@ -70,5 +72,19 @@ def may_trigger(user: GetUserDep) -> bool:
         access_entity=DagAccessEntity.RUN,
         details=DagDetails(id=DAG_ID, team_name=DagModel.get_team_name(DAG_ID)),
         user=user,
+    )
+    return is_authorized
+
+
+def is_steward(user: GetUserDep) -> bool:
+    """Whether the user may see raw rows and what may quote them.
+
+    The simple auth manager does not know the resource, and would let every viewer read it.
+    """
+    manager = get_auth_manager()
+    if isinstance(manager, SimpleAuthManager):
+        return str(user.role).lower() == "admin"
+    is_authorized: bool = manager.is_authorized_custom_view(
+        method="GET", resource_name=RAW_ROWS, user=user
     )
     return is_authorized

@@ -2,23 +2,34 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi import Path as InPath
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 
-from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES, Relation
+from experiment_features.definitions import COMPOUND_FEATURES, RELATIONS, USER_FEATURES, Relation
 from experiment_features.errors import ConfigurationError
+from experiment_features.load.feature_changes import LISTED
+from experiment_features.load.guard import way_to_accept
 from experiment_features.load.loads import find_load
-from experiment_features.report import feature_queries, page_queries
+from experiment_features.report import change_queries, feature_queries, page_queries
+from experiment_features.report.change_queries import ChangePlace, Kind
 from experiment_features.report.feature_queries import Sort
 from experiment_features.report.page_queries import IssuePlace
 from experiment_features.report.paging import CHART_ROWS, PAGE_ROWS, Cursor
-from features_page.access import DAG_ID, GUARDS, may_trigger
-from features_page.connection import VIEWS, Reader
-from features_page.download import FeaturesDownload
-from features_page.lines import find_lines
+from features_page.access import DAG_ID, GUARDS, is_steward, may_trigger
+from features_page.connection import (
+    CONNECTION_ID,
+    STEWARD_CONNECTION_ID,
+    VIEWS,
+    Reader,
+    has_steward,
+    open_reader,
+)
+from features_page.download import Download
+from features_page.lines import find_compounds, find_lines
 from features_page.problems import HANDLERS, show_sentence
 from features_page.rendering import render, static_file
 from features_page.state import find_state, health
@@ -42,8 +53,25 @@ def _issue_place(cursor: str | None) -> IssuePlace | None:
 Id = Annotated[int, InPath(ge=1, lt=2**63)]
 IdCursor = Annotated[int | None, Query(ge=1, lt=2**63)]
 LineCursor = Annotated[int | None, Query(ge=0, lt=2**63)]
+_CHANGE = TypeAdapter(
+    tuple[
+        Annotated[int, Field(ge=0, lt=2**63)],
+        float | None,
+        Annotated[int, Field(ge=1, lt=2**63)],
+        Text,
+    ]
+)
+
+
+def _change_place(cursor: str | None) -> ChangePlace | None:
+    return ChangePlace(*_CHANGE.validate_json(cursor)) if cursor else None
+
+
+ChangeCursor = Annotated[str | None, AfterValidator(_change_place)]
+Table = Literal["users", "compounds"]
 IssueCursor = Annotated[str | None, AfterValidator(_issue_place)]
 MayTrigger = Annotated[bool, Depends(may_trigger)]
+IsSteward = Annotated[bool, Depends(is_steward)]
 
 
 def make_app() -> FastAPI:
@@ -179,11 +207,38 @@ def lines(
     )
 
 
+def user_compounds(
+    request: Request,
+    reader: Reader,
+    user_id: Id,
+    after: LineCursor = None,
+    before: LineCursor = None,
+) -> Response:
+    """All compounds of a user, and in how many experiments each is."""
+    user = feature_queries.find_row(reader, USER_FEATURES, user_id)
+    if not user:
+        return show_sentence(request, 404, f"The last load has no user {user_id}.")
+    counts = find_compounds(reader, find_load(reader), user_id)
+    first = max(before - PAGE_ROWS, 0) if before is not None else after or 0
+    shown = counts[first:][:PAGE_ROWS]
+    return render(
+        request,
+        "user_compounds.html",
+        active="users",
+        user=user,
+        counts=shown,
+        names=feature_queries.find_compound_names(reader, [id_ for id_, _ in shown]),
+        first=first,
+        total=len(counts),
+    )
+
+
 def _download(relation: Relation) -> Callable[..., Response]:
     """All users or compounds as a CSV file."""
 
     def download(request: Request) -> Response:
-        return FeaturesDownload(relation, is_head=request.method == "HEAD")
+        read = partial(feature_queries.read_features, relation=relation)
+        return Download(relation.name, read, is_head=request.method == "HEAD")
 
     return download
 
@@ -200,27 +255,90 @@ def runs(
     return render(request, "runs.html", active="runs", may_trigger=may_trigger, runs=page)
 
 
-def run(request: Request, reader: Reader, run_id: Text, dag: Text = DAG_ID) -> Response:
-    """One run: what it read, found and did."""
+def run(
+    request: Request, reader: Reader, is_steward: IsSteward, run_id: Text, dag: Text = DAG_ID
+) -> Response:
+    """One run: what it read, found and did; to stewards also why it failed."""
     if dag != DAG_ID:
         return _other_dag(request)
     found = page_queries.find_run(reader, run_id)
     if not found:
         return render(request, "no_run.html", status=404, active="runs", run_id=run_id)
+    message = None
+    if found["error"] and is_steward and has_steward():
+        with open_reader(STEWARD_CONNECTION_ID) as steward:
+            message = page_queries.find_message(steward, found["run_id"])
     return render(
         request,
         "run.html",
         active="runs",
         run=found,
+        message=message,
         is_in_tab="dag" in request.query_params,
         files=page_queries.find_run_files(reader, found["run_id"]),
     )
+
+
+def changes(
+    request: Request,
+    reader: Reader,
+    may_trigger: MayTrigger,
+    run: Text = "",
+    of: Table = "users",
+    kind: Kind | None = None,
+    feature: Text | None = None,
+    after: ChangeCursor = None,
+    before: ChangeCursor = None,
+) -> Response:
+    """What a run changed, or the last load if no run is named."""
+    found = page_queries.find_run(reader, run) if run else page_queries.find_last_load(reader)
+    if run and not found:
+        return render(request, "no_run.html", status=404, active="runs", run_id=run)
+    if not found:
+        return _nothing_yet(request, "What changed", "runs", may_trigger)
+    relation = _RELATIONS[of]
+    page = change_queries.find_changes(
+        reader, relation, found, kind=kind, feature=feature, cursor=_cursor(after, before)
+    )
+    return render(
+        request,
+        "changes.html",
+        active="runs",
+        run=found,
+        relation=relation,
+        counts={each: change_queries.count_changes(reader, each, found) for each in RELATIONS},
+        changes=page,
+        filters={"kind": kind, "feature": feature},
+        features={each.name: each for each in relation.features[1:]},
+        listed=LISTED,
+        way_to_accept=way_to_accept(found["source"], found["parameters"].get("mode", "auto")),
+    )
+
+
+def changes_csv(
+    request: Request,
+    reader: Reader,
+    run: Text = "",
+    of: Table = "users",
+    kind: Kind | None = None,
+    feature: Text | None = None,
+) -> Response:
+    """The same as a CSV file."""
+    found = page_queries.find_run(reader, run) if run else page_queries.find_last_load(reader)
+    if not found:
+        return render(request, "no_run.html", status=404, active="runs", run_id=run)
+    relation = _RELATIONS[of]
+    read = partial(
+        change_queries.read_changes, relation=relation, run=found, kind=kind, feature=feature
+    )
+    return Download(f"{relation.grain}_changes", read, is_head=request.method == "HEAD")
 
 
 def quality(
     request: Request,
     reader: Reader,
     may_trigger: MayTrigger,
+    is_steward: IsSteward,
     run: Text = "",
     table: Text | None = None,
     rule: Text | None = None,
@@ -233,7 +351,7 @@ def quality(
     if run and not found:
         return render(request, "no_run.html", status=404, active="quality", run_id=run)
     if not found:
-        return render(request, "no_quality.html", active="quality", may_trigger=may_trigger)
+        return _nothing_yet(request, "Data quality", "quality", may_trigger)
     run_id = found["run_id"]
     cursor = _cursor(after, before)
     filters = {"table_name": table, "rule": rule, "file_name": file}
@@ -245,6 +363,37 @@ def quality(
         rules=page_queries.count_issues(reader, run_id),
         issues=page_queries.find_issues(reader, run_id, cursor=cursor, **filters),
         filters=filters,
+        has_rows=is_steward and has_steward(),
+    )
+
+
+def quality_csv(
+    request: Request,
+    reader: Reader,
+    is_steward: IsSteward,
+    run: Text = "",
+    table: Text | None = None,
+    rule: Text | None = None,
+    file: Text | None = None,
+) -> Response:
+    """The same issues as a CSV file, for stewards with the rows."""
+    found = page_queries.find_run(reader, run) if run else page_queries.find_last_load(reader)
+    if not found:
+        return render(request, "no_run.html", status=404, active="quality", run_id=run)
+    has_rows = is_steward and has_steward()
+    read = partial(
+        page_queries.read_issues,
+        run_id=found["run_id"],
+        has_rows=has_rows,
+        table_name=table,
+        rule=rule,
+        file_name=file,
+    )
+    return Download(
+        "data_issues",
+        read,
+        is_head=request.method == "HEAD",
+        connection_id=STEWARD_CONNECTION_ID if has_rows else CONNECTION_ID,
     )
 
 
@@ -258,8 +407,10 @@ _VIEWS: dict[str, Callable[..., Response]] = {
     "/users": _list_view(USER_FEATURES),
     "/users/{id_}": _row_view(USER_FEATURES),
     "/users/{user_id}/lines": lines,
+    "/users/{user_id}/compounds": user_compounds,
     "/compounds": _list_view(COMPOUND_FEATURES),
     "/compounds/{id_}": _row_view(COMPOUND_FEATURES),
+    "/changes": changes,
     "/quality": quality,
     "/runs": runs,
     "/runs/{run_id:path}": run,
@@ -267,12 +418,17 @@ _VIEWS: dict[str, Callable[..., Response]] = {
 _FILES: dict[str, Callable[..., Response]] = {
     "/users.csv": _download(USER_FEATURES),
     "/compounds.csv": _download(COMPOUND_FEATURES),
+    "/changes.csv": changes_csv,
+    "/quality.csv": quality_csv,
     "/health": health,
 }
 """What is not shown as a page."""
 
 STATIC = "/static/{name}"
 """The only address that needs no login."""
+
+
+_RELATIONS = {relation.table: relation for relation in RELATIONS}
 
 
 def _cursor(after: Any, before: Any) -> Cursor | None:
@@ -284,6 +440,10 @@ def _cursor(after: Any, before: Any) -> Cursor | None:
 
 def _unknown(request: Request, relation: Relation, id_: int) -> Response:
     return show_sentence(request, 404, f"There has never been a {relation.grain} {id_}.")
+
+
+def _nothing_yet(request: Request, title: str, active: str, may_trigger: bool) -> Response:
+    return render(request, "nothing_yet.html", active=active, title=title, may_trigger=may_trigger)
 
 
 def _other_dag(request: Request) -> Response:

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowNotFoundException
 from fastapi import Depends, Request
 from starlette.exceptions import HTTPException
 
@@ -13,6 +15,9 @@ from experiment_features.report.paging import reading
 from features_airflow.features_db import open_features_db
 
 CONNECTION_ID = "features_db_reader"
+
+STEWARD_CONNECTION_ID = "features_db_steward"
+"""Of a user who may see raw rows; it need not be defined."""
 
 VIEWS = 8
 """How many views may read at the same time, in each process of the API server."""
@@ -29,14 +34,23 @@ class Busy(HTTPException):
 
 
 @contextmanager
-def open_reader() -> Iterator[Connection]:
-    """Opens a read-only transaction on Airflow's connection ``features_db_reader``.
+def open_reader(connection_id: str = CONNECTION_ID) -> Iterator[Connection]:
+    """Opens a read-only transaction on one of Airflow's connections.
 
     Raises:
         ConfigurationError, DatabaseUnavailable, DatabaseRefused: as open_features_db says.
     """
-    with open_features_db(CONNECTION_ID) as connection, reading(connection):
+    with open_features_db(connection_id) as connection, reading(connection):
         yield connection
+
+
+def has_steward() -> bool:
+    """Whether the connection of stewards is defined."""
+    try:
+        BaseHook.get_connection(STEWARD_CONNECTION_ID)
+    except AirflowNotFoundException:
+        return False
+    return True
 
 
 async def _wait_for_turn(request: Request) -> AsyncIterator[None]:

@@ -1,4 +1,4 @@
-"""The features as a CSV file that is safe to open in a spreadsheet.
+"""CSV files that are safe to open in a spreadsheet.
 
 A download holds a transaction while the client reads, so downloads are limited in number and time,
 and always end their transaction.
@@ -9,20 +9,20 @@ import io
 import itertools
 import logging
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from threading import BoundedSemaphore
+from typing import Any
 
 from anyio import fail_after
 from starlette.responses import StreamingResponse
 from starlette.types import Message, Send
 
-from experiment_features.definitions import Relation
-from experiment_features.report.feature_queries import read_features
+from experiment_features.load.database import Connection
 from experiment_features.spreadsheet import escape_formulas
-from features_page.connection import Busy, open_reader
+from features_page.connection import CONNECTION_ID, Busy, open_reader
 from features_page.rendering import HEADERS
 
 log = logging.getLogger(__name__)
@@ -42,13 +42,20 @@ _downloads = BoundedSemaphore(DOWNLOADS)
 _BREAK_OFF: Message = {"type": "features_page.break_off", "body": "broken off", "more_body": True}
 
 
-class FeaturesDownload(StreamingResponse):
-    """All users or compounds as CSV. A client can tell that an incomplete file was aborted."""
+Read = Callable[[Connection], Generator[list[tuple[Any, ...]], None, None]]
+"""Reads rows in batches; the first batch is the column names."""
 
-    def __init__(self, relation: Relation, *, is_head: bool) -> None:
-        attachment = {"Content-Disposition": f'attachment; filename="{relation.name}.csv"'}
+
+class Download(StreamingResponse):
+    """Rows as CSV. A client can tell that an incomplete file was aborted."""
+
+    def __init__(
+        self, name: str, read: Read, *, is_head: bool, connection_id: str = CONNECTION_ID
+    ) -> None:
+        attachment = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
         super().__init__((), media_type="text/csv", headers=HEADERS | attachment)
-        self._relation = relation
+        self._name = name
+        self._parts = partial(_csv_of, read, connection_id)
         self._is_head = is_head
         self._has_begun = False
 
@@ -64,21 +71,21 @@ class FeaturesDownload(StreamingResponse):
         if not _downloads.acquire(blocking=False):
             raise Busy
         thread = ThreadPoolExecutor(1)
-        parts = _csv_of(self._relation)
+        parts = self._parts()
         try:
             return await self._send_parts(parts, thread, send)
         except Exception as error:
             if not self._has_begun:
                 raise
             reason = "it takes too long" if isinstance(error, TimeoutError) else error
-            log.warning("A download of %s was aborted: %s", self._relation.name, reason)
+            log.warning("A download of %s was aborted: %s", self._name, reason)
         finally:
             # In the reading thread, after its current work; if awaited, it could be cancelled.
             thread.submit(parts.close).add_done_callback(lambda _: _downloads.release())
             thread.shutdown(wait=False)
         # This waits while the client does not read, but no longer holds a connection.
         await send(_BREAK_OFF)
-        raise ConnectionAbortedError(f"a download of {self._relation.name} was aborted")
+        raise ConnectionAbortedError(f"a download of {self._name} was aborted")
 
     async def _send_parts(
         self, parts: Iterator[str], thread: ThreadPoolExecutor, send: Send
@@ -104,10 +111,10 @@ class FeaturesDownload(StreamingResponse):
             await super().stream_response(send_in_time)
 
 
-def _csv_of(relation: Relation) -> Generator[str, None, None]:
+def _csv_of(read: Read, connection_id: str) -> Generator[str, None, None]:
     """All rows as CSV, in parts; the byte order mark tells a spreadsheet that it is UTF-8."""
     yield "\ufeff"
-    with open_reader() as connection, closing(read_features(connection, relation)) as batches:
+    with open_reader(connection_id) as connection, closing(read(connection)) as batches:
         for rows in batches:
             part = io.StringIO()
             csv.writer(part).writerows([escape_formulas(value) for value in row] for row in rows)

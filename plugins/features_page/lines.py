@@ -1,4 +1,4 @@
-"""The lines behind a user's number, read from the store of parts.
+"""The lines behind a user's number, and the user's compounds, read from the store of parts.
 
 The server sees only the parts of the experiments, and writes nothing into the store.
 """
@@ -17,7 +17,7 @@ from experiment_features.errors import ConfigurationError, PartGone, StorageUnav
 from experiment_features.load.database import Connection
 from experiment_features.load.loads import Load
 from experiment_features.load.part_store import find_database_id
-from experiment_features.report.trace import Trace, trace_some
+from experiment_features.report.trace import Trace, count_compounds, trace_some
 from experiment_features.store.parts import PartStore
 from experiment_features.temporary_folder import temporary_folder
 from features_airflow.object_storage import open_place
@@ -66,11 +66,27 @@ def find_lines(reader: Connection, load: Load, user_id: int, *, first: int, most
         StorageUnavailable, WorkspaceUnavailable: the store or a temporary folder cannot be used.
         DatabaseUnavailable, DatabaseRefused: see database_errors.
     """
-    with _store_errors(), temporary_folder() as folder:
-        store = CheckedStore(_find_store(load), find_database_id(reader), folder)
+    with _open_store(reader, load) as store:
         return trace_some(
             reader, store, load, user_id, first=first, most=most, memory_limit=MEMORY_LIMIT
         )
+
+
+def find_compounds(reader: Connection, load: Load, user_id: int) -> list[tuple[int, int]]:
+    """The compounds of a user, and in how many experiments each is: see count_compounds.
+
+    Raises:
+        LinesGone, StorageUnavailable, WorkspaceUnavailable, DatabaseUnavailable, DatabaseRefused:
+            as find_lines.
+    """
+    with _open_store(reader, load) as store:
+        return count_compounds(reader, store, load, user_id, memory_limit=MEMORY_LIMIT)
+
+
+@contextmanager
+def _open_store(reader: Connection, load: Load) -> Iterator[CheckedStore]:
+    with _store_errors(), temporary_folder() as folder:
+        yield CheckedStore(_find_store(load), find_database_id(reader), folder)
 
 
 def _find_store(load: Load) -> Path | StoredPath:

@@ -31,6 +31,8 @@ VIEWS = [
     "/users",
     "/users/1",
     "/users/1/lines",
+    "/users/1/compounds",
+    "/changes",
     "/quality",
     "/runs",
 ]
@@ -202,6 +204,29 @@ def test_download(visit: Visit, stack: Stack) -> None:
     ]
 
 
+def test_what_a_run_changed(visit: Visit) -> None:
+    """Three clicks from Airflow's home lead to the compounds that the newest load changed."""
+    visitor = visit("viewer")
+    visitor.page.goto("/")
+    visitor.page.get_by_role("link", name="Features", exact=True).click()
+    visitor.frame.get_by_role("link", name="What changed").click()
+    expect(visitor.frame.get_by_role("heading", level=1)).to_have_text("What changed")
+    relations = visitor.frame.get_by_role("navigation", name="Relation")
+    relations.get_by_role("link", name="Compounds").click()
+    visitor.page.wait_for_url(re.compile("/changes.*of=compounds"))
+    expect(relations.locator("[aria-current]")).to_have_text("Compounds")
+
+
+def test_only_stewards_get_the_rows(visit: Visit, stack: Stack) -> None:
+    """The file of the issues has the faulty values for an administrator, but not for a viewer."""
+    address = f"{PAGE}/quality.csv?rule=email_invalid"
+    files = [visit(user).page.request.get(address).text() for user in ("admin", "viewer")]
+    with stack.connect("postgres", "experiment_features") as owner:
+        query = "select value from features.latest_data_issues where rule = 'email_invalid' limit 1"
+        value = owner.execute(query).fetchall()[0]["value"]
+    assert [value in file for file in files] == [True, False]
+
+
 def test_script_in_a_name_stays_text(page: Page, hostile_user: int) -> None:
     """A script in a user's name is displayed, not run."""
     for address in ("/users?sort=id&descending=true", f"/users/{hostile_user}"):
@@ -227,7 +252,15 @@ def test_nothing_is_shown_without_a_login(cookie: str, visit: Visit, stack: Stac
     names = [
         user["user_name"] for user in stack.query("select user_name from features.user_features")
     ]
-    for address in [*VIEWS, "/users.csv", "/compounds.csv", "/health", "/runs/x"]:
+    for address in [
+        *VIEWS,
+        "/users.csv",
+        "/compounds.csv",
+        "/changes.csv",
+        "/quality.csv",
+        "/health",
+        "/runs/x",
+    ]:
         answer = visitor.page.request.get(PAGE + address, headers={"Cookie": f"_token={cookie}"})
         assert answer.status in (401, 403), address
         assert not [name for name in names if name in answer.text()]

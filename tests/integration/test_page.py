@@ -10,21 +10,23 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import jwt
 import pytest
 from airflow.api_fastapi.app import create_auth_manager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.auth.tokens import get_signing_args
 from fastapi.testclient import TestClient
 
 from drops import Drop, Part, Row
-from experiment_features.errors import DropRejected
+from experiment_features.errors import DropRefused, DropRejected, LoadHeld
 from experiment_features.load.database import connect
 from experiment_features.spreadsheet import escape_formulas
 from features_airflow.object_storage import open_place
-from features_page.access import GUARDS, may_trigger, next_run_at
+from features_page.access import GUARDS, is_steward, may_trigger, next_run_at
 from features_page.app import STATIC, make_app
 from features_page.problems import SENTENCES
 from integration.running import make_drop, new_run_id, run_drop
@@ -33,7 +35,7 @@ from s3_server import BUCKET, S3Server
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
-VIEWS = ["/", "/users", "/compounds", "/quality", "/runs"]
+VIEWS = ["/", "/users", "/compounds", "/changes", "/quality", "/runs"]
 NEXT_RUN = datetime(2026, 11, 30, 2, tzinfo=UTC)
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -72,8 +74,12 @@ from unnest(%s::text[]) as name, generate_series(1, 60) as n
 
 @pytest.fixture
 def use(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Sets Airflow's connection features_db_reader to a URL."""
-    return lambda url: monkeypatch.setenv(CONNECTION, url.replace("postgresql", "postgres", 1))
+    """Sets Airflow's connection features_db_reader, or another one, to a URL."""
+
+    def set_connection(url: str, name: str = CONNECTION) -> None:
+        monkeypatch.setenv(name, url.replace("postgresql", "postgres", 1))
+
+    return set_connection
 
 
 @pytest.fixture
@@ -84,11 +90,12 @@ def page(database: Database, use: Any) -> Iterator[TestClient]:
         yield client
 
 
-def make_client(*, may_trigger_runs: bool = True) -> TestClient:
+def make_client(*, may_trigger_runs: bool = True, as_steward: bool = False) -> TestClient:
     """Returns a client of the app as Airflow mounts it, for a user who may view it."""
     app = make_app()
     app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
     app.dependency_overrides[may_trigger] = lambda: may_trigger_runs
+    app.dependency_overrides[is_steward] = lambda: as_steward
     app.dependency_overrides[next_run_at] = lambda: NEXT_RUN
     prefix = "/airflow/experiment-features"
     return TestClient(app, root_path=prefix, raise_server_exceptions=False)
@@ -132,7 +139,14 @@ def test_token(claims: dict[str, Any], status: int) -> None:
         {"Authorization": f"Bearer {token(**claims)}"},
         {"Cookie": f"_token={token(**claims)}"},
     ):
-        for address in (*VIEWS, "/users.csv", "/compounds.csv", "/health"):
+        for address in (
+            *VIEWS,
+            "/users.csv",
+            "/compounds.csv",
+            "/changes.csv",
+            "/quality.csv",
+            "/health",
+        ):
             answer = client.get(address, headers=headers)
             assert answer.status_code == status, answer.text
             assert SENTENCES[status] in answer.text
@@ -325,6 +339,81 @@ def test_a_delta_says_so(page: TestClient, database: Database, tmp_path: Path) -
     assert f"Drop a delta on {first['run_id']} Started" in shown
     assert "Rows read 1 Rejected 0 of all rows in force Valid again 1 of earlier drops" in shown
     assert "0 of all rows in force rejected" in text_of(page.get("/quality").text)
+
+
+def changes_shown(html: str) -> list[str]:
+    """The rows of a list of changes, as text."""
+    return [text_of(row) for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)[1:]]
+
+
+def test_what_a_run_changed(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """Overview and run lead to all that is new, changed and gone, with a file of the same."""
+    first = make_drop({1: "Ann", 2: "=1+1", 3: "Cy"}, [(1, "1", "1"), (2, "1", "1")])
+    run_drop(database, first.write(tmp_path / "first"))
+    second = make_drop(
+        {1: "Ann", 3: "Cy B.", 4: "Dee"}, [(1, "1", "1")] * 4, {1: "Water", 9: "Zinc"}
+    )
+    run_drop(database, second.write(tmp_path / "second"), run_id="two/b")
+    for address in ("/", "/runs/two%2Fb"):
+        assert "/changes?run=two%2Fb" in page.get(address).text
+    shown = page.get("/changes?run=two%2Fb").text
+    assert changes_shown(shown) == [
+        "Ann 1 changed Experiments 1 4",
+        "=1+1 2 gone Experiments 1 –",
+        "Ann 1 changed Most common compound experiments 1 4",
+        "Cy B. 3 changed User name Cy Cy B.",
+        "Dee 4 new Experiments – 0",
+    ]
+    assert "Show all · 1 new · 2 changed · 1 gone Feature all · User name · Exp" in text_of(shown)
+    of_name = page.get("/changes?run=two%2Fb&feature=user_name&kind=changed").text
+    assert changes_shown(of_name) == ["Cy B. 3 changed User name Cy Cy B."]
+    compounds = page.get("/changes?of=compounds").text
+    assert changes_shown(compounds)[0] == "Water 1 changed Experiments 2 4"
+    assert "1 new · 1 changed · 2 gone" in text_of(compounds)
+    answer = page.get("/changes.csv?run=two%2Fb")
+    assert 'filename="user_changes.csv"' in answer.headers["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert len(rows) == 5
+    assert rows[1] == {
+        "user_id": "2",
+        "user_name": "'=1+1",
+        "kind": "gone",
+        "feature": "total_experiments",
+        "before": "1",
+        "after": "",
+        "run_id": "two/b",
+    }
+    for address in ("/changes?run=none", "/changes.csv?run=none"):
+        assert page.get(address).status_code == 404
+    unchanged = run_drop(database, tmp_path / "second")["run_id"]
+    assert "The run changed no users." in text_of(page.get(f"/changes?run={unchanged}").text)
+    assert f"/changes?run={unchanged}" not in page.get(f"/runs/{unchanged}").text
+
+
+def test_what_a_held_run_would_have_removed(
+    page: TestClient, database: Database, tmp_path: Path
+) -> None:
+    """Who would have gone, and the way to accept it, as the run's own message says it."""
+    users = {number: f"user {number}" for number in range(1, 13)}
+    run_drop(database, make_drop(users, [(12, "1", "1")]).write(tmp_path / "first"))
+    less = make_drop({1: "user 1"}, [(1, "1", "1")]).write(tmp_path / "less")
+    with pytest.raises(LoadHeld) as held:
+        run_drop(database, less, run_id="held", mode="snapshot")
+    assert 'href="/airflow/experiment-features/changes?run=held"' in page.get("/runs/held").text
+    shown = page.get("/changes?run=held").text
+    assert "would have removed 11 users and 0 compounds" in text_of(shown)
+    _, way = str(held.value).split("if that is right: ")
+    assert f"run {less} with mode snapshot and max_removed_percent 100" == way
+    assert f"If the drop is right: {way}." in text_of(shown)
+    assert changes_shown(shown)[:2] == [
+        "user 12 12 gone Experiments 1 –",
+        "user 2 2 gone Experiments 0 –",
+    ]
+    assert "No compound would have gone." in text_of(
+        page.get("/changes?run=held&of=compounds").text
+    )
+    rows = list(csv.reader(io.StringIO(page.get("/changes.csv?run=held").text)))
+    assert len(rows) == 12
 
 
 def test_a_tab_of_a_run_repeats_nothing(page: TestClient, database: Database) -> None:
@@ -541,6 +630,33 @@ def test_pages_of_lines(
     assert "No more lines" in page.get(f"/users/3/lines?after={2**63 - 1}").text
 
 
+@pytest.mark.parametrize("few", [0, 1_000], ids=["many rows", "few rows"])
+def test_compounds_of_a_user(
+    few: int,
+    page: TestClient,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All compounds of the experiments that count, the most used first; those of rejected rows not."""
+    monkeypatch.setattr("experiment_features.report.trace._FEW_ROWS", few)
+    load_lines(database, tmp_path / "drop")
+
+    def shown(address: str) -> list[tuple[str, ...]]:
+        row = r'/compounds/(\d+)"><bdi>Water</bdi>.*?<td class="number">([\d,]+)</td>\s*</tr>'
+        return re.findall(row, page.get(address).text, re.DOTALL)
+
+    assert 'href="/airflow/experiment-features/users/1/compounds"' in page.get("/users/1").text
+    assert shown("/users/1/compounds") == [("1", "1"), ("2", "1")]
+    assert shown("/users/3/compounds") == [("1", "120")]
+    first = page.get("/users/2/compounds").text
+    assert "300 compounds in 1 experiment" in text_of(first)
+    (after,) = re.findall(r'rel="next" href="[^"]*(/users/2/compounds[^"]*)"', first)
+    assert shown(after)[0] == ("51", "1")
+    assert "The user has no experiments." in page.get("/users/4/compounds").text
+    assert page.get("/users/9/compounds").status_code == 404
+
+
 def test_lines_of_an_earlier_load(page: TestClient, database: Database, tmp_path: Path) -> None:
     """A period of the history leads to the lines of then, even of a user who is gone."""
     first = load_lines(database, tmp_path / "first")
@@ -584,6 +700,7 @@ def test_lines_without_the_store(
     content = part.read_bytes()
     part.write_bytes(content[:-9] + b"x" + content[-8:])
     for _ in ("damaged", "gone"):
+        assert page.get("/users/1/compounds").status_code == 410
         answer = page.get("/users/1/lines")
         assert answer.status_code == 410
         assert "The lines are no longer in the store of parts, or are damaged there" in answer.text
@@ -638,6 +755,110 @@ def test_download(page: TestClient, database: Database, tmp_path: Path) -> None:
     assert rows[0]["most_common_compound_ids"] == ""
 
 
+FAULTY = Drop(
+    (
+        Part("users", "", (Row(("1", "Ann", "@zoe", "2024-01-01")), Row(("x", "=Zoe", "", "")))),
+        Part("compounds", "", (Row(("1", "Water", "C")),)),
+        Part(
+            "user_experiments",
+            "",
+            (
+                Row(("1", "1", "1;999", "10,5")),
+                Row(("2", "7", "1", "Zoe 1")),
+                Row(("3", "1", "Zoe", "-1e3")),
+                Row(("4", "1", "1", "Zoe"), "too_many_fields"),
+            ),
+        ),
+    )
+)
+"""Rows with issues: a person's name stands in some of their cells."""
+
+
+def issues_in(client: TestClient, address: str) -> list[dict[str, str]]:
+    """The rows of a file of issues."""
+    answer = client.get(address)
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="data_issues.csv"'
+    return list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+
+
+def test_issues_to_send_back(
+    page: TestClient, database: Database, use: Any, tmp_path: Path
+) -> None:
+    """Readers get ids, compounds and run times; only stewards the rows, if their connection is there."""
+    options = {"max_rejected_percent": 100.0, "allow_empty": True}
+    run_drop(database, FAULTY.write(tmp_path / "drop"), **options)
+    rows = issues_in(page, "/quality.csv?table=user_experiments")
+    numbers = ("user_id", "experiment_compound_ids", "experiment_run_time")
+    shown = {row["line_number"]: tuple(row[name] for name in numbers) for row in rows}
+    assert shown == {
+        "2": ("1", "1;999", "10,5"),
+        "3": ("7", "1", ""),
+        "4": ("1", "", "'-1e3"),
+        "5": ("", "", ""),
+    }
+    assert {row["row_id"] for row in rows if row["line_number"] == "2"} == {"1"}
+    steward = make_client(as_steward=True)
+    for client in (page, steward):
+        assert "Zoe" not in client.get("/quality.csv").text
+        assert "zoe" not in client.get("/quality.csv").text
+    assert "only stewards get them" in page.get("/quality").text
+    use(database.url("steward"), "AIRFLOW_CONN_FEATURES_DB_STEWARD")
+    assert "Zoe" not in page.get("/quality.csv").text
+    assert "only stewards get them" not in steward.get("/quality").text
+    every = issues_in(steward, "/quality.csv")
+    query = "select rule, value, raw_row from features.data_issues order by table_name, file_name, "
+    for row, issue in zip(every, database.query(query + "line_number, rule"), strict=True):
+        assert row["rule"] == issue["rule"]
+        assert row["value"] == escape_formulas(issue["value"] or "")
+        for name, cell in issue["raw_row"].items():
+            assert row[name] == escape_formulas(cell or ""), name
+    assert [row["name"] for row in every if row["rule"] == "user_id_invalid"] == ["'=Zoe"]
+    of_rule = issues_in(steward, "/quality.csv?table=users&rule=email_invalid&file=users.csv")
+    assert [(row["line_number"], row["value"]) for row in of_rule] == [("2", "'@zoe"), ("3", "")]
+    (link,) = re.findall('href="[^"]*(/quality.csv[^"]*)"', page.get("/quality?table=users").text)
+    assert len(issues_in(page, unescape(link))) == sum(r["table_name"] == "users" for r in every)
+    assert page.get("/quality.csv?run=none").status_code == 404
+
+
+def test_the_message_of_a_failed_run(
+    page: TestClient, database: Database, use: Any, tmp_path: Path
+) -> None:
+    """Only stewards see it, as it may quote a cell."""
+    drop = make_drop({1: "Ann"}, [(1, "1", "1")]).write(tmp_path / "drop")
+    (drop / "users.csv").write_text("user_id,nom\n1,Zoe\n")
+    with pytest.raises(DropRefused):
+        run_drop(database, drop, run_id="bad")
+    use(database.url("steward"), "AIRFLOW_CONN_FEATURES_DB_STEWARD")
+    message = database.value("select message from features.pipeline_runs")
+    assert message not in text_of(page.get("/runs/bad").text)
+    assert message in text_of(make_client(as_steward=True).get("/runs/bad").text)
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [("ADMIN", True), ("admin", True), ("OP", False), ("VIEWER", False), (None, False)],
+)
+def test_stewards_of_the_simple_auth_manager(user: str | None, expected: bool) -> None:
+    """The role admin, and no other."""
+    create_auth_manager()
+    assert is_steward(SimpleAuthManagerUser(username="Ann", role=user)) is expected
+
+
+def test_stewards_of_other_auth_managers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who may read the resource."""
+    asked = []
+
+    def is_authorized(**question: Any) -> bool:
+        asked.append(question)
+        return question["user"] == "Ann"
+
+    manager = SimpleNamespace(is_authorized_custom_view=is_authorized)
+    monkeypatch.setattr("features_page.access.get_auth_manager", lambda: manager)
+    assert [is_steward(user) for user in ("Ann", "Bo")] == [True, False]  # type: ignore[arg-type]
+    question = {"method": "GET", "resource_name": "Experiment features raw rows"}
+    assert asked == [question | {"user": "Ann"}, question | {"user": "Bo"}]
+
+
 @pytest.mark.parametrize(
     ("value", "written"),
     [
@@ -665,6 +886,7 @@ def test_no_formula(value: Any, written: Any) -> None:
         *("/users/0/lines", "/users/1/lines?after=-1", f"/users/1/lines?before={2**63}"),
         *("/users?sort=user_name", "/users?q=%00", f"/users?q={'x' * 1001}"),
         *("/runs?after=%00", "/quality?after=1", "/quality?after=[1]", "/quality?run=%00"),
+        *("/changes?of=runs", "/changes?kind=odd", "/changes?after=x", "/changes?after=[1,1,0,1]"),
         *('/quality?after=["a","b",0,"c"]', '/quality?after=["a","b",1,"\\u0000"]'),
     ],
 )
@@ -698,6 +920,9 @@ ODD = [
 ADDRESSES = [
     *("/compounds?q={0}", "/compounds/{0}"),
     *("/users?q={0}", "/users?after={0}", "/users/{0}", "/runs/{0}", "/runs?before={0}"),
+    *("/users/{0}/compounds", "/quality.csv?run=odd&table={0}&rule={0}&file={0}"),
+    *("/changes?run={0}", "/changes?run=odd&feature={0}"),
+    "/changes?run=odd&after=[1,0.5,1,%22{0}%22]",
     *("/users/{0}/lines", "/users/1/lines?run={0}", "/users/1/lines?after={0}"),
     *("/quality?run=odd&table={0}&rule={0}&file={0}", "/quality?after={0}", "/quality?run={0}"),
 ]

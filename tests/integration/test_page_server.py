@@ -18,7 +18,7 @@ from airflow.api_fastapi.app import create_auth_manager, init_access_logging
 from airflow.api_fastapi.core_api.app import init_middlewares
 from fastapi import FastAPI
 
-from features_page.access import GUARDS, may_trigger, next_run_at
+from features_page.access import GUARDS, is_steward, may_trigger, next_run_at
 from features_page.app import make_app
 from features_page.connection import VIEWS
 from features_page.download import DOWNLOADS
@@ -48,6 +48,7 @@ class Server(uvicorn.Server):
         page = make_app()
         page.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
         page.dependency_overrides[may_trigger] = lambda: True
+        page.dependency_overrides[is_steward] = lambda: False
         page.dependency_overrides[next_run_at] = lambda: None
         app = FastAPI()
         app.mount(PREFIX, page)
@@ -92,7 +93,7 @@ def server(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serv
     database.query(FILL, USERS)
     url = database.url("analyst").replace("postgresql", "postgres", 1)
     monkeypatch.setenv("AIRFLOW_CONN_FEATURES_DB_READER", url)
-    monkeypatch.setattr("experiment_features.report.feature_queries.BATCH_ROWS", 100)
+    monkeypatch.setattr("experiment_features.report.paging.BATCH_ROWS", 100)
     server = Server()
     yield server
     server.stop()

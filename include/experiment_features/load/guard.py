@@ -71,12 +71,16 @@ def check_volume(
     excessive = [str(each) for each in removals if each.exceeds(run.max_removed_percent)]
     if not excessive or _is_sample(last):
         return None
-    mode = "" if run.mode == "auto" else f"mode {run.mode} and "
     return LoadHeld(
         f"{' and '.join(excessive)} would go, more than max_removed_percent "
-        f"{run.max_removed_percent:g} allows; if that is right: run {source} with "
-        f"{mode}max_removed_percent 100"
+        f"{run.max_removed_percent:g} allows; if that is right: {way_to_accept(source, run.mode)}"
     )
+
+
+def way_to_accept(source: str, mode: str) -> str:
+    """What to do with a drop whose load was held, if it is right."""
+    declared = "" if mode == "auto" else f"mode {mode} and "
+    return f"run {source} with {declared}max_removed_percent 100"
 
 
 def notice_unit(last: Entry | None, computed: Transformed) -> list[str]:

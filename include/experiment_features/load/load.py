@@ -27,6 +27,7 @@ from experiment_features.load.merge import (
     compare_features,
     count_users,
     merge,
+    record_changes,
     statement_parts,
 )
 from experiment_features.load.part_store import check_parts
@@ -159,6 +160,7 @@ def _load(
         changes=of_issues,
     )
     for relation in RELATIONS:
+        record_changes(connection, relation, changes[relation], result.run_id)
         check_merged(
             connection,
             relation,

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from experiment_features.load.database import (
     check_written,
     read_sql,
 )
+from experiment_features.load.feature_changes import LISTED, relative_size
 from experiment_features.load.words import change_words
 from experiment_features.run import Transformed
 from experiment_features.workspace import Workspace
@@ -130,6 +131,21 @@ def merge(
         check_written(f"features.{relation.name}", statement, rows, written)
 
 
+def record_changes(
+    connection: Connection, relation: Relation, changes: Changes, run_id: str
+) -> None:
+    """Records what `merge` has changed, on behalf of a run that is in the ledger.
+
+    Raises:
+        DatabaseRefused: nothing was written.
+    """
+    keys = sql.SQL("size desc, relative_size desc, {}").format(sql.Identifier(relation.key))
+    statement = read_sql("insert_load_changes").format(keys=keys, **statement_parts(relation))
+    values = {"run_id": run_id, "table_name": relation.table, "listed": LISTED, **asdict(changes)}
+    written = connection.execute(statement, values).rowcount
+    check_written("features.load_changes", "insert", 1, written)
+
+
 def check_merged(
     connection: Connection,
     relation: Relation,
@@ -196,6 +212,7 @@ def statement_parts(relation: Relation, *, is_whole: bool = True) -> dict[str, s
         "columns": columns(),
         "closed_columns": columns("closed"),
         "current_columns": columns("current"),
+        "relative_size": relative_size(relation),
         "staged_columns": columns("staged"),
     }
 

@@ -22,7 +22,7 @@ from experiment_features.load.database import (
     read_sql,
     take_load_lock,
 )
-from experiment_features.load.views import define_views
+from experiment_features.load.views import CONFIDENTIAL, define_views
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -137,7 +137,7 @@ def _grant(connection: Connection, columns: dict[str, list[str]]) -> None:
     """Gives each role its rights; readers see no column that may hold a cell, or is not ours."""
     ((database,),) = connection.execute("select current_database()").fetchall()
     runs = [c for c in columns["pipeline_runs"] if c != "message"]
-    issues = [c for c in columns["data_issues"] if c not in ("value", "raw_row")]
+    issues = [c for c in columns["data_issues"] if c not in CONFIDENTIAL]
     grants = read_sql("grants", _MIGRATIONS).format(
         database=sql.Identifier(database),
         run_columns=comma_separated(runs),

@@ -15,6 +15,7 @@ from experiment_features.load.database import (
     read_sql,
     set_options,
 )
+from experiment_features.load.feature_changes import KEYS, as_json, changes_of, pair_columns
 from experiment_features.load.guard import check_volume, notice_unit
 from experiment_features.load.ledger import find_last_load
 from experiment_features.load.merge import Changes, compare_features, statement_parts
@@ -44,7 +45,7 @@ class Plan:
     changes: Mapping[str, Changes]
     """Rows per relation."""
     largest_changes: Sequence[FeatureChange]
-    """By change of total_experiments, then by relative change of the averages, then by user_id."""
+    """In the order of feature_changes.KEYS."""
     held: LoadHeld | None
     """What the volume guard would say."""
 
@@ -103,14 +104,13 @@ def plan_load(
 
 
 def _largest_changes() -> sql.Composed:
-    """The query for the largest changes, with a branch per feature."""
-    branches = [
-        read_sql("select_feature_changes").format(
-            **statement_parts(USER_FEATURES)
-            | {"feature": sql.Identifier(feature.name), "name": sql.Literal(feature.name)},
-            is_average=sql.Literal(feature.sql_type == "double precision"),
-        )
-        for feature in USER_FEATURES.features[1:]
-    ]
-    changes = sql.SQL("\nunion all\n").join(branches)
-    return read_sql("select_largest_changes").format(changes=changes)
+    """The query for the largest changes."""
+    pairs = read_sql("pair_staged").format(
+        **statement_parts(USER_FEATURES), pair=pair_columns(USER_FEATURES)
+    )
+    return read_sql("select_largest_changes").format(
+        before=as_json(USER_FEATURES, "before"),
+        after=as_json(USER_FEATURES, "after"),
+        changes=changes_of(USER_FEATURES, pairs),
+        keys=sql.SQL(", ").join(KEYS),
+    )

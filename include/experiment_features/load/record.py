@@ -71,6 +71,7 @@ _UNKNOWN: dict[str, Any] = {
     "base_run_id": None,
     "notices": [],
     "judged": None,
+    "loaded_at": None,
     "source_files": Jsonb([]),
     "parts": Jsonb([]),
 }
@@ -338,10 +339,11 @@ def enter_run(
         "average_run_time": average_run_time,
         "totals": Jsonb(totals) if totals else None,
         "judged": judged and Jsonb(judged),
+        "loaded_at": loaded_at,
         **(computation or {}),
         **(asdict(ending) if ending else {}),
     }
-    _enter(connection, run, entry, loaded_at)
+    _enter(connection, run, entry)
     is_load = result.status == "loaded"
     if changes:
         merge_issues(connection, result.run_id, changes)
@@ -352,9 +354,7 @@ def enter_run(
         copy_issues(connection, workspace.issues, result.run_id, is_load=is_load)
 
 
-def _enter(
-    connection: Connection, run: Run, entry: dict[str, Any], loaded_at: datetime | None = None
-) -> None:
+def _enter(connection: Connection, run: Run, entry: dict[str, Any]) -> None:
     entry = {
         **_UNKNOWN,
         "trigger": run.trigger,
@@ -371,7 +371,7 @@ def _enter(
             columns=comma_separated(entry),
             values=sql.SQL(", ").join(map(sql.Placeholder, entry)),
         ),
-        entry | {"started_at": run.started_at, "loaded_at": loaded_at},
+        entry | {"started_at": run.started_at},
     ).rowcount
     check_written("features.pipeline_runs", "insert", 1, written)
     _check_entry(connection, entry)

@@ -19,6 +19,9 @@ from experiment_features.load.database import Connection, columns_of, comma_sepa
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
+CONFIDENTIAL = ("value", "raw_row")
+"""The columns of data_issues that readers cannot see."""
+
 _AS_OF = "user_features_as_of"
 
 
@@ -82,10 +85,17 @@ def _views(issue_columns: Sequence[str]) -> list[_View]:
         )
         for relation in RELATIONS
     ]
+    readable = [name for name in issue_columns if name not in CONFIDENTIAL]
     return [
         *histories,
         _View("user_feature_report", "user_feature_report", [*report, "run_id", "updated_at"]),
         _View("latest_data_issues", "latest_data_issues", issue_columns),
+        _View(
+            "reported_issues",
+            "reported_issues",
+            [*readable, "user_id", "experiment_compound_ids", "experiment_run_time"],
+            {"issue_columns": comma_separated(readable)},
+        ),
     ]
 
 

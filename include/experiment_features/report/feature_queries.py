@@ -3,7 +3,7 @@
 Names are truncated on the page, but never in the download.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
@@ -20,12 +20,12 @@ from experiment_features.report.paging import (
     Page,
     Row,
     fetch,
+    read_batches,
     read_page,
     read_sql,
 )
 
 NAME_LENGTH = 120
-BATCH_ROWS = 5_000
 
 Sort = Literal["id", "name", "experiments"]
 
@@ -110,6 +110,13 @@ def find_user_compounds(connection: Connection, user_id: int) -> list[Row]:
     return fetch(connection, read_sql("select_user_compounds"), values)
 
 
+def find_compound_names(connection: Connection, ids: Sequence[int]) -> dict[int, str]:
+    """The names of compounds, by id."""
+    values = {"ids": list(ids), "length": NAME_LENGTH}
+    found = fetch(connection, read_sql("select_compound_names"), values)
+    return {row["compound_id"]: row["compound_name"] for row in found}
+
+
 def find_history(connection: Connection, relation: Relation, id_: int) -> list[Row]:
     """The features of a user or compound period by period, the latest first."""
     query = read_sql("select_history").format(
@@ -133,11 +140,7 @@ def read_features(
     query = read_sql("export_features").format(
         features=_exported_features(relation), **_parts(relation)
     )
-    with connection.cursor("export_features") as cursor:
-        cursor.execute(query)
-        yield [tuple(column.name for column in cursor.description or ())]
-        while rows := cursor.fetchmany(BATCH_ROWS):
-            yield rows
+    return read_batches(connection, query)
 
 
 def _parts(relation: Relation) -> dict[str, Any]:

@@ -4,11 +4,13 @@ Every query of the page but the download uses an index and returns a limited num
 large the tables are. All are run as the role features_reader.
 """
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from psycopg import sql
 
+from experiment_features.contract import TABLES
 from experiment_features.load import ledger
 from experiment_features.load.database import Connection, comma_separated
 from experiment_features.report.paging import (
@@ -17,6 +19,7 @@ from experiment_features.report.paging import (
     Page,
     Row,
     fetch,
+    read_batches,
     read_page,
     read_sql,
 )
@@ -105,8 +108,7 @@ def find_run_files(connection: Connection, run_id: str) -> list[Row]:
 def count_issues(connection: Connection, run_id: str) -> list[Row]:
     """The rules that a run's issues break, by table and file, errors first."""
     values = {"run_id": run_id, "rows": 2 * PAGE_ROWS}
-    issues, is_of_run = _issues_of(connection, run_id)
-    query = read_sql("count_issues").format(issues=issues, is_of_run=is_of_run)
+    query = read_sql("count_issues").format(is_of_run=_is_of_run(connection, run_id))
     return fetch(connection, query, values)
 
 
@@ -133,7 +135,6 @@ def find_issues(
             sql.SQL("<" if cursor.backwards else ">"),
             sql.SQL(", ").join(sql.Placeholder(f"cursor_{name}") for name in names),
         )
-    issues, is_of_run = _issues_of(connection, run_id)
     return read_page(
         connection,
         "page_issues",
@@ -142,14 +143,54 @@ def find_issues(
         cursor,
         is_beyond=is_beyond,
         place=comma_separated(IssuePlace._fields),
-        issues=issues,
-        is_of_run=is_of_run,
+        is_of_run=_is_of_run(connection, run_id),
     )
 
 
-def _issues_of(connection: Connection, run_id: str) -> tuple[sql.Composable, sql.Composable]:
-    """Relation and condition of a run's issues: the last load's all hold, others found theirs."""
+def read_issues(
+    connection: Connection,
+    run_id: str,
+    *,
+    has_rows: bool,
+    table_name: str | None = None,
+    rule: str | None = None,
+    file_name: str | None = None,
+) -> Generator[list[tuple[Any, ...]], None, None]:
+    """The same issues, in batches; the first batch is the column names.
+
+    ``has_rows`` adds the value and the whole row, which only stewards may see. Without it, there
+    are those cells of an experiment that are numbers.
+    """
+    names = ("severity", *IssuePlace._fields, "row_id", "column_name", "message", "run_id")
+    columns: list[sql.Composable] = [sql.Identifier(name) for name in names]
+    if has_rows:
+        cells = dict.fromkeys(name for table in TABLES for name in table.column_names)
+        columns.append(sql.Identifier("value"))
+        columns += [
+            sql.SQL("raw_row ->> {} as {}").format(sql.Literal(name), sql.Identifier(name))
+            for name in (*cells, "line")
+        ]
+    else:
+        numbers = ("user_id", "experiment_compound_ids", "experiment_run_time")
+        columns += map(sql.Identifier, numbers)
+    query = read_sql("export_issues").format(
+        columns=sql.SQL(", ").join(columns),
+        issues=sql.Identifier("features", "data_issues" if has_rows else "reported_issues"),
+        is_of_run=_is_of_run(connection, run_id),
+        order=comma_separated(IssuePlace._fields),
+    )
+    values = {"run_id": run_id, "table_name": table_name, "rule": rule, "file_name": file_name}
+    return read_batches(connection, query, values)
+
+
+def find_message(connection: Connection, run_id: str) -> str | None:
+    """Why a run failed; only stewards may read it."""
+    (found,) = fetch(connection, read_sql("select_message"), {"run_id": run_id}) or [{}]
+    return found.get("message")
+
+
+def _is_of_run(connection: Connection, run_id: str) -> sql.SQL:
+    """Whether an issue is a run's: the last load's all hold, others found theirs."""
     last = ledger.find_last_load(connection)
-    if last and last.result.run_id == run_id:
-        return sql.Identifier("features", "latest_data_issues"), sql.SQL("true")
-    return sql.Identifier("features", "data_issues"), sql.SQL("found_by = %(run_id)s")
+    is_last = last and last.result.run_id == run_id
+    return sql.SQL("closed_by is null") if is_last else sql.SQL("found_by = %(run_id)s")

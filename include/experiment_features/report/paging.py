@@ -4,7 +4,7 @@ A page of a list begins at a given row, not after a number of rows, so the thous
 than the first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +23,16 @@ read_sql = partial(database.read_sql, folder=Path(__file__).parent / "sql")
 
 PAGE_ROWS = 50
 
+BATCH_ROWS = 5_000
+"""Of a download, how many rows are read at a time."""
+
 CHART_ROWS = 60
 """How many runs, or periods of a user, a chart shows; more could not be told apart."""
 
 TIMEOUT = "10s"
+DOWNLOAD_TIMEOUT = "120s"
+"""A download may have to sort a million rows before it begins."""
+
 IDLE_TIMEOUT = "60s"
 """Should a reader forget a transaction, the database ends its session after this time."""
 
@@ -103,3 +109,16 @@ def fetch(
     """The rows of a query."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query, values).fetchall()
+
+
+def read_batches(
+    connection: Connection, query: sql.SQL | sql.Composed, values: dict[str, Any] | None = None
+) -> Generator[list[tuple[Any, ...]], None, None]:
+    """All rows of a query, in batches; the first batch is the column names."""
+    timeout = sql.SQL("set local statement_timeout = {}").format(DOWNLOAD_TIMEOUT)
+    connection.execute(timeout)
+    with connection.cursor("download") as cursor:
+        cursor.execute(query, values)
+        yield [tuple(column.name for column in cursor.description or ())]
+        while rows := cursor.fetchmany(BATCH_ROWS):
+            yield rows

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import narwhals as nw
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from duckdb import IOException, OutOfMemoryException
 
 from experiment_features.contract import (
@@ -173,16 +175,7 @@ def trace_some(
             trace, but an unknown user is none.
     """
     layers = _layers_of_experiments(load)
-    files = [
-        _File(
-            layer["run_id"],
-            None if layer["source"] == load.source else layer["source"],
-            part["name"],
-        )
-        for layer in layers
-        for part in layer["parts"]
-        if part["table"] == USER_EXPERIMENTS.name
-    ]
+    files = _files_of(load, layers)
     with database_errors("trace a user", connection=connection), connection.transaction():
         query = read_sql("select_user_at").format(features=comma_separated(USER_FEATURES.columns))
         values = {"user_id": user_id, "moment": load.finished_at}
@@ -195,12 +188,38 @@ def trace_some(
             found = _find_rows(engine, paths, files, user_id, chosen)
         rules = _find_rules(connection, load, files, chosen)
         is_all = len(chosen) == len(positions)
-        rejected = len(rules) if is_all else _count_rejected(connection, load, files, positions)
+        rejected = len(rules if is_all else _find_rejected(connection, load, files, positions))
     shown = [
         replace(row, rules=rules.get(position, []))
         for position, row in zip(chosen.tolist(), found, strict=True)
     ]
     return Trace(user_id, load, features, shown, len(positions), len(positions) - rejected)
+
+
+def count_compounds(
+    connection: Connection, store: PartStore, load: Load, user_id: int, *, memory_limit: str
+) -> list[tuple[int, int]]:
+    """In how many of a user's experiments that count each compound is: the most first, then by id.
+
+    Args and raises: as for trace_some.
+    """
+    layers = _layers_of_experiments(load)
+    files = _files_of(load, layers)
+    compounds = "experiment_compound_ids"
+    with database_errors("count compounds", connection=connection), connection.transaction():
+        with _open_parts(store, load, layers, memory_limit) as (engine, opened):
+            rows = opened.rows(USER_EXPERIMENTS, engine).filter(nw.col("user_id") == user_id)
+            found = rows.select("position", compounds).to_native().to_arrow_table()
+        positions = found["position"].to_numpy()
+        rejected = _find_rejected(connection, load, files, positions)
+    lists = found[compounds].filter(pa.array(~np.isin(positions, rejected))).combine_chunks()
+    # Once per experiment, however often its list repeats a compound.
+    pairs = pa.table({"row": pc.list_parent_indices(lists), "id": pc.list_flatten(lists)})
+    counted = (
+        pairs.group_by(["row", "id"]).aggregate([]).group_by("id").aggregate([("row", "count")])
+    )
+    ordered = counted.sort_by([("row_count", "descending"), ("id", "ascending")])
+    return list(zip(ordered["id"].to_pylist(), ordered["row_count"].to_pylist(), strict=True))
 
 
 class _File(NamedTuple):
@@ -211,6 +230,20 @@ class _File(NamedTuple):
     source: str | None
     """As of a TracedRow."""
     name: str
+
+
+def _files_of(load: Load, layers: Sequence[Layer]) -> list[_File]:
+    """The files of experiments, in the order of their numbers."""
+    return [
+        _File(
+            layer["run_id"],
+            None if layer["source"] == load.source else layer["source"],
+            part["name"],
+        )
+        for layer in layers
+        for part in layer["parts"]
+        if part["table"] == USER_EXPERIMENTS.name
+    ]
 
 
 def _layers_of_experiments(load: Load) -> list[Layer]:
@@ -295,20 +328,23 @@ def _find_rules(
     return rules
 
 
-def _count_rejected(
+def _find_rejected(
     connection: Connection, load: Load, files: Sequence[_File], positions: np.ndarray
-) -> int:
-    """How many of the rows were rejected."""
+) -> list[int]:
+    """Those of the positions whose rows were rejected."""
     if len(positions) <= _FEW_ROWS:
-        return len(_find_rules(connection, load, files, positions))
+        return list(_find_rules(connection, load, files, positions))
     values = {"moment": load.finished_at, "run_ids": [layer["run_id"] for layer in load.layers]}
     lines = fetch(connection, read_sql("select_rejected_lines"), values)
     lines_of = {(found["run_id"], found["file_name"]): found["line_numbers"] for found in lines}
-    return sum(
-        int(np.isin(np.array(lines_of[place]) + position_of(number, 0), positions).sum())
+    return [
+        position
         for number, file in enumerate(files, start=1)
         if (place := (file.run_id, file.name)) in lines_of
-    )
+        for position in np.intersect1d(
+            np.array(lines_of[place]) + position_of(number, 0), positions
+        ).tolist()
+    ]
 
 
 def _has(row: TracedRow, compound_id: int) -> bool:

@@ -76,6 +76,7 @@ def test_a_load_is_recorded_completely(database: Database, tmp_path: Path) -> No
     ]
     assert [f["bytes"] for f in files] == [(source / f["name"]).stat().st_size for f in files]
     assert all(len(f["sha256"]) == 64 for f in files)
+    assert started_at < row.pop("loaded_at") < row["finished_at"]
     assert started_at < row.pop("finished_at") < datetime.now(UTC)
     (layer,) = row.pop("parts")
     assert (layer["run_id"], layer["source"]) == ("one", str(source))

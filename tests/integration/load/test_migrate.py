@@ -36,7 +36,9 @@ RELATIONS = {
     "part_store": "r",
     "data_issues": "r",
     "latest_data_issues": "v",
+    "reported_issues": "v",
     "held_changes": "r",
+    "load_changes": "r",
     "users_by_total_experiments": "r",
     "user_words": "r",
     "compound_words": "r",
@@ -153,6 +155,15 @@ class TestMigrate:
         assert closed_by == (
             {"old": "last", "rejected": "rejected", "last": None} if revision < "0005" else {}
         )
+        is_new = revision < "0010"
+        changes = [tuple(row.values()) for row in features_of(empty, "load_changes")]
+        of_old = [
+            ("old", "compounds", 1, 0, 0, [1], [1]),
+            ("old", "users", 0, 1, 0, [], [1]),
+        ]
+        assert sorted(changes) == of_old * is_new
+        loaded_at = run_of(empty, "old")["loaded_at"]
+        assert loaded_at == (features_of(empty)[0]["updated_at"] if is_new else None)
         with pytest.raises(psycopg.errors.ExclusionViolation):
             empty.query(OVERLAPPING)
         began = empty.value("select updated_at from features.compound_features")
@@ -347,6 +358,8 @@ READER_MAY = [
     "select * from features.user_feature_report",
     "select run_id, status, task, error, error_line, notices from features.pipeline_runs",
     "select * from features.held_changes",
+    "select * from features.load_changes",
+    "select * from features.reported_issues",
     "select * from features.users_by_total_experiments",
     "select run_id, severity, table_name, row_id, file_name, line_number, rule, column_name, message, found_by, closed_by from features.data_issues",
     "select run_id, severity, table_name, row_id, file_name, line_number, rule, column_name, message, found_by, closed_by from features.latest_data_issues",
@@ -378,6 +391,7 @@ WRITER_MAY_NOT = [
     "update features.data_issues set raw_row = '{}'",
     "update features.pipeline_runs set users = 0",
     "update features.held_changes set name = 'x'",
+    "update features.load_changes set inserted_ids = '{}'",
     "update features.schema_version set version_num = 'x'",
     "truncate features.user_features",
     "create table features.mine (id int)",

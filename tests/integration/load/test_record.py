@@ -295,7 +295,7 @@ def test_an_entry_depends_on_no_default(database: Database, tmp_path: Path) -> N
         rows = [*features_of(database, "pipeline_runs"), *features_of(database, "data_issues")]
         for table in ("pipeline_runs", "data_issues", "user_features", "compound_features"):
             database.query(sql.SQL("delete from features.{}").format(sql.Identifier(table)))
-        times = ("started_at", "finished_at")
+        times = ("started_at", "finished_at", "loaded_at")
         return [{name: row[name] for name in row if name not in times} for row in rows]
 
     before = found()

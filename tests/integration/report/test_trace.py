@@ -1,5 +1,6 @@
 """Trace on real parts and a real database: the lines behind every user's number."""
 
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +12,7 @@ from drops import Drop, drops, every_fault
 from experiment_features.load.database import connect
 from experiment_features.load.loads import find_load
 from experiment_features.load.part_store import find_database_id
-from experiment_features.report.trace import trace
+from experiment_features.report.trace import count_compounds, trace
 from integration.running import make_pipeline, run_drop
 from integration.servers import Database
 
@@ -50,6 +51,11 @@ def trace_all(database: Database, run_id: str, folder: Path) -> dict[int, list[L
         for user_id in lines_of(folder):
             traced = trace(connection, store, load, user_id, memory_limit="256MiB")
             assert traced.is_equal, traced
+            used = Counter(
+                id_ for row in traced.rows if not row.rules for id_ in set(row.compound_ids)
+            )
+            counts = count_compounds(connection, store, load, user_id, memory_limit="256MiB")
+            assert counts == sorted(used.items(), key=lambda item: (-item[1], item[0]))
             found[user_id] = [
                 (
                     *(row.file, row.line, row.experiment_id, set(row.rules)),

@@ -12,7 +12,7 @@ grant select, insert, update, delete on
 to features_writer;
 grant select, insert on
     features.user_features_past, features.compound_features_past, features.data_issues,
-    features.held_changes
+    features.held_changes, features.load_changes
 to features_writer;
 grant update (closed_by), delete on features.data_issues to features_writer;
 grant select, insert, delete on features.pipeline_runs to features_writer;
@@ -23,7 +23,7 @@ grant select, update (database_id, location, system_identifier, database_oid)
 on features.part_store to features_writer;
 grant select on
     features.schema_version, features.user_features_history, features.compound_features_history,
-    features.user_feature_report, features.latest_data_issues
+    features.user_feature_report, features.latest_data_issues, features.reported_issues
 to features_writer;
 do $$
 declare
@@ -36,9 +36,10 @@ begin
             'grant select on features.user_features, features.compound_features,
             features.users_by_total_experiments, features.user_words, features.compound_words,
             features.user_features_past,
-            features.compound_features_past, features.held_changes, features.user_features_history,
+            features.compound_features_past, features.held_changes, features.load_changes,
+            features.user_features_history,
             features.compound_features_history, features.user_feature_report,
-            features.part_store to %I', who
+            features.reported_issues, features.part_store to %I', who
         );
         execute format('grant execute on function features.user_features_as_of(timestamptz) to %I', who);
         if who = 'features_steward' then

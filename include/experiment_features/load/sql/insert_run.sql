@@ -1,6 +1,6 @@
--- Adds a run to the ledger. Grain: run. Values: one per column except the times; started_at; and
--- loaded_at, when its periods began, or null. A clock that was set back must not make a load end
--- before its own periods begin, nor any run before the load that was then the last.
+-- Adds a run to the ledger. Grain: run. Values: one per column but finished_at. A clock that was set
+-- back must not make a load end before its own periods begin, nor any run before the load that was
+-- then the last.
 insert into features.pipeline_runs ({columns}, started_at, finished_at)
 values (
     {values},
@@ -9,7 +9,7 @@ values (
         when %(status)s::text <> 'running'
             then greatest(
                 clock_timestamp(),
-                %(loaded_at)s,
+                %(loaded_at)s::timestamptz,
                 (select max(finished_at) from features.pipeline_runs where status = 'loaded')
             )
     end

@@ -1,12 +1,17 @@
--- How one feature would change. Grain: user with any change; columns: user_id; feature; before and
--- after, as JSON; is_average; is_update.
+-- What changes, feature by feature. Grain: row of the relation, and feature that differs; of a row
+-- that comes or goes, only the number of experiments. Columns: those of the pairs (id; kind: new,
+-- changed or gone; before_ and after_ with the name of each feature); feature; size, by how much the
+-- number of experiments changes, 0 for other features; relative_size, by which part of itself an
+-- average changes: infinite if there was none, or 0; 0 for other features.
 select
-    {key} as user_id,
-    {name} as feature,
-    to_jsonb(current.{feature}) as before,
-    to_jsonb(staged.{feature}) as after,
-    {is_average} as is_average,
-    changed.is_known and changed.is_staged as is_update
-from {changed} as changed
-left join {relation} as current using ({key})
-left join {staged} as staged using ({key})
+    pairs.*,
+    compared.feature,
+    compared.size,
+    compared.relative_size
+from ({pairs}) as pairs
+cross join lateral (
+    values {features}
+) as compared (feature, is_different, size, relative_size)
+where
+    compared.is_different
+    and (pairs.kind = 'changed' or compared.feature = 'total_experiments')

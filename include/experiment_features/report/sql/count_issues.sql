@@ -7,7 +7,7 @@ with counted as (
         file_name,
         min(severity) as severity,
         count(*) as issues
-    from {issues}
+    from features.data_issues
     where {is_of_run}
     group by table_name, rule, file_name
     order by table_name, rule, file_name
@@ -19,7 +19,7 @@ select
 from counted
 cross join lateral (
     select message
-    from {issues}
+    from features.data_issues
     where {is_of_run}
         and table_name = counted.table_name
         and rule = counted.rule

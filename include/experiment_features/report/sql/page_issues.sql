@@ -5,7 +5,7 @@ select
     {place},
     severity,
     message
-from {issues}
+from features.data_issues
 where {is_of_run}
     and (%(table_name)s::text is null or table_name = %(table_name)s)
     and (%(rule)s::text is null or rule = %(rule)s)

@@ -30,6 +30,7 @@ select
     runs.base_run_id,
     runs.healed,
     runs.judged,
+    runs.loaded_at,
     extract(epoch from runs.finished_at - runs.started_at)::double precision as seconds,
     files.rows_read,
     case
