@@ -17,7 +17,7 @@ from experiment_features.errors import (
     StorageUnavailable,
     WorkspaceUnavailable,
 )
-from features_page.connection import CONNECTION_ID
+from features_page.connection import CONNECTION_ID, STEWARD_CONNECTION_ID
 from features_page.rendering import HEADERS, address_of_airflow, address_of_page, render
 
 log = logging.getLogger(__name__)
@@ -93,9 +93,9 @@ def _show_pipeline_error(request: Request, error: Exception) -> Response:
         )
     elif isinstance(error, DatabaseRefused):
         sentence = (
-            f"The connection {CONNECTION_ID} cannot read the features database: the schema is "
-            "missing or outdated, or its user lacks the role features_reader. See the log of "
-            "Airflow's API server."
+            f"The connection {CONNECTION_ID}, or for stewards {STEWARD_CONNECTION_ID}, cannot read "
+            "the features database: the schema is missing or outdated, or its user lacks the role "
+            "features_reader or features_steward. See the log of Airflow's API server."
         )
     elif isinstance(error, StorageUnavailable | WorkspaceUnavailable):
         sentence = (

@@ -829,9 +829,14 @@ def test_the_message_of_a_failed_run(
     with pytest.raises(DropRefused):
         run_drop(database, drop, run_id="bad")
     use(database.url("steward"), "AIRFLOW_CONN_FEATURES_DB_STEWARD")
-    message = database.value("select message from features.pipeline_runs")
+    message = database.value("select message from features.pipeline_runs where run_id = 'bad'")
     assert message not in text_of(page.get("/runs/bad").text)
-    assert message in text_of(make_client(as_steward=True).get("/runs/bad").text)
+    steward = make_client(as_steward=True)
+    assert message in text_of(steward.get("/runs/bad").text)
+    use(database.url("analyst"), "AIRFLOW_CONN_FEATURES_DB_STEWARD")
+    for address in ("/runs/bad", "/quality.csv?run=bad"):
+        answer = steward.get(address)
+        assert (answer.status_code, "lacks the role" in answer.text) == (503, True), address
 
 
 @pytest.mark.parametrize(
