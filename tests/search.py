@@ -57,6 +57,25 @@ def check_deltas(seed: str, count: int, folder: Path) -> list[str]:
     )
 
 
+def check_histories(seed: str, count: int, folder: Path) -> list[str]:
+    """Compares random histories of a database with the oracle."""
+    from itertools import count as numbers
+
+    from integration.histories import follow_history, histories
+    from integration.servers import Server
+
+    server, number = Server("18"), numbers(1)
+
+    def check(history: Any, place: Path) -> None:
+        with server.database(f"history_{next(number)}") as database:
+            follow_history(history, database, place)
+
+    try:
+        return _compare(histories(), check, seed, count, folder)
+    finally:
+        server.close()
+
+
 def _compare(
     cases: Any, check_case: Callable[[Any, Path], None], seed: str, count: int, folder: Path
 ) -> list[str]:
@@ -124,6 +143,7 @@ def check_soak(seed: str, count: int, folder: Path) -> list[str]:
 SEARCHES = {
     "drops": Search("random drops", 5_000, 50, ("equal", "differ"), check_drops),
     "deltas": Search("random sequences", 3_000, 50, ("equal", "differ"), check_deltas),
+    "histories": Search("random histories", 500, 20, ("equal", "differ"), check_histories),
     "kills": Search(
         "kills", 1_000, 20, ("before its commit", "after its commit", "inconsistent"), check_kills
     ),

@@ -2,9 +2,6 @@
 
 import itertools
 import json
-from collections import Counter
-from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,139 +10,48 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-import oracle
-from comparison import assert_features
-from delta_drops import Step, sequences
-from delta_oracle import DeltaExpected, State, compute, follow
+from delta_drops import Step
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.command_run import open_source
-from experiment_features.config import Settings
-from experiment_features.contract import TABLES, Mode
+from experiment_features.contract import TABLES
 from experiment_features.errors import (
     ConfigurationError,
     DatabaseRefused,
     DropRefused,
-    DropRejected,
     LoadHeld,
     PartGone,
 )
 from experiment_features.load.database import connect
-from experiment_features.load.loads import find_load
 from experiment_features.load.part_store import find_dependent_loads, remove_old_parts
 from experiment_features.pipeline import Pipeline
-from experiment_features.report.trace import trace_some
-from experiment_features.reproduction import reproduce, run_fields
 from experiment_features.run import Result, Transformed
 from experiment_features.store import compaction
+from integration.histories import (
+    ANY,
+    Events,
+    assert_reproducible,
+    follow_history,
+    histories,
+    lines_of,
+    open_issues,
+    parts_of,
+    restore,
+    run,
+)
 from integration.running import compute_drop, features_of, make_pipeline, run_of, run_stages
 from integration.servers import Database, Server
-from stages import TODAY, rows_of
+from stages import rows_of
 
 _numbers = itertools.count(1)
-
-ANY = {"max_removed_percent": 100, "max_rejected_percent": 100}
-
-
-def run(
-    database: Database, folder: Path, source: Path, mode: Mode = "auto", **options: Any
-) -> dict[str, Any]:
-    """Runs all stages on a drop; returns the result."""
-    options = {"given_source": str(source), **ANY, **options}
-    pipeline = make_pipeline(database, folder / "workspaces", mode=mode, **options)
-    return asdict(run_stages(pipeline, lambda: pipeline.extract(open_source(str(source)))))
-
-
-def open_issues(database: Database) -> Counter[Any]:
-    """The issues that hold, as the oracle tells them."""
-    query = "select table_name, row_id, rule, column_name, value from features.latest_data_issues"
-    return Counter(tuple(row.values()) for row in database.query(query))
-
-
-def assert_as_expected(
-    expected: DeltaExpected, state: State, result: dict[str, Any], database: Database, folder: Path
-) -> None:
-    """Asserts that features, issues, figures and the lines of every user are the oracle's."""
-    found = (features_of(database), features_of(database, "compound_features"))
-    assert_features(expected, *found)
-    assert open_issues(database) == expected.open_issues
-    figures = (result["rejected_rows"], result["warnings"], result["healed"])
-    assert figures == (len(expected.rejected), expected.warnings, expected.healed)
-    for user_id in expected.users:
-        assert lines_of(database, folder, user_id) == {
-            (row.file_name, row.line)
-            for row in state.rows["user_experiments"]
-            if row.cells and oracle.to_integer(row.cells["user_id"]) == user_id
-        }
-
-
-def lines_of(database: Database, folder: Path, user_id: int) -> set[tuple[str, int]]:
-    """The places of a user's rows, each file under the folder of its drop; they are counted, too."""
-    pipeline = make_pipeline(database, folder / "workspaces")
-    with connect(database.url()) as connection:
-        load = find_load(connection)
-        store = parts_of(pipeline, connection)
-        found = trace_some(connection, store, load, user_id, memory_limit=Settings.memory_limit)
-    assert found.is_equal
-    return {(f"{Path(row.source or load.source).name}/{row.file}", row.line) for row in found.rows}
-
-
-def parts_of(pipeline: Pipeline, connection: Any) -> Any:
-    """The parts of the database."""
-    ((database_id,),) = connection.execute("select database_id from features.part_store").fetchall()
-    connection.commit()
-    return pipeline.parts_of(str(database_id))
 
 
 @pytest.mark.timeout(600)
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
-@given(sequence=sequences(refused=True))
-def test_any_sequence(sequence: list[Step], server: Server) -> None:
-    """After each load, all is as the oracle says; each load can be computed again."""
-    with (
-        server.database(f"deltas_{next(_numbers)}") as database,
-        TemporaryDirectory() as name,
-    ):
-        folder, state, loaded, today = Path(name), None, None, TODAY
-        for number, step in enumerate(sequence, start=1):
-            today += timedelta(step.days)
-            written = step.drop.write(folder / f"drop{number}")
-            source = written.rename(folder / str(state.number + 1 if state else 1))
-            files = {path.name: path.read_bytes() for path in source.glob("*s*.csv*")}
-            options = {
-                "today": today,
-                "allow_empty": step.allow_empty,
-                "max_rejected_percent": step.max_rejected_percent,
-            }
-            try:
-                after = follow(state, source, step.mode, allow_empty=step.allow_empty)
-            except oracle.RefusedError:
-                with pytest.raises(DropRefused):
-                    run(database, folder, source, step.mode, **options)
-                source.rename(folder / f"refused{number}")
-                continue
-            if (step.mode, files) == loaded:
-                source.rename(folder / f"again{number}")
-                continue
-            expected = compute(after, today)
-            if expected.is_rejected(step.max_rejected_percent):
-                with pytest.raises(DropRejected):
-                    run(database, folder, source, step.mode, **options)
-                source.rename(folder / f"rejected{number}")
-                continue
-            result = run(database, folder, source, step.mode, **options)
-            state, loaded = after, (step.mode, files)
-            assert_as_expected(expected, state, result, database, folder)
-            assert_reproducible(database, folder, result["run_id"])
-
-
-def assert_reproducible(database: Database, folder: Path, run_id: str) -> None:
-    """Asserts that a load, computed again on the other engine, comes out the same."""
-    with connect(database.url()) as connection:
-        load = find_load(connection, run_id)
-    options = run_fields(load) | {"max_rejected_percent": 100, "engine": "duckdb"}
-    pipeline = make_pipeline(database, folder / "again", **options)
-    object.__setattr__(pipeline, "is_dry_run", True)
-    assert reproduce(pipeline, load).is_equal
+@given(history=histories())
+def test_any_history(history: list[tuple[Step, Events]], server: Server) -> None:
+    """After each load and restore, all is as the oracle says; each can be computed again."""
+    with server.database(f"deltas_{next(_numbers)}") as database, TemporaryDirectory() as folder:
+        follow_history(history, database, Path(folder))
 
 
 def rows(table: str, *cells: tuple[str, ...]) -> Part:
@@ -359,11 +265,7 @@ def test_a_load_below_is_restored(database: Database, tmp_path: Path) -> None:
     """Then a delta builds on what it restored."""
     monday = run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
     run(database, tmp_path, GONE_USER.write(tmp_path / "tuesday"), "delta")
-    with connect(database.url()) as connection:
-        load = find_load(connection, monday["run_id"])
-    options = run_fields(load) | {"restored_run": load.run_id, **ANY}
-    pipeline = make_pipeline(database, tmp_path / "workspaces", **options)
-    restored = run_stages(pipeline, lambda: pipeline.take(load))
+    restored = restore(database, tmp_path, monday["run_id"])
     assert users_of(database) == [1, 2, 3, 9]
     entries = [run_of(database, each) for each in (monday["run_id"], restored.run_id)]
     for digest in ("features_sha256", "issues_sha256", "mode", "base_run_id"):
