@@ -29,9 +29,9 @@ cd "$root"
 status=0
 # Tests that share a stack, local or in containers, run in one process: they are an xdist_group.
 # Groups start first, the one with the most tests before the others.
-# These wait a lot, so there are two processes more than there are cores.
+# These wait a lot, so there is one process more than there are cores.
 cores=$(getconf _NPROCESSORS_ONLN)
-"$python" -m pytest --numprocesses "$((cores < 3 ? cores + 2 : 4))" --dist loadgroup \
+"$python" -m pytest --numprocesses "$((cores < 4 ? cores + 1 : 4))" --dist loadgroup \
     ${suites[@]+"${suites[@]}"} "$@" || status=$?
 mkdir -p "${last_times%/*}"
 echo "$arguments: $SECONDS" >>"$last_times"

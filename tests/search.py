@@ -8,6 +8,7 @@ search that is started again with its seed goes on behind the last batch that it
 import argparse
 import json
 import logging
+import os
 import shutil
 import time
 import traceback
@@ -18,6 +19,7 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 # Each search imports what it needs: each process of the search for kills imports this module.
 
@@ -67,7 +69,8 @@ def check_histories(seed: str, count: int, folder: Path) -> list[str]:
     server, number = Server("18"), numbers(1)
 
     def check(history: Any, place: Path) -> None:
-        with server.database(f"history_{next(number)}") as database:
+        store = patch.dict(os.environ, EXPERIMENT_FEATURES_STORE=str(place / "store"))
+        with store, server.database(f"history_{next(number)}") as database:
             follow_history(history, database, place)
 
     try:

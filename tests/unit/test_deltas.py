@@ -119,7 +119,7 @@ def test_what_is_both_brought_and_deleted_is_named(engine: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_year_of_layers_that_are_not_compacted(engine: str, tmp_path: Path) -> None:
+def test_many_layers_that_are_not_compacted(engine: str, tmp_path: Path) -> None:
     """As a load is restored: no query grows with the number of layers."""
     loads = InProcess(tmp_path, engine)
     drops = [
@@ -131,7 +131,7 @@ def test_a_year_of_layers_that_are_not_compacted(engine: str, tmp_path: Path) ->
         loads.load(drop.drop.write(tmp_path / f"drop{number}"), drop, str(number), TODAY)
     assert loads.last is not None
     first, *deltas = loads.last.layers
-    layers = Layers([first, *(180 * deltas), *deltas[:1]], loads.store)
+    layers = Layers([first, *(40 * deltas), *deltas[:1]], loads.store)
     opened = choose_engine(engine, 0, tmp_path / "spill")
     found = {}
     for table in TABLES:
