@@ -511,16 +511,23 @@ def test_lost_parts_whose_drop_has_changed_refuse_a_delta(
 def test_parts_below_of_another_version(
     store: Path, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Older ones are brought up to date, without their files; newer ones are refused."""
-    whole = WHOLE.write(tmp_path / "whole")
-    run(database, tmp_path, whole)
-    whole.rename(tmp_path / "moved")
-    for module in ("reading.new_parts", "store.parts", "load.part_store"):
+    """Older ones are brought up to date, without their files; newer ones are refused.
+
+    What an older reader made of rows that the delta does not touch is computed again, too.
+    """
+    for name, drop, mode in (("whole", WHOLE, "snapshot"), ("sunday", GONE_USER, "delta")):
+        source = drop.write(tmp_path / name)
+        run(database, tmp_path, source, mode)  # type: ignore[arg-type]
+        source.rename(tmp_path / f"moved_{name}")
+    before = features_of(database)
+    database.query("update features.user_features set user_name = 'of old' where user_id = 2")
+    for module in ("reading.new_parts", "store.parts", "load.part_store", "load.before"):
         monkeypatch.setattr(f"experiment_features.{module}.READER_VERSION", 2)
     result = run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
     layers = run_of(database, result["run_id"])["parts"]
     assert all(".v2." in part["part"] for layer in layers for part in layer["parts"])
-    assert users_of(database) == [1, 2, 3, 9]
+    assert users_of(database) == [2, 3, 9]
+    assert features_of(database)[0]["user_name"] == before[0]["user_name"]
     monkeypatch.undo()
     monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(store))
     with pytest.raises(ConfigurationError, match="does not know: update it"):
