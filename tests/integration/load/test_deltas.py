@@ -5,10 +5,12 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from datetime import timedelta
+from errno import ENOSPC
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import duckdb
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,6 +23,7 @@ from drops import CLEAN, Drop, Part, Row
 from experiment_features.command_run import open_source
 from experiment_features.config import Settings
 from experiment_features.contract import TABLES, Mode
+from experiment_features.engines.duckdb_engine import DuckDBEngine
 from experiment_features.errors import (
     ConfigurationError,
     DatabaseRefused,
@@ -444,6 +447,35 @@ def test_layers_are_compacted(
         assert lost == [], "every layer is still there"
         removed = remove_old_parts(connection, parts, 0, lost_loads=lost)
     assert removed == len(TABLES), "what was compacted first"
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [duckdb.IOException("full"), duckdb.OutOfMemoryException("full"), OSError(ENOSPC, "full")],
+    ids=["written", "memory", "system"],
+)
+def test_what_cannot_be_compacted_is_left_alone(
+    trouble: Exception,
+    store: Path,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The delta is loaded all the same, and nothing stays that was half written."""
+    monkeypatch.setattr(compaction, "MOST_LAYERS", 1)
+    run(database, tmp_path, WHOLE.write(tmp_path / "whole"))
+    run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
+
+    def write(_engine: DuckDBEngine, _frame: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise trouble
+
+    monkeypatch.setattr(DuckDBEngine, "write", write)
+    run(database, tmp_path, GONE_USER.write(tmp_path / "tuesday"), "delta")
+    assert "could not be compacted" in caplog.text
+    assert users_of(database) == [2, 3, 9]
+    assert not [*store.rglob(".draft-*")]
 
 
 @pytest.mark.parametrize("kind", ["lost", "damaged"])
