@@ -46,7 +46,7 @@ def find_before(connection: Connection, extracted: Extracted, layers: Layers) ->
         if any(reader_version(part) != READER_VERSION for part in parts_of(last.parts)):
             return None
         found = connection.execute(read_sql("select_known_totals")).fetchone()
-        names = ("users", "experiments", "compounds", "rejected_rows")
+        names = ("users", "experiments", "compounds", "rejected_rows", "warnings")
         if found != tuple(getattr(last.result, name) for name in names):
             log.warning(
                 "rows of the features or issues are not as run %s left them: computing everything",

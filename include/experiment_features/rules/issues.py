@@ -151,7 +151,8 @@ def _raw_rows(database: DuckDBPyConnection, layers: Layers, table: Table) -> Duc
     is_of_table = ColumnExpression("table_name") == ConstantExpression(table.name)
     faulty = database.table("faults").filter(is_of_table).project("position")
     of_files = faulty.project("file_number_of(position) as number").distinct().fetchall()
-    # Only of files with faults: a delta's are in few. A query over each of them would grow too deep.
+    # Only of files with faults: a delta's are in few. They are read at once: a query over each of
+    # them would grow too deep.
     paths, numbers = zip(*{layers.find(table, number) for (number,) in of_files}, strict=True)
     index = ColumnExpression("file_index").cast("bigint") + 1
     number = duckdb.FunctionExpression("list_extract", ConstantExpression([*numbers]), index)

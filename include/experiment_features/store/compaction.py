@@ -103,7 +103,12 @@ def compact(
             named_parts.name(compacted)
             for part, draft in written:
                 store.keep(part, draft)
-    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException, StorageUnavailable) as trouble:
+    except (
+        OSError,
+        duckdb.IOException,
+        duckdb.OutOfMemoryException,
+        StorageUnavailable,
+    ) as trouble:
         log.warning("the layers could not be compacted: %s", trouble)
         return layers
     return compacted

@@ -263,6 +263,7 @@ BY_HAND = {
     "a_figure": "update features.user_features set total_experiments = 99 where user_id = 2",
     "a_compound_gone": "delete from features.compound_features where compound_id = 1",
     "an_issue_gone": "delete from features.data_issues",
+    "a_warning_gone": "delete from features.data_issues where severity = 'warning'",
     "an_issue_of_another_file": "update features.data_issues set file_name = 'other.csv'",
 }
 
@@ -273,7 +274,9 @@ def test_everything_is_computed_if_rows_were_changed_by_hand(
     database: Database, tmp_path: Path, statement: str
 ) -> None:
     """Numbers that do not agree with the ledger are not built on, but put right."""
-    early = delta(user_experiments=[("50", "8", "1", "1")])
+    early = delta(
+        users=[("7", "Eve", "nobody", "2024-01-01")], user_experiments=[("50", "8", "1", "1")]
+    )
     run(database, tmp_path, early.write(tmp_path / "early"), "delta")
     figures = [row["total_experiments"] for row in features_of(database)]
     with psycopg.connect(database.url("postgres")) as connection:
