@@ -317,7 +317,17 @@ class Pipeline:
             return find_before(connection, extracted, Layers(extracted.layers, self.parts))
 
     def transform(self) -> Transformed | None:
-        """Computes the features, unless the drop is unchanged."""
+        """Computes the features, unless the drop is unchanged.
+
+        Raises:
+            ConfigurationError: it is a delta, and there is no database that says what it changes.
+        """
+        extracted = self.workspace.found(Extracted)
+        if self.connect is None and extracted.mode == "delta":
+            raise ConfigurationError(
+                f"the features after the delta {extracted.source} depend on what has been loaded: "
+                "name the database (--database-url), or let `check` judge the delta by itself"
+            )
         return None if self._is_unchanged else transform(self.workspace, self.parts, self._engine)
 
     def load(self) -> Result:

@@ -130,6 +130,16 @@ class TestRun:
         assert (status, "None" in output) == (0, False)
         assert "the changes are unknown: add --database-url" in output
 
+    def test_a_delta_alone_has_no_features(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Without a database, a dry run cannot tell what a delta changes."""
+        (tmp_path / "deleted_users.csv").write_text("user_id\n1\n")
+        command = ["run", tmp_path, "--mode", "delta", "--dry-run"]
+        status, _, errors = run_command(capsys, *command)
+        assert status == 1
+        assert "name the database (--database-url), or let `check` judge" in errors
+
     @pytest.mark.parametrize("engine", ["pandas", "duckdb"])
     def test_the_least_memory_suffices_for_the_sample(
         self, engine: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -4,15 +4,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from delta_drops import Step, sequences
 from delta_stages import InProcess, check_sequence
 from drops import CLEAN, Drop, Part, Row
-from experiment_features.contract import DELETIONS, TABLES
+from experiment_features.config import Settings
+from experiment_features.contract import DELETIONS, TABLES, position_of
 from experiment_features.engines.choose import choose_engine
 from experiment_features.errors import DropRefused
+from experiment_features.rules.issues import describe_issues
 from experiment_features.rules.rules import RULES
 from experiment_features.store.layers import Layers
 from experiment_features.workspace import Workspace
@@ -139,3 +143,22 @@ def test_many_layers_that_are_not_compacted(engine: str, tmp_path: Path) -> None
         opened.write(layers.rows(table, opened), target)
         found[table.name] = sorted(row[table.key] for row in rows_of(target))
     assert found == {"users": [2, 3], "compounds": [1, 2, 3], "user_experiments": [1, 2, 3, 4]}
+
+
+def test_issues_of_a_thousand_files(tmp_path: Path) -> None:
+    """As of as many deltas that are computed as a whole: each file has a faulty row."""
+    loads = InProcess(tmp_path, "duckdb")
+    drops = [snapshot(), delta(users=[("2", "", "", "2024-01-01")])]
+    for number, drop in enumerate(drops):
+        workspace = loads.load(drop.drop.write(tmp_path / f"drop{number}"), drop, "1", TODAY)
+    assert loads.last is not None
+    first, faulty = loads.last.layers
+    layers = Layers([first, *(1000 * [faulty])], loads.store)
+    positions = [position_of(number, 2) for number in range(2, 1002)]
+    faults = workspace.fresh_folder(tmp_path / "faults")
+    (faults / "users").mkdir()
+    found = pa.table({"position": positions, "name_missing": 1000 * [True]})
+    pq.write_table(found, faults / "users" / "of_rows.parquet")
+    describe_issues(workspace, faults, layers, Settings.memory_limit)
+    issues = rows_of(workspace.issues)
+    assert [(issue["row_id"], issue["line_number"]) for issue in issues] == 1000 * [(2, 2)]

@@ -5,11 +5,13 @@ from collections.abc import Mapping
 
 from experiment_features.contract import COMPOUNDS, TABLES, position_of
 from experiment_features.definitions import DEFINITION_VERSION
+from experiment_features.drop.files import parts_of
 from experiment_features.load.database import Connection, database_errors, read_sql
 from experiment_features.load.ledger import Entry, find_last_load
 from experiment_features.run import Extracted
 from experiment_features.store.before import Before
 from experiment_features.store.layers import Layers
+from experiment_features.store.parts import READER_VERSION, reader_version
 from experiment_features.visible_text import escape
 
 log = logging.getLogger(__name__)
@@ -24,8 +26,9 @@ def find_before(connection: Connection, extracted: Extracted, layers: Layers) ->
         layers: the same.
 
     Returns:
-        None if everything is to be computed: the last load has other features, another drop has
-        been loaded since, or the features or issues are not those that the last load has left.
+        None if everything is to be computed: the last load has other features or was read by
+        another version of the reader, another drop has been loaded since, or the features or issues
+        are not those that the last load has left.
 
     Raises:
         DatabaseUnavailable, DatabaseRefused: see database_errors.
@@ -40,8 +43,10 @@ def find_before(connection: Connection, extracted: Extracted, layers: Layers) ->
             return None
         if last.definition_version != DEFINITION_VERSION or last.totals is None:
             return None
+        if any(reader_version(part) != READER_VERSION for part in parts_of(last.parts)):
+            return None
         found = connection.execute(read_sql("select_known_totals")).fetchone()
-        names = ("users", "experiments", "compounds", "rejected_rows")
+        names = ("users", "experiments", "compounds", "rejected_rows", "warnings")
         if found != tuple(getattr(last.result, name) for name in names):
             log.warning(
                 "rows of the features or issues are not as run %s left them: computing everything",

@@ -10,7 +10,7 @@ from typing import NoReturn
 import duckdb
 from duckdb import CaseExpression, ColumnExpression, ConstantExpression, DuckDBPyRelation
 
-from experiment_features.contract import TABLES, Column, Kind
+from experiment_features.contract import ALL_TABLES, Column, Kind
 from experiment_features.drop.files import Part
 from experiment_features.engines.duckdb_engine import read_parquet, write_parquet
 from experiment_features.errors import ConfigurationError
@@ -48,7 +48,7 @@ def upgrade_part(database: duckdb.DuckDBPyConnection, part: Part, path: Path, ta
     """
     if reader_version(part) < SPLIT_VERSION:
         _refuse(part, "rows are now split differently")
-    table = next(table for table in TABLES if table.name == part["table"])
+    table = next(table for table in ALL_TABLES if table.name == part["table"])
     define_written(database)
     old = read_parquet(database, path)
     line, fault = ColumnExpression("line"), ColumnExpression("fault")

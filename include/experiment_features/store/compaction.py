@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import duckdb
@@ -86,28 +86,31 @@ def compact(
         DatabaseUnavailable, DatabaseRefused: the parts cannot be named.
     """
     below = [_without_compacted(layer) for layer in layers[:-1]]
-    drafts: list[tuple[Part, Path]] = []
+    written: list[tuple[Part, Path]] = []
     log.info("compacting %s layers", len(below))
     try:
-        with closing(DuckDBEngine(memory_limit, spill)) as engine:
+        with closing(DuckDBEngine(memory_limit, spill)) as engine, ExitStack() as drafts:
             opened = Layers(layers[:-1], store)
             for table in TABLES:
                 draft = store.draft(table.name)
+                drafts.callback(draft.unlink, missing_ok=True)
                 rows = opened.rows(table, engine).filter(is_readable(table))
                 rows = rows.with_columns(line_number=nw.col("position")).drop("position")
                 engine.write(rows, draft)
-                drafts.append((_part(layers[:-1], table, draft, store), draft))
-        below[-1]["compacted"] = [part for part, _ in drafts]
-        compacted = [*below, layers[-1]]
-        named_parts.name(compacted)
-        for part, draft in drafts:
-            store.keep(part, draft)
-    except (duckdb.IOException, duckdb.OutOfMemoryException, StorageUnavailable) as trouble:
+                written.append((_part(layers[:-1], table, draft, store), draft))
+            below[-1]["compacted"] = [part for part, _ in written]
+            compacted = [*below, layers[-1]]
+            named_parts.name(compacted)
+            for part, draft in written:
+                store.keep(part, draft)
+    except (
+        OSError,
+        duckdb.IOException,
+        duckdb.OutOfMemoryException,
+        StorageUnavailable,
+    ) as trouble:
         log.warning("the layers could not be compacted: %s", trouble)
         return layers
-    finally:
-        for _, draft in drafts:
-            draft.unlink(missing_ok=True)
     return compacted
 
 

@@ -2,10 +2,12 @@
 
 import itertools
 import json
+from errno import ENOSPC
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import duckdb
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +16,7 @@ from delta_drops import Step
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.command_run import open_source
 from experiment_features.contract import TABLES
+from experiment_features.engines.duckdb_engine import DuckDBEngine
 from experiment_features.errors import (
     ConfigurationError,
     DatabaseRefused,
@@ -166,6 +169,7 @@ BY_HAND = {
     "a_figure": "update features.user_features set total_experiments = 99 where user_id = 2",
     "a_compound_gone": "delete from features.compound_features where compound_id = 1",
     "an_issue_gone": "delete from features.data_issues",
+    "a_warning_gone": "delete from features.data_issues where severity = 'warning'",
     "an_issue_of_another_file": "update features.data_issues set file_name = 'other.csv'",
 }
 
@@ -176,7 +180,9 @@ def test_everything_is_computed_if_rows_were_changed_by_hand(
     database: Database, tmp_path: Path, statement: str
 ) -> None:
     """Numbers that do not agree with the ledger are not built on, but put right."""
-    early = delta(user_experiments=[("50", "8", "1", "1")])
+    early = delta(
+        users=[("7", "Eve", "nobody", "2024-01-01")], user_experiments=[("50", "8", "1", "1")]
+    )
     run(database, tmp_path, early.write(tmp_path / "early"), "delta")
     figures = [row["total_experiments"] for row in features_of(database)]
     with psycopg.connect(database.url("postgres")) as connection:
@@ -348,6 +354,35 @@ def test_layers_are_compacted(
     assert removed == len(TABLES), "what was compacted first"
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [duckdb.IOException("full"), duckdb.OutOfMemoryException("full"), OSError(ENOSPC, "full")],
+    ids=["written", "memory", "system"],
+)
+def test_what_cannot_be_compacted_is_left_alone(
+    trouble: Exception,
+    store: Path,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The delta is loaded all the same, and nothing stays that was half written."""
+    monkeypatch.setattr(compaction, "MOST_LAYERS", 1)
+    run(database, tmp_path, WHOLE.write(tmp_path / "whole"))
+    run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
+
+    def write(_engine: DuckDBEngine, _frame: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise trouble
+
+    monkeypatch.setattr(DuckDBEngine, "write", write)
+    run(database, tmp_path, GONE_USER.write(tmp_path / "tuesday"), "delta")
+    assert "could not be compacted" in caplog.text
+    assert users_of(database) == [2, 3, 9]
+    assert not [*store.rglob(".draft-*")]
+
+
 @pytest.mark.parametrize("kind", ["lost", "damaged"])
 def test_what_is_compacted_may_be_lost(
     kind: str,
@@ -413,16 +448,23 @@ def test_lost_parts_whose_drop_has_changed_refuse_a_delta(
 def test_parts_below_of_another_version(
     store: Path, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Older ones are brought up to date, without their files; newer ones are refused."""
-    whole = WHOLE.write(tmp_path / "whole")
-    run(database, tmp_path, whole)
-    whole.rename(tmp_path / "moved")
-    for module in ("reading.new_parts", "store.parts", "load.part_store"):
+    """Older ones are brought up to date, without their files; newer ones are refused.
+
+    What an older reader made of rows that the delta does not touch is computed again, too.
+    """
+    for name, drop, mode in (("whole", WHOLE, "snapshot"), ("sunday", GONE_USER, "delta")):
+        source = drop.write(tmp_path / name)
+        run(database, tmp_path, source, mode)  # type: ignore[arg-type]
+        source.rename(tmp_path / f"moved_{name}")
+    before = features_of(database)
+    database.query("update features.user_features set user_name = 'of old' where user_id = 2")
+    for module in ("reading.new_parts", "store.parts", "load.part_store", "load.before"):
         monkeypatch.setattr(f"experiment_features.{module}.READER_VERSION", 2)
     result = run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
     layers = run_of(database, result["run_id"])["parts"]
     assert all(".v2." in part["part"] for layer in layers for part in layer["parts"])
-    assert users_of(database) == [1, 2, 3, 9]
+    assert users_of(database) == [2, 3, 9]
+    assert features_of(database)[0]["user_name"] == before[0]["user_name"]
     monkeypatch.undo()
     monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(store))
     with pytest.raises(ConfigurationError, match="does not know: update it"):

@@ -7,5 +7,6 @@ select
         select count(distinct (run_id, table_name, file_name, line_number))
         from features.latest_data_issues
         where severity = 'error'
-    ) as rejected_rows
+    ) as rejected_rows,
+    (select count(*) from features.latest_data_issues where severity = 'warning') as warnings
 from features.user_features
