@@ -18,7 +18,7 @@ from experiment_features.report import change_queries, feature_queries, page_que
 from experiment_features.report.change_queries import ChangePlace, Kind
 from experiment_features.report.feature_queries import Sort
 from experiment_features.report.page_queries import IssuePlace
-from experiment_features.report.paging import CHART_ROWS, PAGE_ROWS, Cursor
+from experiment_features.report.paging import CHART_ROWS, PAGE_ROWS, Cursor, Row
 from features_page.access import DAG_ID, GUARDS, is_steward, may_trigger
 from features_page.connection import (
     CONNECTION_ID,
@@ -291,7 +291,7 @@ def changes(
     before: ChangeCursor = None,
 ) -> Response:
     """What a run changed, or the last load if no run is named."""
-    found = page_queries.find_run(reader, run) if run else page_queries.find_last_load(reader)
+    found = _run_or_last(reader, run)
     if run and not found:
         return render(request, "no_run.html", status=404, active="runs", run_id=run)
     if not found:
@@ -324,7 +324,7 @@ def changes_csv(
     feature: Text | None = None,
 ) -> Response:
     """The same as a CSV file."""
-    found = page_queries.find_run(reader, run) if run else page_queries.find_last_load(reader)
+    found = _run_or_last(reader, run)
     if not found:
         return render(request, "no_run.html", status=404, active="runs", run_id=run)
     relation = _RELATIONS[of]
@@ -347,7 +347,7 @@ def quality(
     before: IssueCursor = None,
 ) -> Response:
     """The issues of a run's drop, or of the last load's if no run is named."""
-    found = page_queries.find_run(reader, run) if run else page_queries.find_last_load(reader)
+    found = _run_or_last(reader, run)
     if run and not found:
         return render(request, "no_run.html", status=404, active="quality", run_id=run)
     if not found:
@@ -377,7 +377,7 @@ def quality_csv(
     file: Text | None = None,
 ) -> Response:
     """The same issues as a CSV file, for stewards with the rows."""
-    found = page_queries.find_run(reader, run) if run else page_queries.find_last_load(reader)
+    found = _run_or_last(reader, run)
     if not found:
         return render(request, "no_run.html", status=404, active="quality", run_id=run)
     has_rows = is_steward and has_steward()
@@ -436,6 +436,13 @@ def _cursor(after: Any, before: Any) -> Cursor | None:
     if before is not None:
         return Cursor(before, backwards=True)
     return None if after is None else Cursor(after)
+
+
+def _run_or_last(reader: Reader, run_id: str) -> Row | None:
+    """A run, or the last load if none is named; None if there is none."""
+    if run_id:
+        return page_queries.find_run(reader, run_id)
+    return page_queries.find_last_load(reader)
 
 
 def _unknown(request: Request, relation: Relation, id_: int) -> Response:

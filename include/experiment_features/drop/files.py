@@ -74,14 +74,23 @@ def parts_of(layers: Sequence[Layer]) -> list[Part]:
 
 def relied_parts(layers: Sequence[Layer]) -> list[Part]:
     """The parts from which the rows in force are read."""
+    return [*compacted_parts(layers), *parts_of(layers[count_compacted(layers) :])]
+
+
+def compacted_parts(layers: Sequence[Layer]) -> Sequence[Part]:
+    """The parts that are read in place of those layers; none if none are compacted."""
     end = count_compacted(layers)
-    compacted = layers[end - 1].get("compacted", []) if end else []
-    return [*compacted, *parts_of(layers[end:])]
+    return layers[end - 1]["compacted"] if end else []
 
 
 def count_compacted(layers: Sequence[Layer]) -> int:
     """How many layers need not be read, because a later one has their rows compacted."""
     return max((n for n, layer in enumerate(layers, start=1) if "compacted" in layer), default=0)
+
+
+def without_compacted(layer: Layer) -> Layer:
+    """The layer with its own parts alone."""
+    return with_parts(layer, layer["parts"])
 
 
 def with_parts(layer: Layer, parts: Sequence[Part]) -> Layer:

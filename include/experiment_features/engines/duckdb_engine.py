@@ -1,17 +1,19 @@
 """DuckDB: the engine for large drops, and the database in which stages type and describe rows."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from glob import escape
 from pathlib import Path
 
 import duckdb
 import narwhals as nw
-from duckdb import ColumnExpression
+from duckdb import ColumnExpression, ConstantExpression
 
 from experiment_features.contract import LINES_PER_FILE, Kind
 from experiment_features.engines.engine import Engine, Frame
 
 _GROUP_BYTES = 16 * 2**20
+
+_FILE_INDEX = ColumnExpression("file_index").cast("bigint")
 
 
 class DuckDBEngine(Engine):
@@ -90,7 +92,27 @@ def read_parts(
         parts: their files.
         first: the number of the first one.
     """
-    number = ColumnExpression("file_index").cast("bigint") + first
+    return _read_numbered(database, parts, _FILE_INDEX + first)
+
+
+def read_some_parts(
+    database: duckdb.DuckDBPyConnection, numbered: Collection[tuple[Path, int]]
+) -> duckdb.DuckDBPyRelation:
+    """The rows of parts with any numbers, as those of read_parts, in one scan.
+
+    Args:
+        database: reads them.
+        numbered: their files, each with its number.
+    """
+    parts, numbers = zip(*numbered, strict=True)
+    index = _FILE_INDEX + 1
+    number = duckdb.FunctionExpression("list_extract", ConstantExpression([*numbers]), index)
+    return _read_numbered(database, parts, number.cast("bigint"))
+
+
+def _read_numbered(
+    database: duckdb.DuckDBPyConnection, parts: Sequence[Path], number: duckdb.Expression
+) -> duckdb.DuckDBPyRelation:
     position = number * LINES_PER_FILE + ColumnExpression("line_number")
     return read_parquet(database, *parts).project("*", position.alias("position"))
 

@@ -23,6 +23,8 @@ LISTED = 1_000
 """How many rows that are new, changed or gone a load keeps the ids of, for the page: the largest
 changes of each."""
 
+_RELATIVE = sql.SQL("coalesce(abs({after} - {before}) / nullif({before}, 0), 'infinity')")
+
 Shape = Callable[[Feature, sql.Composable], sql.Composable]
 
 
@@ -54,14 +56,15 @@ def as_json(relation: Relation, side: str, shape: Shape = lambda _, value: value
 
 def relative_size(relation: Relation) -> sql.Composed:
     """By which part of itself an average changes most, from the table current to staged."""
-    change = sql.SQL(
-        "case when staged.{average} is distinct from current.{average} then coalesce("
-        "abs(staged.{average} - current.{average}) / nullif(current.{average}, 0), 'infinity') "
-        "else 0 end"
-    )
-    averages = [f for f in relation.features if f.sql_type == "double precision"]
-    changes = [change.format(average=sql.Identifier(feature.name)) for feature in averages]
-    return sql.SQL("greatest(0::float8, {})").format(sql.SQL(", ").join([*changes, sql.SQL("0")]))
+    change = sql.SQL("case when {after} is distinct from {before} then {size} else 0 end")
+    changes: list[sql.Composable] = [sql.SQL("0")]
+    for average in (f.name for f in relation.features if f.sql_type == "double precision"):
+        sides = {
+            "before": sql.Identifier("current", average),
+            "after": sql.Identifier("staged", average),
+        }
+        changes.append(change.format(**sides, size=_RELATIVE.format(**sides)))
+    return sql.SQL("greatest(0::float8, {})").format(sql.SQL(", ").join(changes))
 
 
 def _of(side: str, feature: Feature) -> sql.Identifier:
@@ -77,10 +80,6 @@ def _compared(feature: Feature) -> sql.Composed:
             "abs(coalesce({after}, 0) - coalesce({before}, 0)), 0::float8)"
         )
     elif feature.sql_type == "double precision":
-        row = sql.SQL(
-            "({name}, {before} is distinct from {after}, "
-            "0, coalesce(abs({after} - {before}) / nullif({before}, 0), 'infinity'))"
-        )
-    return row.format(
-        name=sql.Literal(feature.name), before=_of("before", feature), after=_of("after", feature)
-    )
+        row = sql.SQL("({name}, {before} is distinct from {after}, 0, {relative})")
+    sides = {side: _of(side, feature) for side in ("before", "after")}
+    return row.format(name=sql.Literal(feature.name), relative=_RELATIVE.format(**sides), **sides)

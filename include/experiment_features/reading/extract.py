@@ -23,7 +23,7 @@ from experiment_features.drop.files import (
     find_drop,
     parts_of,
     refuse_changes,
-    with_parts,
+    without_compacted,
 )
 from experiment_features.drop.local_path import open_local
 from experiment_features.drop.object_storage import AnyPath
@@ -200,7 +200,7 @@ def take_parts(
         StorageUnavailable: the store cannot be read or written.
     """
     workspace.clear()
-    layers = [with_parts(layer, layer["parts"]) for layer in layers]
+    layers = [without_compacted(layer) for layer in layers]
     with workspace.stage(Extracted) as stage, ExitStack() as drafts:
         named_parts.name(layers)  # before they are relied on, so that they stay
         parts = store.intact(parts_of(layers), run_id)

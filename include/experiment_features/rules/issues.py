@@ -12,8 +12,8 @@ import duckdb
 from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, DuckDBPyRelation
 
 from experiment_features.config import Settings
-from experiment_features.contract import ALL_TABLES, LINES_PER_FILE, Table
-from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet
+from experiment_features.contract import ALL_TABLES, Table
+from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet, read_some_parts
 from experiment_features.rules.rules import RULES
 from experiment_features.run import Extracted, Validated
 from experiment_features.store.layers import Layers, count_rows
@@ -153,11 +153,7 @@ def _raw_rows(database: DuckDBPyConnection, layers: Layers, table: Table) -> Duc
     of_files = faulty.project("file_number_of(position) as number").distinct().fetchall()
     # Only of files with faults: a delta's are in few. They are read at once: a query over each of
     # them would grow too deep.
-    paths, numbers = zip(*{layers.find(table, number) for (number,) in of_files}, strict=True)
-    index = ColumnExpression("file_index").cast("bigint") + 1
-    number = duckdb.FunctionExpression("list_extract", ConstantExpression([*numbers]), index)
-    position = number.cast("bigint") * LINES_PER_FILE + ColumnExpression("line_number")
-    rows = read_parquet(database, *paths).project("*", position.alias("position"))
+    rows = read_some_parts(database, {layers.find(table, number) for (number,) in of_files})
     cells = (
         (ConstantExpression(column.name), duckdb.FunctionExpression("shown", written(column)))
         for column in table.columns

@@ -16,7 +16,14 @@ import duckdb
 import narwhals as nw
 
 from experiment_features.contract import TABLES, Table
-from experiment_features.drop.files import Layer, Part, count_compacted, relied_parts
+from experiment_features.drop.files import (
+    Layer,
+    Part,
+    compacted_parts,
+    count_compacted,
+    relied_parts,
+    without_compacted,
+)
 from experiment_features.engines.duckdb_engine import DuckDBEngine
 from experiment_features.errors import StorageUnavailable
 from experiment_features.store.layers import Layers, count_rows, is_readable
@@ -46,12 +53,12 @@ def without_lost(layers: Sequence[Layer], store: PartStore, seen: Path) -> list[
     """
     kept = list(layers)
     while end := count_compacted(kept):
-        compacted = kept[end - 1]["compacted"]
+        compacted = compacted_parts(kept)
         is_current = all(reader_version(part) == READER_VERSION for part in compacted)
         if is_current and not store.find_lost(compacted, seen):
             break
         log.warning("what was compacted of %s layers is lost: all of them are read", end)
-        kept[end - 1] = _without_compacted(kept[end - 1])
+        kept[end - 1] = without_compacted(kept[end - 1])
     return kept
 
 
@@ -85,7 +92,7 @@ def compact(
     Raises:
         DatabaseUnavailable, DatabaseRefused: the parts cannot be named.
     """
-    below = [_without_compacted(layer) for layer in layers[:-1]]
+    below = [without_compacted(layer) for layer in layers[:-1]]
     written: list[tuple[Part, Path]] = []
     log.info("compacting %s layers", len(below))
     try:
@@ -130,7 +137,3 @@ def _part(layers: Sequence[Layer], table: Table, draft: Path, store: PartStore) 
         text_bytes=sum(part["text_bytes"] for part in parts),
         ids=None,
     )
-
-
-def _without_compacted(layer: Layer) -> Layer:
-    return Layer(run_id=layer["run_id"], source=layer["source"], parts=layer["parts"])

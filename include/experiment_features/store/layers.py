@@ -12,7 +12,7 @@ import narwhals as nw
 import pyarrow.parquet as pq
 
 from experiment_features.contract import ALL_TABLES, DELETIONS, TABLES, Table, position_of
-from experiment_features.drop.files import Layer, count_compacted, parts_of
+from experiment_features.drop.files import Layer, compacted_parts, count_compacted, parts_of
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.store.parts import PartStore
 
@@ -46,9 +46,10 @@ class Layers:
         """
         self._layers = layers
         self._end = count_compacted(layers)
-        compacted = layers[self._end - 1]["compacted"] if self._end else []
         self._compacted = {
-            table.name: path for table in TABLES for path in store.paths(compacted, table.name)
+            table.name: path
+            for table in TABLES
+            for path in store.paths(compacted_parts(layers), table.name)
         }
         self._paths = {
             table.name: [store.paths(layer["parts"], table.name) for layer in layers[self._end :]]
