@@ -8,6 +8,7 @@ from experiment_features.definitions import DEFINITION_VERSION
 from experiment_features.drop.files import parts_of
 from experiment_features.load.database import Connection, database_errors, read_sql
 from experiment_features.load.ledger import Entry, find_last_load
+from experiment_features.load.state import is_as_left
 from experiment_features.run import Extracted
 from experiment_features.store.before import Before
 from experiment_features.store.layers import Layers
@@ -45,11 +46,9 @@ def find_before(connection: Connection, extracted: Extracted, layers: Layers) ->
             return None
         if any(reader_version(part) != READER_VERSION for part in parts_of(last.parts)):
             return None
-        found = connection.execute(read_sql("select_known_totals")).fetchone()
-        names = ("users", "experiments", "compounds", "rejected_rows", "warnings")
-        if found != tuple(getattr(last.result, name) for name in names):
+        if not is_as_left(connection, last):
             log.warning(
-                "rows of the features or issues are not as run %s left them: computing everything",
+                "features or issues are not as run %s left them: computing everything",
                 escape(last.result.run_id),
             )
             return None

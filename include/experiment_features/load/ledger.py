@@ -19,6 +19,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from psycopg.rows import dict_row
@@ -35,6 +36,7 @@ _INPUT_COLUMNS = (
     "definition_version",
     "average_run_time",
     "totals",
+    "state_hash",
     "today",
     "parts",
     "base_run_id",
@@ -54,6 +56,8 @@ class Entry:
     """The mean of all known run times; None also for loads by versions before 4."""
     totals: dict[str, int] | None
     """See run.Transformed; None for loads by versions before 7."""
+    state_hash: Decimal | None
+    """See state.py; None for loads by versions before 11."""
     today: date
     parts: list[Layer]
     """The layers that it was computed on; none for loads by versions before 5."""

@@ -39,6 +39,7 @@ from experiment_features.load.record import (
     enter_run,
     forget_old_runs,
 )
+from experiment_features.load.state import is_as_left, record_state
 from experiment_features.run import Extracted, Result, Run, Transformed
 from experiment_features.store.parts import PartStore
 from experiment_features.visible_text import escape
@@ -130,6 +131,8 @@ def _load(
         run_id=entry_id(connection, run),
         notices=[*result.notices, *notice_unit(last, transformed)],
     )
+    if last and not transformed.is_whole:
+        _refuse_other_state(connection, last)
     changes = compare_features(connection, workspace)
     held = check_volume(last, run, str(result.source), transformed, changes)
     if held:
@@ -168,8 +171,8 @@ def _load(
             loaded_at=loaded_at,
             is_whole=transformed.is_whole,
         )
-    _refuse_other_numbers(connection, transformed)
     check_parts(connection, store, workspace.found(Extracted))
+    record_state(connection, result.run_id)
     return result
 
 
@@ -182,17 +185,12 @@ def _digests_after(connection: Connection, last: Entry) -> dict[str, str]:
     }
 
 
-def _refuse_other_numbers(connection: Connection, transformed: Transformed) -> None:
-    """Makes sure that there are as many users and compounds as were computed.
-
-    Those that were not computed again are not compared.
-    """
-    (found,) = connection.execute(read_sql("count_features")).fetchall()
-    if found != (transformed.users, transformed.compounds):
+def _refuse_other_state(connection: Connection, last: Entry) -> None:
+    """Refuses what changes only some rows of the last load if that is not as it was left."""
+    if not is_as_left(connection, last):
         raise DatabaseRefused(
-            f"there are features of {found[0]} users and {found[1]} compounds after the load, and "
-            f"not of {transformed.users} and {transformed.compounds}: rows were changed by hand "
-            "since the delta was read. Run it again from the start"
+            f"features or issues are not as run {last.result.run_id} left them: they were changed "
+            "by hand since the delta was read. Run it again from the start"
         )
 
 

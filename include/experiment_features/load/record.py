@@ -32,6 +32,7 @@ from experiment_features.load.issues import (
 )
 from experiment_features.load.ledger import Entry, entry_id, find_last_load, has_run
 from experiment_features.load.part_store import entered
+from experiment_features.load.state import is_as_left
 from experiment_features.run import COMPUTATION, Extracted, Result, Run, Transformed, Validated
 from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
@@ -68,6 +69,7 @@ _UNKNOWN: dict[str, Any] = {
     **dict.fromkeys(("inserted", "updated", "deleted", "unchanged"), 0),
     "average_run_time": None,
     "totals": None,
+    "state_hash": None,
     "base_run_id": None,
     "notices": [],
     "judged": None,
@@ -175,8 +177,7 @@ def _can_be_unchanged(connection: Connection, last: Entry, run: Run) -> bool:
         return False
     values = {"today": run.today.isoformat()}
     ((is_due,),) = connection.execute(read_sql("has_due_signup"), values).fetchall()
-    (counts,) = connection.execute(read_sql("count_features")).fetchall()
-    return not is_due and counts == (last.result.users, last.result.compounds)
+    return not is_due and is_as_left(connection, last)
 
 
 def _known(connection: Connection, run_id: str) -> Known:

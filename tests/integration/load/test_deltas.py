@@ -166,10 +166,11 @@ def test_only_what_a_delta_touches_is_computed(database: Database, tmp_path: Pat
 
 
 BY_HAND = {
-    "a_figure": "update features.user_features set total_experiments = 99 where user_id = 2",
+    "a_name": "update features.user_features set user_name = 'Eve' where user_id = 2",
+    "totals": "update features.compound_features set total_experiments = total_experiments + 1",
     "a_compound_gone": "delete from features.compound_features where compound_id = 1",
     "an_issue_gone": "delete from features.data_issues",
-    "a_warning_gone": "delete from features.data_issues where severity = 'warning'",
+    "an_issues_value": "update features.data_issues set value = 'x' where rule = 'email_invalid'",
     "an_issue_of_another_file": "update features.data_issues set file_name = 'other.csv'",
 }
 
@@ -179,31 +180,34 @@ BY_HAND = {
 def test_everything_is_computed_if_rows_were_changed_by_hand(
     database: Database, tmp_path: Path, statement: str
 ) -> None:
-    """Numbers that do not agree with the ledger are not built on, but put right."""
+    """What is not as the last load left it is not built on, but put right."""
     early = delta(
         users=[("7", "Eve", "nobody", "2024-01-01")], user_experiments=[("50", "8", "1", "1")]
     )
     run(database, tmp_path, early.write(tmp_path / "early"), "delta")
-    figures = [row["total_experiments"] for row in features_of(database)]
+    figures = [(row["user_name"], row["total_experiments"]) for row in features_of(database)]
+    issues = open_issues(database)
     with psycopg.connect(database.url("postgres")) as connection:
         connection.execute(statement)
     pipeline, result = run_delta(database, tmp_path, GONE_USER.write(tmp_path / "later"))
     assert pipeline.workspace.found(Transformed).is_whole
-    assert [row["total_experiments"] for row in features_of(database)] == figures[1:]
+    found = [(row["user_name"], row["total_experiments"]) for row in features_of(database)]
+    assert found == figures[1:]
     assert len(features_of(database, "compound_features")) == len(CLEAN["compounds"])
+    assert set(issues) <= set(open_issues(database))
     assert_reproducible(database, tmp_path, result.run_id)
 
 
 @pytest.mark.usefixtures("whole")
-def test_rows_that_vanish_meanwhile_are_noticed(database: Database, tmp_path: Path) -> None:
-    """Rows that a delta leaves alone are not compared, but counted."""
+def test_a_change_by_hand_meanwhile_is_noticed(database: Database, tmp_path: Path) -> None:
+    """Also in rows that a delta leaves alone."""
     pipeline = make_pipeline(database, tmp_path / "workspaces", mode="delta", **ANY)
     compute_drop(pipeline, NEW_USER.write(tmp_path / "monday"))
     with psycopg.connect(database.url("postgres")) as connection:
-        connection.execute("delete from features.user_features where user_id = 2")
-    with pytest.raises(DatabaseRefused, match="there are features of 3 users"):
+        connection.execute("update features.user_features set user_name = 'Eve' where user_id = 2")
+    with pytest.raises(DatabaseRefused, match="changed by hand since the delta was read"):
         pipeline.load()
-    assert users_of(database) == [1, 3]
+    assert users_of(database) == [1, 2, 3]
 
 
 @pytest.mark.usefixtures("whole")

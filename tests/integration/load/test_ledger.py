@@ -81,7 +81,7 @@ def test_a_load_is_recorded_completely(database: Database, tmp_path: Path) -> No
     (layer,) = row.pop("parts")
     assert (layer["run_id"], layer["source"]) == ("one", str(source))
     assert [{name: part[name] for name in files[0]} for part in layer["parts"]] == files
-    assert None not in {row.pop(name) for name in COMPUTATION}
+    assert None not in {row.pop(name) for name in (*COMPUTATION, "state_hash")}
     assert row == {
         "run_id": "one",
         "trigger": "api",
@@ -175,17 +175,27 @@ class TestUnchanged:
             result = run_drop(database, source, today=today)
             assert (result["status"], result["warnings"]) == (status, warnings)
 
-    @pytest.mark.parametrize("relation", ["user_features", "compound_features"])
-    def test_is_loaded_when_rows_of_the_features_are_missing(
-        self, database: Database, tmp_path: Path, relation: str
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "delete from features.compound_features where compound_id = 1",
+            "update features.user_features set user_name = 'Eve' where user_id = 1",
+        ],
+    )
+    def test_is_loaded_when_features_were_changed_by_hand(
+        self, database: Database, tmp_path: Path, statement: str
     ) -> None:
-        """Somebody has deleted them by hand: to say that nothing changed would be wrong."""
+        """To say that nothing changed would be wrong."""
         source = FIRST.write(tmp_path / "drop")
         run_drop(database, source)
-        before = features_of(database, relation)
-        database.query(f"delete from features.{relation} where {relation[:-9]}_id = 1")  # noqa: S608
+        queries = (
+            "select user_name from features.user_features order by user_id",
+            "select compound_id from features.compound_features order by 1",
+        )
+        before = [database.query(query) for query in queries]
+        database.query(statement)
         assert run_drop(database, source)["status"] == "loaded"
-        assert len(features_of(database, relation)) == len(before)
+        assert [database.query(query) for query in queries] == before
         assert run_drop(database, source)["status"] == "unchanged"
 
     def test_run_cleared_from_the_start_stays_the_last_load(

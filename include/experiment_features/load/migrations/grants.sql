@@ -17,7 +17,8 @@ to features_writer;
 grant update (closed_by), delete on features.data_issues to features_writer;
 grant select, insert, delete on features.pipeline_runs to features_writer;
 grant update (
-    status, source, parts, task, error, error_file, error_line, error_column, message, finished_at
+    status, source, parts, task, error, error_file, error_line, error_column, message, finished_at,
+    state_hash
 ) on features.pipeline_runs to features_writer;
 grant select, update (database_id, location, system_identifier, database_oid)
 on features.part_store to features_writer;
