@@ -11,7 +11,7 @@ from typing import Any, NoReturn, cast
 
 from experiment_features.contract import DROP_MODES, DropMode, Mode
 from experiment_features.drop.arrival import MARKER
-from experiment_features.drop.file_names import shown_names
+from experiment_features.drop.file_names import means_nothing, shown_names
 from experiment_features.drop.local_path import FILE
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.drop.open_file import opened
@@ -26,6 +26,9 @@ _BEGIN = re.compile(rb"[^!-~]*+\{")
 
 Wider than JSON allows, so that no manifest is taken for a plain marker, and its drop for a whole.
 """
+
+_BEGIN_BYTES = 4096
+"""Of a file that may be a manifest under another name: enough to tell."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,12 @@ def read_marker(entries: Sequence[AnyPath], source: object) -> bytes | None:
     """The text of the manifest; nothing if the marker is none, None without a marker.
 
     Raises:
-        DropRefused: it cannot be read.
+        DropRefused: it cannot be read, or a manifest has another name.
         DropChanged: it is written to meanwhile.
     """
     marker = next((entry for entry in entries if entry.name == MARKER), None)
     if marker is None:
+        _refuse_misnamed(entries, source)
         return None
     if marker.stamp and marker.stamp.kind != FILE:
         raise DropRefused(
@@ -108,6 +112,23 @@ def read_marker(entries: Sequence[AnyPath], source: object) -> bytes | None:
     with opened(marker) as stream:
         text = stream.read(MOST_BYTES + 1)
     return text if _BEGIN.match(text) else b""
+
+
+def _refuse_misnamed(entries: Sequence[AnyPath], source: object) -> None:
+    """Refuses a manifest such as _READY.txt, without which a delta would be taken for a whole."""
+    for entry in entries:
+        is_file = entry.stamp is not None and entry.stamp.kind == FILE
+        is_like_marker = entry.name.lower().startswith(MARKER.lower())
+        if not (is_file and is_like_marker) or means_nothing(entry.name):
+            continue
+        with opened(entry) as stream:
+            begin = stream.read(_BEGIN_BYTES)
+        if _BEGIN.match(begin):
+            raise DropRefused(
+                f"{shown(entry.name)} in {source} is a manifest, but would not be read: rename it "
+                f"to {MARKER}, or remove it",
+                file=entry.name,
+            )
 
 
 def decide_mode(parameter: Mode, manifest: Manifest | None, *, has_marker: bool) -> DropMode:

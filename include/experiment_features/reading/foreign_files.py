@@ -40,11 +40,18 @@ _SIGNATURES = {
     b"ARROW1\0\0": ForeignFile("an Arrow file", _EXPORT),
     b"Obj\x01": ForeignFile("an Avro file", _EXPORT),
     b"SQLite format 3\0": ForeignFile("an SQLite database", _EXPORT),
+    bytes(12) + b"\xc2\xea\x81\x60": ForeignFile("a SAS data set", _EXPORT),
+    b"$FL2@(#)": ForeignFile("an SPSS data set", _EXPORT),
+    b"<stata_dta>": ForeignFile("a Stata data set", _EXPORT),
+    b"\x89HDF\r\n\x1a\n": ForeignFile("an HDF5 file", _EXPORT),
 }
 """By the first bytes. Each signature is whole, because a header may begin with its letters."""
 
 ARCHIVES = [f"a {codec} archive" for codec in COMPRESSIONS.values()]
 """Kinds that are read, if the file's name tells."""
+
+_TAR, _TAR_AT = b"ustar", 257
+"""The signature of a tar archive, which begins with the name of its first file."""
 
 SIGNATURE_BYTES = max(map(len, _SIGNATURES))
 
@@ -63,6 +70,7 @@ _TEXTS = {
         "a Git LFS pointer", "Fetch the file itself: git lfs pull"
     ),
     rb"%pdf-\d": ForeignFile("a PDF document", _EXPORT),
+    rb"{\\rtf": ForeignFile("an RTF document", "Save it as plain text in UTF-8"),
 }
 """By the beginning of a text that has no header, a regular expression; the first match counts."""
 
@@ -72,6 +80,8 @@ _BRACKETED_NAME = re.compile(rb"(?:\[[^][{}:,;|\t]*\]|{[^][{}:,;|\t]*}|<[^<>,;|\
 
 def recognise_bytes(content: bytes) -> ForeignFile | None:
     """The type of a file that begins with these bytes, if it is not text."""
+    if content.startswith(_TAR, _TAR_AT):
+        return ForeignFile("a tar archive", _UNPACK)
     found = next((f for start, f in _SIGNATURES.items() if content.startswith(start)), None)
     if content.startswith(_ZIP):
         return next((f for name, f in _INSIDE_ZIP.items() if name in content), found)

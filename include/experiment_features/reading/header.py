@@ -30,6 +30,11 @@ _QUOTED = re.compile(r'"(?:[^"]|"")*+"')
 _WORDS = re.compile(_QUOTED.pattern + r'|[^,;|\t"]+')
 """Matches fields, whatever separates them."""
 _HIDDEN = re.compile(f"[{INVISIBLE}]")
+_LINE_ENDS = re.compile("\r\n|\r|\n")
+_OTHER_LINE_ENDS = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_OTHER_QUOTES = "'`´‘’‚“”„«»"
+_LINES_SEARCHED = 50
+"""How many lines before the header, such as titles, are recognised as such."""
 
 
 class Header(NamedTuple):
@@ -162,7 +167,7 @@ def _refuse_header(
     raise DropRefused(
         f"{place} lacks the {columns} {', '.join(missing)}; found {found}, with "
         f"'{shown(header.dialect.delimiter.decode())}' as delimiter. "
-        f"{_remedy(header, line, missing)}",
+        f"{_remedy(header, line, missing, _find_header(text, table))}",
         line=text.line,
         column=missing[0],
     )
@@ -213,15 +218,31 @@ def _find_delimiters(line: str) -> set[str]:
     return set(re.findall(r"[,;|\t]", bare))
 
 
-def _remedy(header: Header, line: bytes, missing: Sequence[str]) -> str:
-    """What to do about a header that lacks columns."""
+def _find_header(text: TextStream, table: Table) -> int | None:
+    """The line on which the columns are, if that is one of the next few."""
+    lines = _LINE_ENDS.split(text.whole_lines()[:NAME_BYTES].decode(errors="replace").lower())
+    for number, line in enumerate(lines[1:_LINES_SEARCHED], start=text.line + 1):
+        words = {word.strip('" \t') for word in _WORDS.findall(line)}
+        if words.issuperset(table.required_names):
+            return number
+    return None
+
+
+def _remedy(header: Header, line: bytes, missing: Sequence[str], found_at: int | None) -> str:
+    """What to do about a header that lacks columns, or has them on another line."""
     if line.lower().startswith(b"sep="):
         return "Delete this line: it may only specify a comma, semicolon, pipe or tab"
+    if found_at:
+        return f"Line {found_at} has the columns: delete the lines before it"
     hidden = [name for name in header.columns if _HIDDEN.sub("", name).strip('"') in missing]
     if any("\ufeff" in name for name in hidden):
         return r"Delete the byte order mark (\ufeff) before the name"
     if hidden:
         return "Delete the invisible characters, which are shown as escapes"
+    if ends := _OTHER_LINE_ENDS.search(line.decode()):
+        return f"End the lines in LF, CRLF or CR, and not in {shown(ends[0])}"
+    if any(name.strip(_OTHER_QUOTES) in missing for name in header.columns):
+        return 'Remove the quotes around the names: only double quotes (") can enclose a field'
     return f"Add the {'column' if len(missing) == 1 else 'columns'}, or deliver the right file"
 
 

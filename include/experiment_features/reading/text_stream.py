@@ -17,6 +17,9 @@ BLOCK_BYTES = 2**20
 RECORD_BYTES = 64 * 2**20
 """A row may be this long: more is a quote that was never closed, or no table at all."""
 
+HOLE_BYTES = 512
+"""So many NUL bytes in a row are no text but a hole: the smallest block of a disk or tape."""
+
 BOM = b"\xef\xbb\xbf"
 
 
@@ -83,12 +86,13 @@ class TextStream:
         A CR at the very end may be half of a CRLF, so its line waits.
 
         Raises:
-            DropRefused: the bytes are not UTF-8, or a line has no end.
+            DropRefused: the bytes are not UTF-8, some are missing, or a line has no end.
         """
         text = self._pending
         if not self.is_last:
             cut = max(text.rfind(b"\n"), text.rfind(b"\r", 0, -1)) + 1
             if cut == 0 and len(text) > RECORD_BYTES:
+                self._refuse_hole(text)
                 raise DropRefused(
                     f"{self.name} line {self.line} has no end within {RECORD_BYTES} bytes: "
                     "expected a table of text lines",
@@ -105,7 +109,20 @@ class TextStream:
                 f"{self._explain_byte(text, error.start)}",
                 line=line,
             ) from None
+        self._refuse_hole(text)
         return text
+
+    def _refuse_hole(self, text: bytes) -> None:
+        """Refuses a file of which a block was never written; rows may be missing with it."""
+        at = text.find(bytes(HOLE_BYTES))
+        if at >= 0:
+            line = self.line + count_line_ends(text[:at])
+            raise DropRefused(
+                f"{self.name} line {line}: from offset {self._offset + at} on, there are at least "
+                f"{HOLE_BYTES} NUL bytes, as in a file that was not transferred completely. "
+                "Deliver the file again; if nothing is missing, remove them",
+                line=line,
+            )
 
     def consume(self, size: int, lines: int) -> None:
         """Drops so many bytes, which are so many lines, from what is pending."""

@@ -27,6 +27,7 @@ from experiment_features.reading.decimal_marks import find_ambiguous_columns, vo
 from experiment_features.reading.digit_arrays import TYPED_HERE, TypedLines, type_lines
 from experiment_features.reading.file_reader import Block, FileReader, PlainLines
 from experiment_features.reading.rising_ids import Span, join_spans, span_of
+from experiment_features.reading.second_header import refuse_other_order
 from experiment_features.reading.threads import BackgroundWriter, run_ahead, writing
 from experiment_features.reading.type_cells import Rows, type_cells
 from experiment_features.visible_text import shown
@@ -141,6 +142,7 @@ def type_file(
             with writing(target, duckdb.IOException):
                 type_cells(database, table, reader.columns, reader.delimiter, rows, others)
                 ambiguous = find_ambiguous_columns(database, table, others)
+                refuse_other_order(database, table, reader.columns, others, path.name)
             _append(others, part)
     if others.exists():  # it has all rows
         others.replace(target)

@@ -195,3 +195,24 @@ def test_faulty_rows_are_rows(drop: Path, workspace: Workspace) -> None:
     manifest = manifest_of({"users.csv": {"sha256": digest, "rows": 4}, **others})
     (drop / "_READY").write_text(manifest)
     assert extract(drop, workspace).rows["users"] == 4
+
+
+@pytest.mark.parametrize("name", ["_READY.txt", "_ready", "_Ready.json", "_READY.part"])
+def test_a_manifest_under_another_name_refuses_the_drop(name: str, drop: Path) -> None:
+    """Without it, a delta would be taken for a whole; what is no manifest means nothing."""
+    (drop / name).write_text('\ufeff {"mode": "delta"}')
+    with pytest.raises(
+        DropRefused, match=f"{name} in .* is a manifest, but .* rename it to _READY"
+    ):
+        find_drop(drop)
+    (drop / name).write_text("complete")
+    assert find_drop(drop).mode == "snapshot"
+
+
+@pytest.mark.parametrize("name", ["_READY~", "_READY.bak", "_READY.sha256", "_READY.old"])
+def test_a_manifest_stands_beside_what_is_left_of_others(name: str, drop: Path) -> None:
+    """By-products are none, and beside a marker no other file is looked at."""
+    (drop / name).write_text('{"mode": "delta"}')
+    if name == "_READY.old":
+        (drop / "_READY").touch()
+    assert find_drop(drop).mode == "snapshot"

@@ -7,10 +7,19 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from experiment_features.contract import DELETIONS, TABLES, Table
+from experiment_features.contract import (
+    COMPOUNDS,
+    DELETIONS,
+    TABLES,
+    USER_EXPERIMENTS,
+    USERS,
+    Table,
+)
 from experiment_features.drop.files import find_drop
+from experiment_features.drop.local_path import LocalPath
+from experiment_features.errors import DropRefused
 from experiment_features.reading.type_cells import open_typing_database
-from experiment_features.reading.typed_file import type_file
+from experiment_features.reading.typed_file import TypedFile, type_file
 
 
 @pytest.mark.parametrize("table", TABLES, ids=str)
@@ -45,3 +54,36 @@ def test_deletions_are_read_like_a_table(
     columns = ["line_number", "fault", key, f"{key}_text"]
     read = pq.read_table(tmp_path / "part", columns=columns).to_pylist()
     assert sorted(tuple(row.values()) for row in read) == rows
+
+
+@pytest.mark.parametrize(
+    ("table", "header", "second"),
+    [
+        (USERS, "user_id,name,email,signup_date", "user_id,email,name,signup_date"),
+        (USERS, "name,note,user_id,email,signup_date", "\ufeffName,NOTE,Email,User_ID,Signup_date"),
+        (COMPOUNDS, "compound_id,compound_name,compound_structure",
+         '"compound_id" , "compound_structure","compound_name"'),
+        (USER_EXPERIMENTS, "experiment_id,user_id,experiment_compound_ids,experiment_run_time",
+         "user_id,experiment_id,experiment_compound_ids,experiment_run_time"),
+        (DELETIONS["users"], "user_id,name", "name,user_id"),
+    ],
+    ids=["text", "mark and case", "quoted", "numbers", "deletions"],
+)  # fmt: skip
+def test_columns_do_not_change_their_order_within_a_file(
+    table: Table, header: str, second: str, tmp_path: Path
+) -> None:
+    """Joined files: a second header in another order refuses the drop, one in the same is a row."""
+    row = ",".join("7" for _ in header.split(","))
+    drop = tmp_path / "drop"
+    drop.mkdir()
+
+    def typed_with(line: str) -> TypedFile:
+        (drop / "joined.csv").write_text("\n".join([header, row, line, row]))
+        (path,) = LocalPath(drop).entries()
+        with open_typing_database("1GB") as database:
+            return type_file(database, table, path, tmp_path / "part", lambda *_: None)
+
+    with pytest.raises(DropRefused, match="line 3 names the columns again") as refusal:
+        typed_with(second)
+    assert (refusal.value.file, refusal.value.line) == ("joined.csv", 3)
+    assert typed_with(header).file["rows"] == 3
