@@ -42,6 +42,9 @@ It holds the id of the run; that of an earlier version is empty.
 _NO_THREAD = "can't start new thread"
 """The text of the RuntimeError that Python raises when memory, or a limit, allows no more."""
 
+_FILE_GONE = (os.strerror(errno.ENOENT), "No files found that match the pattern")
+"""What the system, and DuckDB, say of a file that is not there."""
+
 _SHORTAGES = (OSError, MemoryError, duckdb.IOException, duckdb.OutOfMemoryException)
 
 Found = TypeVar("Found", bound=StageFacts)
@@ -309,7 +312,7 @@ def _remedy(reason: str) -> str:
     for number in (errno.ENFILE, errno.EMFILE):  # the text of the one begins with the other's
         if os.strerror(number) in reason:
             return SHORTAGES[number].capitalize()
-    if os.strerror(errno.ENOENT) in reason:
+    if any(text in reason for text in _FILE_GONE):
         return "A file was removed while it was needed: run it again"
     return "Free disk space or memory, or change EXPERIMENT_FEATURES_MEMORY_LIMIT"
 

@@ -9,9 +9,11 @@ import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from drops import every_fault
+from experiment_features.engines.duckdb_engine import read_parquet
 from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
 from experiment_features.rules.issues import summarise
 from experiment_features.run import Extracted, Run
@@ -115,6 +117,16 @@ def test_each_shortage_has_its_remedy(number: int, remedy: str, tmp_path: Path) 
     with pytest.raises(WorkspaceUnavailable) as caught, Workspace(tmp_path).stage(Extracted):
         raise OSError(number, os.strerror(number))
     assert remedy in str(caught.value)
+
+
+def test_a_file_that_is_gone_for_duckdb_is_no_shortage(tmp_path: Path) -> None:
+    """A part that a prune has removed meanwhile."""
+    with (
+        pytest.raises(WorkspaceUnavailable, match="A file was removed while it was needed"),
+        Workspace(tmp_path).stage(Extracted),
+        duckdb.connect() as database,
+    ):
+        read_parquet(database, tmp_path / "gone.parquet")
 
 
 def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
