@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from experiment_features.drop.object_storage import AnyPath
+from experiment_features.engines import arrow
 from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet
 from experiment_features.errors import DropRefused, DropRejected, LoadHeld, WorkspaceUnavailable
 from experiment_features.pipeline import Pipeline
@@ -137,7 +138,7 @@ class Report:
             return
         if self.pipeline.workspace.issues.exists():
             with pq.ParquetFile(self.pipeline.workspace.issues) as issues:
-                for batch in issues.iter_batches(columns=list(COLUMNS.values())):
+                for batch in arrow.batches(issues, list(COLUMNS.values())):
                     columns = [batch.column(name).to_pylist() for name in COLUMNS.values()]
                     yield from map(list, zip(*columns, strict=True))
 

@@ -19,13 +19,16 @@ def scheme_of(source: str) -> str:
     return scheme.lower() if separator and "/" not in scheme else ""
 
 
-_SECRET = re.compile(r"://(?!arn:)[^/@[:]*:(?!:|[0-9]*(?:/|$))[^@]*@|[?][\w.&-]+=")
-"""In a URI: a user's name with a password, not a host with its port; or a query."""
+_LOGIN = re.compile(r"://(?!arn:)[^/@[:]*:(?!:|[0-9]*/)")
+"""Before an `@`: a user's name with a password, not a host with its port."""
+
+_QUERY = re.compile(r"[?][\w.&-]+=")
 
 
 def has_secret(source: str) -> bool:
     """Whether a URI may hold a password or a signature."""
-    return is_stored(source) and _SECRET.search(source) is not None
+    before_host = source[: source.rfind("@") + 1]
+    return is_stored(source) and bool(_LOGIN.search(before_host) or _QUERY.search(source))
 
 
 def without_secret(source: str) -> str:

@@ -3,9 +3,16 @@
 import re
 from typing import Any
 
+from experiment_features.visible_text import INVISIBLE
+
 # A spreadsheet takes a cell that begins like this for a formula (OWASP, "CSV injection"). If it
-# splits cells at another separator than the file's, a formula may also begin within a text.
-_FORMULA = re.compile(r"(^|[,;|\t\r\n])(?=[\s\"']*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])")
+# splits cells at another separator than the file's, a formula may also begin within a text. It may
+# leave out invisible characters before it. Each character is looked at a few times only: a cell may
+# be long, and nothing else runs in the server meanwhile.
+_FORMULA = re.compile(
+    r"(^|[,;|\t\r\n])"
+    rf"(?=(?:(?![\t\r\n])[\s\"'{INVISIBLE}])*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])"
+)
 
 
 def escape_formulas(value: Any) -> Any:

@@ -28,7 +28,7 @@ def temporary_folder() -> Iterator[Path]:
     """
     try:
         _remove_left_folders(Path(tempfile.gettempdir()))
-        temporary = tempfile.TemporaryDirectory(prefix=_PREFIX)
+        temporary = tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True)
         lock = _lock(Path(temporary.name))
     except OSError as error:
         raise WorkspaceUnavailable(
@@ -39,7 +39,7 @@ def temporary_folder() -> Iterator[Path]:
             require_usable_folder(f"the temporary folder {name}", name, "set TMPDIR to another")
             yield Path(name)
         finally:
-            with suppress(FileNotFoundError):  # removed meanwhile: the error that it caused counts
+            with suppress(OSError):  # it has been removed; what stays, a later command removes
                 _empty(Path(name))
 
 

@@ -42,6 +42,9 @@ It holds the id of the run; that of an earlier version is empty.
 _NO_THREAD = "can't start new thread"
 """The text of the RuntimeError that Python raises when memory, or a limit, allows no more."""
 
+_FILE_GONE = (os.strerror(errno.ENOENT), "No files found that match the pattern")
+"""What the system, and DuckDB, say of a file that is not there."""
+
 _SHORTAGES = (OSError, MemoryError, duckdb.IOException, duckdb.OutOfMemoryException)
 
 Found = TypeVar("Found", bound=StageFacts)
@@ -213,17 +216,23 @@ class Workspace:
         Raises:
             ConfigurationError: it has not finished, or its workspace has been removed, or is
                 another run's.
+            WorkspaceUnavailable: the workspace cannot be read.
         """
         self._refuse_other_runs()
         try:
             record = json.loads(self._here(self._record(kind.stage)).read_text("utf-8"))
             known = {field.name for field in fields(kind)}
             return kind(**{name: value for name, value in record.items() if name in known})
-        except (FileNotFoundError, TypeError):  # it was not run, or by an earlier version
+        # It was not run, or by an earlier version, or the machine stopped while it was recorded.
+        except (FileNotFoundError, TypeError, ValueError):
             raise ConfigurationError(
                 f"the workspace {self} holds no finished {kind.stage!r} stage of this version: run "
                 f"it first (in Airflow, clear the run's task {kind.stage!r} and all tasks after it)"
             ) from None
+        except OSError as error:
+            raise WorkspaceUnavailable(
+                f"the workspace {self} cannot be read: {error}. Check its disk or network share"
+            ) from error
 
     def seconds(self) -> dict[str, float]:
         """How long each finished stage took."""
@@ -303,6 +312,8 @@ def _remedy(reason: str) -> str:
     for number in (errno.ENFILE, errno.EMFILE):  # the text of the one begins with the other's
         if os.strerror(number) in reason:
             return SHORTAGES[number].capitalize()
+    if any(text in reason for text in _FILE_GONE):
+        return "A file was removed while it was needed: run it again"
     return "Free disk space or memory, or change EXPERIMENT_FEATURES_MEMORY_LIMIT"
 
 

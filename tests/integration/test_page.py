@@ -874,6 +874,9 @@ def test_stewards_of_other_auth_managers(monkeypatch: pytest.MonkeyPatch) -> Non
         ("\t=x", "'\t'=x"),
         ('"=x', "'\"=x"),
         ("a\n=x", "a\n'=x"),
+        (" \t=x", " \t'=x"),
+        ("\u200b=x", "'\u200b=x"),
+        ("\ufeff\x01 @x", "'\ufeff\x01 @x"),
         (-1, -1),
         (None, None),
     ],
@@ -881,6 +884,14 @@ def test_stewards_of_other_auth_managers(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_no_formula(value: Any, written: Any) -> None:
     """What a spreadsheet would run gets an apostrophe; other texts and numbers do not change."""
     assert escape_formulas(value) == written
+
+
+@pytest.mark.parametrize("part", ["\t", "\n", "\t ", ", ", "; \u200b"])
+def test_a_long_cell_is_written_at_once(part: str) -> None:
+    """Nothing else runs in the server meanwhile, so a cell may not take a second."""
+    started = time.process_time()
+    escape_formulas(part * 20_000 + "x")
+    assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,24 @@
 import errno
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from drops import every_fault
+from experiment_features.engines.duckdb_engine import read_parquet
 from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
 from experiment_features.rules.issues import summarise
 from experiment_features.run import Extracted, Run
+from experiment_features.temporary_folder import temporary_folder
 from experiment_features.workspace import Workspace, folder_name
 from integration.running import make_drop
-from stages import assert_as_expected, extract, run_stages
+from stages import assert_as_expected, check_rows, extract, run_stages
 
 INCLUDE = Path(__file__).parents[2] / "include"
 SAMPLE = INCLUDE / "data" / "sample"
@@ -105,6 +109,7 @@ def test_an_id_that_is_no_name_is_refused(run_id: str) -> None:
         (errno.ENOSPC, "Free disk space or memory"),
         (errno.EMFILE, "Allow the process to open more files (`ulimit -n`)"),
         (errno.ENFILE, "(fs.file-max)"),
+        (errno.ENOENT, "A file was removed while it was needed: run it again"),
     ],
 )
 def test_each_shortage_has_its_remedy(number: int, remedy: str, tmp_path: Path) -> None:
@@ -114,6 +119,16 @@ def test_each_shortage_has_its_remedy(number: int, remedy: str, tmp_path: Path) 
     assert remedy in str(caught.value)
 
 
+def test_a_file_that_is_gone_for_duckdb_is_no_shortage(tmp_path: Path) -> None:
+    """A part that a prune has removed meanwhile."""
+    with (
+        pytest.raises(WorkspaceUnavailable, match="A file was removed while it was needed"),
+        Workspace(tmp_path).stage(Extracted),
+        duckdb.connect() as database,
+    ):
+        read_parquet(database, tmp_path / "gone.parquet")
+
+
 def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
     """What lies at the place of a workspace is left alone, and the stage says what is wrong."""
     (tmp_path / "file").write_text("of the user")
@@ -121,6 +136,34 @@ def test_a_folder_that_cannot_be_used_is_reported(tmp_path: Path) -> None:
         with pytest.raises(WorkspaceUnavailable, match="extract cannot use the workspace"):
             extract(SAMPLE, Workspace(folder))
     assert (tmp_path / "file").read_text() == "of the user"
+
+
+def test_a_record_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
+    """One that is cut off counts as none; otherwise the disk is to blame."""
+    (tmp_path / "extract.json").write_text('{"source": "x", "is_unch')
+    with pytest.raises(ConfigurationError, match="holds no finished 'extract' stage"):
+        Workspace(tmp_path).found(Extracted)
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkspaceUnavailable, match="cannot be read"):
+        Workspace(tmp_path / "file").found(Extracted)
+
+
+def test_a_note_of_seen_parts_that_is_cut_off_is_made_anew(tmp_path: Path) -> None:
+    """A stage that was killed, or found the disk full, while it wrote it can be repeated."""
+    workspace = Workspace(tmp_path / "workspace")
+    run_stages(make_drop({1: "Ann"}).write(tmp_path / "drop"), workspace, "pandas")
+    note = workspace.seen_parts
+    for cut in ("", note.read_text()[:30]):
+        note.write_text(cut)
+        check_rows(workspace, "pandas")
+
+
+def test_a_temporary_folder_may_vanish() -> None:
+    """As when the system clears its temporary files: what a command has done stays done."""
+    for whole in (True, False):
+        with temporary_folder() as folder:
+            shutil.rmtree(folder) if whole else (folder / ".lock").unlink()
+        assert not folder.exists()
 
 
 @pytest.mark.parametrize("run_id", ["x/2", "a/b/10", "x/1234567890"])

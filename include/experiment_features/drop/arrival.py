@@ -64,10 +64,18 @@ def _find_markers(folder: Path, depth: int) -> Iterator[Path]:
     except OSError:
         return
     for entry in present:
-        if entry.name == MARKER and entry.is_file():
+        if entry.name == MARKER and _is_file(entry):
             yield Path(entry.path)
         elif depth and entry.is_dir(follow_symlinks=False) and _is_text(entry.name):
             yield from _find_markers(Path(entry.path), depth - 1)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file; not a link to itself, or to what may not be looked at."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _is_text(name: str) -> bool:

@@ -75,10 +75,14 @@ def _on_top(own: Layer, base: str | None, last: LastLoad) -> Standing:
     """The layers of a new delta, or of a mended one, which takes the place of the last."""
     of_source = [layer for layer in last.layers if layer["source"] == own["source"]]
     is_mendable = last.below is not None and last.layers[-1]["source"] == own["source"]
-    if any(_same(own["parts"], [layer]) for layer in of_source):
+    if loaded := [layer for layer in of_source if _same(own["parts"], [layer])]:
+        run_id = loaded[-1]["run_id"]
         raise DropRefused(
-            f"{own['source']} has been loaded by run {of_source[-1]['run_id']}, and other deltas "
-            "since then: load a snapshot, or bring what is to change in a new delta"
+            f"{own['source']} has been loaded by run {run_id}, and other deltas since then: load a "
+            "snapshot, or bring what is to change in a new delta"
+            if loaded[-1] is not last.layers[-1]
+            else f"{own['source']} has been loaded by run {run_id} as a snapshot, with these "
+            "files: if it is a delta, first restore the load before that run"
         )
     if (of_source and base is None) or (base and base not in _bases(last, of_source, is_mendable)):
         _refuse_base(own["source"], base, last, is_mendable=is_mendable, is_reused=bool(of_source))

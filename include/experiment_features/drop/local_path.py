@@ -1,5 +1,6 @@
 """Folders and files on this machine, opened so that no link leads out of the allowed roots."""
 
+import errno
 import fcntl
 import io
 import os
@@ -129,7 +130,8 @@ def _look_at(name: str, folder: int) -> Stamp:
     except OSError as error:
         if error.errno in SHORTAGES:
             raise
-        return Stamp("a broken link")
+        is_closed = error.errno == errno.EACCES
+        return Stamp("in a place that may not be entered" if is_closed else "a broken link")
 
 
 def _stamp(found: os.stat_result) -> Stamp:

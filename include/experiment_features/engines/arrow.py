@@ -4,7 +4,7 @@ pa.array and pa.scalar import pandas, to see whether what they are given is its.
 of a second, which a run on DuckDB can do without.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,10 +51,11 @@ def text(value: str) -> pa.Scalar:
     return pa.Array.from_buffers(TEXT, 1, [None, ends, pa.py_buffer(content)])[0]
 
 
-def batches(file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+def batches(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of a Parquet file, so many at a time that memory does not grow with their size."""
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
     row_bytes = max(
         (group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0
     )
-    yield from file.iter_batches(max(1, min(BATCH_ROWS, BATCH_BYTES // (row_bytes + 1))))
+    rows = max(1, min(BATCH_ROWS, BATCH_BYTES // (row_bytes + 1)))
+    yield from file.iter_batches(rows, columns=columns)

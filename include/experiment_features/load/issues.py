@@ -71,7 +71,7 @@ def copy_issues(
     with pq.ParquetFile(issues) as file:
         owner = arrow.text(run_id)
         names = ["found_by", "closed_by", *file.schema_arrow.names]
-        batches = file.iter_batches()
+        batches = arrow.batches(file)
         kept = batches if is_load else _first_of_each_kind(map(_own, batches))
         rows = (
             pa.RecordBatch.from_arrays(
@@ -186,7 +186,7 @@ def _copy_ids(connection: Connection, target: str, table: str, ids: Path) -> Non
             pa.RecordBatch.from_arrays(
                 [pa.repeat(arrow.text(table), len(batch)), batch.column(0)], names=names
             )
-            for batch in file.iter_batches()
+            for batch in arrow.batches(file)
         )
         copy_batches(connection, sql.Identifier(target), names, rows)
 

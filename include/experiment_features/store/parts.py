@@ -192,7 +192,7 @@ class PartStore:
         Raises:
             StorageUnavailable, ConfigurationError: the store cannot be read.
         """
-        known = json.loads(seen.read_text("utf-8")) if seen and seen.exists() else {}
+        known = _read_seen(seen) if seen else {}
         stamps = {part["part"]: self._stamp(part) for part in parts}
         doubtful = [
             part
@@ -326,6 +326,15 @@ def reader_version(part: Part) -> int:
 def location_of(root: Path | StoredPath) -> str:
     """The address of a store, the same whoever opens it."""
     return str(root.absolute()) if isinstance(root, Path) else root.as_uri()
+
+
+def _read_seen(seen: Path) -> dict[str, list[int]]:
+    """What find_lost has written; nothing if it was ended, or the disk full, meanwhile."""
+    try:
+        found: dict[str, list[int]] = json.loads(seen.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found
 
 
 def _is_ours(file: Path | StoredPath) -> bool:

@@ -18,6 +18,7 @@ from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
 from experiment_features.load import load as load_module
 from experiment_features.load.database import Connection
 from experiment_features.load.load import load
+from experiment_features.load.words import Word, words_of
 from integration.load.test_copy import HOSTILE_TEXTS
 from integration.running import (
     compute_drop,
@@ -495,3 +496,21 @@ def test_what_a_retry_may_fix_is_transient(
     with pytest.raises(DatabaseUnavailable, match=r"^cannot load run run_\w+: in trouble$"):
         pipeline.load()
     assert features_of(database) == []
+
+
+def test_a_load_fetches_only_the_beginning_of_long_names(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which it takes the words: many long names would not fit into memory."""
+    lengths: list[int] = []
+
+    def measured(name: str) -> list[Word]:
+        lengths.append(len(name))
+        return words_of(name)
+
+    monkeypatch.setattr("experiment_features.load.words.words_of", measured)
+    for sign in "ab":
+        drop = make_drop({1: sign * 5_000}, [(1, "1", "1")]).write(tmp_path / sign)
+        run_drop(database, drop)
+    assert max(lengths) == 1_000
+    assert [len(row["user_name"]) for row in features_of(database)] == [5_000]

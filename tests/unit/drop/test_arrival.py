@@ -37,6 +37,14 @@ def test_a_drop_without_its_marker_is_not_complete(tmp_path: Path) -> None:
     assert sources(tmp_path) == []
 
 
+def test_a_marker_that_cannot_be_looked_at_stops_no_other(tmp_path: Path) -> None:
+    """A link to itself, for example: the drops beside it arrive."""
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / MARKER).symlink_to(MARKER)
+    drop = bring(tmp_path / "2")
+    assert sources(tmp_path) == [drop]
+
+
 def test_drops_are_found_down_to_the_third_level(tmp_path: Path) -> None:
     """The watched folder itself may be one; deeper than three levels nothing is looked for."""
     found = [bring(tmp_path / "watched"), bring(tmp_path / "watched" / "a" / "b" / "c")]

@@ -129,6 +129,18 @@ REFUSED = {
         replace(DELTA_LAST, layers=[WHOLE, MONDAY, layer("tu", "/drops/tuesday", "t")]),
         "has been loaded by run mo, and other deltas since",
     ),
+    "the_same_files_between_others_of_the_folder": (
+        drop("delta", "mo"),
+        own("/drops/monday", "m"),
+        replace(DELTA_LAST, layers=[WHOLE, MONDAY, layer("tu", "/drops/monday", "t")]),
+        "has been loaded by run mo, and other deltas since",
+    ),
+    "what_was_loaded_as_a_snapshot": (
+        drop("delta", "whole"),
+        own("/drops/whole", "w"),
+        SNAPSHOT_LAST,
+        "loaded by run whole as a snapshot, with these files.*first restore",
+    ),
 }
 
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -54,6 +55,17 @@ def test_what_may_be_a_lost_part_refuses_the_drop(name: str, drop: Path) -> None
     with pytest.raises(DropRefused, match=r"Unpack, rename or remove it, or wait") as refusal:
         find_drop(drop)
     assert str(refusal.value).startswith(f"{name} in {drop} cannot be read")
+
+
+def test_a_file_out_of_reach_is_no_broken_link(drop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says that it is a question of permissions."""
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("experiment_features.drop.local_path.os.stat", refuse)
+    with pytest.raises(DropRefused, match=r"users.csv \(in a place that may not be entered\)"):
+        find_drop(drop)
 
 
 def test_what_is_no_regular_file_refuses_the_drop(drop: Path) -> None:

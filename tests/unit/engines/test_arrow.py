@@ -72,3 +72,9 @@ def test_batches(name: str, tmp_path: Path) -> None:
     assert max(batch.nbytes for batch in batches) <= arrow.BATCH_BYTES
     assert max(batch.num_rows for batch in batches) <= arrow.BATCH_ROWS
     assert [value for batch in batches for value in batch["name"].to_pylist()] == names
+
+
+def test_files_are_read_in_batches_of_bounded_size() -> None:
+    """By what counts bytes: so many rows of pyarrow's batches may take gigabytes."""
+    modules = (ROOT / "include").rglob("*.py")
+    assert [path.name for path in modules if ".iter_batches(" in path.read_text()] == ["arrow.py"]

@@ -1,5 +1,5 @@
--- All names of a relation. Grain: that of the relation.
+-- All names of a relation. Grain: that of the relation. See select_renamed.sql.
 select
     {key},
-    {name}
+    "left"({name}, 1000)
 from {relation}
