@@ -22,8 +22,10 @@ from airflow.api_fastapi.auth.tokens import get_signing_args
 from fastapi.testclient import TestClient
 
 from drops import Drop, Part, Row
+from experiment_features.definitions import RELATIONS, RUN_FIGURES
 from experiment_features.errors import DropRefused, DropRejected, LoadHeld
 from experiment_features.load.database import connect
+from experiment_features.rules.rules import RULES
 from experiment_features.spreadsheet import escape_formulas
 from features_airflow.object_storage import open_place
 from features_page.access import GUARDS, is_steward, may_trigger, next_run_at
@@ -478,6 +480,44 @@ def test_state_after_a_clock_was_ahead(page: TestClient, database: Database) -> 
     assert "Features: 0.0 s old" in text_of(page.get("/").text)
 
 
+@pytest.mark.parametrize("unit", ["", " <min> "], ids=["no unit", "unit"])
+def test_the_meaning_of_figures(
+    unit: str,
+    page: TestClient,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every hint leads to a meaning of `definitions`; run times have the unit that is set."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_RUN_TIME_UNIT", unit)
+    for number in (1, 2):
+        experiments = number * [(1, "1", "1")]
+        drop = make_drop({1: "Ann"}, experiments).write(tmp_path / str(number))
+        run_id = run_drop(database, drop)["run_id"]
+    meanings = [
+        figure.meaning.replace("`", "")
+        for figures in (*(relation.features for relation in RELATIONS), RUN_FIGURES.values())
+        for figure in figures
+    ]
+    views = ("/", "/users", "/users/1", "/compounds", "/compounds/1", "/changes", "/runs")
+    for address in (*views, "/changes?of=compounds", f"/runs/{run_id}"):
+        html = page.get(address).text
+        shown = dict(re.findall('id="(meaning-[a-z_]+)" popover>(.*)</p>', html))
+        buttons = re.findall('popovertarget="([^"]*)"', html)
+        assert 0 < len(buttons) == html.count("popovertarget"), address
+        assert set(buttons) <= shown.keys(), address
+        assert set(map(unescape, shown.values())) <= set(meanings), address
+        assert html.count(' id="meaning-') == len(shown), address
+    labelled = f"Mean run time{' (<min>)' if unit else ''}"
+    for address in ("/users", "/users/1", "/changes"):
+        told = text_of(page.get(address).text)
+        assert f"{labelled} " in told.replace("\xa0", " "), address
+    assert ("Run time (<min>) Counts" if unit else "Run time Counts") in text_of(
+        page.get("/users/1/lines").text
+    )
+    assert f'data-unit="{"&lt;min&gt;" if unit else ""}"' in page.get("/users/1").text
+
+
 def test_state_of_nothing(page: TestClient) -> None:
     """Before the first load, a monitor is told that nothing has been loaded."""
     answer = page.get("/health")
@@ -558,6 +598,7 @@ ODD_LINES = [
 """Of three users: the first has two faulty rows, the second a long list, the third 121 rows."""
 
 
+MESSAGES = {rule.name: rule.message for rule in RULES}
 INVALID = [f"experiment_{name}_invalid" for name in ("compound_ids", "id", "run_time")]
 
 
@@ -586,9 +627,10 @@ def test_lines(page: TestClient, database: Database, tmp_path: Path) -> None:
         rows = [text_of(row) for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)[1:]]
         assert rows == [
             "user_experiments_<b>{0}.csv:2 1 1; 2 10.5 yes",
-            "user_experiments_<b>{0}.csv:3 2 999 – rejected experiment_compound_ids_unknown",
+            "user_experiments_<b>{0}.csv:3 2 999 – rejected experiment_compound_ids_unknown "
+            + MESSAGES["experiment_compound_ids_unknown"],
             "user_experiments_b.csv:2 not valid not valid not valid rejected "
-            + " , ".join(INVALID),
+            + " , ".join(f"{name} {MESSAGES[name]}" for name in INVALID),
         ]
         assert "secret" not in html
         assert "<b>" not in html

@@ -72,7 +72,7 @@ const asMoment = inUtc({ dateStyle: "medium", timeStyle: "medium" });
 const asNumber = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const asShort = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
-const inUnits = (number, unit) => `${number} ${number === "1" ? unit.replace(/^(\w+)s\b/, "$1") : unit}`;
+const inUnits = (number, unit) => `${number} ${number === "1" ? unit.replace(/^(\w+)s\b/, "$1") : unit}`.trim();
 
 function secondsOf(cell) {
   const time = cell.querySelector("time");
