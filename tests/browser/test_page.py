@@ -34,6 +34,7 @@ VIEWS = [
     "/users/1/compounds",
     "/changes",
     "/quality",
+    "/drops",
     "/runs",
 ]
 STYLE = """html => {

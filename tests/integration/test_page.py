@@ -30,6 +30,7 @@ from experiment_features.spreadsheet import escape_formulas
 from features_airflow.object_storage import open_place
 from features_page.access import GUARDS, is_steward, may_trigger, next_run_at
 from features_page.app import STATIC, make_app
+from features_page.arrivals import find_arrivals, find_parameters
 from features_page.problems import SENTENCES
 from integration.running import make_drop, new_run_id, run_drop
 from integration.servers import Database
@@ -37,8 +38,16 @@ from s3_server import BUCKET, S3Server
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
-VIEWS = ["/", "/users", "/compounds", "/changes", "/quality", "/runs"]
+VIEWS = ["/", "/users", "/compounds", "/changes", "/quality", "/drops", "/runs"]
 NEXT_RUN = datetime(2026, 11, 30, 2, tzinfo=UTC)
+PARAMETERS = {
+    "source": {"value": "", "description": "A folder.", "schema": {"type": ["string", "null"]}},
+    "max_removed_percent": {
+        "value": 20,
+        "description": "Else, it is held.",
+        "schema": {"type": "number", "minimum": 0, "maximum": 100, "section": "Quality"},
+    },
+}
 HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -99,6 +108,8 @@ def make_client(*, may_trigger_runs: bool = True, as_steward: bool = False) -> T
     app.dependency_overrides[may_trigger] = lambda: may_trigger_runs
     app.dependency_overrides[is_steward] = lambda: as_steward
     app.dependency_overrides[next_run_at] = lambda: NEXT_RUN
+    app.dependency_overrides[find_arrivals] = lambda: ()
+    app.dependency_overrides[find_parameters] = lambda: PARAMETERS if may_trigger_runs else {}
     prefix = "/airflow/experiment-features"
     return TestClient(app, root_path=prefix, raise_server_exceptions=False)
 
@@ -518,6 +529,32 @@ def test_the_meaning_of_figures(
     assert f'data-unit="{"&lt;min&gt;" if unit else ""}"' in page.get("/users/1").text
 
 
+def test_the_form_that_loads_a_drop(page: TestClient, database: Database) -> None:
+    """An address fills it in, and hides nothing of what it fills in; a reader gets no form."""
+    for number in range(60):
+        database.query(
+            ENTER_RUN.replace("'odd'", f"'run {number}'").replace("'x'", f"'/d/{number}'")
+        )
+    address = f"/drops?source={quote(HOSTILE[1])}&max_removed_percent=99.5"
+    html = page.get(address).text
+    assert re.findall('name="source"[^>]* value="([^"]*)"', html) == [
+        "&#34;&gt;&lt;img src=x onerror=alert(1)&gt;"
+    ]
+    assert 'max="100" value="99.5"' in html
+    assert "<details open>" in html
+    assert 'data-api="/airflow/api/v2/dags/experiment_features/dagRuns"' in html
+    plain = page.get("/drops").text
+    assert 'max="100" value="20"' in plain
+    assert "<details>" in plain
+    assert "<img" not in html + plain
+    assert len(re.findall('href="[^"]*/drops[?]source=', plain)) == 50
+    assert len(re.findall('href="[^"]*/drops[?]source=', page.get("/drops?after=50").text)) == 10
+    assert "No more drops" in page.get("/drops?after=1000").text
+    reader = make_client(may_trigger_runs=False).get(address).text
+    assert "<form" not in reader
+    assert "source=" not in reader
+
+
 def test_state_of_nothing(page: TestClient) -> None:
     """Before the first load, a monitor is told that nothing has been loaded."""
     answer = page.get("/health")
@@ -934,6 +971,8 @@ def test_no_formula(value: Any, written: Any) -> None:
         *("/users?sort=user_name", "/users?q=%00", f"/users?q={'x' * 1001}"),
         *("/runs?after=%00", "/quality?after=1", "/quality?after=[1]", "/quality?run=%00"),
         *("/changes?of=runs", "/changes?kind=odd", "/changes?after=x", "/changes?after=[1,1,0,1]"),
+        *("/drops?mode=odd", "/drops?max_removed_percent=101", "/drops?max_removed_percent=nan"),
+        *("/drops?after=-1", "/drops?source=%00"),
         *('/quality?after=["a","b",0,"c"]', '/quality?after=["a","b",1,"\\u0000"]'),
     ],
 )
@@ -965,7 +1004,7 @@ ODD = [
 """What some part of a query could take for more than text."""
 
 ADDRESSES = [
-    *("/compounds?q={0}", "/compounds/{0}"),
+    *("/compounds?q={0}", "/compounds/{0}", "/drops?source={0}", "/drops?after={0}"),
     *("/users?q={0}", "/users?after={0}", "/users/{0}", "/runs/{0}", "/runs?before={0}"),
     *("/users/{0}/compounds", "/quality.csv?run=odd&table={0}&rule={0}&file={0}"),
     *("/changes?run={0}", "/changes?run=odd&feature={0}"),
