@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ from experiment_features.report import (  # noqa: E402
     paging,
     trace,
 )
+from experiment_features.report.drops import Arrival  # noqa: E402
 from experiment_features.store.parts import NoLedger, PartStore  # noqa: E402
 from experiment_features.workspace import Workspace  # noqa: E402
 from features_page.access import GUARDS, is_steward, may_trigger, next_run_at  # noqa: E402
@@ -210,7 +212,9 @@ def measure(database: Database) -> int:
     app.dependency_overrides[may_trigger] = lambda: True
     app.dependency_overrides[is_steward] = lambda: False
     app.dependency_overrides[next_run_at] = lambda: None
-    app.dependency_overrides[find_arrivals] = lambda: ()
+    behind = tuple(f"/drops/{number}" for number in range(1, 10_000))
+    arrivals = [Arrival("/drops/9", datetime.now(UTC), "waiting", "run 9000", behind)]
+    app.dependency_overrides[find_arrivals] = lambda: arrivals
     app.dependency_overrides[find_parameters] = lambda: ()
     client, faults = TestClient(app), 0
     for name, address in VIEWS.items():

@@ -99,8 +99,7 @@ def test_what_became_of_each_drop(visit: Visit) -> None:
 
 
 @pytest.mark.usefixtures("arrived")
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 390)])
 def test_drops_are_accessible(theme: str, width: int, visit: Visit) -> None:
     """In every state, with the form filled in to accept a drop, and as a reader sees it."""
     for user, address in (

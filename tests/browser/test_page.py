@@ -171,23 +171,22 @@ def test_search_and_user(visit: Visit, stack: Stack) -> None:
     expect(page.locator(".ties li")).to_have_count(len(known["most_common_compound_ids"]))
 
 
-@pytest.mark.parametrize("width", [1440, 390], ids=["desktop", "phone"])
-def test_the_meaning_of_a_figure(width: int, visit: Visit) -> None:
+@pytest.mark.parametrize(("address", "width"), [("/users/1", 1440), ("/users", 390)])
+def test_the_meaning_of_a_figure(address: str, width: int, visit: Visit) -> None:
     """The keyboard opens and closes it, within the screen; it is part of the button for all."""
     visitor = visit("viewer", viewport={"width": width, "height": 900})
-    for address in ("/users/1", "/users"):
-        page = visitor.open(address)
-        button = page.get_by_role("button", name="What it means: Experiments", exact=True)
-        meaning = page.get_by_text("How many experiments the user ran; 0 if none.")
-        expect(button).to_have_accessible_description(meaning.text_content() or "")
-        expect(meaning).to_be_hidden()
-        button.focus()
-        page.keyboard.press("Enter")
-        expect(meaning).to_be_in_viewport(ratio=1)
-        visitor.assert_accessible()
-        page.keyboard.press("Escape")
-        expect(meaning).to_be_hidden()
-        expect(button).to_be_focused()
+    page = visitor.open(address)
+    button = page.get_by_role("button", name="What it means: Experiments", exact=True)
+    meaning = page.get_by_text("How many experiments the user ran; 0 if none.")
+    expect(button).to_have_accessible_description(meaning.text_content() or "")
+    expect(meaning).to_be_hidden()
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(meaning).to_be_in_viewport(ratio=1)
+    visitor.assert_accessible()
+    page.keyboard.press("Escape")
+    expect(meaning).to_be_hidden()
+    expect(button).to_be_focused()
 
 
 def test_issue(page: Page, stack: Stack) -> None:

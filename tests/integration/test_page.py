@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
@@ -401,6 +402,23 @@ def test_what_a_run_changed(page: TestClient, database: Database, tmp_path: Path
     unchanged = run_drop(database, tmp_path / "second")["run_id"]
     assert "The run changed no users." in text_of(page.get(f"/changes?run={unchanged}").text)
     assert f"/changes?run={unchanged}" not in page.get(f"/runs/{unchanged}").text
+
+
+def test_a_run_that_is_held_for_its_experiments_alone(
+    page: TestClient, database: Database, tmp_path: Path
+) -> None:
+    """It says so, instead of counting nobody who would have gone; Accept is for those who may."""
+    for number, experiments in enumerate((30, 5)):
+        drop = make_drop({1: "Ann"}, experiments * [(1, "1", "1")]).write(tmp_path / str(number))
+        with pytest.raises(LoadHeld) if number else nullcontext():
+            run_drop(database, drop, run_id=f"run {number}")
+    html = page.get("/changes?run=run%201").text
+    assert "but too many experiments of users who stay, so it was held" in text_of(html)
+    (address,) = re.findall('href="[^"]*(/drops[?][^"]*)"', html)
+    asked = {"source": [str(tmp_path / "1")], "max_removed_percent": ["100"]}
+    assert parse_qs(urlsplit(unescape(address)).query) == asked
+    reader = make_client(may_trigger_runs=False).get("/changes?run=run%201").text
+    assert "/drops?" not in reader
 
 
 def test_what_a_held_run_would_have_removed(
