@@ -45,6 +45,11 @@ class Drop:
     blocker: FailedDrop | None = None
     """The drop for which a delta waits, as far as it is known."""
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether its last run loaded it, or found it loaded."""
+        return self.status in ("loaded", "unchanged")
+
 
 def find_drops(connection: Connection, arrivals: Sequence[Arrival]) -> list[Drop]:
     """The drops that no run has taken yet, by their paths, and then those of the latest runs."""
@@ -56,8 +61,9 @@ def find_drops(connection: Connection, arrivals: Sequence[Arrival]) -> list[Drop
         )
         for row in rows
     }
-    before = {source for arrival in arrivals for source in arrival.behind}
-    failed = find_failed(connection, sorted(before)) if before else []
+    behind = {source for arrival in arrivals for source in arrival.behind}
+    unloaded = [source for source in sorted(behind & runs.keys()) if not runs[source].is_loaded]
+    failed = find_failed(connection, unloaded) if unloaded else []
     waiting: list[Drop] = []
     for arrival in sorted(arrivals, key=lambda arrival: arrival.source):
         run = runs.get(arrival.source)
