@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,19 @@ from experiment_features.load.words import fill_words  # noqa: E402
 from experiment_features.reading.extract import extract  # noqa: E402
 from experiment_features.report import (  # noqa: E402
     change_queries,
+    drops,
     feature_queries,
     name_search,
     page_queries,
     paging,
     trace,
 )
+from experiment_features.report.drops import Arrival  # noqa: E402
 from experiment_features.store.parts import NoLedger, PartStore  # noqa: E402
 from experiment_features.workspace import Workspace  # noqa: E402
 from features_page.access import GUARDS, is_steward, may_trigger, next_run_at  # noqa: E402
 from features_page.app import make_app  # noqa: E402
+from features_page.arrivals import find_arrivals, find_parameters  # noqa: E402
 from integration.servers import Database, Server  # noqa: E402
 
 REPEATS = 7
@@ -159,6 +163,8 @@ VIEWS = {
     "quality, by file": "/quality?table=users&file=part+6.csv",
     "quality, deep in the list": '/quality?after=["users","part 6.csv",90006,"rule_1"]',
     "quality of another run": "/quality?run=run+500",
+    "drops": "/drops",
+    "drops, deep in the list": "/drops?after=900",
     "runs": "/runs",
     "runs, deep in the list": "/runs?after=run+5000",
     "run": "/runs/run%2010000",
@@ -206,6 +212,10 @@ def measure(database: Database) -> int:
     app.dependency_overrides[may_trigger] = lambda: True
     app.dependency_overrides[is_steward] = lambda: False
     app.dependency_overrides[next_run_at] = lambda: None
+    behind = tuple(f"/drops/{number}" for number in range(1, 10_000))
+    arrivals = [Arrival("/drops/9", datetime.now(UTC), "waiting", "run 9000", behind)]
+    app.dependency_overrides[find_arrivals] = lambda: arrivals
+    app.dependency_overrides[find_parameters] = lambda: ()
     client, faults = TestClient(app), 0
     for name, address in VIEWS.items():
         answer, scans = explain(client, address)
@@ -235,7 +245,7 @@ def explain(client: TestClient, address: str) -> tuple[Any, list[str]]:
         scans.extend(scans_of(plan[0]["Plan"]))
         return fetch(connection, query, values)
 
-    modules = (name_search, page_queries, paging, trace, feature_queries, change_queries)
+    modules = (name_search, page_queries, paging, trace, feature_queries, change_queries, drops)
     for module in modules:
         module.fetch = explaining
     try:

@@ -21,7 +21,7 @@ from textwrap import wrap
 
 from experiment_features.config import Settings
 from experiment_features.contract import ALL_TABLES, BY_PRODUCTS, Table
-from experiment_features.definitions import RELATIONS, Relation
+from experiment_features.definitions import RELATIONS, RUN_FIGURES, Feature
 from experiment_features.rules.rules import RULES, rules_of
 from experiment_features.run import Run
 
@@ -153,9 +153,9 @@ def by_products() -> str:
     return table(("left by", "names, in upper or lower case"), rows)
 
 
-def features_of(relation: Relation) -> str:
-    """The columns of a relation."""
-    rows = ((code(f.name), f.sql_type, f.unit, f.meaning) for f in relation.features)
+def features_table(features: Iterable[Feature]) -> str:
+    """Features with their meanings."""
+    rows = ((code(f.name), f.sql_type, f.unit, f.meaning) for f in features)
     return table(("column", "type", "unit", "meaning"), rows)
 
 
@@ -216,7 +216,8 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "parameters": parameters,
     "settings of the pipeline": lambda: settings_table(settings_of_pipeline()),
     "settings of the scripts": lambda: settings_table(SETTINGS_OF_SCRIPTS),
-    **{relation.name: partial(features_of, relation) for relation in RELATIONS},
+    "figures of a run": partial(features_table, RUN_FIGURES.values()),
+    **{relation.name: partial(features_table, relation.features) for relation in RELATIONS},
 }
 
 

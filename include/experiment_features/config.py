@@ -158,6 +158,15 @@ class Settings:
             example="36",
         ),
     )
+    run_time_unit: str = field(
+        default="",
+        metadata=_described(
+            "EXPERIMENT_FEATURES_RUN_TIME_UNIT",
+            "The unit of the drops' run times, which the page shows beside them.",
+            example="min",
+            default="none is shown",
+        ),
+    )
 
     @classmethod
     def from_environment(cls) -> "Settings":
@@ -186,6 +195,7 @@ class Settings:
             deadline_hours=_whole_number(
                 "EXPERIMENT_FEATURES_DEADLINE_HOURS", cls.deadline_hours, "hours"
             ),
+            run_time_unit=(environment.get("EXPERIMENT_FEATURES_RUN_TIME_UNIT") or "").strip(),
         )
 
 

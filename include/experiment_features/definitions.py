@@ -14,9 +14,13 @@ COMPARABLE_SINCE = 1
 when a feature is removed or renamed, this is the new version."""
 
 
+RUN_TIME_UNIT = "units of the drop"
+"""The unit of what is measured in the laboratory's own: the setting `run_time_unit` names it."""
+
+
 @dataclass(frozen=True)
 class Feature:
-    """One column of a relation of features."""
+    """One column of a relation of features, or a figure of a run."""
 
     name: str
     sql_type: str
@@ -76,6 +80,10 @@ class Relation:
         """The names of all features, the key first."""
         return tuple(feature.name for feature in self.features)
 
+    def feature(self, name: str) -> Feature:
+        """The feature of that name."""
+        return next(feature for feature in self.features if feature.name == name)
+
     @property
     def figures(self) -> tuple[Feature, ...]:
         """The features that the page shows side by side."""
@@ -100,7 +108,7 @@ USER_FEATURES = Relation(
             "double precision",
             "The mean run time of the user's experiments. An empty run time is unknown, not 0, and "
             "is left out. Null if no run time is known.",
-            unit="units of the drop",
+            unit=RUN_TIME_UNIT,
             label="Mean run time",
         ),
         Feature(
@@ -158,6 +166,50 @@ COMPOUND_FEATURES = Relation(
 
 RELATIONS = (USER_FEATURES, COMPOUND_FEATURES)
 """In the order in which they are loaded."""
+
+RUN_FIGURES = {
+    figure.name: figure
+    for figure in (
+        Feature(
+            "users",
+            "bigint",
+            "The users with a valid row, those without experiments included.",
+            unit="users",
+            label="Users",
+        ),
+        Feature(
+            "experiments",
+            "bigint",
+            "The experiments with a valid row: their user and all their compounds are valid, too.",
+            unit="experiments",
+            label="Experiments",
+        ),
+        Feature(
+            "average_experiments_per_user",
+            "double precision",
+            "The number of experiments divided by the number of users, including users without "
+            "experiments. Null if there are no users.",
+            unit="experiments",
+            label="Experiments per user",
+        ),
+        Feature(
+            "rejected_rows",
+            "bigint",
+            "The rows with an error, which are left out of all features. After a delta, those of "
+            "all rows in force.",
+            unit="rows",
+            label="Rows rejected",
+        ),
+        Feature(
+            "most_common_compound",
+            "text",
+            "The compound in the most experiments of all users; if several tie, the one with the "
+            "lowest id.",
+            label="Most common compound",
+        ),
+    )
+}
+"""The figures of a whole run; all but the last are columns of the ledger."""
 
 
 def relations_at(version: int) -> list[Relation]:

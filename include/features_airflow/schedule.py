@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 
 from experiment_features.config import Settings
 from experiment_features.errors import TransientError
+from features_airflow import DROPS_ASSET
 from features_airflow.ready_marker import ReadyMarkerTrigger
 
 # A task gets the second error when Airflow's API server is away for longer than it waits.
@@ -29,7 +30,7 @@ def _watchers() -> list[AssetWatcher]:
     return [AssetWatcher(name="ready_marker", trigger=trigger)]
 
 
-DROPS = Asset("laboratory_drops", watchers=_watchers())
+DROPS = Asset(DROPS_ASSET, watchers=_watchers())
 """Complete drops; the payload of an event has the `source` of one."""
 
 FEATURES = [Asset("user_features"), Asset("compound_features")]

@@ -2,6 +2,7 @@
 
 app         the addresses, and what each shows
 access      who may see the page, and who may trigger runs
+arrivals    what Airflow knows of drops and of the parameters of a run
 connection  the database, as the role features_reader
 problems    what the page says when it cannot show what was asked for
 state       how fresh the features are, on every view and for monitors

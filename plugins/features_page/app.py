@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi import Path as InPath
 from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter
 
+from experiment_features.contract import Mode
 from experiment_features.definitions import COMPOUND_FEATURES, RELATIONS, USER_FEATURES, Relation
 from experiment_features.errors import ConfigurationError
 from experiment_features.load.feature_changes import LISTED
@@ -16,10 +17,12 @@ from experiment_features.load.guard import way_to_accept
 from experiment_features.load.loads import find_load
 from experiment_features.report import change_queries, feature_queries, page_queries
 from experiment_features.report.change_queries import ChangePlace, Kind
+from experiment_features.report.drops import Arrival, find_drops
 from experiment_features.report.feature_queries import Sort
 from experiment_features.report.page_queries import IssuePlace
 from experiment_features.report.paging import CHART_ROWS, PAGE_ROWS, Cursor, Row
 from features_page.access import DAG_ID, GUARDS, is_steward, may_trigger
+from features_page.arrivals import find_arrivals, find_parameters
 from features_page.connection import (
     CONNECTION_ID,
     STEWARD_CONNECTION_ID,
@@ -311,6 +314,7 @@ def changes(
         filters={"kind": kind, "feature": feature},
         features={each.name: each for each in relation.features[1:]},
         listed=LISTED,
+        may_trigger=may_trigger,
         way_to_accept=way_to_accept(found["source"], found["parameters"].get("mode", "auto")),
     )
 
@@ -332,6 +336,37 @@ def changes_csv(
         change_queries.read_changes, relation=relation, run=found, kind=kind, feature=feature
     )
     return Download(f"{relation.grain}_changes", read, is_head=request.method == "HEAD")
+
+
+def drops(
+    request: Request,
+    reader: Reader,
+    may_trigger: MayTrigger,
+    arrivals: Annotated[list[Arrival], Depends(find_arrivals)],
+    parameters: Annotated[dict[str, dict[str, Any]], Depends(find_parameters)],
+    source: Text = "",
+    mode: Mode | None = None,
+    max_removed_percent: Annotated[float | None, Query(ge=0, le=100)] = None,
+    after: LineCursor = None,
+    before: LineCursor = None,
+) -> Response:
+    """What became of each drop; for those who may, a form that starts a run through Airflow's API.
+
+    Its parameters can be given. The address alone starts nothing.
+    """
+    first = max(before - PAGE_ROWS, 0) if before is not None else after or 0
+    found = find_drops(reader, arrivals)
+    return render(
+        request,
+        "drops.html",
+        active="drops",
+        may_trigger=may_trigger,
+        parameters=parameters,
+        given={"source": source, "mode": mode, "max_removed_percent": max_removed_percent},
+        drops=found[first:][:PAGE_ROWS],
+        first=first,
+        has_next=first + PAGE_ROWS < len(found),
+    )
 
 
 def quality(
@@ -412,6 +447,7 @@ _VIEWS: dict[str, Callable[..., Response]] = {
     "/compounds/{id_}": _row_view(COMPOUND_FEATURES),
     "/changes": changes,
     "/quality": quality,
+    "/drops": drops,
     "/runs": runs,
     "/runs/{run_id:path}": run,
 }

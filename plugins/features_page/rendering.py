@@ -11,6 +11,9 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from experiment_features.contract import USER_EXPERIMENTS
+from experiment_features.definitions import RUN_FIGURES, RUN_TIME_UNIT
+from experiment_features.rules.rules import rules_of
 from experiment_features.rules.validate import ALWAYS_TAKEN
 from experiment_features.visible_text import escape
 from features_page.access import DAG_ID
@@ -20,6 +23,7 @@ _FOLDER = Path(__file__).parent
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
     ),
     "X-Content-Type-Options": "nosniff",
@@ -45,6 +49,7 @@ def render(
         dag_id=DAG_ID,
         active=active,
         freshness=getattr(request.state, "freshness", None),
+        run_time_unit=getattr(request.state, "run_time_unit", ""),
         **values,
     )
     return HTMLResponse(html, status_code=status, headers=HEADERS)
@@ -138,4 +143,10 @@ _environment.filters |= {
     "last_folder": lambda path: path.rstrip("/").rpartition("/")[2],
     "in_path": lambda text: quote(text, safe=""),
 }
-_environment.globals |= {"query": _query, "always_taken": ALWAYS_TAKEN}
+_environment.globals |= {
+    "query": _query,
+    "always_taken": ALWAYS_TAKEN,
+    "of_run": RUN_FIGURES,
+    "own_unit": RUN_TIME_UNIT,
+    "rules": {rule.name: rule.message for rule in rules_of(USER_EXPERIMENTS)},
+}

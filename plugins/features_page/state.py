@@ -28,11 +28,12 @@ def find_state(request: Request, reader: Reader, next_run: NextRun) -> Freshness
         HTTPException: 500, if the settings are wrong; the log says which.
     """
     try:
-        deadline_hours = Settings.from_environment().deadline_hours
+        settings = Settings.from_environment()
     except ConfigurationError as error:
         log.warning("%s", error)
         raise HTTPException(500) from error
-    request.state.freshness = find_freshness(reader, deadline_hours, next_run)
+    request.state.run_time_unit = settings.run_time_unit
+    request.state.freshness = find_freshness(reader, settings.deadline_hours, next_run)
     return request.state.freshness  # type: ignore[no-any-return]
 
 

@@ -34,6 +34,7 @@ VIEWS = [
     "/users/1/compounds",
     "/changes",
     "/quality",
+    "/drops",
     "/runs",
 ]
 STYLE = """html => {
@@ -168,6 +169,24 @@ def test_search_and_user(visit: Visit, stack: Stack) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(known["user_name"])
     expect(page.locator(".figures dd").first).to_have_text(str(known["total_experiments"]))
     expect(page.locator(".ties li")).to_have_count(len(known["most_common_compound_ids"]))
+
+
+@pytest.mark.parametrize(("address", "width"), [("/users/1", 1440), ("/users", 390)])
+def test_the_meaning_of_a_figure(address: str, width: int, visit: Visit) -> None:
+    """The keyboard opens and closes it, within the screen; it is part of the button for all."""
+    visitor = visit("viewer", viewport={"width": width, "height": 900})
+    page = visitor.open(address)
+    button = page.get_by_role("button", name="What it means: Experiments", exact=True)
+    meaning = page.get_by_text("How many experiments the user ran; 0 if none.")
+    expect(button).to_have_accessible_description(meaning.text_content() or "")
+    expect(meaning).to_be_hidden()
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(meaning).to_be_in_viewport(ratio=1)
+    visitor.assert_accessible()
+    page.keyboard.press("Escape")
+    expect(meaning).to_be_hidden()
+    expect(button).to_be_focused()
 
 
 def test_issue(page: Page, stack: Stack) -> None:

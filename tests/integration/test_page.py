@@ -7,6 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
@@ -22,12 +23,15 @@ from airflow.api_fastapi.auth.tokens import get_signing_args
 from fastapi.testclient import TestClient
 
 from drops import Drop, Part, Row
+from experiment_features.definitions import RELATIONS, RUN_FIGURES
 from experiment_features.errors import DropRefused, DropRejected, LoadHeld
 from experiment_features.load.database import connect
+from experiment_features.rules.rules import RULES
 from experiment_features.spreadsheet import escape_formulas
 from features_airflow.object_storage import open_place
 from features_page.access import GUARDS, is_steward, may_trigger, next_run_at
 from features_page.app import STATIC, make_app
+from features_page.arrivals import find_arrivals, find_parameters
 from features_page.problems import SENTENCES
 from integration.running import make_drop, new_run_id, run_drop
 from integration.servers import Database
@@ -35,8 +39,16 @@ from s3_server import BUCKET, S3Server
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
-VIEWS = ["/", "/users", "/compounds", "/changes", "/quality", "/runs"]
+VIEWS = ["/", "/users", "/compounds", "/changes", "/quality", "/drops", "/runs"]
 NEXT_RUN = datetime(2026, 11, 30, 2, tzinfo=UTC)
+PARAMETERS = {
+    "source": {"value": "", "description": "A folder.", "schema": {"type": ["string", "null"]}},
+    "max_removed_percent": {
+        "value": 20,
+        "description": "Else, it is held.",
+        "schema": {"type": "number", "minimum": 0, "maximum": 100, "section": "Quality"},
+    },
+}
 HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -97,6 +109,8 @@ def make_client(*, may_trigger_runs: bool = True, as_steward: bool = False) -> T
     app.dependency_overrides[may_trigger] = lambda: may_trigger_runs
     app.dependency_overrides[is_steward] = lambda: as_steward
     app.dependency_overrides[next_run_at] = lambda: NEXT_RUN
+    app.dependency_overrides[find_arrivals] = lambda: ()
+    app.dependency_overrides[find_parameters] = lambda: PARAMETERS if may_trigger_runs else {}
     prefix = "/airflow/experiment-features"
     return TestClient(app, root_path=prefix, raise_server_exceptions=False)
 
@@ -390,6 +404,23 @@ def test_what_a_run_changed(page: TestClient, database: Database, tmp_path: Path
     assert f"/changes?run={unchanged}" not in page.get(f"/runs/{unchanged}").text
 
 
+def test_a_run_that_is_held_for_its_experiments_alone(
+    page: TestClient, database: Database, tmp_path: Path
+) -> None:
+    """It says so, instead of counting nobody who would have gone; Accept is for those who may."""
+    for number, experiments in enumerate((30, 5)):
+        drop = make_drop({1: "Ann"}, experiments * [(1, "1", "1")]).write(tmp_path / str(number))
+        with pytest.raises(LoadHeld) if number else nullcontext():
+            run_drop(database, drop, run_id=f"run {number}")
+    html = page.get("/changes?run=run%201").text
+    assert "but too many experiments of users who stay, so it was held" in text_of(html)
+    (address,) = re.findall('href="[^"]*(/drops[?][^"]*)"', html)
+    asked = {"source": [str(tmp_path / "1")], "max_removed_percent": ["100"]}
+    assert parse_qs(urlsplit(unescape(address)).query) == asked
+    reader = make_client(may_trigger_runs=False).get("/changes?run=run%201").text
+    assert "/drops?" not in reader
+
+
 def test_what_a_held_run_would_have_removed(
     page: TestClient, database: Database, tmp_path: Path
 ) -> None:
@@ -478,6 +509,70 @@ def test_state_after_a_clock_was_ahead(page: TestClient, database: Database) -> 
     assert "Features: 0.0 s old" in text_of(page.get("/").text)
 
 
+@pytest.mark.parametrize("unit", ["", " <min> "], ids=["no unit", "unit"])
+def test_the_meaning_of_figures(
+    unit: str,
+    page: TestClient,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every hint leads to a meaning of `definitions`; run times have the unit that is set."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_RUN_TIME_UNIT", unit)
+    for number in (1, 2):
+        experiments = number * [(1, "1", "1")]
+        drop = make_drop({1: "Ann"}, experiments).write(tmp_path / str(number))
+        run_id = run_drop(database, drop)["run_id"]
+    meanings = [
+        figure.meaning.replace("`", "")
+        for figures in (*(relation.features for relation in RELATIONS), RUN_FIGURES.values())
+        for figure in figures
+    ]
+    views = ("/", "/users", "/users/1", "/compounds", "/compounds/1", "/changes", "/runs")
+    for address in (*views, "/changes?of=compounds", f"/runs/{run_id}"):
+        html = page.get(address).text
+        shown = dict(re.findall('id="(meaning-[a-z_]+)" popover>(.*)</p>', html))
+        buttons = re.findall('popovertarget="([^"]*)"', html)
+        assert 0 < len(buttons) == html.count("popovertarget"), address
+        assert set(buttons) <= shown.keys(), address
+        assert set(map(unescape, shown.values())) <= set(meanings), address
+        assert html.count(' id="meaning-') == len(shown), address
+    labelled = f"Mean run time{' (<min>)' if unit else ''}"
+    for address in ("/users", "/users/1", "/changes"):
+        told = text_of(page.get(address).text)
+        assert f"{labelled} " in told.replace("\xa0", " "), address
+    assert ("Run time (<min>) Counts" if unit else "Run time Counts") in text_of(
+        page.get("/users/1/lines").text
+    )
+    assert f'data-unit="{"&lt;min&gt;" if unit else ""}"' in page.get("/users/1").text
+
+
+def test_the_form_that_loads_a_drop(page: TestClient, database: Database) -> None:
+    """An address fills it in, and hides nothing of what it fills in; a reader gets no form."""
+    for number in range(60):
+        database.query(
+            ENTER_RUN.replace("'odd'", f"'run {number}'").replace("'x'", f"'/d/{number}'")
+        )
+    address = f"/drops?source={quote(HOSTILE[1])}&max_removed_percent=99.5"
+    html = page.get(address).text
+    assert re.findall('name="source"[^>]* value="([^"]*)"', html) == [
+        "&#34;&gt;&lt;img src=x onerror=alert(1)&gt;"
+    ]
+    assert 'max="100" value="99.5"' in html
+    assert "<details open>" in html
+    assert 'data-api="/airflow/api/v2/dags/experiment_features/dagRuns"' in html
+    plain = page.get("/drops").text
+    assert 'max="100" value="20"' in plain
+    assert "<details>" in plain
+    assert "<img" not in html + plain
+    assert len(re.findall('href="[^"]*/drops[?]source=', plain)) == 50
+    assert len(re.findall('href="[^"]*/drops[?]source=', page.get("/drops?after=50").text)) == 10
+    assert "No more drops" in page.get("/drops?after=1000").text
+    reader = make_client(may_trigger_runs=False).get(address).text
+    assert "<form" not in reader
+    assert "source=" not in reader
+
+
 def test_state_of_nothing(page: TestClient) -> None:
     """Before the first load, a monitor is told that nothing has been loaded."""
     answer = page.get("/health")
@@ -558,6 +653,7 @@ ODD_LINES = [
 """Of three users: the first has two faulty rows, the second a long list, the third 121 rows."""
 
 
+MESSAGES = {rule.name: rule.message for rule in RULES}
 INVALID = [f"experiment_{name}_invalid" for name in ("compound_ids", "id", "run_time")]
 
 
@@ -586,9 +682,10 @@ def test_lines(page: TestClient, database: Database, tmp_path: Path) -> None:
         rows = [text_of(row) for row in re.findall(r"<tr>.*?</tr>", html, re.DOTALL)[1:]]
         assert rows == [
             "user_experiments_<b>{0}.csv:2 1 1; 2 10.5 yes",
-            "user_experiments_<b>{0}.csv:3 2 999 – rejected experiment_compound_ids_unknown",
+            "user_experiments_<b>{0}.csv:3 2 999 – rejected experiment_compound_ids_unknown "
+            + MESSAGES["experiment_compound_ids_unknown"],
             "user_experiments_b.csv:2 not valid not valid not valid rejected "
-            + " , ".join(INVALID),
+            + " , ".join(f"{name} {MESSAGES[name]}" for name in INVALID),
         ]
         assert "secret" not in html
         assert "<b>" not in html
@@ -903,6 +1000,8 @@ def test_a_long_cell_is_written_at_once(part: str) -> None:
         *("/users?sort=user_name", "/users?q=%00", f"/users?q={'x' * 1001}"),
         *("/runs?after=%00", "/quality?after=1", "/quality?after=[1]", "/quality?run=%00"),
         *("/changes?of=runs", "/changes?kind=odd", "/changes?after=x", "/changes?after=[1,1,0,1]"),
+        *("/drops?mode=odd", "/drops?max_removed_percent=101", "/drops?max_removed_percent=nan"),
+        *("/drops?after=-1", "/drops?source=%00"),
         *('/quality?after=["a","b",0,"c"]', '/quality?after=["a","b",1,"\\u0000"]'),
     ],
 )
@@ -934,7 +1033,7 @@ ODD = [
 """What some part of a query could take for more than text."""
 
 ADDRESSES = [
-    *("/compounds?q={0}", "/compounds/{0}"),
+    *("/compounds?q={0}", "/compounds/{0}", "/drops?source={0}", "/drops?after={0}"),
     *("/users?q={0}", "/users?after={0}", "/users/{0}", "/runs/{0}", "/runs?before={0}"),
     *("/users/{0}/compounds", "/quality.csv?run=odd&table={0}&rule={0}&file={0}"),
     *("/changes?run={0}", "/changes?run=odd&feature={0}"),

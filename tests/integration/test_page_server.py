@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from features_page.access import GUARDS, is_steward, may_trigger, next_run_at
 from features_page.app import make_app
+from features_page.arrivals import find_arrivals, find_parameters
 from features_page.connection import VIEWS
 from features_page.download import DOWNLOADS
 from features_plugin import PREFIX
@@ -50,6 +51,8 @@ class Server(uvicorn.Server):
         page.dependency_overrides[may_trigger] = lambda: True
         page.dependency_overrides[is_steward] = lambda: False
         page.dependency_overrides[next_run_at] = lambda: None
+        page.dependency_overrides[find_arrivals] = lambda: ()
+        page.dependency_overrides[find_parameters] = lambda: ()
         app = FastAPI()
         app.mount(PREFIX, page)
         create_auth_manager()
@@ -229,7 +232,7 @@ def test_head(
     run_drop(database, make_drop({1: "Ann"}, [(1, "1", "1")]).write(tmp_path / "drop"))
     for address, status in {
         **dict.fromkeys(("/", "/users", "/users.csv", "/users/1", "/users/1/lines"), 200),
-        **dict.fromkeys(("/runs", "/static/page.js"), 200),
+        **dict.fromkeys(("/drops", "/runs", "/static/page.js"), 200),
         "/users/0": 422,
         "/runs/x": 404,
     }.items():

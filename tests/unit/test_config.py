@@ -167,6 +167,13 @@ def test_each_setting_is_read_from_its_variable(
     assert changed == {field.name}
 
 
+def test_the_containers_get_each_setting() -> None:
+    """Compose passes on those that it is told, and only those."""
+    compose = (Path(__file__).parents[2] / "docker-compose.yaml").read_text()
+    for field in fields(Settings):
+        assert f"    {field.metadata['name']}: " in compose, field.name
+
+
 def test_blanks_around_a_folder_are_none_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of lists and of single folders; of nothing but blanks, the default is taken."""
     monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", " /data/store ")

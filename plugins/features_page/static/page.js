@@ -63,6 +63,56 @@ function copySelected(text) {
   if (!isCopied) throw new Error("not copied");
 }
 
+// Starts a run as Airflow's own form does: the browser sends the visitor's cookie along, and Airflow's
+// API decides. The page itself changes nothing.
+async function startRun(event) {
+  event.preventDefault();
+  const form = event.target;
+  const [button, told] = [form.querySelector("button"), form.querySelector("[role=status]")];
+  const conf = {};
+  for (const { name, type, checked, value, valueAsNumber } of form.elements) {
+    if (name) conf[name] = type === "checkbox" ? checked : type === "number" ? valueAsNumber : value;
+  }
+  const tell = (kind, ...parts) => {
+    told.className = `notice ${kind}`;
+    told.hidden = false;
+    told.replaceChildren(...parts);
+  };
+  const link = (text, href, className = "") => Object.assign(document.createElement("a"), { textContent: text, href, className });
+  button.disabled = true;
+  tell("", "Asking Airflow …");
+  try {
+    const answer = await fetch(form.dataset.api, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ logical_date: null, conf }),
+    });
+    const said = await answer.json().catch(() => ({}));
+    if (answer.ok) {
+      const run = link(said.dag_run_id, `${form.dataset.runs}/${encodeURIComponent(said.dag_run_id)}`, "id");
+      tell("good", "Airflow has queued the run ", run, ". It begins when the runs before it have ended, unless the DAG is paused.");
+    } else {
+      tell("bad", `Nothing was started. ${refusal(answer.status, said.detail)} `, link("The latest runs", form.dataset.runs));
+    }
+  } catch {
+    tell("bad", "Airflow did not answer. Before you try again, see whether the run has begun: ", link("the latest runs", form.dataset.runs));
+  }
+  button.disabled = false;
+}
+
+// Why Airflow refused to start a run. Its own words may have several lines, of which the first says it.
+function refusal(status, detail) {
+  const words = (Array.isArray(detail) ? detail.map(({ loc, msg }) => `${loc?.at(-1)}: ${msg}`).join("; ") : String(detail ?? "")).split("\n")[0];
+  const known = {
+    401: "Your login has expired: reload the page to log in again.",
+    403: "You are not allowed to start runs of this DAG, or no longer logged in.",
+    404: "Airflow does not know the DAG, or cannot read its file.",
+    409: "Airflow has such a run already.",
+  };
+  if (status === 400 || status === 422) return `Airflow does not accept the parameters: ${words}.`;
+  return known[status] ?? `Airflow failed (status ${status}). Try again in a minute.`;
+}
+
 const inUtc = (options) => new Intl.DateTimeFormat("en-GB", { timeZone: "UTC", ...options });
 const asDay = inUtc({ day: "numeric", month: "short" });
 const asDate = inUtc({ day: "numeric", month: "short", year: "numeric" });
@@ -72,7 +122,7 @@ const asMoment = inUtc({ dateStyle: "medium", timeStyle: "medium" });
 const asNumber = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const asShort = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
 
-const inUnits = (number, unit) => `${number} ${number === "1" ? unit.replace(/^(\w+)s\b/, "$1") : unit}`;
+const inUnits = (number, unit) => `${number} ${number === "1" ? unit.replace(/^(\w+)s\b/, "$1") : unit}`.trim();
 
 function secondsOf(cell) {
   const time = cell.querySelector("time");
@@ -192,7 +242,9 @@ window.addEventListener("storage", (event) => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => [...drawn.keys()].forEach(draw));
 document.addEventListener("click", openOutsideFrame);
+document.addEventListener("submit", (event) => { if (event.target.dataset.api) startRun(event); });
 document.addEventListener("DOMContentLoaded", () => {
+  document.querySelector("[autofocus]")?.focus(); // which browsers ignore in a frame
   const copy = document.querySelector(".copy");
   if (copy) {
     copy.hidden = false;
