@@ -143,6 +143,7 @@ VIEWS = {
     "user with 10,000 periods": "/users/1",
     "lines, from 1,000,000": "/users/1/lines",
     "lines, deep in the list": "/users/1/lines?after=99000",
+    "lines, with a compound": "/users/1/lines?compound=7",
     "compounds of a user": "/users/1/compounds",
     "compounds, most experiments first": "/compounds?sort=experiments&descending=true",
     "compounds, by name": "/compounds?sort=name",

@@ -181,10 +181,14 @@ def lines(
     reader: Reader,
     user_id: Id,
     run: Text = "",
+    compound: IdCursor = None,
     after: LineCursor = None,
     before: LineCursor = None,
 ) -> Response:
-    """The lines behind a user's number, in the last load or the one that is named."""
+    """The lines behind a user's number, in the last load or the one that is named.
+
+    With ``compound``, only those that contain it.
+    """
     if run and not page_queries.find_run(reader, run):
         return render(request, "no_run.html", status=404, active="users", run_id=run)
     if not any(
@@ -201,8 +205,11 @@ def lines(
         request,
         "lines.html",
         active="users",
-        trace=find_lines(reader, load, user_id, first=first, most=PAGE_ROWS),
+        trace=find_lines(reader, load, user_id, compound_id=compound, first=first, most=PAGE_ROWS),
         run=run,
+        compound_id=compound,
+        compound_name=compound
+        and feature_queries.find_compound_names(reader, [compound]).get(compound),
         first=first,
     )
 
@@ -308,6 +315,7 @@ def changes(
         relation=relation,
         counts={each: change_queries.count_changes(reader, each, found) for each in RELATIONS},
         changes=page,
+        run_before=change_queries.find_load_before(reader, found),
         filters={"kind": kind, "feature": feature},
         features={each.name: each for each in relation.features[1:]},
         listed=LISTED,

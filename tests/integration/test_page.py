@@ -219,7 +219,7 @@ def test_hostile_names_stay_text(page: TestClient, database: Database, tmp_path:
             assert markup not in html.replace("<!doctype", ""), (address, markup)
     for user_id, name in users.items():
         assert " ".join(name.split()) in text_of(page.get(f"/users/{user_id}").text)
-    assert len(re.findall("/users/[0-9]", page.get("/users?q=javascript").text)) == 1
+    assert len(re.findall('/users/[0-9]+"', page.get("/users?q=javascript").text)) == 1
     assert database.value("select count(*) from features.user_features") == len(users)
 
 
@@ -572,13 +572,19 @@ def load_lines(database: Database, folder: Path, **options: Any) -> str:
     return str(run_drop(database, Drop(tuple(parts)).write(folder), **options)["run_id"])
 
 
+def links_to_lines(page: TestClient, address: str) -> set[str]:
+    """The addresses of lines to which a page leads."""
+    links = re.findall('href="[^"]*(/users/[0-9]+/lines[^"]*)"', page.get(address).text)
+    return set(map(unescape, links))
+
+
 def test_lines(page: TestClient, database: Database, tmp_path: Path) -> None:
     """One click leads from a number to the lines it is made of; what is not valid is not shown."""
     run_id = load_lines(database, tmp_path / "drop")
-    user = page.get("/users/1").text
-    links = re.findall(r'href="/airflow/experiment-features(/users/1/lines[^"]*)"', user)
-    assert links == ["/users/1/lines", f"/users/1/lines?run={run_id}"]
-    for link in links:
+    links = links_to_lines(page, "/users/1")
+    of_compound = "/users/1/lines?compound=1"
+    assert links == {"/users/1/lines", f"/users/1/lines?run={run_id}", of_compound}
+    for link in links - {of_compound}:
         html = page.get(link).text
         shown = text_of(html)
         assert f"from {tmp_path / 'drop'} by {run_id}" in shown
@@ -597,6 +603,40 @@ def test_lines(page: TestClient, database: Database, tmp_path: Path) -> None:
         page.get("/users/4/lines").text
     )
     assert len(page.get("/users/2/lines").content) < 10_000
+
+
+def test_every_number_of_a_user_leads_to_its_lines(
+    page: TestClient, database: Database, tmp_path: Path
+) -> None:
+    """Wherever a number stands; those before and after a run lead to the lines of then."""
+    load_lines(database, tmp_path / "first", run_id="one")
+    fewer = make_drop({1: "Ann", 5: "Eve"}, [(1, "2", "1"), (1, "2;2;3", "4")])
+    run_drop(database, fewer.write(tmp_path / "second"), run_id="two", max_removed_percent=100.0)
+    shown = {"/users/1/lines", "/users/1/lines?compound=2", "/users/5/lines"}
+    assert links_to_lines(page, "/users") == shown
+    of_compounds = [f"/users/1/lines?compound={compound}" for compound in (2, 3)]
+    assert links_to_lines(page, "/users/1/compounds") == {"/users/1/lines", *of_compounds}
+    changes = links_to_lines(page, "/changes?run=two")
+    assert {"/users/1/lines?run=one", "/users/1/lines?run=two", "/users/3/lines?run=one"} < changes
+    assert links_to_lines(page, "/changes?run=one") == {
+        f"/users/{user}/lines?run=one" for user in range(1, 5)
+    }
+    assert links_to_lines(page, "/changes?of=compounds") == set()
+    for address, counted, found in [
+        ("/users/1/lines?compound=3", 2, ["user_experiments.csv:3"]),
+        ("/users/1/lines?compound=2", 2, ["user_experiments.csv:2", "user_experiments.csv:3"]),
+        ("/users/1/lines?compound=7", 2, []),
+        ("/users/1/lines?run=one&compound=999", 1, ["user_experiments_<b>{0}.csv:3"]),
+    ]:
+        html = page.get(address).text
+        assert f"total_experiments {counted}: equal" in text_of(html), address
+        assert re.findall("user_experiments[^ ]*:[0-9]+", text_of(html)) == found, address
+    (first, after) = (
+        page.get(f"/users/3/lines?run=one&compound=1{end}").text for end in ("", "&after=100")
+    )
+    assert "compound Water in 120 rows" in text_of(first)
+    assert "/users/3/lines?after=50&amp;run=one&amp;compound=1" in first
+    assert (after.count("_b.csv:"), 'rel="next"' in after) == (20, False)
 
 
 @pytest.mark.parametrize("few", [0, 1_000], ids=["many rows", "few rows"])
@@ -643,7 +683,7 @@ def test_compounds_of_a_user(
     load_lines(database, tmp_path / "drop")
 
     def shown(address: str) -> list[tuple[str, ...]]:
-        row = r'/compounds/(\d+)"><bdi>Water</bdi>.*?<td class="number">([\d,]+)</td>\s*</tr>'
+        row = r'/compounds/(\d+)"><bdi>Water</bdi>.*?compound=\1"[^>]*>([\d,]+)</a>'
         return re.findall(row, page.get(address).text, re.DOTALL)
 
     assert 'href="/airflow/experiment-features/users/1/compounds"' in page.get("/users/1").text
@@ -888,7 +928,12 @@ def test_no_formula(value: Any, written: Any) -> None:
     [
         *("/compounds?after=x", "/compounds/0"),
         *("/users?after=x", "/users?after=0", f"/users?before={2**63}", "/users/0", "/users/x"),
-        *("/users/0/lines", "/users/1/lines?after=-1", f"/users/1/lines?before={2**63}"),
+        *(
+            "/users/0/lines",
+            "/users/1/lines?compound=x",
+            "/users/1/lines?after=-1",
+            f"/users/1/lines?before={2**63}",
+        ),
         *("/users?sort=user_name", "/users?q=%00", f"/users?q={'x' * 1001}"),
         *("/runs?after=%00", "/quality?after=1", "/quality?after=[1]", "/quality?run=%00"),
         *("/changes?of=runs", "/changes?kind=odd", "/changes?after=x", "/changes?after=[1,1,0,1]"),
@@ -928,7 +973,12 @@ ADDRESSES = [
     *("/users/{0}/compounds", "/quality.csv?run=odd&table={0}&rule={0}&file={0}"),
     *("/changes?run={0}", "/changes?run=odd&feature={0}"),
     "/changes?run=odd&after=[1,0.5,1,%22{0}%22]",
-    *("/users/{0}/lines", "/users/1/lines?run={0}", "/users/1/lines?after={0}"),
+    *(
+        "/users/{0}/lines",
+        "/users/1/lines?run={0}",
+        "/users/1/lines?compound={0}",
+        "/users/1/lines?after={0}",
+    ),
     *("/quality?run=odd&table={0}&rule={0}&file={0}", "/quality?after={0}", "/quality?run={0}"),
 ]
 
