@@ -35,7 +35,7 @@ from s3_server import BUCKET, S3Server
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
-VIEWS = ["/", "/users", "/compounds", "/changes", "/quality", "/runs"]
+VIEWS = ["/", "/users", "/compounds", "/changes", "/compare", "/over-time", "/quality", "/runs"]
 NEXT_RUN = datetime(2026, 11, 30, 2, tzinfo=UTC)
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -211,6 +211,8 @@ def test_hostile_names_stay_text(page: TestClient, database: Database, tmp_path:
     run_drop(database, drop, run_id=run_id)
     addresses = [*VIEWS, f"/runs/{quote(run_id, safe='')}", *(f"/users/{user}" for user in users)]
     addresses += [f"/users?q={quote(name)}" for name in HOSTILE]
+    addresses += [f"/compare?one={quote(name)}&other=1" for name in HOSTILE]
+    addresses += ["/compare?one=1&other=2", "/compare?of=compounds&one=3&other=4"]
     addresses += [f"/quality?table={quote(name)}&rule={quote(name)}" for name in HOSTILE]
     addresses += [f"/runs/{quote(name, safe='')}" for name in HOSTILE]
     for address in addresses:
@@ -279,7 +281,7 @@ def test_compounds(page: TestClient, database: Database, tmp_path: Path) -> None
     second = make_drop({1: "Ann"}, [(1, "1", "1")], {1: "Water"}).write(tmp_path / "second")
     run_drop(database, second, run_id="two", max_removed_percent=100.0)
     gone = text_of(page.get("/compounds/2").text)
-    assert "Acetic acid Compound 2, gone since" in gone
+    assert "Acetic acid Compare Compound 2, gone since" in gone
     assert "when two loaded a drop without this compound" in gone
     assert text_of(page.get("/compounds/1").text).count("now") == 1
 
@@ -416,6 +418,91 @@ def test_what_a_held_run_would_have_removed(
     assert len(rows) == 12
 
 
+def rows_of(html: str, table: str) -> list[list[str]]:
+    """The cells of a table's body, as text."""
+    (found,) = re.findall(f'<table id="{table}".*?</table>', html, re.DOTALL)
+    rows = re.findall(r"<tr>.*?</tr>", found, re.DOTALL)[1:]
+    return [[text_of(cell) for cell in re.findall(r"<t[dh].*?</t[dh]>", row)] for row in rows]
+
+
+def test_over_time(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """Loads, deltas and rejected drops, each with its figures and the share that each rule rejected."""
+    first = make_drop({1: "Ann", 2: "", 3: "Cy"}, [(1, "1", "1"), (2, "1", "1")]).write(
+        tmp_path / "1"
+    )
+    run_drop(database, first, run_id="one/b", max_rejected_percent=50)
+    fixed = Drop((Part("users", "", (Row(("2", "Bo", "b@b.org", "2024-01-01")),)),))
+    run_drop(database, fixed.write(tmp_path / "2"), run_id="two", mode="delta")
+    faulty = make_drop({1: "", 2: "", 3: "Cy"}, [(3, "1", "x")]).write(tmp_path / "3")
+    with pytest.raises(DropRejected):
+        run_drop(database, faulty, run_id="three")
+    run_drop(database, first, run_id="four", max_rejected_percent=50, max_removed_percent=100)
+    html = page.get("/over-time").text
+    assert 'href="/airflow/experiment-features/runs/one%2Fb"' in html
+    rules = re.findall(r"<th[^>]*><code>(\w+)</code>", html)
+    assert rules == ["name_missing", "user_id_unknown", "experiment_run_time_invalid"]
+    # 8 rows in the first drop, and as many in force after the delta; 7 in the third.
+    shares = ["25.00 %", "12.50 %", "12.50 %", "0.00 %"]
+    rows = rows_of(html, "loads")
+    assert [row[1:] for row in rows] == [
+        ["2", "1", "0.50", *shares, "four"],
+        ["–", "–", "–", "42.86 %", "28.57 %", "0.00 %", "14.29 %", "three rejected"],
+        ["3", "2", "0.67", *["0.00 %"] * 4, "two"],
+        ["2", "1", "0.50", *shares, "one/b"],
+    ]
+    assert text_of(page.get("/runs/one%2Fb").text).count("25.00 %") == 1
+    chosen = page.get("/over-time?rule=user_id_unknown").text
+    assert [row[5] for row in rows_of(chosen, "loads")] == [
+        "12.50 %",
+        "0.00 %",
+        "0.00 %",
+        "12.50 %",
+    ]
+    assert '<b aria-current="true">user_id_unknown</b>' in chosen
+    none = text_of(page.get("/over-time?rule=nul_byte").text)
+    assert "nul_byte rejected no row of these runs." in none
+    assert [row[-1] for row in rows_of(page.get("/over-time?after=two").text, "loads")] == ["one/b"]
+    assert "No more runs." in page.get("/over-time?after=one%2Fb").text
+    for address in ("/", "/runs"):
+        assert "/experiment-features/over-time" in page.get(address).text
+    database.query("update features.pipeline_runs set issues_by_rule = null")
+    assert "By rule, nothing is known" in page.get("/over-time").text
+
+
+def test_two_side_by_side(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """Users or compounds, by id or name; of several that match, one is chosen; the gone, too."""
+    users = {1: "Ann Lee", 2: "Bo", 3: "Ann Ray", 4: "Ann Day"}
+    first = make_drop(users, [(1, "1;2", "1"), (1, "1", "4"), (3, "1", "1")])
+    run_drop(database, first.write(tmp_path / "first"), run_id="one")
+    del users[3]
+    second = make_drop(users, [(1, "1;2", "1"), (1, "1", "4"), (2, "1", "9")])
+    run_drop(database, second.write(tmp_path / "second"), run_id="two", max_removed_percent=100.0)
+    html = page.get("/compare?one=1&other=2").text
+    shown = text_of(html)
+    assert "Experiments 2 1 -1 Mean run time 2.50 9.00 +6.50 Compounds per exp" in shown
+    assert links_to_lines(page, "/compare?one=1&other=2") == {
+        *("/users/1/lines", "/users/2/lines", "/users/1/lines?run=one"),
+        *("/users/2/lines?run=one", "/users/2/lines?run=two"),
+    }
+    histories = [rows_of(html, f"periods-{side}") for side in ("one", "other")]
+    assert [[row[2] for row in rows] for rows in histories] == [["2"], ["1", "0"]]
+    assert 'data-table="periods-one periods-other"' in html
+    assert page.get("/compare?one=LEE&other=bo").text.count("<bdi>Ann Lee</bdi>") == 3
+    several = page.get("/compare?one=a&other=2").text
+    assert "Users that match “a”" in text_of(several)
+    offered = re.findall(r"/compare\?of=users&amp;one=(\d)&amp;other=2", several)
+    assert offered == ["4", "1"]  # who has gone is not found by name
+    gone = text_of(page.get("/compare?one=3&other=1").text)
+    assert "Ann Ray 3, gone Ann Lee 1 Difference Experiments – 2 –" in gone
+    compounds = text_of(page.get("/compare?of=compounds&one=2&other=1").text)
+    assert "Experiments 1 3 +2 Users 1 2 +1" in compounds
+    for address in ("/compare?one=9", "/compare?one=1&other=nobody", "/compare?one=0"):
+        answer = page.get(address)
+        assert (answer.status_code, "No user has this id" in answer.text) == (404, True), address
+    for address in ("/users", "/users/1"):
+        assert "/experiment-features/compare?of=users" in page.get(address).text
+
+
 def test_a_tab_of_a_run_repeats_nothing(page: TestClient, database: Database) -> None:
     """Airflow shows the run's name above the frame; elsewhere, the page has to."""
     database.query(ENTER_RUN)
@@ -543,7 +630,7 @@ def test_long_values_make_no_large_page(
     compounds = dict.fromkeys(range(1, 301), "x" + sign * 10000)
     experiments = [(user_id, ids, "1") for user_id in users]
     run_drop(database, make_drop(users, experiments, compounds).write(tmp_path / "drop"))
-    for address in (*VIEWS, "/users/1"):
+    for address in (*VIEWS, "/users/1", "/compare?one=1&other=2", "/compare?one=x"):
         assert len(page.get(address).content) < most, address
 
 
@@ -936,6 +1023,8 @@ def test_no_formula(value: Any, written: Any) -> None:
         ),
         *("/users?sort=user_name", "/users?q=%00", f"/users?q={'x' * 1001}"),
         *("/runs?after=%00", "/quality?after=1", "/quality?after=[1]", "/quality?run=%00"),
+        *("/compare?of=runs", "/compare?one=%00", "/over-time?rule=email_invalid"),
+        *("/over-time?after=%00", f"/compare?other={'x' * 1001}", "/over-time?rule=%00"),
         *("/changes?of=runs", "/changes?kind=odd", "/changes?after=x", "/changes?after=[1,1,0,1]"),
         *('/quality?after=["a","b",0,"c"]', '/quality?after=["a","b",1,"\\u0000"]'),
     ],
@@ -968,7 +1057,7 @@ ODD = [
 """What some part of a query could take for more than text."""
 
 ADDRESSES = [
-    *("/compounds?q={0}", "/compounds/{0}"),
+    *("/compounds?q={0}", "/compounds/{0}", "/compare?one={0}&other={0}", "/over-time?after={0}"),
     *("/users?q={0}", "/users?after={0}", "/users/{0}", "/runs/{0}", "/runs?before={0}"),
     *("/users/{0}/compounds", "/quality.csv?run=odd&table={0}&rule={0}&file={0}"),
     *("/changes?run={0}", "/changes?run=odd&feature={0}"),
