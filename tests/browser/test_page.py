@@ -235,6 +235,9 @@ def test_compare_two_compounds(visit: Visit) -> None:
         ["Feature", re.compile("Aspirin"), re.compile("Caffeine"), "Difference"]
     )
     expect(visitor.frame.locator(".plot canvas").first).to_be_visible()
+    page = visitor.open("/compare?one=a")
+    expect(page.get_by_role("heading", name="Users that match “a”")).to_be_visible()
+    visitor.assert_accessible()
 
 
 def test_over_time_leads_to_a_run_by_keyboard(visit: Visit) -> None:
