@@ -1,6 +1,7 @@
 """The page's routes, all behind Airflow's login."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -21,6 +22,7 @@ from experiment_features.report.drops import Arrival, find_drops
 from experiment_features.report.feature_queries import Sort
 from experiment_features.report.page_queries import IssuePlace
 from experiment_features.report.paging import CHART_ROWS, PAGE_ROWS, Cursor, Row
+from experiment_features.rules.rules import RULES
 from features_page.access import DAG_ID, GUARDS, is_steward, may_trigger
 from features_page.arrivals import find_arrivals, find_parameters
 from features_page.connection import (
@@ -72,6 +74,21 @@ def _change_place(cursor: str | None) -> ChangePlace | None:
 
 ChangeCursor = Annotated[str | None, AfterValidator(_change_place)]
 Table = Literal["users", "compounds"]
+
+ERRORS = {rule.name for rule in RULES if rule.severity == "error"}
+"""The rules that reject a row."""
+
+RULES_SHOWN = 5
+"""Of how many rules the view over time has charts, unless one is chosen."""
+
+
+def _known_error(rule: str | None) -> str | None:
+    if rule and rule not in ERRORS:
+        raise ValueError("there is no such rule")
+    return rule
+
+
+ErrorRule = Annotated[Text | None, AfterValidator(_known_error)]
 IssueCursor = Annotated[str | None, AfterValidator(_issue_place)]
 MayTrigger = Annotated[bool, Depends(may_trigger)]
 IsSteward = Annotated[bool, Depends(is_steward)]
@@ -184,10 +201,14 @@ def lines(
     reader: Reader,
     user_id: Id,
     run: Text = "",
+    compound: IdCursor = None,
     after: LineCursor = None,
     before: LineCursor = None,
 ) -> Response:
-    """The lines behind a user's number, in the last load or the one that is named."""
+    """The lines behind a user's number, in the last load or the one that is named.
+
+    With ``compound``, only those that contain it.
+    """
     if run and not page_queries.find_run(reader, run):
         return render(request, "no_run.html", status=404, active="users", run_id=run)
     if not any(
@@ -204,8 +225,11 @@ def lines(
         request,
         "lines.html",
         active="users",
-        trace=find_lines(reader, load, user_id, first=first, most=PAGE_ROWS),
+        trace=find_lines(reader, load, user_id, compound_id=compound, first=first, most=PAGE_ROWS),
         run=run,
+        compound_id=compound,
+        compound_name=compound
+        and feature_queries.find_compound_names(reader, [compound]).get(compound),
         first=first,
     )
 
@@ -236,6 +260,29 @@ def user_compounds(
     )
 
 
+def compare(
+    request: Request,
+    reader: Reader,
+    may_trigger: MayTrigger,
+    of: Table = "users",
+    one: Text = "",
+    other: Text = "",
+) -> Response:
+    """Two users or compounds side by side; each is given by its id, or by words of its name."""
+    relation = _RELATIONS[of]
+    if not page_queries.find_last_load(reader):
+        return _nothing_yet(request, f"Compare {of}", of, may_trigger)
+    sides = [feature_queries.find_named(reader, relation, text.strip()) for text in (one, other)]
+    return render(
+        request,
+        "compare.html",
+        status=404 if any(side.is_unknown for side in sides) else 200,
+        active=relation.table,
+        relation=relation,
+        sides=dict(zip(("one", "other"), sides, strict=True)),
+    )
+
+
 def _download(relation: Relation) -> Callable[..., Response]:
     """All users or compounds as a CSV file."""
 
@@ -256,6 +303,33 @@ def runs(
     """A page of the ledger."""
     page = page_queries.find_runs(reader, cursor=_cursor(after, before))
     return render(request, "runs.html", active="runs", may_trigger=may_trigger, runs=page)
+
+
+def over_time(
+    request: Request,
+    reader: Reader,
+    may_trigger: MayTrigger,
+    rule: ErrorRule = None,
+    after: Text | None = None,
+    before: Text | None = None,
+) -> Response:
+    """Charts of the figures of many loads, and of the shares of rows that each rule rejected."""
+    page = page_queries.find_loads(reader, cursor=_cursor(after, before))
+    if not page.rows and not page.has_previous and not page.has_next:
+        return _nothing_yet(request, "Over time", "runs", may_trigger)
+    rejected = Counter[str]()
+    for each in page.rows:
+        rejected.update(each["issues_by_rule"] or {})
+    rules = [name for name, _ in rejected.most_common() if name in ERRORS]
+    return render(
+        request,
+        "over_time.html",
+        active="runs",
+        runs=page,
+        rules=rules,
+        rule=rule,
+        shown=[rule] if rule else rules[:RULES_SHOWN],
+    )
 
 
 def run(
@@ -311,6 +385,7 @@ def changes(
         relation=relation,
         counts={each: change_queries.count_changes(reader, each, found) for each in RELATIONS},
         changes=page,
+        run_before=change_queries.find_load_before(reader, found),
         filters={"kind": kind, "feature": feature},
         features={each.name: each for each in relation.features[1:]},
         listed=LISTED,
@@ -446,6 +521,8 @@ _VIEWS: dict[str, Callable[..., Response]] = {
     "/compounds": _list_view(COMPOUND_FEATURES),
     "/compounds/{id_}": _row_view(COMPOUND_FEATURES),
     "/changes": changes,
+    "/compare": compare,
+    "/over-time": over_time,
     "/quality": quality,
     "/drops": drops,
     "/runs": runs,

@@ -58,8 +58,16 @@ _intact: set[tuple[Path, int, int]] = set()
 """The files that were found intact, with their sizes and times: parts never change."""
 
 
-def find_lines(reader: Connection, load: Load, user_id: int, *, first: int, most: int) -> Trace:
-    """Some of the rows of a user's experiments, and how many count.
+def find_lines(
+    reader: Connection,
+    load: Load,
+    user_id: int,
+    *,
+    compound_id: int | None,
+    first: int,
+    most: int,
+) -> Trace:
+    """Some of the rows of a user's experiments, and how many count: see trace_some.
 
     Raises:
         LinesGone: a part is no longer there as it was written.
@@ -68,7 +76,14 @@ def find_lines(reader: Connection, load: Load, user_id: int, *, first: int, most
     """
     with _open_store(reader, load) as store:
         return trace_some(
-            reader, store, load, user_id, first=first, most=most, memory_limit=MEMORY_LIMIT
+            reader,
+            store,
+            load,
+            user_id,
+            compound_id=compound_id,
+            first=first,
+            most=most,
+            memory_limit=MEMORY_LIMIT,
         )
 
 

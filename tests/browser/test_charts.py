@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page, expect
 
 from features_page.rendering import STATIC
 
@@ -22,18 +22,21 @@ BARS = """
 <figure class="plot"><output></output><div data-table="bars" data-column="1" data-kind="bars"
   data-unit="users" data-x="experiments" style="height: 200px"></div></figure>
 """
+LOADS = """
+<table id="loads"><thead><tr><th>Started</th><th>Users</th><th>Run</th></tr></thead><tbody>{}</tbody></table>
+<figure class="plot"><output></output><div data-table="loads" data-column="1" data-kind="line"
+  data-unit="users" data-x="" style="height: 200px; width: 500px"></div></figure>
+"""
+LOAD = """
+<tr><td><time datetime="2026-01-{:02}T00:00:00+00:00"></time></td>
+<td{}></td><td><a class="id" href="http://page/runs/{}"></a></td></tr>
+"""
 
 
 def draw(browser: Browser, html: str, *, width: int = 600) -> Any:
     """Opens a page with a table and its chart; gives what was drawn, and its labels below."""
-    page = browser.new_page(viewport={"width": width, "height": 600})
+    page = open_page(browser, html, width=width)
     try:
-        # Airflow's theme is in the local storage, which a page without an address lacks.
-        page.route("http://page/", lambda route: route.fulfill(body="<!doctype html><body>"))
-        page.goto("http://page/")
-        page.set_content(html)
-        for name in ("uplot.min.js", "page.js"):
-            page.add_script_tag(path=STATIC[name])
         return page.evaluate(
             """() => {
                 const box = document.querySelector(".plot [data-table]");
@@ -50,6 +53,70 @@ def draw(browser: Browser, html: str, *, width: int = 600) -> Any:
                 })));
             }"""
         )
+    finally:
+        page.close()
+
+
+def open_page(browser: Browser, html: str, *, width: int = 600) -> Page:
+    """Opens a page with a table and its chart."""
+    page = browser.new_page(viewport={"width": width, "height": 600})
+    # Airflow's theme is in the local storage, which a page without an address lacks.
+    page.route("http://page/**", lambda route: route.fulfill(body="<!doctype html><body>"))
+    page.goto("http://page/")
+    page.set_content(html)
+    for name in ("uplot.min.js", "page.js"):
+        page.add_script_tag(path=STATIC[name])
+    return page
+
+
+def test_two_histories_in_one_chart(browser: Browser) -> None:
+    """Each line keeps its own gaps; where only the other has a point, a line has its last value."""
+
+    def period(begin: int, end: int, value: int) -> str:
+        return PERIOD.format(
+            begin, f'<time datetime="2026-01-{end:02}T00:00:00+00:00"></time>', value
+        )
+
+    html = PERIODS.format(period(1, 4, 5)) + PERIODS.replace("periods", "others").format(
+        period(6, 8, 3) + period(2, 3, 7)
+    )
+    html = html.replace('data-table="periods"', 'data-table="periods others"')
+    page = open_page(browser, html)
+    try:
+        data = page.evaluate(
+            """() => {
+                const box = document.querySelector('[data-table="periods others"]');
+                draw(box);
+                const { data } = drawn.get(box);
+                return data[0].map((x, at) => [x, valueAt(data[1], at), valueAt(data[2], at)]);
+            }"""
+        )
+    finally:
+        page.close()
+    assert [(x, one, other) for x, one, other in data if x == round(x)] == [
+        (day(1), 5, None),
+        (day(2), 5, 7),
+        (day(3), 5, None),
+        (day(4), None, None),
+        (day(6), None, 3),
+        (day(8), None, None),
+    ]
+
+
+def test_a_point_leads_to_its_run(browser: Browser) -> None:
+    """A click on a point opens the run; a run without the figure interrupts no line."""
+    rows = [(3, ' data-value="9"', "c"), (2, "", "b"), (1, ' data-value="5"', "a")]
+    page = open_page(browser, LOADS.format("".join(LOAD.format(*row) for row in rows)))
+    try:
+        box = page.locator(".plot [data-table]")
+        page.add_style_tag(path=STATIC["uplot.min.css"])
+        page.evaluate("draw(document.querySelector('.plot [data-table]'))")
+        over = box.locator(".u-over").bounding_box()
+        assert over
+        page.mouse.move(over["x"] + over["width"] - 2, over["y"] + 50)
+        expect(page.locator("output")).to_have_text("3 Jan 2026, 00:00:00 UTC: 9 users")
+        page.mouse.click(over["x"] + over["width"] - 2, over["y"] + 50)
+        page.wait_for_url("http://page/runs/c")
     finally:
         page.close()
 

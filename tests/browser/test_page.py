@@ -33,6 +33,8 @@ VIEWS = [
     "/users/1/lines",
     "/users/1/compounds",
     "/changes",
+    "/compare?one=1&other=2",
+    "/over-time",
     "/quality",
     "/drops",
     "/runs",
@@ -236,6 +238,38 @@ def test_what_a_run_changed(visit: Visit) -> None:
     expect(relations.locator("[aria-current]")).to_have_text("Compounds")
 
 
+def test_compare_two_compounds(visit: Visit) -> None:
+    """Three clicks from Airflow's home, two names and Enter; the address alone shows it again."""
+    visitor = visit("viewer")
+    visitor.page.goto("/")
+    visitor.page.get_by_role("link", name="Features", exact=True).click()
+    visitor.frame.get_by_role("link", name="Compounds", exact=True).click()
+    visitor.frame.get_by_role("link", name="Compare two").click()
+    visitor.frame.get_by_label("First compound").fill("aspirin")
+    visitor.frame.get_by_label("Second compound").fill("caff")
+    visitor.page.keyboard.press("Enter")
+    visitor.page.wait_for_url(re.compile("/compare.*one=aspirin.*other=caff"))
+    both = visitor.frame.get_by_role("region", name="Features of both")
+    expect(both.get_by_role("columnheader")).to_have_text(
+        ["Feature", re.compile("Aspirin"), re.compile("Caffeine"), "Difference"]
+    )
+    expect(visitor.frame.locator(".plot canvas").first).to_be_visible()
+    page = visitor.open("/compare?one=a")
+    expect(page.get_by_role("heading", name="Users that match “a”")).to_be_visible()
+    visitor.assert_accessible()
+
+
+def test_over_time_leads_to_a_run_by_keyboard(visit: Visit) -> None:
+    """What a click on a point does, the table below the charts does, too."""
+    page = visit("viewer").open("/over-time")
+    expect(page.locator(".plot canvas")).to_have_count(3 + 6)
+    page.locator("summary").press("Enter")
+    run = page.locator("#loads a.id").first
+    run_id = run.inner_text()
+    run.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(run_id)
+
+
 def test_only_stewards_get_the_rows(visit: Visit, stack: Stack) -> None:
     """The file of the issues has the faulty values for an administrator, but not for a viewer."""
     address = f"{PAGE}/quality.csv?rule=email_invalid"
@@ -259,6 +293,8 @@ def test_viewer_may_look_but_not_trigger(visit: Visit, stack: Stack) -> None:
     page = visit("viewer").open("/")
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
     expect(page.get_by_role("link", name="Open the DAG to trigger a run")).to_have_count(0)
+    for address in VIEWS:
+        assert page.request.get(PAGE + address).status == 200, address
     run = {"logical_date": None, "conf": {}}
     with pytest.raises(urllib.error.HTTPError, match="403"):
         stack.call(RUNS, run, cookie=stack.token("viewer"))

@@ -176,7 +176,12 @@ def pipeline_of(database: Database, folder: Path, source: Path, **options: Any) 
 def open_issues(database: Database) -> Counter[Any]:
     """The issues that hold, as the oracle tells them."""
     query = "select table_name, row_id, rule, column_name, value from features.latest_data_issues"
-    return Counter(tuple(row.values()) for row in database.query(query))
+    found = Counter(tuple(row.values()) for row in database.query(query))
+    last = "select issues_by_rule from features.pipeline_runs where status = 'loaded' "
+    by_rule = Counter(f"{table}.{rule}" for table, _, rule, *_ in found.elements())
+    for load in database.query(last + "order by finished_at desc limit 1"):
+        assert load["issues_by_rule"] == by_rule
+    return found
 
 
 def assert_as_expected(

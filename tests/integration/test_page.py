@@ -39,7 +39,7 @@ from s3_server import BUCKET, S3Server
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
-VIEWS = ["/", "/users", "/compounds", "/changes", "/quality", "/drops", "/runs"]
+VIEWS = ["/", "/users", "/compounds", "/changes", "/compare", "/drops", "/over-time", "/quality", "/runs"]
 NEXT_RUN = datetime(2026, 11, 30, 2, tzinfo=UTC)
 PARAMETERS = {
     "source": {"value": "", "description": "A folder.", "schema": {"type": ["string", "null"]}},
@@ -225,6 +225,8 @@ def test_hostile_names_stay_text(page: TestClient, database: Database, tmp_path:
     run_drop(database, drop, run_id=run_id)
     addresses = [*VIEWS, f"/runs/{quote(run_id, safe='')}", *(f"/users/{user}" for user in users)]
     addresses += [f"/users?q={quote(name)}" for name in HOSTILE]
+    addresses += [f"/compare?one={quote(name)}&other=1" for name in HOSTILE]
+    addresses += ["/compare?one=1&other=2", "/compare?of=compounds&one=3&other=4"]
     addresses += [f"/quality?table={quote(name)}&rule={quote(name)}" for name in HOSTILE]
     addresses += [f"/runs/{quote(name, safe='')}" for name in HOSTILE]
     for address in addresses:
@@ -233,7 +235,7 @@ def test_hostile_names_stay_text(page: TestClient, database: Database, tmp_path:
             assert markup not in html.replace("<!doctype", ""), (address, markup)
     for user_id, name in users.items():
         assert " ".join(name.split()) in text_of(page.get(f"/users/{user_id}").text)
-    assert len(re.findall("/users/[0-9]", page.get("/users?q=javascript").text)) == 1
+    assert len(re.findall('/users/[0-9]+"', page.get("/users?q=javascript").text)) == 1
     assert database.value("select count(*) from features.user_features") == len(users)
 
 
@@ -293,7 +295,7 @@ def test_compounds(page: TestClient, database: Database, tmp_path: Path) -> None
     second = make_drop({1: "Ann"}, [(1, "1", "1")], {1: "Water"}).write(tmp_path / "second")
     run_drop(database, second, run_id="two", max_removed_percent=100.0)
     gone = text_of(page.get("/compounds/2").text)
-    assert "Acetic acid Compound 2, gone since" in gone
+    assert "Acetic acid Compare Compound 2, gone since" in gone
     assert "when two loaded a drop without this compound" in gone
     assert text_of(page.get("/compounds/1").text).count("now") == 1
 
@@ -445,6 +447,91 @@ def test_what_a_held_run_would_have_removed(
     )
     rows = list(csv.reader(io.StringIO(page.get("/changes.csv?run=held").text)))
     assert len(rows) == 12
+
+
+def rows_of(html: str, table: str) -> list[list[str]]:
+    """The cells of a table's body, as text."""
+    (found,) = re.findall(f'<table id="{table}".*?</table>', html, re.DOTALL)
+    rows = re.findall(r"<tr>.*?</tr>", found, re.DOTALL)[1:]
+    return [[text_of(cell) for cell in re.findall(r"<t[dh].*?</t[dh]>", row)] for row in rows]
+
+
+def test_over_time(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """Loads, deltas and rejected drops, each with its figures and the share that each rule rejected."""
+    first = make_drop({1: "Ann", 2: "", 3: "Cy"}, [(1, "1", "1"), (2, "1", "1")]).write(
+        tmp_path / "1"
+    )
+    run_drop(database, first, run_id="one/b", max_rejected_percent=50)
+    fixed = Drop((Part("users", "", (Row(("2", "Bo", "b@b.org", "2024-01-01")),)),))
+    run_drop(database, fixed.write(tmp_path / "2"), run_id="two", mode="delta")
+    faulty = make_drop({1: "", 2: "", 3: "Cy"}, [(3, "1", "x")]).write(tmp_path / "3")
+    with pytest.raises(DropRejected):
+        run_drop(database, faulty, run_id="three")
+    run_drop(database, first, run_id="four", max_rejected_percent=50, max_removed_percent=100)
+    html = page.get("/over-time").text
+    assert 'href="/airflow/experiment-features/runs/one%2Fb"' in html
+    rules = re.findall(r"<th[^>]*><code>(\w+)</code>", html)
+    assert rules == ["name_missing", "user_id_unknown", "experiment_run_time_invalid"]
+    # 8 rows in the first drop, and as many in force after the delta; 7 in the third.
+    shares = ["25.00 %", "12.50 %", "12.50 %", "0.00 %"]
+    rows = rows_of(html, "loads")
+    assert [row[1:] for row in rows] == [
+        ["2", "1", "0.50", *shares, "four"],
+        ["–", "–", "–", "42.86 %", "28.57 %", "0.00 %", "14.29 %", "three rejected"],
+        ["3", "2", "0.67", *["0.00 %"] * 4, "two"],
+        ["2", "1", "0.50", *shares, "one/b"],
+    ]
+    assert text_of(page.get("/runs/one%2Fb").text).count("25.00 %") == 1
+    chosen = page.get("/over-time?rule=user_id_unknown").text
+    assert [row[5] for row in rows_of(chosen, "loads")] == [
+        "12.50 %",
+        "0.00 %",
+        "0.00 %",
+        "12.50 %",
+    ]
+    assert '<b aria-current="true">user_id_unknown</b>' in chosen
+    none = text_of(page.get("/over-time?rule=nul_byte").text)
+    assert "nul_byte rejected no row of these runs." in none
+    assert [row[-1] for row in rows_of(page.get("/over-time?after=two").text, "loads")] == ["one/b"]
+    assert "No more runs." in page.get("/over-time?after=one%2Fb").text
+    for address in ("/", "/runs"):
+        assert "/experiment-features/over-time" in page.get(address).text
+    database.query("update features.pipeline_runs set issues_by_rule = null")
+    assert "By rule, nothing is known" in page.get("/over-time").text
+
+
+def test_two_side_by_side(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """Users or compounds, by id or name; of several that match, one is chosen; the gone, too."""
+    users = {1: "Ann Lee", 2: "Bo", 3: "Ann Ray", 4: "Ann Day"}
+    first = make_drop(users, [(1, "1;2", "1"), (1, "1", "4"), (3, "1", "1")])
+    run_drop(database, first.write(tmp_path / "first"), run_id="one")
+    del users[3]
+    second = make_drop(users, [(1, "1;2", "1"), (1, "1", "4"), (2, "1", "9")])
+    run_drop(database, second.write(tmp_path / "second"), run_id="two", max_removed_percent=100.0)
+    html = page.get("/compare?one=1&other=2").text
+    shown = text_of(html)
+    assert "Experiments 2 1 -1 Mean run time 2.50 9.00 +6.50 Compounds per exp" in shown
+    assert links_to_lines(page, "/compare?one=1&other=2") == {
+        *("/users/1/lines", "/users/2/lines", "/users/1/lines?run=one"),
+        *("/users/2/lines?run=one", "/users/2/lines?run=two"),
+    }
+    histories = [rows_of(html, f"periods-{side}") for side in ("one", "other")]
+    assert [[row[2] for row in rows] for rows in histories] == [["2"], ["1", "0"]]
+    assert 'data-table="periods-one periods-other"' in html
+    assert page.get("/compare?one=LEE&other=bo").text.count("<bdi>Ann Lee</bdi>") == 3
+    several = page.get("/compare?one=a&other=2").text
+    assert "Users that match “a”" in text_of(several)
+    offered = re.findall(r"/compare\?of=users&amp;one=(\d)&amp;other=2", several)
+    assert offered == ["4", "1"]  # who has gone is not found by name
+    gone = text_of(page.get("/compare?one=3&other=1").text)
+    assert "Ann Ray 3, gone Ann Lee 1 Difference Experiments – 2 –" in gone
+    compounds = text_of(page.get("/compare?of=compounds&one=2&other=1").text)
+    assert "Experiments 1 3 +2 Users 1 2 +1" in compounds
+    for address in ("/compare?one=9", "/compare?one=1&other=nobody", "/compare?one=0"):
+        answer = page.get(address)
+        assert (answer.status_code, "No user has this id" in answer.text) == (404, True), address
+    for address in ("/users", "/users/1"):
+        assert "/experiment-features/compare?of=users" in page.get(address).text
 
 
 def test_a_tab_of_a_run_repeats_nothing(page: TestClient, database: Database) -> None:
@@ -638,7 +725,7 @@ def test_long_values_make_no_large_page(
     compounds = dict.fromkeys(range(1, 301), "x" + sign * 10000)
     experiments = [(user_id, ids, "1") for user_id in users]
     run_drop(database, make_drop(users, experiments, compounds).write(tmp_path / "drop"))
-    for address in (*VIEWS, "/users/1"):
+    for address in (*VIEWS, "/users/1", "/compare?one=1&other=2", "/compare?one=x"):
         assert len(page.get(address).content) < most, address
 
 
@@ -668,13 +755,19 @@ def load_lines(database: Database, folder: Path, **options: Any) -> str:
     return str(run_drop(database, Drop(tuple(parts)).write(folder), **options)["run_id"])
 
 
+def links_to_lines(page: TestClient, address: str) -> set[str]:
+    """The addresses of lines to which a page leads."""
+    links = re.findall('href="[^"]*(/users/[0-9]+/lines[^"]*)"', page.get(address).text)
+    return set(map(unescape, links))
+
+
 def test_lines(page: TestClient, database: Database, tmp_path: Path) -> None:
     """One click leads from a number to the lines it is made of; what is not valid is not shown."""
     run_id = load_lines(database, tmp_path / "drop")
-    user = page.get("/users/1").text
-    links = re.findall(r'href="/airflow/experiment-features(/users/1/lines[^"]*)"', user)
-    assert links == ["/users/1/lines", f"/users/1/lines?run={run_id}"]
-    for link in links:
+    links = links_to_lines(page, "/users/1")
+    of_compound = "/users/1/lines?compound=1"
+    assert links == {"/users/1/lines", f"/users/1/lines?run={run_id}", of_compound}
+    for link in links - {of_compound}:
         html = page.get(link).text
         shown = text_of(html)
         assert f"from {tmp_path / 'drop'} by {run_id}" in shown
@@ -694,6 +787,40 @@ def test_lines(page: TestClient, database: Database, tmp_path: Path) -> None:
         page.get("/users/4/lines").text
     )
     assert len(page.get("/users/2/lines").content) < 10_000
+
+
+def test_every_number_of_a_user_leads_to_its_lines(
+    page: TestClient, database: Database, tmp_path: Path
+) -> None:
+    """Wherever a number stands; those before and after a run lead to the lines of then."""
+    load_lines(database, tmp_path / "first", run_id="one")
+    fewer = make_drop({1: "Ann", 5: "Eve"}, [(1, "2", "1"), (1, "2;2;3", "4")])
+    run_drop(database, fewer.write(tmp_path / "second"), run_id="two", max_removed_percent=100.0)
+    shown = {"/users/1/lines", "/users/1/lines?compound=2", "/users/5/lines"}
+    assert links_to_lines(page, "/users") == shown
+    of_compounds = [f"/users/1/lines?compound={compound}" for compound in (2, 3)]
+    assert links_to_lines(page, "/users/1/compounds") == {"/users/1/lines", *of_compounds}
+    changes = links_to_lines(page, "/changes?run=two")
+    assert {"/users/1/lines?run=one", "/users/1/lines?run=two", "/users/3/lines?run=one"} < changes
+    assert links_to_lines(page, "/changes?run=one") == {
+        f"/users/{user}/lines?run=one" for user in range(1, 5)
+    }
+    assert links_to_lines(page, "/changes?of=compounds") == set()
+    for address, counted, found in [
+        ("/users/1/lines?compound=3", 2, ["user_experiments.csv:3"]),
+        ("/users/1/lines?compound=2", 2, ["user_experiments.csv:2", "user_experiments.csv:3"]),
+        ("/users/1/lines?compound=7", 2, []),
+        ("/users/1/lines?run=one&compound=999", 1, ["user_experiments_<b>{0}.csv:3"]),
+    ]:
+        html = page.get(address).text
+        assert f"total_experiments {counted}: equal" in text_of(html), address
+        assert re.findall("user_experiments[^ ]*:[0-9]+", text_of(html)) == found, address
+    (first, after) = (
+        page.get(f"/users/3/lines?run=one&compound=1{end}").text for end in ("", "&after=100")
+    )
+    assert "compound Water in 120 rows" in text_of(first)
+    assert "/users/3/lines?after=50&amp;run=one&amp;compound=1" in first
+    assert (after.count("_b.csv:"), 'rel="next"' in after) == (20, False)
 
 
 @pytest.mark.parametrize("few", [0, 1_000], ids=["many rows", "few rows"])
@@ -740,7 +867,7 @@ def test_compounds_of_a_user(
     load_lines(database, tmp_path / "drop")
 
     def shown(address: str) -> list[tuple[str, ...]]:
-        row = r'/compounds/(\d+)"><bdi>Water</bdi>.*?<td class="number">([\d,]+)</td>\s*</tr>'
+        row = r'/compounds/(\d+)"><bdi>Water</bdi>.*?compound=\1"[^>]*>([\d,]+)</a>'
         return re.findall(row, page.get(address).text, re.DOTALL)
 
     assert 'href="/airflow/experiment-features/users/1/compounds"' in page.get("/users/1").text
@@ -996,9 +1123,16 @@ def test_a_long_cell_is_written_at_once(part: str) -> None:
     [
         *("/compounds?after=x", "/compounds/0"),
         *("/users?after=x", "/users?after=0", f"/users?before={2**63}", "/users/0", "/users/x"),
-        *("/users/0/lines", "/users/1/lines?after=-1", f"/users/1/lines?before={2**63}"),
+        *(
+            "/users/0/lines",
+            "/users/1/lines?compound=x",
+            "/users/1/lines?after=-1",
+            f"/users/1/lines?before={2**63}",
+        ),
         *("/users?sort=user_name", "/users?q=%00", f"/users?q={'x' * 1001}"),
         *("/runs?after=%00", "/quality?after=1", "/quality?after=[1]", "/quality?run=%00"),
+        *("/compare?of=runs", "/compare?one=%00", "/over-time?rule=email_invalid"),
+        *("/over-time?after=%00", f"/compare?other={'x' * 1001}", "/over-time?rule=%00"),
         *("/changes?of=runs", "/changes?kind=odd", "/changes?after=x", "/changes?after=[1,1,0,1]"),
         *("/drops?mode=odd", "/drops?max_removed_percent=101", "/drops?max_removed_percent=nan"),
         *("/drops?after=-1", "/drops?source=%00"),
@@ -1034,11 +1168,17 @@ ODD = [
 
 ADDRESSES = [
     *("/compounds?q={0}", "/compounds/{0}", "/drops?source={0}", "/drops?after={0}"),
+    *("/compare?one={0}&other={0}", "/over-time?after={0}"),
     *("/users?q={0}", "/users?after={0}", "/users/{0}", "/runs/{0}", "/runs?before={0}"),
     *("/users/{0}/compounds", "/quality.csv?run=odd&table={0}&rule={0}&file={0}"),
     *("/changes?run={0}", "/changes?run=odd&feature={0}"),
     "/changes?run=odd&after=[1,0.5,1,%22{0}%22]",
-    *("/users/{0}/lines", "/users/1/lines?run={0}", "/users/1/lines?after={0}"),
+    *(
+        "/users/{0}/lines",
+        "/users/1/lines?run={0}",
+        "/users/1/lines?compound={0}",
+        "/users/1/lines?after={0}",
+    ),
     *("/quality?run=odd&table={0}&rule={0}&file={0}", "/quality?after={0}", "/quality?run={0}"),
 ]
 

@@ -96,8 +96,9 @@ PRINTED: dict[str, tuple[int, Callable[[], Any]]] = {
                 LOAD,
                 {"user_name": HOSTILE, "total_experiments": 1},
                 [TracedRow(HOSTILE, MANY, HOSTILE, HOSTILE, HOSTILE, [])],
-                1,
-                1,
+                found=1,
+                total=1,
+                counted=1,
             )
         ),
     ),

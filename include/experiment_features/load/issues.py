@@ -117,6 +117,8 @@ class IssueChanges(NamedTuple):
     found: int
     healed: int
     """Rows of earlier drops, neither replaced nor deleted, that had an error and have none now."""
+    by_rule: Mapping[str, int]
+    """How many hold afterwards, per rule, as ``table.rule``."""
     columns: Sequence[str]
     """Those of the staged issues that have values."""
 
@@ -151,7 +153,8 @@ def compare_issues(
     ((closed, found),) = connection.execute(read_sql("count_issue_changes")).fetchall()
     values = {"run_ids": list(earlier_run_ids), "tables": tables}
     ((healed,),) = connection.execute(read_sql("count_healed"), values).fetchall()
-    return IssueChanges(closed, found, healed, columns)
+    by_rule = dict(connection.execute(read_sql("count_issues_by_rule")).fetchall())
+    return IssueChanges(closed, found, healed, by_rule, columns)
 
 
 def stage_issues(connection: Connection, issues: Path, run_id: str) -> Sequence[str]:

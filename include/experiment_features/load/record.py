@@ -73,6 +73,7 @@ _UNKNOWN: dict[str, Any] = {
     "base_run_id": None,
     "notices": [],
     "judged": None,
+    "issues_by_rule": None,
     "loaded_at": None,
     "source_files": Jsonb([]),
     "parts": Jsonb([]),
@@ -340,6 +341,7 @@ def enter_run(
         "average_run_time": average_run_time,
         "totals": Jsonb(totals) if totals else None,
         "judged": judged and Jsonb(judged),
+        "issues_by_rule": _by_rule(workspace, result, changes),
         "loaded_at": loaded_at,
         **(computation or {}),
         **(asdict(ending) if ending else {}),
@@ -353,6 +355,14 @@ def enter_run(
         close_issues(connection, result.run_id)
     if workspace.issues.exists() and not is_unchanged:
         copy_issues(connection, workspace.issues, result.run_id, is_load=is_load)
+
+
+def _by_rule(workspace: Workspace, result: Result, changes: IssueChanges | None) -> Jsonb | None:
+    """How many issues hold by rule; of a rejected snapshot, how many it had."""
+    if changes:
+        return Jsonb(changes.by_rule)
+    is_known = result.status in ("loaded", "rejected") and result.mode == "snapshot"
+    return Jsonb(dict(workspace.found(Validated).rules)) if is_known else None
 
 
 def _enter(connection: Connection, run: Run, entry: dict[str, Any]) -> None:

@@ -73,6 +73,12 @@ def count_changes(connection: Connection, relation: Relation, run: Row) -> dict[
     return {kind: counts.get(kind, 0) for kind in ("new", "changed", "gone")}
 
 
+def find_load_before(connection: Connection, run: Row) -> str | None:
+    """The load that was in force before a run; None if there was none, or it is forgotten."""
+    found = fetch(connection, read_sql("select_load_before"), {"run_id": run["run_id"]})
+    return str(found[0]["run_id"]) if found else None
+
+
 def read_changes(
     connection: Connection,
     relation: Relation,

@@ -4,7 +4,7 @@ Names are truncated on the page, but never in the download.
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -28,6 +28,27 @@ from experiment_features.report.paging import (
 NAME_LENGTH = 120
 
 Sort = Literal["id", "name", "experiments"]
+
+CANDIDATES = 10
+"""How many users or compounds are offered if a text could mean any of them."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a text names: one user or compound, or several that it could mean."""
+
+    text: str
+    id: int | None
+    """Of the one, if it is known which."""
+    features: Row | None
+    """None also if it has gone."""
+    history: list[Row]
+    candidates: list[Row]
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the text names nothing."""
+        return bool(self.text) and self.id is None and not self.candidates
 
 
 def find_rows(
@@ -125,6 +146,20 @@ def find_history(connection: Connection, relation: Relation, id_: int) -> list[R
         key=sql.Identifier(relation.key),
     )
     return fetch(connection, query, {"id": id_, "length": NAME_LENGTH, "rows": CHART_ROWS})
+
+
+def find_named(connection: Connection, relation: Relation, text: str) -> Named:
+    """The user or compound with this id, now or in the past, or with these words in its name."""
+    id_, candidates = _id_in(text), []
+    if text and id_ is None:
+        candidates = find_rows(connection, relation, search=text, sort="name").rows[:CANDIDATES]
+        if len(candidates) == 1:
+            id_ = candidates.pop()[relation.key]
+    if id_ is None:
+        return Named(text, None, None, [], candidates)
+    features = find_row(connection, relation, id_)
+    history = find_history(connection, relation, id_)
+    return Named(text, id_ if features or history else None, features, history, [])
 
 
 def find_departure(connection: Connection, moment: datetime) -> str | None:

@@ -14,6 +14,7 @@ from experiment_features.contract import TABLES
 from experiment_features.load import ledger
 from experiment_features.load.database import Connection, comma_separated
 from experiment_features.report.paging import (
+    CHART_ROWS,
     PAGE_ROWS,
     Cursor,
     Page,
@@ -91,6 +92,13 @@ def find_runs(
     """A page of the ledger, the latest run first; ``cursor`` is a run_id."""
     values = {"run_id": None}
     return read_page(connection, "page_runs", _RUN_KEYS, values, cursor, descending=True, rows=rows)
+
+
+def find_loads(connection: Connection, *, cursor: Cursor | None = None) -> Page:
+    """A chart of runs that loaded or were rejected, the latest first; ``cursor`` is a run_id."""
+    return read_page(
+        connection, "page_loads", _RUN_KEYS, {}, cursor, descending=True, rows=CHART_ROWS
+    )
 
 
 def find_run(connection: Connection, run_id: str) -> Row | None:

@@ -27,6 +27,7 @@ from experiment_features.contract import (
 from experiment_features.definitions import USER_FEATURES
 from experiment_features.drop.files import Layer, parts_of, with_parts
 from experiment_features.engines.duckdb_engine import DuckDBEngine
+from experiment_features.engines.engine import Frame
 from experiment_features.errors import ConfigurationError, StorageUnavailable
 from experiment_features.load.database import Connection, comma_separated, database_errors
 from experiment_features.load.loads import Load
@@ -86,6 +87,8 @@ class Trace:
     """None for a user who had none: the drop had no valid row of the user."""
     rows: list[TracedRow]
     """Those that were asked for, in the order of the files."""
+    found: int
+    """How many rows there are of those that were asked for."""
     total: int
     """How many rows there are in all."""
     counted: int
@@ -138,15 +141,15 @@ def trace(
         StorageUnavailable, ConfigurationError: the store cannot be read.
         DatabaseUnavailable, DatabaseRefused: see database_errors.
     """
-    found = trace_some(connection, store, load, user_id, memory_limit=memory_limit)
+    found = trace_some(
+        connection, store, load, user_id, compound_id=compound_id, memory_limit=memory_limit
+    )
     if found.features is None and not found.total:
         raise ConfigurationError(
             f"run {load.run_id} has neither features nor experiments of user {user_id}: check the "
             "id, or name an earlier run with --run"
         )
-    if compound_id is None:
-        return found
-    return replace(found, rows=[row for row in found.rows if _has(row, compound_id)])
+    return found
 
 
 def trace_some(
@@ -155,6 +158,7 @@ def trace_some(
     load: Load,
     user_id: int,
     *,
+    compound_id: int | None = None,
     first: int = 0,
     most: int | None = None,
     memory_limit: str,
@@ -166,6 +170,7 @@ def trace_some(
         store: as for trace.
         load: as for trace.
         user_id: the user.
+        compound_id: as for trace.
         first: how many rows to skip.
         most: how many rows to return at most; None for all.
         memory_limit: as for trace.
@@ -182,8 +187,11 @@ def trace_some(
         features = next(iter(fetch(connection, query, values)), None)
         with _open_parts(store, load, layers, memory_limit) as (engine, opened):
             rows = opened.rows(USER_EXPERIMENTS, engine).filter(nw.col("user_id") == user_id)
-            positions = np.sort(rows.select("position").to_native().fetchnumpy()["position"])
-            chosen = positions[first:][:most]
+            positions = wanted = _positions_of(rows)
+            if compound_id is not None:
+                compounds = nw.col("experiment_compound_ids")
+                wanted = _positions_of(rows.filter(compounds.list.contains(compound_id)))
+            chosen = wanted[first:][:most]
             paths = opened.paths(USER_EXPERIMENTS)
             found = _find_rows(engine, paths, files, user_id, chosen)
         rules = _find_rules(connection, load, files, chosen)
@@ -193,7 +201,13 @@ def trace_some(
         replace(row, rules=rules.get(position, []))
         for position, row in zip(chosen.tolist(), found, strict=True)
     ]
-    return Trace(user_id, load, features, shown, len(positions), len(positions) - rejected)
+    total = len(positions)
+    return Trace(user_id, load, features, shown, len(wanted), total, total - rejected)
+
+
+def _positions_of(rows: Frame) -> np.ndarray:
+    """The positions of rows, in their order."""
+    return np.sort(rows.select("position").to_native().fetchnumpy()["position"])
 
 
 def count_compounds(
@@ -345,7 +359,3 @@ def _find_rejected(
             np.array(lines_of[place]) + position_of(number, 0), positions
         ).tolist()
     ]
-
-
-def _has(row: TracedRow, compound_id: int) -> bool:
-    return isinstance(row.compound_ids, list) and compound_id in row.compound_ids

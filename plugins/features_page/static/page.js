@@ -129,8 +129,8 @@ function secondsOf(cell) {
   return time ? Date.parse(time.dateTime) / 1000 : null;
 }
 
-function read(box) {
-  const rows = [...document.getElementById(box.dataset.table).tBodies[0].rows];
+function read(box, table = box.dataset.table) {
+  const rows = [...document.getElementById(table).tBodies[0].rows];
   const points = rows.map((row, index) => {
     const time = secondsOf(row.cells[0]);
     const value = row.cells[box.dataset.column].dataset.value;
@@ -138,6 +138,7 @@ function read(box) {
       x: time ?? index,
       y: value === undefined ? null : Number(value),
       label: time === null ? inUnits(row.cells[0].textContent, box.dataset.x) : `${asMoment.format(time * 1000)} UTC`,
+      run: row.querySelector("a.id")?.href,
       until: secondsOf(row.cells[1]) ?? Date.now() / 1000,
     };
   });
@@ -173,9 +174,10 @@ function timeLabels(splits, step) {
   return labels.map((label, index) => (label === labels[index - 1] ? "" : label));
 }
 
-function options(box, points) {
+function options(box, lines, data) {
+  const points = lines.flat();
   const style = getComputedStyle(box);
-  const [ink, line, muted] = [style.color, style.borderTopColor, style.outlineColor];
+  const [ink, second, line, muted] = [style.color, style.caretColor, style.borderTopColor, style.outlineColor];
   const bars = box.dataset.kind === "bars";
   const { unit, x } = box.dataset;
   const output = box.parentElement.querySelector("output");
@@ -206,32 +208,50 @@ function options(box, points) {
     ],
     series: [
       {},
-      {
-        stroke: ink,
+      ...lines.map((_, index) => ({
+        stroke: index ? second : ink,
+        dash: index ? [6, 4] : undefined,
         width: bars ? 0 : 2,
         fill: bars ? ink : undefined,
-        points: { show: box.dataset.kind === "line" && points.length < 40, size: 5, fill: ink },
+        spanGaps: box.dataset.kind === "line", // a run without a figure is no gap
+        points: { show: box.dataset.kind === "line" && points.length <= 60, size: 5, fill: ink },
         paths: bars
           ? uPlot.paths.bars({ size: [0.78, 72], radius: 0.12 })
           : box.dataset.kind === "steps" ? uPlot.paths.stepped({ align: 1 }) : uPlot.paths.linear(),
-      },
+      })),
     ],
     hooks: {
+      ready: [(plot) => {
+        if (lines.length > 1 || !points.some((point) => point.run)) return;
+        plot.over.style.cursor = "pointer";
+        plot.over.addEventListener("click", () => { location.href = points[plot.cursor.idx]?.run ?? location.href; });
+      }],
       setCursor: [(plot) => {
-        const point = points[plot.cursor.idx];
-        const known = point && plot.cursor.left >= 0 && point.y !== null;
-        output.textContent = known ? `${point.label}: ${inUnits(asNumber.format(point.y), unit)}` : "";
+        const { idx, left } = plot.cursor;
+        const values = idx == null || left < 0 ? [] : data.slice(1).map((column) => valueAt(column, idx));
+        if (values.every((value) => value === null)) { output.textContent = ""; return; }
+        const label = lines.length > 1 ? `${asMoment.format(data[0][idx] * 1000)} UTC` : points[idx].label;
+        const told = values.map((value) => (value === null ? "–" : asNumber.format(value))).join(" and ");
+        output.textContent = `${label}: ${inUnits(told, unit)}`;
       }],
     },
   };
 }
 
+// Where only another line has a point, this one still has its last value.
+function valueAt(column, index) {
+  while (index > 0 && column[index] === undefined) index -= 1;
+  return column[index] ?? null;
+}
+
 const drawn = new Map();
 
 function draw(box) {
-  const points = read(box);
+  const lines = box.dataset.table.split(" ").map((table) => read(box, table));
+  const columns = lines.map((points) => [points.map((p) => p.x), points.map((p) => p.y)]);
+  const data = columns.length > 1 ? uPlot.join(columns) : columns[0];
   drawn.get(box)?.destroy();
-  drawn.set(box, new uPlot(options(box, points), [points.map((p) => p.x), points.map((p) => p.y)], box));
+  drawn.set(box, new uPlot(options(box, lines, data), data, box));
 }
 
 followTheme();

@@ -106,6 +106,7 @@ def test_a_load_is_recorded_completely(database: Database, tmp_path: Path) -> No
         "notices": [],
         "average_run_time": 5.25,
         "judged": None,
+        "issues_by_rule": {},
         "totals": {
             "experiments": 3,
             "timed_experiments": 2,

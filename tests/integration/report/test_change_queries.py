@@ -116,7 +116,8 @@ STEP_BACK = """
 drop table features.load_changes;
 drop index features.pipeline_runs_by_load, features.compound_features_past_by_end;
 drop index features.held_changes_by_experiments;
-alter table features.pipeline_runs drop column loaded_at;
+alter table features.pipeline_runs
+    drop column loaded_at, drop column issues_by_rule, drop column state_hash;
 update features.schema_version set version_num = '0009'
 """
 

@@ -1,5 +1,7 @@
 """The page's queries: complete pages, and correct figures."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from experiment_features.errors import DatabaseUnavailable
 from experiment_features.load.database import Connection, connect
 from experiment_features.report import page_queries
 from experiment_features.report.page_queries import Bar, IssuePlace
-from experiment_features.report.paging import reading
+from experiment_features.report.paging import Cursor, Page, reading
 from integration.report.walking import walk
 from integration.running import load_experiments, make_drop, run_drop
 from integration.servers import Database
@@ -39,6 +41,10 @@ def test_bars_count_every_user_once(database: Database, reader: Connection, tmp_
     assert bars == [Bar(0, 0, 0), Bar(1, 1, 1), Bar(2, 2, 1)]
 
 
+def _find(find: Callable[..., Page], reader: Connection, cursor: Cursor | None) -> Page:
+    return find(reader, cursor=cursor)
+
+
 def test_pages_of_runs_are_complete(database: Database, tmp_path: Path) -> None:
     """Runs are listed latest first, even if some began at the same time."""
     load_experiments(database, tmp_path, {1: 1})
@@ -47,13 +53,13 @@ def test_pages_of_runs_are_complete(database: Database, tmp_path: Path) -> None:
         "definition_version, status, started_at, finished_at) select 'old ' || n, 'cli', 'x', '[]', "
         "'{}', 1, 'loaded', '2020-01-01'::date + n / 3, '2021-01-01' from generate_series(1, 120) n"
     )
-    with connect(database.url("analyst")) as reader, reading(reader):
-        found = walk(
-            lambda cursor: page_queries.find_runs(reader, cursor=cursor), lambda run: run["run_id"]
-        )
     query = "select run_id from features.pipeline_runs order by started_at desc, run_id desc"
-    assert found == [run["run_id"] for run in database.query(query)]
-    assert len(found) == 121
+    expected = [run["run_id"] for run in database.query(query)]
+    assert len(expected) == 121
+    for find in (page_queries.find_runs, page_queries.find_loads):
+        with connect(database.url("analyst")) as reader, reading(reader):
+            found = walk(partial(_find, find, reader), lambda run: run["run_id"])
+        assert found == expected
 
 
 def test_run_and_its_files(database: Database, reader: Connection, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A load says what it left, so that what is changed by hand is noticed."""
+"""A load says what it left: a hash, so that changes by hand are noticed, and its issues by rule."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,6 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
-    """Adds the column. What earlier loads left is not known."""
+    """Adds the columns; what earlier loads left is not known."""
     driver: Any = op.get_bind().connection.driver_connection
     driver.execute(Path(__file__).with_suffix(".sql").read_text("utf-8"))
