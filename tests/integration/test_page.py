@@ -39,7 +39,17 @@ from s3_server import BUCKET, S3Server
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 CONNECTION = "AIRFLOW_CONN_FEATURES_DB_READER"
-VIEWS = ["/", "/users", "/compounds", "/changes", "/compare", "/drops", "/over-time", "/quality", "/runs"]
+VIEWS = [
+    "/",
+    "/users",
+    "/compounds",
+    "/changes",
+    "/compare",
+    "/drops",
+    "/over-time",
+    "/quality",
+    "/runs",
+]
 NEXT_RUN = datetime(2026, 11, 30, 2, tzinfo=UTC)
 PARAMETERS = {
     "source": {"value": "", "description": "A folder.", "schema": {"type": ["string", "null"]}},
