@@ -1,10 +1,18 @@
 """A second header within a file: two files were joined, perhaps with another order of columns."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import and_
 from pathlib import Path
 
 import duckdb
-from duckdb import ColumnExpression, ConstantExpression, Expression, FunctionExpression
+from duckdb import (
+    CaseExpression,
+    ColumnExpression,
+    ConstantExpression,
+    Expression,
+    FunctionExpression,
+)
 
 from experiment_features.contract import Table
 from experiment_features.engines.duckdb_engine import read_parquet
@@ -21,7 +29,7 @@ def refuse_other_order(
     """Refuses a file with a row that names its columns in another order than the header.
 
     The cells of all rows after it would be taken for those of other columns. In the same order, it
-    is a faulty row like any other.
+    is a faulty row like any other. Extra columns may have other names in it.
 
     Args:
         database: of open_typing_database.
@@ -33,25 +41,42 @@ def refuse_other_order(
     Raises:
         DropRefused: there is such a row.
     """
-    columns = [column for column in table.columns if column.name in header]
-    cells = {column.name: _name(column.text_name) for column in columns}
-    names = [ConstantExpression(name) for name in header]
-    found = read_parquet(database, rows).filter(cells[table.key].isin(*names))
-    for cell in cells.values():
-        found = found.filter(cell.isin(*names))
-    lines = found.project(
-        ColumnExpression("line_number"),
-        *((cell == ConstantExpression(name)).alias(name) for name, cell in cells.items()),
+    ((line,),) = (
+        read_parquet(database, rows)
+        .filter(ColumnExpression(table.key).isnull())
+        .filter(_names_all(table, header) | _names_two(table))
+        .aggregate("min(line_number)")
+        .fetchall()
     )
-    others = [line for line, *is_same in lines.fetchall() if not all(is_same)]
-    if others:
+    if line is not None:
         raise DropRefused(
-            f"{file_name} line {min(others)} names the columns again, in another order than the "
+            f"{file_name} line {line} names the columns again, in another order than the "
             "header: two files were joined. Deliver them as two files, such as "
             f"{table}_1.csv and {table}_2.csv",
             file=file_name,
-            line=min(others),
+            line=line,
         )
+
+
+def _names_all(table: Table, header: Sequence[str]) -> Expression:
+    """Whether all cells of a row are names of the header, and one is that of another column."""
+    columns = [column for column in table.columns if column.name in header]
+    cells = {column.name: _name(column.text_name) for column in columns}
+    names = [ConstantExpression(name) for name in header]
+    same = [cell == ConstantExpression(name) for name, cell in cells.items()]
+    return reduce(and_, (cell.isin(*names) for cell in cells.values())) & ~reduce(and_, same)
+
+
+def _names_two(table: Table) -> Expression:
+    """Whether two cells of a row are names of other columns of the table."""
+    misplaced = [
+        CaseExpression(_name(column.text_name).isin(*others), ConstantExpression(1)).otherwise(
+            ConstantExpression(0)
+        )
+        for column in table.columns
+        if (others := [ConstantExpression(n) for n in table.column_names if n != column.name])
+    ]
+    return sum(misplaced, ConstantExpression(0)) >= ConstantExpression(2)
 
 
 def _name(column: str) -> Expression:

@@ -65,9 +65,12 @@ def test_deletions_are_read_like_a_table(
          '"compound_id" , "compound_structure","compound_name"'),
         (USER_EXPERIMENTS, "experiment_id,user_id,experiment_compound_ids,experiment_run_time",
          "user_id,experiment_id,experiment_compound_ids,experiment_run_time"),
+        (USERS, "user_id,name,email,signup_date,note", ",user_id,name,email,signup_date"),
+        (COMPOUNDS, "row,compound_id,compound_name,compound_structure",
+         "compound_id,compound_name,compound_structure,unit"),
         (DELETIONS["users"], "user_id,name", "name,user_id"),
     ],
-    ids=["text", "mark and case", "quoted", "numbers", "deletions"],
+    ids=["text", "mark and case", "quoted", "numbers", "extra before", "extra behind", "deletions"],
 )  # fmt: skip
 def test_columns_do_not_change_their_order_within_a_file(
     table: Table, header: str, second: str, tmp_path: Path
