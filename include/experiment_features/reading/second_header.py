@@ -23,6 +23,7 @@ def refuse_other_order(
     database: duckdb.DuckDBPyConnection,
     table: Table,
     header: Sequence[str],
+    delimiter: str,
     rows: Path,
     file_name: str,
 ) -> None:
@@ -35,20 +36,28 @@ def refuse_other_order(
         database: of open_typing_database.
         table: whose file it is.
         header: the file's columns.
+        delimiter: the character between two cells.
         rows: those that SQL has typed; the id of no other row is a name.
         file_name: for the message.
 
     Raises:
         DropRefused: there is such a row.
     """
-    ((line,),) = (
-        read_parquet(database, rows)
-        .filter(ColumnExpression(table.key).isnull())
-        .filter(_names_all(table, header) | _names_two(table))
-        .aggregate("min(line_number)")
-        .fetchall()
-    )
-    if line is not None:
+    all_rows = read_parquet(database, rows)
+    named = all_rows.filter(ColumnExpression(table.key).isnull())
+    named = named.filter(_names_all(table, header) | _names_two(table))
+    ((first,),) = named.aggregate("min(line_number)").fetchall()
+    found = [] if first is None else [first]
+    unsplit = all_rows.filter(ColumnExpression("line").isnotnull())
+    for name in map(ConstantExpression, table.required_names):
+        unsplit = unsplit.filter(FunctionExpression("contains", _name("line"), name))
+    found += [
+        number
+        for number, text in unsplit.project("line_number", "line").fetchall()
+        if _ends_in_other_order(text, table, header, delimiter)
+    ]
+    if found:
+        line = min(found)
         raise DropRefused(
             f"{file_name} line {line} names the columns again, in another order than the "
             "header: two files were joined. Deliver them as two files, such as "
@@ -77,6 +86,22 @@ def _names_two(table: Table) -> Expression:
         if (others := [ConstantExpression(n) for n in table.column_names if n != column.name])
     ]
     return sum(misplaced, ConstantExpression(0)) >= ConstantExpression(2)
+
+
+def _ends_in_other_order(line: str, table: Table, header: Sequence[str], delimiter: str) -> bool:
+    """Whether names follow the last row of a file that was joined without a line end after it."""
+    cells = [cell.strip(' \t"\ufeff') for cell in line.lower().split(delimiter)]
+    if len(cells) <= len(header):
+        return False
+    begin, *rest = cells[-len(header) :]
+    names = {*header, *table.column_names}
+    first = max((name for name in names if begin.endswith(name)), key=len, default=begin)
+    found = [first, *rest]
+    is_other = [cell != name for cell, name in zip(found, header, strict=True)]
+    misplaced = sum(
+        cell in table.column_names for cell, other in zip(found, is_other, strict=True) if other
+    )
+    return misplaced > 1 or (any(is_other) and set(found) <= set(header))
 
 
 def _name(column: str) -> Expression:

@@ -80,13 +80,16 @@ def test_columns_do_not_change_their_order_within_a_file(
     drop = tmp_path / "drop"
     drop.mkdir()
 
-    def typed_with(line: str) -> TypedFile:
-        (drop / "joined.csv").write_text("\n".join([header, row, line, row]))
+    def typed_with(line: str, before: str = "\n") -> TypedFile:
+        (drop / "joined.csv").write_text(f"{header}\n{row}\n{row}{before}{line}\n{row}")
         (path,) = LocalPath(drop).entries()
         with open_typing_database("1GB") as database:
             return type_file(database, table, path, tmp_path / "part", lambda *_: None)
 
-    with pytest.raises(DropRefused, match="line 3 names the columns again") as refusal:
+    with pytest.raises(DropRefused, match="line 4 names the columns again") as refusal:
         typed_with(second)
-    assert (refusal.value.file, refusal.value.line) == ("joined.csv", 3)
-    assert typed_with(header).file["rows"] == 3
+    assert (refusal.value.file, refusal.value.line) == ("joined.csv", 4)
+    with pytest.raises(DropRefused, match="line 3 names the columns again"):
+        typed_with(second, before="")  # the first file has no line end at its end
+    assert typed_with(header).file["rows"] == 4
+    assert typed_with(header, before="").file["rows"] == 3
