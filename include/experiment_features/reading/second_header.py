@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 from pathlib import Path
 
 import duckdb
@@ -14,9 +14,12 @@ from duckdb import (
     FunctionExpression,
 )
 
-from experiment_features.contract import Table
+from experiment_features.contract import TABLES, Table
 from experiment_features.engines.duckdb_engine import read_parquet
 from experiment_features.errors import DropRefused
+
+_NAMES = {name for table in TABLES for name in table.column_names}
+_KEYS = [ConstantExpression(table.key) for table in TABLES]
 
 
 def refuse_other_order(
@@ -30,7 +33,8 @@ def refuse_other_order(
     """Refuses a file with a row that names its columns in another order than the header.
 
     The cells of all rows after it would be taken for those of other columns. In the same order, it
-    is a faulty row like any other. Extra columns may have other names in it.
+    is a faulty row like any other. Extra columns may have other names in it, and the second file
+    may be one of another table.
 
     Args:
         database: of open_typing_database.
@@ -49,19 +53,19 @@ def refuse_other_order(
     ((first,),) = named.aggregate("min(line_number)").fetchall()
     found = [] if first is None else [first]
     unsplit = all_rows.filter(ColumnExpression("line").isnotnull())
-    for name in map(ConstantExpression, table.required_names):
-        unsplit = unsplit.filter(FunctionExpression("contains", _name("line"), name))
+    has_key = [FunctionExpression("contains", _name("line"), key) for key in _KEYS]
+    unsplit = unsplit.filter(reduce(or_, has_key))
     found += [
         number
         for number, text in unsplit.project("line_number", "line").fetchall()
-        if _ends_in_other_order(text, table, header, delimiter)
+        if _ends_in_other_order(text, header, delimiter)
     ]
     if found:
         line = min(found)
         raise DropRefused(
-            f"{file_name} line {line} names the columns again, in another order than the "
+            f"{file_name} line {line} names columns again, and not in the order of the "
             "header: two files were joined. Deliver them as two files, such as "
-            f"{table}_1.csv and {table}_2.csv",
+            f"{table}_1.csv and {table}_2.csv, each named after its table",
             file=file_name,
             line=line,
         )
@@ -77,30 +81,28 @@ def _names_all(table: Table, header: Sequence[str]) -> Expression:
 
 
 def _names_two(table: Table) -> Expression:
-    """Whether two cells of a row are names of other columns of the table."""
+    """Whether two cells of a row are names of other columns, of this table or another one."""
     misplaced = [
         CaseExpression(_name(column.text_name).isin(*others), ConstantExpression(1)).otherwise(
             ConstantExpression(0)
         )
         for column in table.columns
-        if (others := [ConstantExpression(n) for n in table.column_names if n != column.name])
+        if (others := [ConstantExpression(n) for n in sorted(_NAMES) if n != column.name])
     ]
     return sum(misplaced, ConstantExpression(0)) >= ConstantExpression(2)
 
 
-def _ends_in_other_order(line: str, table: Table, header: Sequence[str], delimiter: str) -> bool:
+def _ends_in_other_order(line: str, header: Sequence[str], delimiter: str) -> bool:
     """Whether names follow the last row of a file that was joined without a line end after it."""
     cells = [cell.strip(' \t"\ufeff') for cell in line.lower().split(delimiter)]
     if len(cells) <= len(header):
         return False
     begin, *rest = cells[-len(header) :]
-    names = {*header, *table.column_names}
+    names = {*header, *_NAMES}
     first = max((name for name in names if begin.endswith(name)), key=len, default=begin)
     found = [first, *rest]
     is_other = [cell != name for cell, name in zip(found, header, strict=True)]
-    misplaced = sum(
-        cell in table.column_names for cell, other in zip(found, is_other, strict=True) if other
-    )
+    misplaced = sum(cell in _NAMES for cell, other in zip(found, is_other, strict=True) if other)
     return misplaced > 1 or (any(is_other) and set(found) <= set(header))
 
 
