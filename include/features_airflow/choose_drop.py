@@ -9,7 +9,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,35 +130,42 @@ def _drop_of_day(context: Context, pipeline: Pipeline) -> str:
     folders = pipeline.settings.watched_folders
     day = f"{context['dag_run'].run_after:%Y-%m-%d}"
     ready = find_ready_drops(folders, keep_days=36_500)
-    of_days: dict[str, str] = {}
+    of_days: dict[str, list[str]] = {}
     for drop in ready:
-        of_days.setdefault(Path(drop.source).name, drop.source)
+        of_days.setdefault(Path(drop.source).name, []).append(drop.source)
     if day in of_days:
+        source, *others = of_days[day]
+        if others:
+            raise ConfigurationError(
+                f"{source} and {others[0]} are both complete drops of {day}, and a run takes only "
+                "one: remove the marker of the other"
+            )
         _refuse_gap(day, of_days, pipeline)
-        return of_days[day]
+        return source
     raise ConfigurationError(
         f"found no complete drop of {day}: expected a folder {day} with a marker _READY in "
         f"{', '.join(folders) or 'a watched folder'}"
     )
 
 
-def _refuse_gap(day: str, of_days: Mapping[str, str], pipeline: Pipeline) -> None:
+def _refuse_gap(day: str, of_days: Mapping[str, Sequence[str]], pipeline: Pipeline) -> None:
     """Refuses a delta of a backfill unless the drop of the day before it is the last load.
 
     A base in its manifest says more, and extract looks at it.
     """
-    source = of_days[day]
+    (source,) = of_days[day]
     delta = find_delta(LocalPath(Path(source)))
     if delta is None or delta.base:
         return
     earlier = [name for name in of_days if _DAY.fullmatch(name) and name < day]
-    before = of_days[max(earlier)] if earlier else None
+    before = of_days[max(earlier)] if earlier else []
     loaded = pipeline.loaded_source()
-    if loaded is None or loaded not in (before, source):
+    if loaded is None or loaded not in (*before, source):
         raise ConfigurationError(
             f"the drop of {day} is a delta, and the last load ({loaded or 'there is none'}) is not "
-            f"the drop before it ({before or 'there is none'}): begin the backfill with the day of "
-            "a snapshot, and run its days one by one (max_active_runs 1), the earliest first"
+            f"the drop before it ({', '.join(before) or 'there is none'}): begin the backfill with "
+            "the day of a snapshot, and run its days one by one (max_active_runs 1), the earliest "
+            "first"
         )
 
 

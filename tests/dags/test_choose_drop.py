@@ -81,7 +81,7 @@ class States(dict[str, Any]):
 
 def bring(folder: Path) -> str:
     """A complete drop."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / MARKER).touch()
     return str(folder)
 
@@ -237,6 +237,18 @@ def test_a_backfill_takes_the_drop_of_its_day(
         choose_drop(context, ledger)
     source = bring(tmp_path / "2026-11-22")
     assert str(choose_drop(context, ledger)) == source
+
+
+def test_a_backfill_passes_over_no_drop_of_its_day(
+    context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """Of two of the same day, it takes neither, and names both."""
+    context["dag_run"].run_type = DagRunType.BACKFILL_JOB
+    first, second = (bring(tmp_path / place / "2026-11-22") for place in ("north", "south"))
+    with pytest.raises(ConfigurationError, match=f"{first} and {second} are both complete drops"):
+        choose_drop(context, ledger)
+    (Path(first) / MARKER).unlink()
+    assert str(choose_drop(context, ledger)) == second
 
 
 def test_a_delta_waits_for_a_drop_before_it(

@@ -142,7 +142,9 @@ def type_file(
             with writing(target, duckdb.IOException):
                 type_cells(database, table, reader.columns, reader.delimiter, rows, others)
                 ambiguous = find_ambiguous_columns(database, table, others)
-                refuse_other_order(database, table, reader.columns, others, path.name)
+                refuse_other_order(
+                    database, table, reader.columns, reader.delimiter, others, path.name
+                )
             _append(others, part)
     if others.exists():  # it has all rows
         others.replace(target)

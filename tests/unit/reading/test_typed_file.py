@@ -65,9 +65,14 @@ def test_deletions_are_read_like_a_table(
          '"compound_id" , "compound_structure","compound_name"'),
         (USER_EXPERIMENTS, "experiment_id,user_id,experiment_compound_ids,experiment_run_time",
          "user_id,experiment_id,experiment_compound_ids,experiment_run_time"),
+        (USERS, "user_id,name,email,signup_date,note", ",user_id,name,email,signup_date"),
+        (COMPOUNDS, "row,compound_id,compound_name,compound_structure",
+         "compound_id,compound_name,compound_structure,unit"),
+        (USERS, "user_id,name,email,signup_date",
+         "experiment_id,user_id,experiment_compound_ids,experiment_run_time"),
         (DELETIONS["users"], "user_id,name", "name,user_id"),
     ],
-    ids=["text", "mark and case", "quoted", "numbers", "deletions"],
+    ids=["text", "mark and case", "quoted", "numbers", "extra before", "extra behind", "table", "deletions"],
 )  # fmt: skip
 def test_columns_do_not_change_their_order_within_a_file(
     table: Table, header: str, second: str, tmp_path: Path
@@ -77,13 +82,16 @@ def test_columns_do_not_change_their_order_within_a_file(
     drop = tmp_path / "drop"
     drop.mkdir()
 
-    def typed_with(line: str) -> TypedFile:
-        (drop / "joined.csv").write_text("\n".join([header, row, line, row]))
+    def typed_with(line: str, before: str = "\n") -> TypedFile:
+        (drop / "joined.csv").write_text(f"{header}\n{row}\n{row}{before}{line}\n{row}")
         (path,) = LocalPath(drop).entries()
         with open_typing_database("1GB") as database:
             return type_file(database, table, path, tmp_path / "part", lambda *_: None)
 
-    with pytest.raises(DropRefused, match="line 3 names the columns again") as refusal:
+    with pytest.raises(DropRefused, match="line 4 names columns again") as refusal:
         typed_with(second)
-    assert (refusal.value.file, refusal.value.line) == ("joined.csv", 3)
-    assert typed_with(header).file["rows"] == 3
+    assert (refusal.value.file, refusal.value.line) == ("joined.csv", 4)
+    with pytest.raises(DropRefused, match="line 3 names columns again"):
+        typed_with(second, before="")  # the first file has no line end at its end
+    assert typed_with(header).file["rows"] == 4
+    assert typed_with(header, before="").file["rows"] == 3
