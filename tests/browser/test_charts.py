@@ -121,6 +121,12 @@ def test_a_point_leads_to_its_run(browser: Browser) -> None:
         page.close()
 
 
+def test_one_point_is_in_the_middle_of_a_day(browser: Browser) -> None:
+    """Else, its chart would have an axis of years."""
+    labels = draw(browser, LOADS.format(LOAD.format(3, ' data-value="5"', "a")))["labels"]
+    assert {"2 Jan", "3 Jan", "12:00"} <= set(labels)
+
+
 def day(number: int) -> int:
     """The beginning of a day of January 2026, in seconds."""
     return 1_767_225_600 + 86_400 * (number - 1)

@@ -199,7 +199,7 @@ function options(box, lines, data) {
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { show: !bars } },
     scales: {
-      x: { time: !bars, range: bars ? [-0.6, points.length - 0.4] : undefined },
+      x: { time: !bars, range: bars ? [-0.6, points.length - 0.4] : (plot, first, last) => (plot.data[0].length === 1 ? dayAround(first) : [first, last]) },
       y: { range: (plot, low, high) => [0, high > 0 ? high * 1.1 : 1] },
     },
     axes: [
@@ -237,6 +237,8 @@ function options(box, lines, data) {
     },
   };
 }
+
+const dayAround = (seconds) => [seconds - 12 * 3600, seconds + 12 * 3600];
 
 // Where only another line has a point, this one still has its last value.
 function valueAt(column, index) {
