@@ -16,7 +16,6 @@ import shutil
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -33,13 +32,14 @@ os.environ |= {
     "EXPERIMENT_FEATURES_STORE": str(STORE),
 }
 
-import uvicorn  # noqa: E402
 from fastapi import FastAPI  # noqa: E402
 from fastapi.testclient import TestClient  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 from psycopg import sql  # noqa: E402
 from psycopg.types.json import Jsonb  # noqa: E402
 
+from browser.serving import serving  # noqa: E402
+from browser.visitor import PAGE  # noqa: E402
 from drops import make_drop  # noqa: E402
 from experiment_features.definitions import RELATIONS  # noqa: E402
 from experiment_features.load.database import Connection  # noqa: E402
@@ -272,24 +272,16 @@ def measure(database: Database) -> int:
 
 def first_paints(app: FastAPI) -> dict[str, float]:
     """Returns the seconds until Chromium first paints something of each view."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.1)
-    port = server.servers[0].sockets[0].getsockname()[1]
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     painted = {}
-    with sync_playwright() as playwright:
+    with serving(app) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, address in VIEWS.items():
             page = browser.new_page()
-            page.goto(f"http://127.0.0.1:{port}{address}")
+            page.goto(url + PAGE + address)
             painted[name] = page.evaluate(FIRST_PAINT) / 1000
             page.close()
         browser.close()
-    server.should_exit = True
-    thread.join()
     return painted
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from browser.visitor import PAGE, Visitor
+from browser.visitor import PAGE, VIEWS, Visitor
 from e2e.local_stack import RUNS, Stack
 from failing_run import fail_on_purpose
 
@@ -24,21 +24,6 @@ pytestmark = [
 
 Visit = Callable[..., Visitor]
 
-VIEWS = [
-    "/",
-    "/compounds",
-    "/compounds/1",
-    "/users",
-    "/users/1",
-    "/users/1/lines",
-    "/users/1/compounds",
-    "/changes",
-    "/compare?one=1&other=2",
-    "/over-time",
-    "/quality",
-    "/drops",
-    "/runs",
-]
 STYLE = """html => {
     const [ground] = [document.body, html]
         .map((element) => getComputedStyle(element).backgroundColor)

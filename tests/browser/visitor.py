@@ -13,6 +13,22 @@ AIRFLOWS_OWN = "An iframe which has both allow-scripts and allow-same-origin"
 
 PAGE = "/experiment-features"
 
+VIEWS = [
+    "/",
+    "/compounds",
+    "/compounds/1",
+    "/users",
+    "/users/1",
+    "/users/1/lines",
+    "/users/1/compounds",
+    "/changes",
+    "/compare?one=1&other=2",
+    "/over-time",
+    "/quality",
+    "/drops",
+    "/runs",
+]
+
 
 class Visitor:
     """A person using a browser."""
