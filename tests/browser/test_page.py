@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from browser.visitor import PAGE, VIEWS, Visitor
 from e2e.local_stack import RUNS, Stack
@@ -141,6 +141,44 @@ def test_tabs_keep_the_view(visit: Visit) -> None:
     visitor.frame.get_by_role("button", name="Copy link").click()
     expect(visitor.frame.get_by_role("button", name="Copied")).to_be_visible()
     assert visitor.page.evaluate("navigator.clipboard.readText()").endswith(PAGE + view)
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1440), ("dark", 390)])
+def test_answers_are_three_clicks_away(theme: str, width: int, visit: Visit, stack: Stack) -> None:
+    """From Airflow's home: who ran most, on which lines, what became of the newest drop, all issues."""
+    most = stack.query("select max(total_experiments) from features.user_features")[0]["max"]
+    (newest,) = stack.query(
+        "select run_id from features.pipeline_runs order by started_at desc, run_id desc limit 1"
+    )
+    visitor = visit("viewer", viewport={"width": width, "height": 900})
+    visitor.page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+    frame = visitor.frame
+
+    def click(*links: Locator) -> None:
+        visitor.page.goto("/")
+        visitor.page.get_by_role("link", name="Features", exact=True).click()
+        for link in links:
+            link.click()
+
+    rows = frame.locator("tbody tr")
+    click(
+        frame.get_by_role("link", name="Users", exact=True),
+        frame.get_by_role("link", name="Experiments", exact=True),
+    )
+    expect(rows.first).to_contain_text(f"{most}")
+    first = rows.first.get_by_role("link", name="line by line").first
+    click(frame.get_by_role("link", name="Users", exact=True), first)
+    expect(frame.get_by_role("heading", level=1)).to_have_text(re.compile("Lines of user"))
+    click(frame.get_by_label("State").get_by_role("link").first)
+    expect(frame.get_by_role("heading", level=1)).to_have_text(newest["run_id"])
+    with visitor.page.expect_download() as download:
+        click(
+            frame.get_by_role("link", name="Data quality", exact=True),
+            frame.get_by_role("link", name="Download all as CSV"),
+        )
+    issues = stack.query("select count(*) from features.latest_data_issues")[0]["count"]
+    with Path(download.value.path()).open(encoding="utf-8-sig", newline="") as file:
+        assert len([*csv.DictReader(file)]) == issues
 
 
 def test_search_and_user(visit: Visit, stack: Stack) -> None:
