@@ -38,7 +38,6 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 from psycopg import sql  # noqa: E402
 from psycopg.types.json import Jsonb  # noqa: E402
 
-from browser.serving import serving  # noqa: E402
 from browser.visitor import PAGE  # noqa: E402
 from drops import make_drop  # noqa: E402
 from experiment_features.definitions import RELATIONS  # noqa: E402
@@ -58,10 +57,8 @@ from experiment_features.report import (  # noqa: E402
 from experiment_features.report.drops import Arrival  # noqa: E402
 from experiment_features.store.parts import NoLedger, PartStore  # noqa: E402
 from experiment_features.workspace import Workspace  # noqa: E402
-from features_page.access import GUARDS, is_steward, may_trigger, next_run_at  # noqa: E402
-from features_page.app import make_app  # noqa: E402
-from features_page.arrivals import find_arrivals, find_parameters  # noqa: E402
 from integration.servers import Database, Server  # noqa: E402
+from page_app import make_page, serving  # noqa: E402
 
 REPEATS = 20
 LIMIT_BYTES = 100_000
@@ -240,15 +237,9 @@ def fill(database: Database) -> None:
 def measure(database: Database) -> int:
     """Prints a line for each view, followed by its scans; returns the exit status."""
     os.environ["AIRFLOW_CONN_FEATURES_DB_READER"] = database.url("analyst").replace("ql", "", 1)
-    app = make_app()
-    app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
-    app.dependency_overrides[may_trigger] = lambda: True
-    app.dependency_overrides[is_steward] = lambda: False
-    app.dependency_overrides[next_run_at] = lambda: None
     behind = tuple(f"/drops/{number}" for number in range(1, 10_000))
     arrivals = [Arrival("/drops/9", datetime.now(UTC), "waiting", "run 9000", behind)]
-    app.dependency_overrides[find_arrivals] = lambda: arrivals
-    app.dependency_overrides[find_parameters] = lambda: ()
+    app = make_page(arrivals=arrivals)
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     client, faults = TestClient(app), 0
     painted = first_paints(app)
@@ -274,11 +265,11 @@ def first_paints(app: FastAPI) -> dict[str, float]:
     """Returns the seconds until Chromium first paints something of each view."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     painted = {}
-    with serving(app) as url, sync_playwright() as playwright:
+    with serving(app, PAGE) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, address in VIEWS.items():
             page = browser.new_page()
-            page.goto(url + PAGE + address)
+            page.goto(url + address)
             painted[name] = page.evaluate(FIRST_PAINT) / 1000
             page.close()
         browser.close()

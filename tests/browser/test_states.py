@@ -8,18 +8,14 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from fastapi import FastAPI
 from playwright.sync_api import Browser
 
-from browser.serving import serving
 from browser.visitor import PAGE, VIEWS
 from drops import Drop, Part, Row
 from experiment_features.errors import TerminalError
-from features_page.access import GUARDS, is_steward, may_trigger, next_run_at
-from features_page.app import make_app
-from features_page.arrivals import find_arrivals, find_parameters
 from integration.running import extract_drop, make_drop, make_pipeline, run_stages
 from integration.servers import Database, Server
+from page_app import make_page, serving
 
 USERS = dict.fromkeys(range(1, 51), "Ann")
 FIRST = make_drop(USERS | {5: ""}, [(1, "1;2", "10"), (2, "1", "20")])
@@ -58,6 +54,7 @@ STATES: dict[str, tuple[Prepare | None, str | None, bool, str, int]] = {
 """By state, what leads to it from the one before, how that run ends, whether the visitor is a
 steward, the theme, and the width."""
 
+NEXT_RUN = datetime(2027, 1, 1, tzinfo=UTC)
 LATEST = "select status from features.pipeline_runs order by started_at desc limit 1"
 
 
@@ -77,22 +74,13 @@ def test_every_view_is_accessible(
                     folder.mkdir()
                     prepare(database, folder)
                     assert database.query(LATEST) == [{"status": status}]
-                with serving(make_page(as_steward=as_steward)) as url:
+                page = make_page(
+                    may_trigger_runs=as_steward, as_steward=as_steward, next_run=NEXT_RUN
+                )
+                with serving(page, PAGE) as url:
                     visit_every_view(browser, url, theme, width, name)
     finally:
         server.close()
-
-
-def make_page(*, as_steward: bool) -> FastAPI:
-    """The page, for a steward who may start runs, or else a reader."""
-    page = make_app()
-    page.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
-    page.dependency_overrides[may_trigger] = lambda: as_steward
-    page.dependency_overrides[is_steward] = lambda: as_steward
-    page.dependency_overrides[next_run_at] = lambda: datetime(2027, 1, 1, tzinfo=UTC)
-    page.dependency_overrides[find_arrivals] = lambda: ()
-    page.dependency_overrides[find_parameters] = lambda: ()
-    return page
 
 
 def visit_every_view(browser: Browser, url: str, theme: str, width: int, state: str) -> None:
@@ -102,7 +90,7 @@ def visit_every_view(browser: Browser, url: str, theme: str, width: int, state: 
     page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
     page.on("pageerror", lambda error: faults.append(str(error)))
     for address in VIEWS:
-        answer = page.goto(url + PAGE + address)
+        answer = page.goto(url + address)
         assert answer
         assert answer.status in (200, 404), (state, address)
         found = Axe().run(page).response["violations"]

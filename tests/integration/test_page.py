@@ -29,12 +29,12 @@ from experiment_features.load.database import connect
 from experiment_features.rules.rules import RULES
 from experiment_features.spreadsheet import escape_formulas
 from features_airflow.object_storage import open_place
-from features_page.access import GUARDS, is_steward, may_trigger, next_run_at
+from features_page.access import GUARDS, is_steward
 from features_page.app import STATIC, make_app
-from features_page.arrivals import find_arrivals, find_parameters
 from features_page.problems import SENTENCES
 from integration.running import make_drop, new_run_id, run_drop
 from integration.servers import Database
+from page_app import make_page
 from s3_server import BUCKET, S3Server
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
@@ -114,15 +114,14 @@ def page(database: Database, use: Any) -> Iterator[TestClient]:
 
 def make_client(*, may_trigger_runs: bool = True, as_steward: bool = False) -> TestClient:
     """Returns a client of the app as Airflow mounts it, for a user who may view it."""
-    app = make_app()
-    app.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
-    app.dependency_overrides[may_trigger] = lambda: may_trigger_runs
-    app.dependency_overrides[is_steward] = lambda: as_steward
-    app.dependency_overrides[next_run_at] = lambda: NEXT_RUN
-    app.dependency_overrides[find_arrivals] = lambda: ()
-    app.dependency_overrides[find_parameters] = lambda: PARAMETERS if may_trigger_runs else {}
+    page = make_page(
+        may_trigger_runs=may_trigger_runs,
+        as_steward=as_steward,
+        next_run=NEXT_RUN,
+        parameters=PARAMETERS,
+    )
     prefix = "/airflow/experiment-features"
-    return TestClient(app, root_path=prefix, raise_server_exceptions=False)
+    return TestClient(page, root_path=prefix, raise_server_exceptions=False)
 
 
 def text_of(html: str) -> str:

@@ -18,14 +18,12 @@ from airflow.api_fastapi.app import create_auth_manager, init_access_logging
 from airflow.api_fastapi.core_api.app import init_middlewares
 from fastapi import FastAPI
 
-from features_page.access import GUARDS, is_steward, may_trigger, next_run_at
-from features_page.app import make_app
-from features_page.arrivals import find_arrivals, find_parameters
 from features_page.connection import VIEWS
 from features_page.download import DOWNLOADS
 from features_plugin import PREFIX
 from integration.running import load_experiments, make_drop, run_drop
 from integration.servers import Database
+from page_app import make_page
 from waiting import wait_until
 
 USERS = 2_000
@@ -46,15 +44,8 @@ class Server(uvicorn.Server):
     """Airflow's server, with the page and without Airflow's own API, in a thread."""
 
     def __init__(self) -> None:
-        page = make_app()
-        page.dependency_overrides = {guard.dependency: lambda: None for guard in GUARDS}
-        page.dependency_overrides[may_trigger] = lambda: True
-        page.dependency_overrides[is_steward] = lambda: False
-        page.dependency_overrides[next_run_at] = lambda: None
-        page.dependency_overrides[find_arrivals] = lambda: ()
-        page.dependency_overrides[find_parameters] = lambda: ()
         app = FastAPI()
-        app.mount(PREFIX, page)
+        app.mount(PREFIX, make_page())
         create_auth_manager()
         init_middlewares(app)
         init_access_logging(app)
