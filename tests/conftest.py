@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,9 @@ os.environ |= {
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
     "EXPERIMENT_FEATURES_STORE": f"{_home.name}/store",
 }
+
+# A job in the background ignores it, and so would all scripts that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _group_of(item: pytest.Item | None) -> pytest.Mark | None:
