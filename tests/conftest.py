@@ -14,7 +14,7 @@ from drops import COLUMNS, Drop, Part, Row
 from e2e.local_stack import ROOT, SAMPLE, Stack, make_stack
 from evidence import pytest_runtest_makereport as pytest_runtest_makereport
 from integration.spark_cluster import write_settings
-from receivers import Lineage, Mailbox, Metrics, receive_lineage, receive_mails, receive_metrics
+from receivers import Mailbox, Metrics, receive_mails, receive_metrics
 from s3_server import S3Server, serve_s3
 
 # Must precede any import of Airflow, which creates its home and reads its settings on import.
@@ -75,13 +75,6 @@ def metrics() -> Iterator[Metrics]:
 
 
 @pytest.fixture(scope="session")
-def lineage() -> Iterator[Lineage]:
-    """Where the stack's OpenLineage events arrive."""
-    with receive_lineage() as lineage:
-        yield lineage
-
-
-@pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
     """An S3 server with an empty bucket."""
     with serve_s3() as server:
@@ -104,7 +97,7 @@ def new_stack() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def stack(new_stack: Stack, mailbox: Mailbox, metrics: Metrics, lineage: Lineage) -> Stack:
+def stack(new_stack: Stack, mailbox: Mailbox, metrics: Metrics) -> Stack:
     """The running stack that the end-to-end tests of a process share, because it is slow to start.
 
     They are in two groups, which two processes run at the same time and which take about as long:
@@ -112,7 +105,6 @@ def stack(new_stack: Stack, mailbox: Mailbox, metrics: Metrics, lineage: Lineage
     stack, kills its tasks, and visits its page.
     """
     stack = new_stack
-    url = f"http://127.0.0.1:{lineage.server_port}"
     write_settings(stack.folder / "spark")
     stack.configure_airflow(
         {
@@ -122,7 +114,6 @@ def stack(new_stack: Stack, mailbox: Mailbox, metrics: Metrics, lineage: Lineage
             "AIRFLOW__METRICS__STATSD_ON": "True",
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
             "AIRFLOW__METRICS__STATSD_PORT": str(metrics.port),
-            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "http", "url": url}),
         }
     )
     stack.start()

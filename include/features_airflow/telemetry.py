@@ -15,6 +15,7 @@ import structlog
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk.lineage import get_hook_lineage_collector
 from airflow.sdk.observability import stats
+from airflow.sdk.plugins_manager import get_hook_lineage_readers_plugins
 
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import NothingToDo, PipelineError
@@ -59,11 +60,14 @@ def report(stage: str, counts: dict[str, Any]) -> None:
 
 def record_input(source: AnyPath) -> None:
     """Records the drop as an input of the current task."""
-    get_hook_lineage_collector().add_input_asset(context=source, uri=source.as_uri())
+    if _is_lineage_read():
+        get_hook_lineage_collector().add_input_asset(context=source, uri=source.as_uri())
 
 
 def record_outputs() -> None:
     """Records the tables of the features database as outputs of the current task."""
+    if not _is_lineage_read():
+        return
     hook = PostgresHook(CONNECTION_ID)
     database = hook.get_connection(CONNECTION_ID)
     host = database.host or ""
@@ -72,3 +76,8 @@ def record_outputs() -> None:
     place = f"postgres://{host}:{database.port or 5432}/{database.schema}/features"
     for table in TABLES:
         get_hook_lineage_collector().add_output_asset(context=hook, uri=f"{place}/{table}")
+
+
+def _is_lineage_read() -> bool:
+    """Whether lineage is sent anywhere; if not, Airflow's collector would still import boto3."""
+    return bool(get_hook_lineage_readers_plugins())

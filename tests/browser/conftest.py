@@ -1,18 +1,15 @@
 """Chromium, for tests of the running stack."""
 
 import os
-import shutil
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 import evidence
+from browser import chromium
 from browser.visitor import Visitor
 from e2e.local_stack import Stack
-
-CHROMIUMS = ("chromium", "google-chrome")
-"""The names on Debian and on GitHub's runners."""
 
 # Chromium cannot sandbox root, and must not call home while a test counts foreign requests.
 OPTIONS = [
@@ -30,39 +27,16 @@ TIMEOUT = 60_000
 
 expect.set_options(TIMEOUT)
 
-NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
-"""Chromium aborts all loading when a network address appears or disappears, as happens whenever
-other tests start or stop a container."""
-
-
-class NetworkChangedError(Exception):
-    """A test failed after Chromium had aborted loading."""
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Reruns tests that failed for this reason, but no others."""
-    reasons = [NETWORK_CHANGED, NetworkChangedError]
-    item.add_marker(pytest.mark.flaky(reruns=3, only_rerun=reasons))
-
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Fails a test in which a visitor noticed a fault, while evidence.py can still see the page.
-
-    Raises NetworkChangedError for any failure in a test in which Chromium aborted loading.
-    """
+    """Fails a test in which a visitor noticed a fault, while evidence.py can still see the page."""
+    answer = yield
     visitors: list[Visitor] = pyfuncitem.funcargs.get("visitors", [])
-    try:
-        answer = yield
-        for visitor in visitors:
-            assert visitor.faults == []
-            assert visitor.foreign_requests == []
-    except Exception as error:
-        if any(NETWORK_CHANGED in fault for visitor in visitors for fault in visitor.faults):
-            raise NetworkChangedError from error
-        raise
-    else:
-        return answer
+    for visitor in visitors:
+        assert visitor.faults == []
+        assert visitor.foreign_requests == []
+    return answer
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +45,13 @@ def browser() -> Iterator[Browser]:
 
     It closes after each module, because nothing else in the process can use asyncio meanwhile.
     """
-    chromium = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    if not chromium:
+    if not chromium.find():
         message = "Chromium is not installed (Debian: apt install chromium)"
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=chromium.__file__, args=OPTIONS)
         yield browser
         browser.close()
 

@@ -1,14 +1,15 @@
 """Every view in every state of the ledger, on a database of its own; no stack has to run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from browser.visitor import PAGE, VIEWS
 from drops import Drop, Part, Row
@@ -55,13 +56,13 @@ STATES: dict[str, tuple[Prepare | None, str | None, bool, str, int]] = {
 steward, the theme, and the width."""
 
 NEXT_RUN = datetime(2027, 1, 1, tzinfo=UTC)
-LATEST = "select status from features.pipeline_runs order by started_at desc limit 1"
+LATEST = "select run_id, status from features.pipeline_runs order by started_at desc limit 1"
 
 
 def test_every_view_is_accessible(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a finding of axe, an error or a bar to scroll sideways."""
+    """In Airflow's theme, without a finding of axe, an error or a bar to scroll sideways."""
     server = Server("18")
     try:
         with server.database("states") as database:
@@ -73,26 +74,34 @@ def test_every_view_is_accessible(
                     folder = tmp_path / name
                     folder.mkdir()
                     prepare(database, folder)
-                    assert database.query(LATEST) == [{"status": status}]
+                latest = database.query(LATEST)
+                assert [run["status"] for run in latest] == ([status] if prepare else [])
+                addresses = [*VIEWS, "/users?q=nobody"]
+                addresses += [f"/runs/{quote(run['run_id'])}" for run in latest]
                 page = make_page(
                     may_trigger_runs=as_steward, as_steward=as_steward, next_run=NEXT_RUN
                 )
                 with serving(page, PAGE) as url:
-                    visit_every_view(browser, url, theme, width, name)
+                    visit_all(browser, [url + address for address in addresses], theme, width, name)
     finally:
         server.close()
 
 
-def visit_every_view(browser: Browser, url: str, theme: str, width: int, state: str) -> None:
-    """Asserts what the test says, of one state."""
+def visit_all(
+    browser: Browser, addresses: Sequence[str], theme: str, width: int, state: str
+) -> None:
+    """Asserts what the test says, of one state; what is folded is opened before."""
     faults: list[str] = []
     page = browser.new_page(viewport={"width": width, "height": 900})
     page.add_init_script(f"localStorage.setItem('theme', '{theme}')")
     page.on("pageerror", lambda error: faults.append(str(error)))
-    for address in VIEWS:
-        answer = page.goto(url + address)
+    for address in addresses:
+        answer = page.goto(address)
         assert answer
         assert answer.status in (200, 404), (state, address)
+        expect(page.locator("html")).to_have_css("color-scheme", theme)
+        for details in page.locator("summary").all():
+            details.click()
         found = Axe().run(page).response["violations"]
         assert found == [], (state, address)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, (state, address)

@@ -25,6 +25,8 @@ from receivers import free_port
 
 SERVICES = ("postgres", "api-server", "scheduler", "dag-processor", "triggerer")
 ONE_SHOTS = ("init-postgres", "init")
+CELERY = {"COMPOSE_PROFILES": "celery"}
+ONE_WORKER = CELERY | {"EXPERIMENT_FEATURES_WORKERS": "1"}
 
 # Airflow waits half a minute for a scheduler, and a minute for a task, before it gives them up.
 SCHEDULER_IS_DEAD = """
@@ -123,7 +125,7 @@ class ContainerStack:
         done = self.run("scripts/start_docker.sh", **environment)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def type_in(self, script: str) -> str:
+    def type_in(self, script: str, **environment: str) -> str:
         """Run commands from the documents in the project's folder; return what they print."""
         for name, folder in (
             (".secrets/", self.secrets),
@@ -131,7 +133,7 @@ class ContainerStack:
             ("drops/", self.drops),
         ):
             script = script.replace(name, f"{folder}/")
-        done = self.run("bash", "-euo", "pipefail", "-c", script)
+        done = self.run("bash", "-euo", "pipefail", "-c", script, **environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from psycopg import sql
 
-from docker.container_stack import ContainerStack
+from docker.container_stack import ONE_WORKER, ContainerStack
 from e2e.local_stack import ROOT, RUNS, SAMPLE
 
 pytestmark = [
@@ -40,7 +40,10 @@ def all_data(stack: ContainerStack) -> dict[str, Any]:
 def test_backup_brings_everything_back_and_every_secret_can_be_changed(
     stack: ContainerStack,
 ) -> None:
-    """A restore into empty volumes recovers all data; new secrets keep it and replace the old."""
+    """A restore into empty volumes recovers all data; new secrets keep it and replace the old.
+
+    The stack starts with a worker, which test_workers.py needs.
+    """
     stack.compose("exec", "-T", "scheduler", "airflow", "variables", "set", "kept", "encrypted")
     before, old_token = all_data(stack), stack.token("admin")
     old = {path.name: path.read_text() for path in stack.secrets.iterdir()}
@@ -52,7 +55,7 @@ def test_backup_brings_everything_back_and_every_secret_can_be_changed(
     stack.type_in("\n".join(restore))
     assert all_data(stack) == before
 
-    stack.type_in(lines_of("Changing the secrets"))
+    stack.type_in(lines_of("Changing the secrets"), **ONE_WORKER)
     new = {path.name: path.read_text() for path in stack.secrets.iterdir()}
     assert new.keys() == old.keys()
     assert not {name for name in old if new[name] == old[name]}

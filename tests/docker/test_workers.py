@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from docker.container_stack import TASK_IS_DEAD, ContainerStack, docker
+from docker.container_stack import CELERY, TASK_IS_DEAD, ContainerStack, docker
 from e2e.local_stack import SAMPLE
 
 pytestmark = [
@@ -16,14 +16,12 @@ pytestmark = [
     pytest.mark.usefixtures("loaded", "workers"),
 ]
 
-PROFILE = {"COMPOSE_PROFILES": "celery"}
-
 
 @pytest.fixture(scope="module")
 def workers(stack: ContainerStack) -> dict[str, str]:
-    """Adds a queue and two workers to the running stack; gives the secrets from before."""
+    """Adds what is missing of a queue and two workers; gives the secrets from before."""
     secrets = {path.name: path.read_text() for path in stack.secrets.iterdir()}
-    stack.start(**PROFILE)
+    stack.start(**CELERY)
     return secrets
 
 
@@ -78,14 +76,14 @@ def test_worker_that_dies_in_a_task(stack: ContainerStack) -> None:
 
 def test_worker_has_no_key_to_airflow(stack: ContainerStack) -> None:
     """A worker has only the passwords of the queue and of the role that writes features."""
-    secrets = stack.compose("exec", "-T", "worker", "ls", "/run/secrets", **PROFILE)
+    secrets = stack.compose("exec", "-T", "worker", "ls", "/run/secrets", **CELERY)
     assert secrets.split() == ["features_writer_password", "redis_password"]
 
 
 def test_workers_and_queue_show_no_secret(stack: ContainerStack) -> None:
     """Neither `docker inspect` nor the logs of workers and queue show a secret."""
     told = docker("inspect", *names(stack).values(), stack.container("redis"))
-    told += stack.compose("logs", "--no-color", "worker", "redis", **PROFILE)
+    told += stack.compose("logs", "--no-color", "worker", "redis", **CELERY)
     assert "celery@" in told
     for name in ("redis_password", "features_writer_password"):
         assert stack.secret(name) not in told
@@ -94,4 +92,4 @@ def test_workers_and_queue_show_no_secret(stack: ContainerStack) -> None:
 def test_queue_asks_for_a_password(stack: ContainerStack) -> None:
     """The queue, which controls what the workers run, requires a password."""
     ask = ("exec", "-T", "redis", "redis-cli", "keys", "*")
-    assert "NOAUTH" in stack.compose(*ask, **PROFILE)
+    assert "NOAUTH" in stack.compose(*ask, **CELERY)

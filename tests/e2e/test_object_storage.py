@@ -1,14 +1,17 @@
-"""Drops and workspaces on s3://, through Airflow and its connection."""
+"""Drops and workspaces on s3://, through Airflow and its connection; and the lineage of such runs."""
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import oracle
 from comparison import assert_features
 from e2e.local_stack import SAMPLE, Stack, make_stack
-from receivers import Mailbox
+from receivers import Lineage, Mailbox, receive_lineage
 from s3_server import BUCKET, S3Server
+from waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("operation"), pytest.mark.timeout(900)]
 
@@ -25,15 +28,33 @@ def new_other(stack: Stack) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def other(new_other: Stack, s3: S3Server, mailbox: Mailbox) -> Stack:
+def lineage() -> Iterator[Lineage]:
+    """Where the second stack's OpenLineage events arrive: they make a run dearer by a third."""
+    with receive_lineage() as lineage:
+        yield lineage
+
+
+@pytest.fixture(scope="module")
+def other(new_other: Stack, s3: S3Server, mailbox: Mailbox, lineage: Lineage) -> Stack:
     """The second stack, running, with its drops and workspaces in a bucket."""
     other = new_other
+    url = f"http://127.0.0.1:{lineage.server_port}"
     other.configure_airflow(
-        {"AIRFLOW_CONN_LAB": s3.connection(), "AIRFLOW_CONN_SMTP_DEFAULT": mailbox.connection}
+        {
+            "AIRFLOW_CONN_LAB": s3.connection(),
+            "AIRFLOW_CONN_SMTP_DEFAULT": mailbox.connection,
+            "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "http", "url": url}),
+        }
     )
     s3.put(SAMPLE, "drops/sample")
     other.start(EXPERIMENT_FEATURES_WORKSPACES=f"s3://lab@{BUCKET}/workspaces")
     return other
+
+
+@pytest.fixture(scope="module")
+def from_bucket(other: Stack) -> dict[str, Any]:
+    """The result of a run on the drop in the bucket."""
+    return other.trigger(SOURCE)
 
 
 def test_two_stacks_run_side_by_side(stack: Stack, other: Stack) -> None:
@@ -42,16 +63,38 @@ def test_two_stacks_run_side_by_side(stack: Stack, other: Stack) -> None:
     assert stack.is_up()
 
 
-def test_run_with_all_files_in_a_bucket(other: Stack, s3: S3Server) -> None:
+def test_run_with_all_files_in_a_bucket(
+    other: Stack, from_bucket: dict[str, Any], s3: S3Server
+) -> None:
     """The features are those of the drop, and the workspace is only in the bucket."""
-    result = other.trigger(SOURCE)
-    assert (result["status"], result["source"]) == ("loaded", SOURCE)
+    assert (from_bucket["status"], from_bucket["source"]) == ("loaded", SOURCE)
     users = other.query("select * from features.user_features")
     compounds = other.query("select * from features.compound_features")
     assert_features(oracle.compute(SAMPLE), users, compounds)
     kept = {key.partition("/")[2] for key in s3.keys("workspaces")}
     assert {"extract.json", "load.json", "user_features.parquet"} <= kept
     assert list((other.local / "workspaces").iterdir()) == []
+
+
+def test_lineage(lineage: Lineage, from_bucket: dict[str, Any]) -> None:
+    """Lineage events name the source and the tables."""
+    assert from_bucket["status"] == "loaded"
+
+    def completed(task: str) -> list[dict[str, Any]]:
+        job = f"experiment_features.{task}"
+        return [
+            event
+            for event in lineage.events
+            if event["eventType"] == "COMPLETE" and event["job"]["name"] == job
+        ]
+
+    wait_until("the event of load has arrived", lambda: completed("load"))
+    (source,) = completed("extract")[0]["inputs"]
+    assert (source["namespace"], source["name"]) == (f"s3://{BUCKET}", "drops/sample")
+    assert {table["name"] for table in completed("load")[0]["outputs"]} == {
+        f"experiment_features.features.{table}"
+        for table in ("user_features", "compound_features", "pipeline_runs", "data_issues")
+    }
 
 
 def test_missing_source_is_refused(other: Stack) -> None:

@@ -1,4 +1,4 @@
-"""What runs report: metrics, lineage, logs, assets and mails, to real receivers."""
+"""What runs report: metrics, logs, assets and mails, to real receivers; lineage: test_object_storage.py."""
 
 import json
 import urllib.parse
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from e2e.local_stack import SAMPLE, Stack
-from receivers import Lineage, Mailbox, Metrics, body
+from receivers import Mailbox, Metrics, body
 from waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.timeout(900)]
@@ -43,26 +43,6 @@ def test_metrics(stack: Stack, metrics: Metrics, loaded: dict[str, Any]) -> None
     (now,) = stack.query("select extract(epoch from now())::float as seconds")
     assert now["seconds"] - 3600 < values["last_success_at"] <= now["seconds"]
     assert {f"stage.{stage}" for stage in loaded["seconds"]} <= set(values)
-
-
-def test_lineage(lineage: Lineage, loaded: dict[str, Any]) -> None:
-    """Lineage events name the source and the tables."""
-
-    def completed(task: str) -> list[dict[str, Any]]:
-        job = f"experiment_features.{task}"
-        return [
-            event
-            for event in lineage.events
-            if event["eventType"] == "COMPLETE" and event["job"]["name"] == job
-        ]
-
-    wait_until("the event of load has arrived", lambda: completed("load"))
-    (source,) = completed("extract")[0]["inputs"]
-    assert (source["namespace"], source["name"]) == ("file", loaded["source"])
-    assert {table["name"] for table in completed("load")[0]["outputs"]} == {
-        f"experiment_features.features.{table}"
-        for table in ("user_features", "compound_features", "pipeline_runs", "data_issues")
-    }
 
 
 def test_log_lines_carry_the_run(stack: Stack, loaded: dict[str, Any]) -> None:
