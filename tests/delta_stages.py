@@ -165,8 +165,9 @@ class InProcess:
 def check_sequence(sequence: Sequence[Step], folder: Path, engine: str, spark: str = "") -> None:
     """Asserts that each drop gives what the oracle says, or is refused and changes nothing.
 
-    In the end, what is in force is exported, and gives the same. The id of a run is its drop's
-    number in the oracle. With a Spark master, the last drop is computed there.
+    In the end, what is in force is exported, and gives the same; not on pandas, as no engine takes
+    part in it. The id of a run is its drop's number in the oracle. With a Spark master, the last
+    drop is computed there.
     """
     loads = InProcess(folder, engine, spark)
     state: State | None = None
@@ -198,7 +199,7 @@ def check_sequence(sequence: Sequence[Step], folder: Path, engine: str, spark: s
         workspace = loads.load(source, step, str(state.number), today)
         assert_as_expected(expected, loads, workspace)
         last = expected, today
-    if last:
+    if last and engine != "pandas":
         loads.export(folder / "exported")
         assert_exported(folder / "exported", *last)
 

@@ -94,9 +94,10 @@ class Server:
         identifiers = {"name": sql.Identifier(name), "template": sql.Identifier(template)}
         with self.connect("postgres", autocommit=True) as connection:
             connection.execute(
-                sql.SQL("create database {name} template {template} owner keeper").format(
-                    **identifiers
-                )
+                # As files: through the log of the server, which is the default, takes thrice as long.
+                sql.SQL(
+                    "create database {name} template {template} owner keeper strategy file_copy"
+                ).format(**identifiers)
             )
         try:
             yield Database(self, name)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import oracle
+from cases import cases
 from comparison import COMPOUND_COLUMNS, USER_COLUMNS, assert_features
 from drops import ALL_DIALECTS, HAND_OUT, Drop, drops
 from experiment_features.drop.local_path import LocalPath
@@ -101,7 +102,7 @@ def test_another_dialect_gives_the_same_database(
     engine=st.sampled_from(["pandas", "duckdb"]),
 )
 @settings(
-    max_examples=20,
+    max_examples=cases(20),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

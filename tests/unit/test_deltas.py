@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from cases import cases
 from delta_drops import Step, sequences
 from delta_stages import InProcess, check_sequence
 from drops import CLEAN, Drop, Part, Row
@@ -29,7 +30,7 @@ def test_any_sequence_gives_what_its_resulting_snapshot_gives(engine: str) -> No
     """Features, issues and figures after each load are the oracle's; refusals change nothing."""
 
     @given(sequence=sequences(refused=True))
-    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=cases(10), deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def check(sequence: list[Step]) -> None:
         with TemporaryDirectory() as folder:
             check_sequence(sequence, Path(folder), engine)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, reject, settings
 
 import drops
 import oracle
+from cases import cases
 
 SAMPLE = Path(__file__).parents[2] / "include" / "data" / "sample"
 TODAY = date(2026, 11, 1)
@@ -313,7 +314,7 @@ def _rows_that_look_swallowed() -> Iterator[None]:
         reject()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=cases(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drop=drops.drops())
 def test_generated_drops_are_read_back(drop: drops.Drop) -> None:
     """In any dialect, the parts contain the cells they were made from."""
@@ -330,7 +331,7 @@ def test_generated_drops_are_read_back(drop: drops.Drop) -> None:
     assert len(found.compounds) == found.rows["compounds"] - faulty["compounds"]
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=cases(5), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(drop=drops.drops())
 def test_every_dialect_gives_the_same(drop: drops.Drop) -> None:
     """Features and issues, line numbers aside, do not depend on how the files are written."""

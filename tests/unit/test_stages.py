@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from cases import cases
 from drops import ALL_DIALECTS, EVERY_FAULT, Change, Dialect, Drop, drops, every_fault
 from experiment_features.contract import TABLES
 from experiment_features.drop.local_path import LocalPath
@@ -28,7 +29,7 @@ from stages import (
 
 @pytest.mark.timeout(900)  # on a machine that does much else
 @given(drop=drops(refused=True))
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=cases(15), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_drop_gives_what_the_oracle_says(drop: Drop) -> None:
     """Features and issues, with file, line and rule, are exactly those of the oracle."""
     with TemporaryDirectory() as folder:

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from cases import cases
 from delta_drops import Step
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.command_run import open_source
@@ -49,7 +50,7 @@ _numbers = itertools.count(1)
 
 
 @pytest.mark.timeout(600)
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=cases(4), deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=histories())
 def test_any_history(history: list[tuple[Step, Events]], server: Server) -> None:
     """After each load and restore, all is as the oracle says; each can be computed again."""

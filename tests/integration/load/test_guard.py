@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cases import cases
 from experiment_features.config import SAMPLE_DROP
 from experiment_features.errors import DatabaseUnavailable, LoadHeld
 from experiment_features.load import load as load_module
@@ -256,7 +257,7 @@ class TestRandomSequences:
     """Growing and shrinking drops, against a small model of which must be held."""
 
     @settings(
-        max_examples=15,
+        max_examples=cases(15),
         deadline=None,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )

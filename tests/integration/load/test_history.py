@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
+from cases import cases
 from comparison import USER_COLUMNS
 from experiment_features.definitions import RELATIONS, USER_FEATURES, Relation
 from integration.running import features_of, load_experiments
@@ -122,7 +123,7 @@ def test_the_features_of_now_after_a_clock_that_was_ahead(
     )
 )
 @settings(
-    max_examples=40,
+    max_examples=cases(20),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import oracle
+from cases import cases
 from comparison import assert_features
 from drops import COLUMNS, Drop, Row, every_fault, render
 from drops import Part as File
@@ -1072,7 +1073,7 @@ def actions(draw: st.DrawFn) -> list[tuple[str, int, Any]]:
 @pytest.mark.timeout(600)
 @given(steps=actions(), engine=st.sampled_from(["pandas", "duckdb"]))
 @settings(
-    max_examples=int(os.environ.get("PARTS_EXAMPLES", "3")),
+    max_examples=cases(4),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 
 import oracle
+from cases import cases
 from drops import Drop, drops, every_fault
 from experiment_features.load.database import connect
 from experiment_features.load.loads import find_load
@@ -66,7 +67,7 @@ def trace_all(database: Database, run_id: str, folder: Path) -> dict[int, list[L
     return found
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=cases(5), deadline=None, suppress_health_check=list(HealthCheck))
 @given(drop=drops())
 @example(drop=every_fault())
 def test_lines_of_random_drops(drop: Drop, database: Database) -> None:

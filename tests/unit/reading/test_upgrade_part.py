@@ -12,6 +12,7 @@ import pytest
 from duckdb import CaseExpression, ColumnExpression, ConstantExpression
 from hypothesis import HealthCheck, given, settings
 
+from cases import cases
 from drops import ALL_DIALECTS, THOUSANDS, Drop, Row, drops, every_fault
 from drops import Part as File
 from experiment_features.config import Settings
@@ -96,7 +97,7 @@ def test_every_fault_in_many_dialects(database: Database, tmp_path: Path) -> Non
 
 
 @given(drop=drops())
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=cases(5), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_random_drops(drop: Drop) -> None:
     """Whatever they hold."""
     with TemporaryDirectory() as folder, open_typing_database(Settings.memory_limit) as database:
