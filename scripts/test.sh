@@ -18,6 +18,7 @@ extras=(--s3)
 if command -v java >/dev/null; then extras+=(--spark); else say 'Skipping Spark: there is no Java'; fi
 docker info >/dev/null 2>&1 || say 'Skipping the stack in containers: no Docker engine answers'
 command -v chromium google-chrome >/dev/null || say 'Skipping the browser: there is no Chromium'
+[[ ${CI:-} == true ]] || say 'Checking a quarter of the random cases that CI=true does'
 
 last_times=$root/.pytest_cache/seconds # of each set of arguments, the latest at the end
 arguments="${suites[*]:-all suites}${*:+ $*}"

@@ -47,7 +47,7 @@ def browser() -> Iterator[Browser]:
     """
     if not chromium.find():
         message = "Chromium is not installed (Debian: apt install chromium)"
-        if os.environ.get("CI"):
+        if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
     with sync_playwright() as playwright:

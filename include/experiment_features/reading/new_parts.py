@@ -42,8 +42,10 @@ def read_files(
     progress: Progress,
 ) -> dict[str, NewPart]:
     """Reads files, and writes their parts as drafts; returns them by file name."""
-    keep_freed_memory()
     read: dict[str, NewPart] = {}
+    if not any(files.values()):
+        return read
+    keep_freed_memory()
     with open_typing_database(memory_limit) as database:
         for table, paths in files.items():
             for path in paths:
