@@ -38,4 +38,11 @@ def database(server: Server) -> Iterator[Database]:
         yield database
 
 
+@pytest.fixture(scope="session")
+def empty_database(server_of: Callable[[str], Server]) -> Iterator[Database]:
+    """A migrated, empty database that tests share; none of them changes anything in it."""
+    with server_of("18").database("features_empty") as database:
+        yield database
+
+
 _numbers = itertools.count(1)

@@ -413,35 +413,35 @@ class TestRoles:
     """What the reader, the steward and the writer may do."""
 
     @pytest.mark.parametrize("statement", READER_MAY)
-    def test_the_reader_reads(self, statement: str, database: Database) -> None:
+    def test_the_reader_reads(self, statement: str, empty_database: Database) -> None:
         """The reader can read features, history, runs and issues, but not raw values."""
-        database.query(statement, user="analyst")
+        empty_database.query(statement, user="analyst")
 
     @pytest.mark.parametrize("statement", READER_MAY_NOT)
-    def test_the_reader_does_no_more(self, statement: str, database: Database) -> None:
+    def test_the_reader_does_no_more(self, statement: str, empty_database: Database) -> None:
         """The reader can neither see raw rows nor write."""
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            database.query(statement, user="analyst")
+            empty_database.query(statement, user="analyst")
 
-    def test_the_steward_also_sees_what_may_quote_a_row(self, database: Database) -> None:
+    def test_the_steward_also_sees_what_may_quote_a_row(self, empty_database: Database) -> None:
         """The steward reads raw rows, values and messages, but writes nothing."""
         for statement in STEWARD_MAY:
-            database.query(statement, user="steward")
+            empty_database.query(statement, user="steward")
         for statement in READER_MAY_NOT[len(READER_MAY_NOT_SEE) :]:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                database.query(statement, user="steward")
+                empty_database.query(statement, user="steward")
 
     @pytest.mark.parametrize("statement", WRITER_MAY_NOT)
-    def test_the_writer_only_loads(self, statement: str, database: Database) -> None:
+    def test_the_writer_only_loads(self, statement: str, empty_database: Database) -> None:
         """The writer can create and drop nothing, and cannot change the history."""
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            database.query(statement, user="etl")
+            empty_database.query(statement, user="etl")
 
     @pytest.mark.parametrize("statement", [*READER_MAY, *READER_MAY_NOT])
-    def test_others_see_nothing(self, statement: str, database: Database) -> None:
+    def test_others_see_nothing(self, statement: str, empty_database: Database) -> None:
         """Without a role, nothing can be read or written."""
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
-            database.query(statement, user="stranger")
+            empty_database.query(statement, user="stranger")
 
     @every_version
     def test_the_writer_needs_nothing_from_public(self, database: Database, tmp_path: Path) -> None:
