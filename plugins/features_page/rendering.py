@@ -55,6 +55,11 @@ def render(
     return HTMLResponse(html, status_code=status, headers=HEADERS)
 
 
+def show_nothing_yet(request: Request, title: str, active: str, may_trigger: bool) -> Response:
+    """A view before the first load."""
+    return render(request, "nothing_yet.html", active=active, title=title, may_trigger=may_trigger)
+
+
 def address_of_page(request: Request) -> str:
     """Where Airflow serves the page: a path without a slash at its end."""
     return str(request.scope.get("root_path", "")).rstrip("/")

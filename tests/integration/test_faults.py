@@ -11,6 +11,7 @@ from statistics import median
 import pytest
 from psycopg.rows import dict_row
 
+from cases import cases
 from integration.arena import PROCESSES, STATE, Arena, cut_short, open_arena
 from integration.running import load_workspace, store_folder
 
@@ -27,7 +28,12 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("fault", "times"),
-    [("process_killed", 8), ("session_terminated", 1), ("server_crashed", 1), ("run_killed", 2)],
+    [
+        ("process_killed", cases(8)),
+        ("session_terminated", 1),
+        ("server_crashed", 1),
+        ("run_killed", 2),
+    ],
 )
 def test_a_load_that_is_cut_short_has_not_happened(
     fault: str, times: int, arena: Arena, capsys: pytest.CaptureFixture[str]
