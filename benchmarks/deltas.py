@@ -1,8 +1,9 @@
 """Compares deltas on a large state with bare DuckDB's query over the whole of it.
 
-    python -m benchmarks.deltas FOLDER FIRST_ID EXPERIMENTS USERS
+    python -m benchmarks.deltas FOLDER FIRST_ID EXPERIMENTS USERS STEP
 
-makes a delta: new experiments of the users whose ids are the multiples of 3, up to so many users.
+makes a delta: new experiments of so many users, whose ids are the first multiples of STEP. The lower
+an id is, the more experiments it has (see drops.py), so the users of a delta are spread over all ids.
 """
 
 import sys
@@ -14,17 +15,18 @@ from benchmarks.postgres import Server
 from benchmarks.runs import make_drop, run_duckdb, run_pipeline
 
 DELTAS = {
-    "1 % of the users": lambda size: (size // 100, size // 10_000),
-    "a third of the users": lambda size: (size // 100, size // 300),
-    "ten rows": lambda _: (10, 10),
+    "1 % of the users": lambda size: (size // 100, size // 10_000, 100),
+    "a third of the users": lambda size: (size // 100, size // 300, 3),
+    "ten rows": lambda size: (10, 10, size // 1000),
 }
-"""By name: for a number of experiments, how many the delta brings, and of how many users."""
+"""By name: for a number of experiments, of which there are 100 a user, how many the delta brings, of
+how many users, and the step between their ids."""
 
 EXPERIMENTS = """
 copy (
     select
         $first + i as experiment_id,
-        3 * (1 + i % $users) as user_id,
+        $step * (1 + i % $users) as user_id,
         concat_ws(';', 1 + i % 1000, 1 + (i + 1 + i % 7) % 1000) as experiment_compound_ids,
         (i % 10000) / 100 as experiment_run_time
     from range($rows) as t (i)
@@ -55,14 +57,14 @@ def measure_deltas(server: Server, folder: Path, sizes: list[int], rounds: int) 
     return rows
 
 
-def make_delta(folder: Path, first: int, rows: int, users: int) -> None:
+def make_delta(folder: Path, first: int, rows: int, users: int, step: int) -> None:
     """Writes the files of a delta."""
     import duckdb  # not in the process that measures, which must stay small
 
     folder.mkdir()
     target = str(folder / "user_experiments.csv")
     with duckdb.connect() as database:
-        values = {"first": first, "rows": rows, "users": users, "target": target}
+        values = {"first": first, "rows": rows, "users": users, "step": step, "target": target}
         database.execute(EXPERIMENTS, values)
 
 

@@ -27,7 +27,7 @@ def refuse_contradictions(
     """
     for table in TABLES:
         _refuse_both(table, layers, engine, scratch / f"both_{table}.parquet")
-        if not allow_empty and layers.are_many:
+        if not allow_empty and layers.are_many and not layers.brings(table):
             _refuse_empty(table, layers, engine, scratch / f"any_{table}.parquet")
 
 

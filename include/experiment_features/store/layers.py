@@ -114,6 +114,10 @@ class Layers:
         """The rows of a table in the last drop; None if it has no such file."""
         return self._read(table, engine, self._last)
 
+    def brings(self, table: Table) -> bool:
+        """Whether the last drop has rows of a table, all of which are in force."""
+        return any(map(count_rows, self._paths[table.name][-1]))
+
     def kept(self, table: Table, engine: Engine) -> Frame | None:
         """The rows of a table from earlier drops that are in force; None without earlier drops."""
         is_kept = self.are_many and table in TABLES
