@@ -2,8 +2,8 @@
 
     python -m benchmarks.deltas FOLDER FIRST_ID EXPERIMENTS USERS STEP
 
-makes a delta: new experiments of so many users, whose ids are the first multiples of STEP. The lower
-an id is, the more experiments it has (see drops.py), so the users of a delta are spread over all ids.
+makes a delta: new experiments of so many users, whose ids are the first multiples of STEP. Users
+with low ids have more experiments (see drops.py), so those of a delta are spread over all ids.
 """
 
 import sys
@@ -19,8 +19,8 @@ DELTAS = {
     "a third of the users": lambda size: (size // 100, size // 300, 3),
     "ten rows": lambda size: (10, 10, size // 1000),
 }
-"""By name: for a number of experiments, of which there are 100 a user, how many the delta brings, of
-how many users, and the step between their ids."""
+"""By name: for a number of experiments, 100 for each user, how many the delta brings, of how many
+users, and the step between their ids."""
 
 EXPERIMENTS = """
 copy (
