@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 "$root/scripts/setup.sh"
 cd "$root"
 # The order matters: the later files take the versions of the earlier ones.
-for name in requirements requirements/{s3,spark,docker,dev} benchmarks/requirements; do
+for name in requirements requirements/{s3,connect,spark,sail,docker,dev} benchmarks/requirements; do
     run_uv pip compile --universal --python-version 3.11 --generate-hashes \
         --custom-compile-command scripts/lock.sh "$@" "$name.in" --output-file "$name.txt"
 done

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Makes .venv with exactly the locked requirements. Does nothing when it is up to date.
 #
-# usage: scripts/setup.sh [--s3] [--spark]
-#   --s3      also install what object storage on s3:// needs
-#   --spark   also install what the engine spark needs, some 460 MB
+# usage: scripts/setup.sh [--s3] [--connect] [--spark] [--sail]
+#   --s3        also install what object storage on s3:// needs
+#   --connect   also install what the engine spark needs for Spark Connect, some 50 MB
+#   --spark     the same, and what it needs for a cluster beside Java, some 460 MB
+#   --sail      also install what it needs for Sail, which takes the place of a cluster, some 220 MB
 # What was installed with an option stays, and is updated, when the script is called without it.
 #
 # Environment:
@@ -12,16 +14,23 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 
 for argument in "$@"; do
-    [[ $argument =~ ^--(s3|spark)$ ]] || wrong_usage
+    [[ $argument =~ ^--(s3|connect|spark|sail)$ ]] || wrong_usage
 done
 cd "$root"
-locked=(requirements.txt requirements/dev.txt)
 extras=''
-for extra in s3 spark; do
+for extra in s3 connect spark sail; do
     if [[ " $* " == *" --$extra "* ]] || grep -qs " $extra" .venv/installed; then
-        locked+=("requirements/$extra.txt")
         extras+=" $extra"
     fi
+done
+locked=(requirements.txt requirements/dev.txt)
+for extra in s3 connect spark sail; do
+    if [[ $extra == connect ]]; then # Sail needs it, too; PySpark has it, in the same folder
+        [[ $extras =~ connect|sail && $extras != *spark* ]] || continue
+    elif [[ $extras != *" $extra"* ]]; then
+        continue
+    fi
+    locked+=("requirements/$extra.txt")
 done
 
 # Whether this is a Python that we support and that can make environments: a name on the PATH may be

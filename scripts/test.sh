@@ -14,8 +14,8 @@ while [[ ${1:-} =~ ^[a-z0-9]+$ && -d $root/tests/$1 ]]; do
 done
 
 # What cannot be installed here is skipped; a line says so.
-extras=(--s3)
-if command -v java >/dev/null; then extras+=(--spark); else say 'Skipping Spark: there is no Java'; fi
+extras=(--s3 --sail)
+if command -v java >/dev/null; then extras+=(--spark); else say 'Skipping Spark on a cluster: there is no Java'; fi
 docker info >/dev/null 2>&1 || say 'Skipping the stack in containers: no Docker engine answers'
 command -v chromium google-chrome >/dev/null || say 'Skipping the browser: there is no Chromium'
 [[ ${CI:-} == true ]] || say 'Checking a quarter of the random cases that CI=true does'

@@ -13,7 +13,6 @@ import oracle
 from drops import COLUMNS, Drop, Part, Row
 from e2e.local_stack import ROOT, SAMPLE, Stack, make_stack
 from evidence import pytest_runtest_makereport as pytest_runtest_makereport
-from integration.spark_cluster import write_settings
 from receivers import Mailbox, Metrics, receive_mails, receive_metrics
 from s3_server import S3Server, serve_s3
 
@@ -105,12 +104,11 @@ def stack(new_stack: Stack, mailbox: Mailbox, metrics: Metrics) -> Stack:
     stack, kills its tasks, and visits its page.
     """
     stack = new_stack
-    write_settings(stack.folder / "spark")
     stack.configure_airflow(
         {
             "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": bundles(),
             "AIRFLOW_CONN_SMTP_DEFAULT": mailbox.connection,
-            "SPARK_CONF_DIR": str(stack.folder / "spark"),
+            "EXPERIMENT_FEATURES_SPARK_MASTER": "sail",
             "AIRFLOW__METRICS__STATSD_ON": "True",
             "AIRFLOW__METRICS__STATSD_HOST": "127.0.0.1",
             "AIRFLOW__METRICS__STATSD_PORT": str(metrics.port),

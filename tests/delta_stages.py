@@ -36,15 +36,14 @@ from stages import TODAY, compute_features, read_drop, rows_of
 class InProcess:
     """Loads drops without a database: what it would hold is remembered here."""
 
-    def __init__(self, folder: Path, engine: str, spark: str = "") -> None:
+    def __init__(self, folder: Path, engine: str) -> None:
         """Begins without a load.
 
         Args:
             folder: gets the store and the workspaces.
-            engine: what to compute on.
-            spark: the master, if that is Spark.
+            engine: what to compute on; of Spark, Sail takes the place.
         """
-        self.folder, self.engine, self.spark = folder, engine, spark
+        self.folder, self.engine = folder, engine
         self.store = PartStore(folder / "store", "a_database", folder / "cache")
         self.last: LastLoad | None = None
         self.today = TODAY
@@ -71,7 +70,7 @@ class InProcess:
                 last=self.last,
                 allow_empty=step.allow_empty,
             )
-        engine = choose_engine(self.engine, 0, workspace.scratch / "spill", self.spark)
+        engine = choose_engine(self.engine, 0, workspace.scratch / "spill", "sail")
         validate(
             workspace,
             self.store,
@@ -162,21 +161,23 @@ class InProcess:
         return export(layers, folder, memory_limit=Settings.memory_limit, spill=spill)
 
 
-def check_sequence(sequence: Sequence[Step], folder: Path, engine: str, spark: str = "") -> None:
+def check_sequence(
+    sequence: Sequence[Step], folder: Path, engine: str, last_engine: str | None = None
+) -> None:
     """Asserts that each drop gives what the oracle says, or is refused and changes nothing.
 
     In the end, what is in force is exported, and gives the same; not on pandas, as no engine takes
-    part in it. The id of a run is its drop's number in the oracle. With a Spark master, the last
-    drop is computed there.
+    part in it. The id of a run is its drop's number in the oracle. The last drop may be computed on
+    another engine.
     """
-    loads = InProcess(folder, engine, spark)
+    loads = InProcess(folder, engine)
     state: State | None = None
     loaded: object = None
     last: tuple[DeltaExpected, date] | None = None
     today = TODAY
     for number, step in enumerate(sequence):
-        if spark and step is sequence[-1]:
-            loads.engine = "spark"
+        if last_engine and step is sequence[-1]:
+            loads.engine = last_engine
         today += timedelta(step.days)
         source = step.drop.write(folder / str(number))
         names = sorted({part.file_name for part in step.drop.parts})

@@ -59,6 +59,25 @@ def check_deltas(seed: str, count: int, folder: Path) -> list[str]:
     )
 
 
+def check_sail(seed: str, count: int, folder: Path) -> list[str]:
+    """Compares random drops, and sequences of snapshots and deltas, with the oracle, on Sail."""
+    from hypothesis import strategies as st
+
+    import drops
+    from delta_drops import sequences
+    from delta_stages import check_sequence
+    from stages import check_computed
+
+    def check(case: Any, place: Path) -> None:
+        if isinstance(case, drops.Drop):
+            check_computed(case, place, "spark")
+        else:
+            check_sequence(case, place, "spark")
+
+    cases = st.one_of(drops.drops(refused=True), sequences(refused=True))
+    return _compare(cases, check, seed, count, folder)
+
+
 def check_histories(seed: str, count: int, folder: Path) -> list[str]:
     """Compares random histories of a database with the oracle."""
     from itertools import count as numbers
@@ -146,6 +165,7 @@ def check_soak(seed: str, count: int, folder: Path) -> list[str]:
 SEARCHES = {
     "drops": Search("random drops", 5_000, 50, ("equal", "differ"), check_drops),
     "deltas": Search("random sequences", 3_000, 50, ("equal", "differ"), check_deltas),
+    "sail": Search("drops or sequences on Sail", 1_000, 50, ("equal", "differ"), check_sail),
     "histories": Search("random histories", 500, 20, ("equal", "differ"), check_histories),
     "kills": Search(
         "kills", 1_000, 20, ("before its commit", "after its commit", "inconsistent"), check_kills

@@ -30,7 +30,7 @@ from experiment_features.workspace import Workspace
 
 TODAY = date(2026, 11, 22)
 ENGINES = ("pandas", "duckdb")
-"""Those that need no server."""
+"""Those that need no server; the engine spark has tests of its own, on Sail and on a cluster."""
 
 
 def extract(source: Any, workspace: Workspace, **options: Any) -> Extracted:
@@ -49,7 +49,7 @@ def transform(workspace: Workspace, engine: Engine) -> Transformed:
 
 
 def run_stages(
-    folder: Path, workspace: Workspace, engine: str, *, in_sql: bool = False, spark: str = ""
+    folder: Path, workspace: Workspace, engine: str, *, in_sql: bool = False, spark: str = "sail"
 ) -> None:
     """Reads, checks and computes a drop, however faulty; maybe with every line typed in SQL."""
     read_drop(folder, workspace, in_sql=in_sql)
@@ -63,7 +63,7 @@ def read_drop(folder: Path, workspace: Workspace, *, in_sql: bool = False) -> No
 
 
 def check_rows(
-    workspace: Workspace, engine: str, *, spark: str = "", today: date = TODAY
+    workspace: Workspace, engine: str, *, spark: str = "sail", today: date = TODAY
 ) -> Engine:
     """Checks what was read, on an engine, which is returned."""
     experiments = workspace.found(Extracted).rows["user_experiments"]
@@ -73,7 +73,7 @@ def check_rows(
 
 
 def compute_features(
-    workspace: Workspace, engine: str, *, spark: str = "", today: date = TODAY
+    workspace: Workspace, engine: str, *, spark: str = "sail", today: date = TODAY
 ) -> None:
     """Checks what was read and computes its features, on an engine."""
     transform(workspace, check_rows(workspace, engine, spark=spark, today=today))
@@ -114,6 +114,20 @@ def check_drop(drop: Drop, folder: Path) -> None:
         assert_as_expected(source, workspace)
         digests.add(digests_of(workspace))
     assert len(digests) == 1
+
+
+def check_computed(drop: Drop, folder: Path, engine: str) -> None:
+    """Asserts that a drop, unless refused, gives on an engine what the oracle and DuckDB say."""
+    source = drop.write(folder / "source")
+    workspace, on_duckdb = Workspace(folder / engine), Workspace(folder / "duckdb")
+    try:
+        oracle.compute(source, TODAY)
+    except oracle.RefusedError:
+        return
+    run_stages(source, workspace, engine)
+    assert_as_expected(source, workspace)
+    run_stages(source, on_duckdb, "duckdb")
+    assert digests_of(workspace) == digests_of(on_duckdb)
 
 
 def check_torn(change: Change, source: Path, workspace: Workspace) -> None:

@@ -108,8 +108,8 @@ class Settings:
         default="local[*]",
         metadata=_described(
             "EXPERIMENT_FEATURES_SPARK_MASTER",
-            "The cluster that the engine `spark` uses; the default is this machine. In "
-            "Airflow, the connection `features_spark` takes precedence.",
+            "The cluster or server that the engine `spark` uses, or `sail`; the default is this "
+            "machine. In Airflow, the connection `features_spark` takes precedence.",
             example="spark://spark.example.org:7077",
         ),
     )

@@ -284,16 +284,17 @@ class Pipeline:
             return None
         before = self._find_before()
         try:
-            return validate(
-                self.workspace,
-                self.parts,
-                self._engine,
-                max_rejected_percent=self.run.max_rejected_percent,
-                today=self.run.today,
-                before=before,
-                allow_empty=self.run.allow_empty,
-                memory_limit=self.settings.memory_limit,
-            )
+            with self._computing() as engine:
+                return validate(
+                    self.workspace,
+                    self.parts,
+                    engine,
+                    max_rejected_percent=self.run.max_rejected_percent,
+                    today=self.run.today,
+                    before=before,
+                    allow_empty=self.run.allow_empty,
+                    memory_limit=self.settings.memory_limit,
+                )
         except DropRejected as error:
             if self.connect is None or self.is_dry_run:
                 raise _with_remedy(error, "`check SOURCE --csv FILE` lists") from error
@@ -328,7 +329,10 @@ class Pipeline:
                 f"the features after the delta {extracted.source} depend on what has been loaded: "
                 "name the database (--database-url), or let `check` judge the delta by itself"
             )
-        return None if self._is_unchanged else transform(self.workspace, self.parts, self._engine)
+        if self._is_unchanged:
+            return None
+        with self._computing() as engine:
+            return transform(self.workspace, self.parts, engine)
 
     def load(self) -> Result:
         """Loads the features, removes expired runs and workspaces, and returns the result.
@@ -406,11 +410,12 @@ class Pipeline:
     def _is_unchanged(self) -> bool:
         return self.workspace.found(Extracted).is_unchanged
 
-    @property
-    def _engine(self) -> Engine:
+    @contextmanager
+    def _computing(self) -> Iterator[Engine]:
+        """Yields the engine, and translates its errors."""
         extracted = self.workspace.found(Extracted)
         settings = self.settings
-        return choose_engine(
+        engine = choose_engine(
             self.engine,
             extracted.total_rows["user_experiments"],
             self.workspace.scratch / "spill",
@@ -418,6 +423,8 @@ class Pipeline:
             settings.memory_limit,
             extracted.text_bytes,
         )
+        with engine.errors():
+            yield engine
 
 
 def _with_remedy(error: DropRejected, rows: str) -> DropRejected:

@@ -8,15 +8,12 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 import oracle
 from comparison import assert_features
 from e2e.local_stack import RUNS, SAMPLE, Stack
-from integration.spark_cluster import require_spark
 from receivers import free_port
-from waiting import wait_until
 
 pytestmark = [pytest.mark.xdist_group("runs"), pytest.mark.timeout(900)]
 
@@ -87,22 +84,12 @@ def test_trigger_button_gives_the_same_result(stack: Stack, loaded: dict[str, An
 
 @pytest.mark.usefixtures("loaded")
 def test_spark_gives_the_same_features(stack: Stack) -> None:
-    """Without a connection to a cluster, Spark runs in the tasks and ends with them."""
-    require_spark()
+    """On Sail, which runs in the tasks."""
     before = stack.features()
     result = stack.trigger(SAMPLE, "--conf", '{"engine": "spark", "force": true}')
     assert (result["status"], result["engine"]) == ("loaded", "spark")
     assert result["unchanged"] == result["users"] == sum("user_id" in row for row in before)
     assert stack.features() == before
-    wait_until("Spark's Java has ended", lambda: not any(map(is_java, stack.processes())), 60)
-
-
-def is_java(process: psutil.Process) -> bool:
-    """Tells whether a process is a Java that still runs."""
-    try:
-        return process.name() == "java"
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.mark.usefixtures("loaded")

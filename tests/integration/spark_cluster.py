@@ -1,10 +1,9 @@
-"""A standalone Spark cluster on this machine, and a Spark Connect server."""
+"""A standalone Spark cluster on this machine, whose driver also serves Spark Connect."""
 
 import importlib.util
 import json
 import os
 import shutil
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -21,10 +20,9 @@ import pytest
 import waiting
 from receivers import free_port
 
-CONNECT_SERVER = "org.apache.spark.sql.connect.service.SparkConnectServer"
-
 # For programs that run a minute, the JVM's optimizing compiler and its parallel garbage collector
-# cost more time than they save. Every application gets an executor on each of the two workers.
+# cost more time than they save. The driver gets an executor on each of the two workers, and is
+# Spark's own server of Spark Connect as well: every JVM takes seconds to start.
 JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 DEFAULTS = f"""
 spark.cores.max 2
@@ -34,13 +32,9 @@ spark.driver.extraJavaOptions {JVM}
 spark.executor.memory 512m
 spark.executor.extraJavaOptions {JVM}
 spark.sql.shuffle.partitions 2
+spark.plugins org.apache.spark.sql.connect.SparkConnectPlugin
+spark.connect.grpc.binding.port {{connect_port}}
 """
-
-
-def write_settings(folder: Path) -> None:
-    """Creates a folder for SPARK_CONF_DIR."""
-    folder.mkdir()
-    (folder / "spark-defaults.conf").write_text(DEFAULTS)
 
 
 def require_spark() -> Path:
@@ -62,13 +56,19 @@ class Cluster:
     """Holds logs, the workers' files, and the drivers' temporary files."""
     port: int
     status_port: int
+    connect_port: int
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    """The master, then the workers, then anything started later."""
+    """The master, then the workers."""
 
     @property
     def master(self) -> str:
         """The master's URL."""
         return f"spark://127.0.0.1:{self.port}"
+
+    @property
+    def connect_url(self) -> str:
+        """Where the driver serves Spark Connect."""
+        return f"sc://127.0.0.1:{self.connect_port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -105,9 +105,9 @@ class Cluster:
         for process in (*worker.children(recursive=True), worker):
             process.kill()
 
-    def stop(self, number: int) -> None:
-        """Stops all but the first ``number`` programs, the latest first."""
-        while len(self.processes) > number:
+    def stop(self) -> None:
+        """Stops everything, the latest first."""
+        while self.processes:
             process = self.processes.pop()
             process.terminate()
             process.wait(60)
@@ -128,14 +128,16 @@ wait_until = partial(waiting.wait_until, every=0.5)  # JVMs start slowly while o
 
 @contextmanager
 def running_cluster(folder: Path) -> Iterator[Cluster]:
-    """Runs a master and two workers, with room for two applications at once."""
+    """Runs a master and two workers, with room for one application."""
     program = require_spark() / "bin" / "spark-class"
-    cluster = Cluster(folder, free_port(), free_port())
-    write_settings(folder / "conf")
+    cluster = Cluster(folder, free_port(), free_port(), free_port())
+    defaults = DEFAULTS.format(connect_port=cluster.connect_port)
+    (folder / "conf").mkdir()
+    (folder / "conf" / "spark-defaults.conf").write_text(defaults)
     deploy = "org.apache.spark.deploy"
     local = ("--host", "127.0.0.1")
     ports = ("--port", str(cluster.port), "--webui-port", str(cluster.status_port))
-    size = ("--cores", "2", "--memory", "1g")
+    size = ("--cores", "1", "--memory", "512m")
     own = (*size, "--webui-port", "0", "--work-dir", str(folder / "work"))
     try:
         cluster.start(program, f"{deploy}.master.Master", *local, *ports)
@@ -144,26 +146,4 @@ def running_cluster(folder: Path) -> Iterator[Cluster]:
         wait_until("both workers have reported", cluster.is_complete)
         yield cluster
     finally:
-        cluster.stop(0)
-
-
-@contextmanager
-def running_connect_server(cluster: Cluster) -> Iterator[str]:
-    """Runs a Spark Connect server on the cluster; gives its URL."""
-    port = free_port()
-    submit = require_spark() / "bin" / "spark-submit"
-    settings = ("--conf", f"spark.connect.grpc.binding.port={port}")
-    where = ("--master", cluster.master, "--class", CONNECT_SERVER)
-    before = len(cluster.processes)
-    try:
-        cluster.start(submit, *where, *settings, "spark-internal")
-        wait_until("Spark Connect listens", lambda: is_listening(port))
-        yield f"sc://127.0.0.1:{port}"
-    finally:
-        cluster.stop(before)
-
-
-def is_listening(port: int) -> bool:
-    """Whether a port of this machine accepts connections."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        cluster.stop()

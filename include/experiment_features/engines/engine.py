@@ -5,6 +5,7 @@ the same rows.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,6 +22,10 @@ class Engine(Protocol):
     @property
     def version(self) -> str:
         """The release of the library or cluster that computes."""
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Within it, what the engine raises is one of the errors of errors.py."""
+        return nullcontext()
 
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all in a folder."""

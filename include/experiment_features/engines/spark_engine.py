@@ -4,30 +4,27 @@ Only Spark's own expressions run there, so its executors need no Python. They re
 run's workspace: its folder must be the same one on every host.
 """
 
-import os
 import re
 import shutil
-import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 import narwhals as nw
+import pyarrow.parquet as pq
 
 from experiment_features.contract import position_of
+from experiment_features.engines.arrow import batches
 from experiment_features.engines.engine import Engine, Frame
-from experiment_features.errors import ConfigurationError, EngineUnavailable
-
-_SETTINGS = {
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.sql.session.timeZone": "UTC",
-}
-"""What a session of ours needs; memory, cores and all else come from SPARK_CONF_DIR."""
-
-_PORTS = {"spark": 7077, "sc": 15002}
-"""Where masters and servers of Spark Connect listen, if the URL does not say."""
+from experiment_features.engines.spark_session import (
+    open_session,
+    shown_master,
+    spark_errors,
+    translated,
+)
+from experiment_features.errors import ConfigurationError
 
 
 class SparkEngine(Engine):
@@ -40,27 +37,45 @@ class SparkEngine(Engine):
 
         Args:
             master: the URL of a master, such as ``spark://host:7077`` or ``local[*]``, or of a
-                Spark Connect server, ``sc://host:15002``.
+                Spark Connect server, ``sc://host:15002``; or ``sail``, for one in this process.
 
         Raises:
-            ConfigurationError: PySpark or Java is not installed.
+            ConfigurationError: PySpark, Sail or Java is not installed, or of another version.
             EngineUnavailable: the cluster cannot be reached.
         """
         self._master = master
-        with self._errors():
-            self._session = _open_session(master)
+        self._opened = open_session(master)
 
     @property
     def version(self) -> str:
-        """The release of Spark that the cluster runs."""
-        with self._errors():
-            return str(self._session.version)
+        """The release of Spark that the cluster runs, or of Sail with its name."""
+        return self._opened.version
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turns what Spark raises into an error of ours; trying again may help, or not."""
+        try:
+            yield
+        except spark_errors() as error:
+            raise translated(error, self._master) from error
 
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all Parquet files in a folder."""
-        with self._errors():
-            place = re.sub(r"([\\{}\[\]*?])", r"\\\1", _uri(path))  # it takes patterns
-            frame: Frame = nw.from_native(self._session.read.parquet(place))
+        from pyspark.errors import PySparkException
+
+        place = self._uri(path)
+        if not self._opened.is_sail:
+            place = re.sub(r"([\\{}\[\]*?])", r"\\\1", place)  # it takes patterns
+        try:
+            found = self._opened.session.read.parquet(place)
+            is_there = bool(found.columns)  # Sail does not miss a file
+        except PySparkException as error:
+            if error.getCondition() != "PATH_NOT_FOUND":
+                raise
+            is_there = False
+        if not is_there:
+            raise self._not_shared(path)
+        frame: Frame = nw.from_native(found)
         return frame
 
     def read_parts(self, parts: Sequence[Path], first: int = 1) -> Frame:
@@ -75,102 +90,56 @@ class SparkEngine(Engine):
         )
 
     def write(self, frame: Frame, path: Path) -> Frame:
-        """Computes the frame and writes it to one Parquet file, which others can read."""
+        """Computes the frame and writes it to one Parquet file, which others can read.
+
+        Spark keeps the order of a sorted frame; Sail does not.
+        """
         parts = path.with_suffix(".parts")
-        with self._errors():
-            frame.to_native().repartition(1).write.mode("overwrite").parquet(_uri(parts))
-        found = list(parts.glob("part-*.parquet"))
-        if len(found) != 1:
-            raise ConfigurationError(
-                f"Spark at {self._master} has written {path.name}, but not into {path.parent}: "
-                "EXPERIMENT_FEATURES_WORKSPACES must be the same folder on all of its hosts"
-            )
-        found[0].replace(path)
+        self._compute(frame, parts)
+        files = sorted(parts.glob("*.parquet"), key=lambda file: (len(file.name), file.name))
+        if len(files) == 1:
+            files[0].replace(path)
+        else:
+            with pq.ParquetWriter(path, pq.read_schema(files[0])) as writer:
+                for batch in chain.from_iterable(map(batches, map(pq.ParquetFile, files))):
+                    writer.write_batch(batch)
         shutil.rmtree(parts)
         return self.read(path)
 
     def persist(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame once, into a folder to which every executor writes its part."""
-        with self._errors():
-            frame.to_native().write.mode("overwrite").parquet(_uri(path))
+        self._compute(frame, path)
         return self.read(path)
+
+    def _compute(self, frame: Frame, folder: Path) -> None:
+        """Computes the frame and writes it to Parquet files in a folder: at least one."""
+        rows = frame.to_native()
+        shutil.rmtree(folder, ignore_errors=True)
+        rows.write.mode("overwrite").parquet(self._uri(folder))
+        if any(folder.glob("*.parquet")):
+            return
+        first = rows.limit(1).toArrow()
+        if first.num_rows:
+            raise self._not_shared(folder)
+        folder.mkdir(exist_ok=True)
+        pq.write_table(first, folder / "no_rows.parquet")  # Sail writes none
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending."""
-        from pyspark.sql import functions
-
+        functions = self._opened.functions
         items = functions.sort_array(functions.collect_list(value)).alias(value)
         gathered: Frame = nw.from_native(
             frame.select(key, value).to_native().groupBy(key).agg(items)
         )
         return gathered
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turns what Spark raises into an error after which trying again may help."""
-        try:
-            from py4j.protocol import Py4JError
-            from pyspark.errors import PySparkException
-        except ImportError:
-            raise ConfigurationError(
-                "the engine spark needs PySpark, which is not installed: run scripts/setup.sh "
-                "--spark, or install requirements/spark.txt"
-            ) from None
-        try:
-            yield
-        except (PySparkException, Py4JError, OSError, ValueError) as error:
-            raise EngineUnavailable(
-                f"Spark at {self._master} failed: {_reason(error)}. Check that its master "
-                "and workers are running, have memory, and can write to the workspace"
-            ) from error
+    def _uri(self, path: Path) -> str:
+        """The path as Spark takes it: alone, it might be one of the cluster's own file system."""
+        place = str(path.absolute())
+        return f"file://{quote(place) if self._opened.is_sail else place}"
 
-
-def _open_session(master: str) -> Any:
-    from pyspark.sql import SparkSession
-
-    _knock(master)
-    builder = SparkSession.builder.appName("experiment_features")
-    if master.startswith("sc://"):
-        return builder.remote(master).getOrCreate()
-    java_home = os.environ.get("JAVA_HOME")
-    if not shutil.which(f"{java_home}/bin/java" if java_home else "java"):
-        raise ConfigurationError(
-            "the engine spark needs Java 17 or newer, which was not found: install it "
-            "(Debian, Ubuntu: apt install default-jre-headless), or name its folder in JAVA_HOME"
+    def _not_shared(self, path: Path) -> ConfigurationError:
+        return ConfigurationError(
+            f"Spark at {shown_master(self._master)} has {path.name}, but not in {path.parent}: "
+            "EXPERIMENT_FEATURES_WORKSPACES must be the same folder on all of its hosts"
         )
-    for name, value in _SETTINGS.items():
-        builder = builder.config(name, value)
-    return builder.master(master).getOrCreate()
-
-
-def _knock(master: str) -> None:
-    """Checks that something answers: Spark itself waits for minutes, Spark Connect for ten.
-
-    Raises:
-        OSError: nothing does.
-    """
-    scheme, _, rest = master.partition("://")
-    if scheme not in _PORTS:
-        return
-    *others, last = rest.partition("/")[0].split(",")
-    for address in others:
-        with suppress(OSError):
-            _connect(address, _PORTS[scheme])
-            return
-    _connect(last, _PORTS[scheme])
-
-
-def _connect(address: str, default_port: int) -> None:
-    host, _, port = address.partition(":")
-    socket.create_connection((host, int(port or default_port)), timeout=10).close()
-
-
-def _uri(path: Path) -> str:
-    """The path as Spark takes it: a path alone might be one of the cluster's own file system."""
-    return f"file://{path.absolute()}"
-
-
-def _reason(error: Exception) -> str:
-    """The first line of what is wrong: of the JVM's own error, if there is one."""
-    cause = str(getattr(error, "java_exception", None) or error) or type(error).__name__
-    return cause.strip().partition("\n")[0]
