@@ -68,7 +68,7 @@ _END_HOLDER = "Wait for it, or end it with `select pg_terminate_backend(PROCESS)
 @contextmanager
 def database_errors(
     doing: str,
-    privilege: str = "Grant the user the role features_writer",
+    privilege: str = "Grant the user the role features_writer; `migrate` repeats its rights",
     connection: Connection | None = None,
     schema: str = _MIGRATE,
 ) -> Iterator[None]:
@@ -221,8 +221,6 @@ def load_transaction(
     """
     wait_seconds = min(lock_wait_seconds, timeout_seconds / 2)
     with database_errors(doing, connection=connection), connection.transaction():
-        # With a stricter default, the snapshot would be older than the lock.
-        connection.execute("set transaction isolation level read committed")
         set_options(connection, name, timeout_seconds=timeout_seconds, wait_seconds=wait_seconds)
         take_load_lock(connection, doing, wait_seconds)
         yield

@@ -53,12 +53,13 @@ def migrate(url: str, revision: str = "head", *, adopt_store: bool = False) -> s
         DatabaseUnavailable: as in database_errors.
     """
     # SQLAlchemy and Alembic take half a second to import, and only this needs them.
+    from alembic.util import CommandError
     from sqlalchemy.exc import DBAPIError
 
     privilege = (
-        "Migrate as the owner of the database; if you may not create roles, have an administrator "
-        "run `create role features_writer nologin; create role features_reader nologin; "
-        "create role features_steward nologin`"
+        "Migrate as the owner of the database, the schema and its tables; if you may not create "
+        "roles, have an administrator run `create role features_writer nologin; "
+        "create role features_reader nologin; create role features_steward nologin`"
     )
     with connect(url) as connection, database_errors(_DOING, privilege, connection, _BY_HAND):
         connection.execute(sql.SQL("set lock_timeout = {}").format(f"{_LOCK_WAIT_SECONDS}s"))
@@ -70,6 +71,11 @@ def migrate(url: str, revision: str = "head", *, adopt_store: bool = False) -> s
             reached = _upgrade(connection, revision)
         except DBAPIError as error:
             raise error.orig or error from error
+        except CommandError as error:
+            raise DatabaseRefused(
+                f"cannot {_DOING}: features.schema_version should have one row, the revision of "
+                f"the schema ({error}). Remove the others, and migrate again"
+            ) from error
         if revision == "head":
             _add_features(connection)
             columns = _compare_tables(connection)

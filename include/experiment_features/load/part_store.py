@@ -138,8 +138,6 @@ def entered(layers: Sequence[Layer], run_id: str) -> list[Layer]:
 def _locked_store(connection: Connection, doing: str) -> Iterator[None]:
     """A transaction during which nobody else names or removes parts."""
     with database_errors(doing, connection=connection), connection.transaction():
-        # With a stricter default, the snapshot would be older than the lock.
-        connection.execute("set transaction isolation level read committed")
         connection.execute(read_sql("take_store_lock"))
         yield
 

@@ -9,6 +9,7 @@ one. The ledger says which parts there are (load/part_store.py); the store is on
 
 import hashlib
 import json
+import os
 import re
 import uuid
 from collections.abc import Iterator, Sequence
@@ -297,7 +298,7 @@ class PartStore:
             raise
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
             place = Path(error.filename2 or error.filename)
-            in_the_way = next(path for path in (place, *place.parents) if path.exists())
+            in_the_way = next(path for path in (place, *place.parents) if os.path.lexists(path))
             raise StorageUnavailable(
                 f"the store of parts {self.root} cannot be used ({error.strerror}): move away or "
                 f"remove {in_the_way}"

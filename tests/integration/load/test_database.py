@@ -141,8 +141,12 @@ SETTINGS = {
     "extra_float_digits": "-15",
     "standard_conforming_strings": "off",
     "search_path": "misleading, pg_catalog",
+    "default_transaction_isolation": "serializable",
     "statement_timeout": "1000",
     "lock_timeout": "1",
+    "idle_in_transaction_session_timeout": "1000",
+    "idle_session_timeout": "1000",
+    "transaction_timeout": "1000",
 }
 """Every setting that the product sets for itself, and a value that does harm."""
 
@@ -228,7 +232,8 @@ class TestSession:
                 for names in [[*SETTINGS, "DateStyle", "IntervalStyle", "TimeZone"]]
             ]
         assert found[0] == found[1]
-        assert found[2] == found[0] | {"statement_timeout": "10000"}
+        of_reader = {"statement_timeout": "10000", "idle_in_transaction_session_timeout": "60000"}
+        assert found[2] == found[0] | of_reader
         assert found[2]["timezone"] == "UTC"
         assert set(found[0]) == set(SETTINGS)
         assert not found[0].items() & SETTINGS.items()

@@ -19,6 +19,7 @@ from experiment_features.errors import (
 from experiment_features.load.database import connect
 from experiment_features.load.ledger import find_last_success
 from experiment_features.load.loads import find_load
+from experiment_features.load.record import find_last
 from experiment_features.pipeline import record_end, recorded
 from experiment_features.run import COMPUTATION
 from integration.running import (
@@ -333,6 +334,23 @@ def test_a_clock_that_was_ahead_does_not_hide_which_load_was_in_force(
     assert [load_named_for(run_id) for run_id in runs] == ["ahead"] * 3
     run_drop(database, SECOND.write(tmp_path / "second"), run_id="later")
     assert [load_named_for(run_id) for run_id in runs] == ["ahead", "ahead", "later"]
+
+
+def test_a_clock_that_was_set_back_does_not_make_a_run_find_a_later_load(
+    database: Database, tmp_path: Path
+) -> None:
+    """An unchanged run stands for the load that it found, of which a delta may give it as base."""
+    for run_id in ("first", "unchanged"):
+        run_drop(database, FIRST.write(tmp_path / "first"), run_id=run_id)
+    database.query(
+        "update features.pipeline_runs set finished_at = finished_at + interval '1 hour' "
+        "where run_id = 'unchanged'"
+    )
+    run_drop(database, SECOND.write(tmp_path / "second"), run_id="later")
+    with connect(database.url()) as connection:
+        last = find_last(connection, make_pipeline(database, tmp_path).run)
+    assert last
+    assert last.load.names == ["later"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import oracle
 from comparison import assert_features
 from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
 from experiment_features.load import load as load_module
-from experiment_features.load.database import Connection
+from experiment_features.load.database import Connection, connect
 from experiment_features.load.load import load
 from experiment_features.load.words import Word, words_of
 from integration.load.test_copy import HOSTILE_TEXTS
@@ -295,9 +295,10 @@ def test_a_strict_default_isolation_does_no_harm(
     second = compute_drop(make_pipeline(database, tmp_path), SECOND.write(tmp_path / "second"))
     first = compute_drop(make_pipeline(database, tmp_path), FIRST.write(tmp_path / "first"))
     thread = threading.Thread(target=lambda: results.append(asdict(second.load())))
-    with database.connect("etl", autocommit=True) as connection:
+    with connect(database.url()) as connection:
         # A session can take its own lock again, so this one can load while the other waits.
         connection.execute("select pg_advisory_lock(hashtext('experiment_features.load'))")
+        connection.commit()
         thread.start()
         await_waiting_load(database)
         load(connection, first.workspace, first.run, store=first.parts, keep_days=90)

@@ -290,6 +290,10 @@ class TestMigrate:
                 "Missing: trigger CREATE TRIGGER periods_do_not_overlap_insert AFTER INSERT ON ",
             ),
             (
+                "alter table {}.pipeline_runs disable trigger all",
+                "DELETE CASCADE not enabled.",
+            ),
+            (
                 "create or replace function {}.refuse_overlaps() returns trigger language plpgsql as 'begin end'",
                 "Missing: trigger CREATE TRIGGER periods_do_not_overlap_insert AFTER INSERT ON ",
             ),
@@ -307,6 +311,7 @@ class TestMigrate:
             "generated",
             "unlogged",
             "trigger",
+            "foreign key",
             "function",
         ],
     )
@@ -321,6 +326,12 @@ class TestMigrate:
         assert named.format() in str(caught.value)
         assert "migrate again" in str(caught.value)
         assert relations_of(database) == before
+
+    def test_two_revisions_are_refused(self, database: Database) -> None:
+        """As after the data of an older schema have been restored into a newer one."""
+        database.query("insert into features.schema_version values ('0010')")
+        with pytest.raises(DatabaseRefused, match="schema_version should have one row"):
+            migrate(database.url("keeper"))
 
     def test_leaves_what_others_have_added(self, database: Database) -> None:
         """Columns, indexes and tables of the laboratory's own stay."""
@@ -430,6 +441,14 @@ class TestRoles:
         for statement in READER_MAY_NOT[len(READER_MAY_NOT_SEE) :]:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 empty_database.query(statement, user="steward")
+
+    def test_what_everyone_may_read_hides_what_readers_may_not(self, database: Database) -> None:
+        """Administrators often let everyone read all tables, which a migration undoes."""
+        database.query("grant select on all tables in schema features to public")
+        migrate(database.url("keeper"))
+        for statement in READER_MAY_NOT_SEE:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                database.query(statement, user="analyst")
 
     @pytest.mark.parametrize("statement", WRITER_MAY_NOT)
     def test_the_writer_only_loads(self, statement: str, empty_database: Database) -> None:

@@ -492,6 +492,15 @@ class TestFullStore:
         assert f"the store of parts {store} cannot be used" in errors
         assert features_of(database) == []
 
+    def test_that_is_a_broken_link_is_named_itself(
+        self, store: Path, tmp_path: Path, command: Command
+    ) -> None:
+        """And not the folder that it is in."""
+        store.symlink_to(tmp_path / "gone")
+        status, _output, errors = command("run", FIRST.write(tmp_path / "drop"))
+        assert status == 4
+        assert errors.rstrip().endswith(f"move away or remove {store}")
+
     @pytest.mark.parametrize("place", ["part", "table"])
     def test_names_what_is_in_the_way(
         self, place: str, database: Database, store: Path, tmp_path: Path, command: Command

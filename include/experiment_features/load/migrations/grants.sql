@@ -54,7 +54,7 @@ $$;
 -- Raw rows, values and the messages of errors, which may quote them, are for stewards only.
 -- Columns that users have added are theirs to grant, to a role of theirs.
 revoke select on features.pipeline_runs, features.data_issues, features.latest_data_issues
-from features_reader;
+from features_reader, public;
 grant select ({run_columns}) on features.pipeline_runs to features_reader;
 grant select ({issue_columns})
 on features.data_issues, features.latest_data_issues to features_reader

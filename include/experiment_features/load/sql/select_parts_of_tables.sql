@@ -44,7 +44,15 @@ union all
 select
     'constraint',
     regexp_replace(
-        concat(tables.relname, '.', constraints.conname, ' ', pg_get_constraintdef(constraints.oid)),
+        concat(
+            tables.relname, '.', constraints.conname, ' ', pg_get_constraintdef(constraints.oid),
+            case
+                when exists (
+                    select from pg_trigger where tgconstraint = constraints.oid and tgenabled <> 'O'
+                )
+                    then ' not enabled'
+            end
+        ),
         '\s+', ' ', 'g'
     )
 from tables

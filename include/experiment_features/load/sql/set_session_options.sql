@@ -1,5 +1,6 @@
--- Sets whatever changes the meaning of what this session sends and reads, and how long a statement
--- may take or wait for a lock. Values: timeout, lock_timeout (as in '30s').
+-- Sets whatever changes the meaning of what this session sends and reads, how long a statement may
+-- take or wait for a lock, and how long the session may be idle in a transaction.
+-- Values: timeout, lock_timeout (as in '30s').
 select
     set_config('client_encoding', 'UTF8', false),
     set_config('datestyle', 'ISO, YMD', false),
@@ -9,5 +10,13 @@ select
     set_config('standard_conforming_strings', 'on', false),
     set_config('row_security', 'off', false), -- an error instead of rows that a policy hides
     set_config('search_path', 'pg_catalog, public', false),
+    -- At a stricter level, snapshots would be older than the locks that sessions have waited for.
+    set_config('default_transaction_isolation', 'read committed', false),
     set_config('statement_timeout', %(timeout)s, false),
-    set_config('lock_timeout', %(lock_timeout)s, false)
+    set_config('idle_in_transaction_session_timeout', %(timeout)s, false),
+    set_config('lock_timeout', %(lock_timeout)s, false),
+    ( -- no limit; one of them is new in version 17
+        select count(set_config(name, '0', false))
+        from pg_settings
+        where name in ('idle_session_timeout', 'transaction_timeout')
+    )
