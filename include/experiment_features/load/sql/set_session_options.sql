@@ -17,6 +17,6 @@ select
     set_config('lock_timeout', %(lock_timeout)s, false),
     ( -- no limit; one of them is new in version 17
         select count(set_config(name, '0', false))
-        from pg_settings
-        where name in ('idle_session_timeout', 'transaction_timeout')
+        from unnest(array['idle_session_timeout', 'transaction_timeout']) as name
+        where current_setting(name, true) is not null
     )
