@@ -112,8 +112,7 @@ def _require_installed(master: str) -> None:
     if missing:
         raise ConfigurationError(
             f"the engine spark at {shown_master(master)} needs {' and '.join(missing)}, not "
-            f"installed here: run scripts/setup.sh --{option}, or install "
-            f"requirements/{option}.txt"
+            f"installed here: run scripts/setup.sh --{option}, or see docs/scaling.md"
         )
 
 
