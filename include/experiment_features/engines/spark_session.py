@@ -112,13 +112,12 @@ def _require_installed(master: str) -> None:
     if missing:
         raise ConfigurationError(
             f"the engine spark at {shown_master(master)} needs {' and '.join(missing)}, not "
-            f"installed here: run scripts/setup.sh --{option}, or install "
-            f"requirements/{option}.txt"
+            f"installed here: run scripts/setup.sh --{option}, or see docs/scaling.md"
         )
 
 
 def _join(master: str) -> Opened:
-    """A session on a master: its driver runs in Java, in this process's company."""
+    """A session on a master; its driver runs in a Java that this process starts."""
     from pyspark.sql import SparkSession, functions
 
     _knock(master)
@@ -143,7 +142,9 @@ def _connect(master: str) -> Opened:
 
     if master in _opened:
         return _opened[master]
-    url = _url_of_sail() if master == SAIL else master
+    url = master
+    if master == SAIL:
+        url = "{}{}:{}".format(_CONNECT, *_start_sail().listening_address)
     _knock(url)
     session = SparkSession.builder.remote(url).create()
     session.client.set_retry_policies([DefaultPolicy(**_RETRIES)])
@@ -185,11 +186,6 @@ def _start_sail() -> Any:
     server = import_module("pysail.spark").SparkConnectServer()
     server.start(background=True)
     return server
-
-
-def _url_of_sail() -> str:
-    host, port = _start_sail().listening_address
-    return f"{_CONNECT}{host}:{port}"
 
 
 def _knock(master: str) -> None:

@@ -21,7 +21,7 @@ from experiment_features.errors import ConfigurationError, EngineUnavailable
 from experiment_features.workspace import Workspace
 from integration.running import features_of, make_drop, run_drop, run_of
 from integration.servers import Database
-from integration.spark_cluster import Cluster, require_spark, running_cluster, wait_until
+from integration.spark_cluster import JVM, Cluster, require_spark, running_cluster, wait_until
 from stages import assert_as_expected, digests_of, run_stages
 
 pytestmark = [pytest.mark.xdist_group("spark"), pytest.mark.timeout(900)]
@@ -80,7 +80,7 @@ print(*(child.pid for child in psutil.Process().children(recursive=True)), flush
 os._exit(0)
 """
     command = [sys.executable, "-c", code]
-    environment = os.environ | {"PYTHONPATH": str(INCLUDE)}
+    environment = os.environ | {"PYTHONPATH": str(INCLUDE), "JDK_JAVA_OPTIONS": JVM}
     output = subprocess.check_output(command, env=environment, cwd=tmp_path, timeout=300)
     assert pq.read_table(tmp_path / "copy.parquet")["position"].to_pylist() == [1, 2]
     started = list(map(int, output.split()))
