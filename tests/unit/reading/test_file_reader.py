@@ -145,6 +145,8 @@ def test_a_header_may_span_lines_and_blocks(size: int, monkeypatch: pytest.Monke
                      id="ditto_marks"),
         pytest.param(HEADER + b'1,",b\n 2\t,",d\n',
                      "line 2: a quoted field of this row spans lines, but line 3", id="merged_rows"),
+        *(pytest.param(HEADER + f'1,"a,b\n{row_id},c",d\n'.encode(), "but line 3 is a whole row", id=row_id)
+          for row_id in ("C2", "2.0", "#2", "CPD-0002", "'2")),
         pytest.param(HEADER + b'1,a,"\n2,b,"c, d"\n3,e,"\n',
                      "line 2: a quoted field", id="quoted_delimiter"),
         pytest.param(HEADER + b'1,a,"slow\n\nthen\n"2",b,so-so"\n',
