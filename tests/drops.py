@@ -567,7 +567,9 @@ def drops(draw: st.DrawFn, *, faults: bool = True, refused: bool = False) -> Dro
         )
     elif fault in (2, 3):
         at = draw(st.integers(0, len(parts) - 1))
-        other = replace(parts[at].dialect, shuffled=draw(st.booleans()), seed=draw(st.integers(0, 9)))
+        other = replace(
+            parts[at].dialect, shuffled=draw(st.booleans()), seed=draw(st.integers(0, 9))
+        )
         damage = {"joined": other} if fault == 2 else {"has_hole": True}
         parts[at] = replace(parts[at], **damage)
     torn = draw(st.sampled_from([part for part in parts if part.rows]))
