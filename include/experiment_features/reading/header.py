@@ -255,7 +255,7 @@ def _remedy(
         others = "; add the others" if len(renamed) < len(missing) else ""
         return f"Rename {', '.join(pairs)}{others}"
     columns = "column" if len(missing) == 1 else "columns"
-    return f"Add the {columns}, rename those with other names, or deliver the right file"
+    return f"Add the {columns}, rename what has another name, or deliver the right file"
 
 
 def _squeeze(name: str) -> str:
