@@ -102,7 +102,9 @@ THOUSANDS = (
     "12,- EUR", "1.250.000 s", "\u2212,5", "5,\u00a0", "\u0661\u0662\u066b\u0665",
 )  # numbers that show that points separate thousands
 AMBIGUOUS = ("1.250", "+12.345", "0.125", ".500", "999999999999.999", "-1.250")
-RUN_TIMES_OUT_OF_RANGE = ("-1", "-0.01", "-1e-9", "1e12", "1000000000000", "1e300", "-1e300")
+RUN_TIMES_OUT_OF_RANGE = (
+    "-1", "-0.01", "-1e-9", "1e12", "1000000000000", "999999999999.99999", "1e300", "-1e300",
+)
 # fmt: on
 
 # Every rule about a cell: its column, and values that break it. FIRST stands for the id of the

@@ -223,7 +223,7 @@ def read_part(path: Path, table: str) -> Iterator[Row]:
             yield Row(path.name, line, {}, [*faults, rule])
         else:
             cells = dict(zip(names, fields, strict=True))
-            again = {column: cells[column].lower().lstrip("\ufeff") for column in columns}
+            again = {column: cells[column].lower().strip(' \t"\ufeff') for column in columns}
             if {*again.values()} <= {*names} - {""} and any(again[c] != c for c in columns):
                 raise RefusedError(f"line {line} is a header of another order: files were joined")
             yield Row(path.name, line, cells, faults)
@@ -397,7 +397,7 @@ def check_experiment(
     run_time = cells["experiment_run_time"]
     if run_time and not (NUMBER.fullmatch(run_time) and isfinite(float(run_time))):
         yield "experiment_run_time_invalid"
-    elif run_time and not 0 <= to_run_time(run_time) < 10**12:
+    elif run_time and not (to_run_time(run_time) >= 0 and float(run_time) < 1e12):
         yield "experiment_run_time_out_of_range"
 
 
