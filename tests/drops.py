@@ -102,7 +102,9 @@ THOUSANDS = (
     "12,- EUR", "1.250.000 s", "\u2212,5", "5,\u00a0", "\u0661\u0662\u066b\u0665",
 )  # numbers that show that points separate thousands
 AMBIGUOUS = ("1.250", "+12.345", "0.125", ".500", "999999999999.999", "-1.250")
-RUN_TIMES_OUT_OF_RANGE = ("-1", "-0.01", "-1e-9", "1e12", "1000000000000", "1e300", "-1e300")
+RUN_TIMES_OUT_OF_RANGE = (
+    "-1", "-0.01", "-1e-9", "1e12", "1000000000000", "999999999999.99999", "1e300", "-1e300",
+)
 # fmt: on
 
 # Every rule about a cell: its column, and values that break it. FIRST stands for the id of the
@@ -206,6 +208,10 @@ class Part:
     shouted: bool = False
     tail: bytes = b""
     """What stands behind the end of gzip data, and is passed over."""
+    joined: Dialect | None = None
+    """How a second file is written that `cat` joined to the first: header, then half of the rows."""
+    has_hole: bool = False
+    """Whether a block in its middle was never written."""
 
     @property
     def file_name(self) -> str:
@@ -215,12 +221,22 @@ class Part:
 
     def write(self, folder: Path) -> None:
         """Write the file."""
-        content = render(self.table, self.rows, self.dialect)
+        content = self._render()
+        if self.has_hole:
+            middle = len(content) // 2
+            content = content[:middle] + bytes(512) + content[middle:]
         if self.compression == ".gz":
             content = gzip.compress(content, mtime=0) + self.tail
         elif self.compression == ".zst":
             content = pa.Codec("zstd").compress(content, asbytes=True)
         (folder / self.file_name).write_bytes(content)
+
+    def _render(self) -> bytes:
+        if not self.joined:
+            return render(self.table, self.rows, self.dialect)
+        half = len(self.rows) // 2
+        first = render(self.table, self.rows[:half], replace(self.dialect, final_newline=True))
+        return first + render(self.table, self.rows[half:], self.joined)
 
 
 @dataclass(frozen=True)
@@ -515,8 +531,9 @@ def id_bases() -> st.SearchStrategy[dict[str, int]]:
 def drops(draw: st.DrawFn, *, faults: bool = True, refused: bool = False) -> Drop:
     """Draw a whole drop with a row in every table at least, some of them faulty unless told.
 
-    If so told, some drops have a file that refuses them: a lost part, or a copy of another; and
-    some have a file that loses or gains a row while it is read.
+    If so told, some drops have a file that refuses them: a lost part, a copy of another, one with a
+    hole, or two that were joined, unless their columns are in the same order; and some have a file
+    that loses or gains a row while it is read.
 
     The ids of a table are near each other, from 1, 2^53 or the end of bigint on: a pipeline that
     lets them pass through a float mixes them up.
@@ -550,6 +567,13 @@ def drops(draw: st.DrawFn, *, faults: bool = True, refused: bool = False) -> Dro
         parts.append(
             replace(parts[-1], suffix=" (1)", compression=draw(st.sampled_from(("", ".gz"))))
         )
+    elif fault in (2, 3):
+        at = draw(st.integers(0, len(parts) - 1))
+        other = replace(
+            parts[at].dialect, shuffled=draw(st.booleans()), seed=draw(st.integers(0, 9))
+        )
+        damage = {"joined": other} if fault == 2 else {"has_hole": True}
+        parts[at] = replace(parts[at], **damage)
     torn = draw(st.sampled_from([part for part in parts if part.rows]))
     rows = draw(st.sampled_from((torn.rows[:-1], (*torn.rows, torn.rows[0]))))
     change = Change(replace(torn, rows=rows), draw(st.booleans()), draw(st.booleans()))

@@ -187,21 +187,29 @@ def find_header(text: str, columns: Iterable[str], delimiters: str) -> tuple[str
 def has_swallowed_a_row(record: str, delimiter: str, columns: int, key: int) -> bool:
     """Tell whether the first line of a record and a later one are each long enough for a record.
 
-    The later one has an id, seen from one of its ends.
+    The later one has an id, seen from one of its ends; if it is as long as a record, the id may
+    have other signs as well.
     """
     first, *others = (line.split(delimiter) for line in LINE_END.split(record))
-    return len(first) >= columns and any(
-        re.fullmatch('[ \t"]*[+-]?[0-9]+[ \t"]*', cells[place])
+    ids = [
+        (cells[place].strip(' \t"'), len(cells) == columns)
         for cells in others
         if len(cells) >= columns
         for place in (key, key - columns)
+    ]
+    return len(first) >= columns and any(
+        INTEGER.fullmatch(text) or (is_exact and re.fullmatch('[^ \t"]*[0-9][^ \t"]*', text))
+        for text, is_exact in ids
     )
 
 
 def read_part(path: Path, table: str) -> Iterator[Row]:
     """Yield the data rows of one file."""
     columns = (COLUMNS | DELETIONS)[table]
-    before, delimiters, text = split_preamble(unpack(path).decode("utf-8-sig"))
+    content = unpack(path)
+    if bytes(512) in content:
+        raise RefusedError("a block of the file was never written")
+    before, delimiters, text = split_preamble(content.decode("utf-8-sig"))
     delimiter, names = find_header(text, columns, delimiters)
     key = names.index(columns[0])
     for number, fields, faults, record in islice(split_records(text, delimiter), 1, None):
@@ -214,7 +222,11 @@ def read_part(path: Path, table: str) -> Iterator[Row]:
             rule = "too_few_fields" if len(fields) < len(names) else "too_many_fields"
             yield Row(path.name, line, {}, [*faults, rule])
         else:
-            yield Row(path.name, line, dict(zip(names, fields, strict=True)), faults)
+            cells = dict(zip(names, fields, strict=True))
+            again = {column: cells[column].lower().strip(' \t"\ufeff') for column in columns}
+            if {*again.values()} <= {*names} - {""} and any(again[c] != c for c in columns):
+                raise RefusedError(f"line {line} is a header of another order: files were joined")
+            yield Row(path.name, line, cells, faults)
 
 
 def list_files(folder: Path, table: str) -> list[Path]:
@@ -385,7 +397,7 @@ def check_experiment(
     run_time = cells["experiment_run_time"]
     if run_time and not (NUMBER.fullmatch(run_time) and isfinite(float(run_time))):
         yield "experiment_run_time_invalid"
-    elif run_time and not 0 <= to_run_time(run_time) < 10**12:
+    elif run_time and not (to_run_time(run_time) >= 0 and float(run_time) < 1e12):
         yield "experiment_run_time_out_of_range"
 
 

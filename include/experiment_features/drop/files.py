@@ -271,7 +271,12 @@ def _refuse_missing(
         )
     if mode == "snapshot" and missing:
         table = missing[0]
+        declare = (
+            '. If it holds only what has changed, declare it: write {"mode": "delta"} into its '
+            f"marker {MARKER}, or run it with the mode delta"
+        )
         raise DropRefused(
             f"the source {source} has no file of {table}: expected {table}.csv, or parts "
             f"{table}*.csv, plain, .gz or .zst; found {found}"
+            f"{declare if any(files.values()) else ''}"
         )

@@ -41,6 +41,8 @@ ROWS = pa.schema(
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _ID = re.compile(rb'[ \t"]*[+-]?[0-9]+[ \t"]*')
+_LIKE_AN_ID = re.compile(rb'[ \t"]*[^ \t"0-9]*[0-9][^ \t"]*[ \t"]*')
+"""As people write them: ``U2``, ``2.0``, ``#2``."""
 
 
 @dataclass(frozen=True)
@@ -189,25 +191,30 @@ class FileReader:
         )
 
     def _refuse_swallowed_row(self, row: bytes, first: int) -> None:
-        """Refuses a row that spans lines if another one after its first line is a whole row.
-
-        Quoted delimiters may make a line look longer; then its id is where it is from one end.
-        """
-        delimiter, count = self._dialect.delimiter, len(self.columns)
+        """Refuses a row that spans lines if another one after its first line is a whole row."""
         start, *lines = _LINE_END.split(row)
-        if start.count(delimiter) < count - 1:
+        if start.count(self._dialect.delimiter) < len(self.columns) - 1:
             return
         for number, line in enumerate(lines, start=first + 1):
-            cells = line.split(delimiter)
-            if len(cells) >= count and (
-                _ID.fullmatch(cells[self._key]) or _ID.fullmatch(cells[self._key - count])
-            ):
+            if self._is_whole_row(line):
                 raise DropRefused(
                     f"{self.text.name} line {first}: a quoted field of this row spans lines, but "
                     f"line {number} is a whole row by itself. Remove the stray quotes, or double "
                     "them; if the text really is one field, remove its line break",
                     line=first,
                 )
+
+    def _is_whole_row(self, line: bytes) -> bool:
+        """Whether a line has a cell for every column, and an id, which may be malformed.
+
+        Quoted delimiters may make a line look longer; then its id is where it is from one end, and
+        a whole number, because text has many cells.
+        """
+        cells, count = line.split(self._dialect.delimiter), len(self.columns)
+        if len(cells) == count:
+            return bool(_LIKE_AN_ID.fullmatch(cells[self._key]))
+        places = (self._key, self._key - count) if len(cells) > count else ()
+        return any(_ID.fullmatch(cells[place]) for place in places)
 
     def _refuse_long_lines(
         self, text: bytes, starts: Offsets, ends: Offsets, is_plain: Flags

@@ -167,7 +167,7 @@ def _refuse_header(
     raise DropRefused(
         f"{place} lacks the {columns} {', '.join(missing)}; found {found}, with "
         f"'{shown(header.dialect.delimiter.decode())}' as delimiter. "
-        f"{_remedy(header, line, missing, _find_header(text, table))}",
+        f"{_remedy(header, line, missing, table, _find_header(text, table))}",
         line=text.line,
         column=missing[0],
     )
@@ -228,7 +228,9 @@ def _find_header(text: TextStream, table: Table) -> int | None:
     return None
 
 
-def _remedy(header: Header, line: bytes, missing: Sequence[str], found_at: int | None) -> str:
+def _remedy(
+    header: Header, line: bytes, missing: Sequence[str], table: Table, found_at: int | None
+) -> str:
     """What to do about a header that lacks columns, or has them on another line."""
     if line.lower().startswith(b"sep="):
         return "Delete this line: it may only specify a comma, semicolon, pipe or tab"
@@ -243,7 +245,22 @@ def _remedy(header: Header, line: bytes, missing: Sequence[str], found_at: int |
         return f"End the lines in LF, CRLF or CR, and not in {shown(ends[0])}"
     if any(name.strip(_OTHER_QUOTES) in missing for name in header.columns):
         return 'Remove the quotes around the names: only double quotes (") can enclose a field'
-    return f"Add the {'column' if len(missing) == 1 else 'columns'}, or deliver the right file"
+    if not header.matches and any(map(str.isdecimal, header.names)):
+        return "If this line is a row, add a header line before it"
+    if header.columns == [table.key]:
+        return f"If the file lists rows to delete, name it deleted_{table}.csv; else add the others"
+    squeezed = {_squeeze(name): name for name in header.names}
+    if renamed := [column for column in missing if _squeeze(column) in squeezed]:
+        pairs = (f"'{shown(squeezed[_squeeze(column)])}' to {column}" for column in renamed)
+        others = "; add the others" if len(renamed) < len(missing) else ""
+        return f"Rename {', '.join(pairs)}{others}"
+    columns = "column" if len(missing) == 1 else "columns"
+    return f"Add the {columns}, rename what has another name, or deliver the right file"
+
+
+def _squeeze(name: str) -> str:
+    """A column's name without what people change about it: case, signs, a unit in brackets."""
+    return re.sub(r"[(\[].*|[\W_]", "", name.lower())
 
 
 def _check_size(header: Header, place: str, line: int) -> None:

@@ -19,6 +19,7 @@ from experiment_features.engines.duckdb_engine import read_parquet
 from experiment_features.errors import DropRefused
 
 _NAMES = {name for table in TABLES for name in table.column_names}
+_AROUND_NAMES = ' \t"\ufeff'
 _KEYS = [ConstantExpression(table.key) for table in TABLES]
 
 
@@ -94,7 +95,7 @@ def _names_two(table: Table) -> Expression:
 
 def _ends_in_other_order(line: str, header: Sequence[str], delimiter: str) -> bool:
     """Whether names follow the last row of a file that was joined without a line end after it."""
-    cells = [cell.strip(' \t"\ufeff') for cell in line.lower().split(delimiter)]
+    cells = [cell.strip(_AROUND_NAMES) for cell in line.lower().split(delimiter)]
     if len(cells) <= len(header):
         return False
     begin, *rest = cells[-len(header) :]
@@ -107,6 +108,9 @@ def _ends_in_other_order(line: str, header: Sequence[str], delimiter: str) -> bo
 
 
 def _name(column: str) -> Expression:
-    """The text of a cell as the name of a column; a file that is appended may have a mark."""
+    """The text of a cell as the name of a column.
+
+    A file that is appended may have a mark, behind which quotes and blanks are part of the text.
+    """
     text = FunctionExpression("lower", ColumnExpression(column))
-    return FunctionExpression("ltrim", text, ConstantExpression("\ufeff"))
+    return FunctionExpression("trim", text, ConstantExpression(_AROUND_NAMES))

@@ -28,8 +28,8 @@ def describe_shared_ids(
 
     Args:
         workspace: where DuckDB can spill.
-        drop_files: table, name and rows of every file, in their order.
-        parts: the typed rows of every table.
+        drop_files: table, name and rows of every file of the drop, in their order.
+        parts: the typed rows of every table in them.
         broken: how often each rule was broken.
         memory_limit: what DuckDB may use.
     """

@@ -98,8 +98,8 @@ def validate(
             log.info("checked %s", table)
         issues = describe_issues(workspace, faults, layers, memory_limit)
         notices: list[str] = [_CHECKED_ALONE] if is_alone else []
-        if not is_delta:
-            notices += describe_shared_ids(workspace, extracted.files, parts, issues, memory_limit)
+        own = {table.name: layers.own_paths(table) for table in TABLES}
+        notices += describe_shared_ids(workspace, extracted.files, own, issues, memory_limit)
         validated = stage.finish(_count(workspace, checked.rejected, issues, notices, scope))
     _refuse_excess(extracted, checked.judged, validated, max_rejected_percent)
     return validated

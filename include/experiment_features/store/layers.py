@@ -81,6 +81,10 @@ class Layers:
         """The parts of a table from which rows are read, but for what is compacted."""
         return [path for of_layer in self._paths[table.name] for path in of_layer]
 
+    def own_paths(self, table: Table) -> list[Path]:
+        """The files with the rows of the drop itself."""
+        return self._paths[table.name][-1]
+
     def find(self, table: Table, number: int) -> tuple[Path, int]:
         """The part with the rows of a file, by its number, and the number to read it with."""
         index = number - self._number(table, self._end)
@@ -138,9 +142,7 @@ class Layers:
     def touched_ids(self, table: Table) -> list[int]:
         """The readable ids in the files of a table, or of its deletions, in the last drop."""
         paths = [
-            path
-            for of_table in (table, DELETIONS[table.name])
-            for path in self._paths[of_table.name][-1]
+            path for of_table in (table, DELETIONS[table.name]) for path in self.own_paths(of_table)
         ]
         ids = (pq.read_table(path, columns=[table.key])[table.key] for path in paths)
         return [key for column in ids for key in column.to_pylist() if key and key > 0]

@@ -145,6 +145,15 @@ def test_a_delta_has_the_files_of_tables_and_of_deletions(tmp_path: Path) -> Non
         find_drop(tmp_path)
 
 
+def test_a_drop_of_some_tables_may_be_a_delta(tmp_path: Path) -> None:
+    """To add the missing files would make it a snapshot, which removes all that is not in it."""
+    with pytest.raises(DropRefused, match=r"no file of users: .*; found no files$"):
+        find_drop(tmp_path)
+    (tmp_path / "users.csv").touch()
+    with pytest.raises(DropRefused, match=r"no file of compounds: .* run it with the mode delta$"):
+        find_drop(tmp_path)
+
+
 def test_a_delta_without_files_is_refused(tmp_path: Path) -> None:
     """It would change nothing, so something is missing."""
     (tmp_path / "notes.txt").touch()

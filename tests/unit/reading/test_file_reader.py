@@ -80,7 +80,13 @@ def test_a_header_may_span_lines_and_blocks(size: int, monkeypatch: pytest.Monke
     [
         pytest.param(b"", "compounds.csv is empty", id="empty"),
         pytest.param(b"\n \n", "compounds.csv is empty", id="blank"),
-        pytest.param(b"a,b\n1,2\n", "line 1: the header lacks the columns compound_id, compound_name, compound_structure; found 'a', 'b', with ',' as delimiter. Add the columns, or", id="columns"),
+        pytest.param(b"a,b\n1,2\n", "line 1: the header lacks the columns compound_id, compound_name, compound_structure; found 'a', 'b', with ',' as delimiter. Add the columns, rename", id="columns"),
+        pytest.param(b"1,Water,H2O\n2,Ethanol,C2H6O\n",
+                     "found '1', 'Water', 'H2O', with ',' as delimiter. If this line is a row, add a header line before it", id="no_header"),
+        pytest.param(b"Compound ID;compound-name;Compound_Structure (SMILES)\n",
+                     "Rename 'Compound ID' to compound_id, 'compound-name' to compound_name, 'Compound_Structure (SMILES)' to compound_structure", id="renamed"),
+        pytest.param(b"compound_id\n1\n",
+                     "If the file lists rows to delete, name it deleted_compounds.csv; else add the others", id="deletions"),
         pytest.param(b'"compound_id,compound_name,compound_structure"\n"1,a,b"\n',
                      "line 1: the header has several columns within the same quotes", id="quoted"),
         pytest.param(b'"compound_id,""compound_name"",compound_structure";;;\n',
@@ -145,6 +151,8 @@ def test_a_header_may_span_lines_and_blocks(size: int, monkeypatch: pytest.Monke
                      id="ditto_marks"),
         pytest.param(HEADER + b'1,",b\n 2\t,",d\n',
                      "line 2: a quoted field of this row spans lines, but line 3", id="merged_rows"),
+        *(pytest.param(HEADER + f'1,"a,b\n{row_id},c",d\n'.encode(), "but line 3 is a whole row", id=row_id)
+          for row_id in ("C2", "2.0", "#2", "CPD-0002", "'2")),
         pytest.param(HEADER + b'1,a,"\n2,b,"c, d"\n3,e,"\n',
                      "line 2: a quoted field", id="quoted_delimiter"),
         pytest.param(HEADER + b'1,a,"slow\n\nthen\n"2",b,so-so"\n',

@@ -61,6 +61,7 @@ def test_deletions_are_read_like_a_table(
     [
         (USERS, "user_id,name,email,signup_date", "user_id,email,name,signup_date"),
         (USERS, "name,note,user_id,email,signup_date", "\ufeffName,NOTE,Email,User_ID,Signup_date"),
+        (USERS, "name,email,user_id,signup_date", '\ufeff "email",name,user_id,signup_date'),
         (COMPOUNDS, "compound_id,compound_name,compound_structure",
          '"compound_id" , "compound_structure","compound_name"'),
         (USER_EXPERIMENTS, "experiment_id,user_id,experiment_compound_ids,experiment_run_time",
@@ -72,7 +73,7 @@ def test_deletions_are_read_like_a_table(
          "experiment_id,user_id,experiment_compound_ids,experiment_run_time"),
         (DELETIONS["users"], "user_id,name", "name,user_id"),
     ],
-    ids=["text", "mark and case", "quoted", "numbers", "extra before", "extra behind", "table", "deletions"],
+    ids=["text", "mark and case", "quotes behind a mark", "quoted", "numbers", "extra before", "extra behind", "table", "deletions"],
 )  # fmt: skip
 def test_columns_do_not_change_their_order_within_a_file(
     table: Table, header: str, second: str, tmp_path: Path

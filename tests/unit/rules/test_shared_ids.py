@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from delta_drops import Step
+from delta_stages import InProcess
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.errors import DropRejected
 from experiment_features.rules import shared_ids
 from experiment_features.run import Validated
 from integration.running import make_pipeline
+from stages import TODAY
 
 OLD = [str(number) for number in range(1, 11)]
 LONGER = [str(number) for number in range(1, 31)]
@@ -66,6 +69,18 @@ def test_two_versions_of_a_file_are_named(
         pipeline.validate()
     assert f"{told}. Correct the rows" in str(caught.value)
     assert pipeline.workspace.found(Validated).notices == [told]
+
+
+def test_two_versions_of_a_file_in_a_delta_are_named(tmp_path: Path) -> None:
+    """So few repeated ids reject no delta; those of the snapshot below are no repetitions."""
+    loads = InProcess(tmp_path, "pandas")
+    told = "every id in users_1.csv is also in users_2.csv: one of the two probably has to go"
+    drops = [drop_of(LONGER), drop_of(OLD[:5], OLD[5:]), drop_of(OLD[:5], OLD)]
+    for number, (drop, expected) in enumerate(zip(drops, ([], [], [told]), strict=True)):
+        step = Step("delta" if number else "snapshot", drop)
+        source = drop.write(tmp_path / str(number))
+        workspace = loads.load(source, step, str(number), TODAY)
+        assert list(workspace.found(Validated).notices) == expected
 
 
 def test_other_repetitions_are_only_issues(tmp_path: Path) -> None:
