@@ -8,7 +8,7 @@ import re
 import unicodedata
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -203,6 +203,18 @@ def has_swallowed_a_row(record: str, delimiter: str, columns: int, key: int) -> 
     )
 
 
+def refuse_names(
+    fields: Sequence[str], names: Sequence[str], columns: Sequence[str], line: int
+) -> None:
+    """Refuse a row whose cells are the names of the columns, but not in the order of the header."""
+    if len(fields) != len(names):
+        return
+    cells = dict(zip(names, fields, strict=True))
+    again = {column: cells[column].lower().strip(' \t"\ufeff') for column in columns}
+    if {*again.values()} <= {*names} - {""} and any(again[c] != c for c in columns):
+        raise RefusedError(f"line {line} is a header of another order: files were joined")
+
+
 def read_part(path: Path, table: str) -> Iterator[Row]:
     """Yield the data rows of one file."""
     columns = (COLUMNS | DELETIONS)[table]
@@ -217,16 +229,14 @@ def read_part(path: Path, table: str) -> Iterator[Row]:
         if has_swallowed_a_row(record, delimiter, len(names), key):
             raise RefusedError(f"the row from line {line} on has swallowed another")
         if "malformed_quotes" in faults:
+            refuse_names(record.split(delimiter), names, columns, line)
             yield Row(path.name, line, {}, faults)
         elif len(fields) != len(names):
             rule = "too_few_fields" if len(fields) < len(names) else "too_many_fields"
             yield Row(path.name, line, {}, [*faults, rule])
         else:
-            cells = dict(zip(names, fields, strict=True))
-            again = {column: cells[column].lower().strip(' \t"\ufeff') for column in columns}
-            if {*again.values()} <= {*names} - {""} and any(again[c] != c for c in columns):
-                raise RefusedError(f"line {line} is a header of another order: files were joined")
-            yield Row(path.name, line, cells, faults)
+            refuse_names(fields, names, columns, line)
+            yield Row(path.name, line, dict(zip(names, fields, strict=True)), faults)
 
 
 def list_files(folder: Path, table: str) -> list[Path]:

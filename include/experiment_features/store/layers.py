@@ -120,7 +120,7 @@ class Layers:
 
     def brings(self, table: Table) -> bool:
         """Whether the last drop has rows of a table, all of which are in force."""
-        return any(map(count_rows, self._paths[table.name][-1]))
+        return any(map(count_rows, self.own_paths(table)))
 
     def kept(self, table: Table, engine: Engine) -> Frame | None:
         """The rows of a table from earlier drops that are in force; None without earlier drops."""
