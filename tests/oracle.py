@@ -206,12 +206,19 @@ def has_swallowed_a_row(record: str, delimiter: str, columns: int, key: int) -> 
 def refuse_names(
     fields: Sequence[str], names: Sequence[str], columns: Sequence[str], line: int
 ) -> None:
-    """Refuse a row whose cells are the names of the columns, but not in the order of the header."""
+    """Refuse a row of names that are not in the order of the header.
+
+    Either all its cells are names of the header, or two of them are names of other columns.
+    """
     if len(fields) != len(names):
         return
     cells = dict(zip(names, fields, strict=True))
     again = {column: cells[column].lower().strip(' \t"\ufeff') for column in columns}
-    if {*again.values()} <= {*names} - {""} and any(again[c] != c for c in columns):
+    misplaced = [column for column in columns if again[column] != column]
+    known = {name for of_table in COLUMNS.values() for name in of_table}
+    if (misplaced and {*again.values()} <= {*names} - {""}) or (
+        sum(again[column] in known for column in misplaced) > 1
+    ):
         raise RefusedError(f"line {line} is a header of another order: files were joined")
 
 
