@@ -81,7 +81,7 @@ os._exit(0)
 """
     command = [sys.executable, "-c", code]
     environment = os.environ | {"PYTHONPATH": str(INCLUDE), "JDK_JAVA_OPTIONS": JVM}
-    output = subprocess.check_output(command, env=environment, cwd=tmp_path, timeout=300)
+    output = subprocess.check_output(command, env=environment, cwd=tmp_path)
     assert pq.read_table(tmp_path / "copy.parquet")["position"].to_pylist() == [1, 2]
     started = list(map(int, output.split()))
     assert started
@@ -143,7 +143,7 @@ def test_a_load_by_spark_connect_survives_a_worker_that_dies(
     checked = "experiment_features_*/run/scratch/faults/compounds/compound_id_repeated.parquet"
     wait_until("two tables are nearly checked", lambda: list(cluster.folder.glob(checked)))
     cluster.kill_worker()
-    output, errors = load.communicate(timeout=300)
+    output, errors = load.communicate()
     assert load.returncode == 0, errors
     assert cluster.status()["aliveworkers"] == 1
     result = json.loads(output)
