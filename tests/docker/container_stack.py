@@ -255,7 +255,7 @@ class ContainerStack:
         try:
             yield
         finally:
-            session.communicate(timeout=60)  # closing its input ends the session
+            session.communicate(timeout=60)  # closing its input ends the session, if it lives
 
     @contextmanager
     def waiting_load(self) -> Iterator[subprocess.Popen[str]]:

@@ -16,9 +16,8 @@ pytestmark = [
 def test_service_that_dies_during_a_run(stack: ContainerStack, service: str) -> None:
     """The service restarts, the run succeeds, and the features stay the same."""
     before, restarts = stack.features(), stack.state(service)["RestartCount"]
-    trigger = stack.start_trigger(SAMPLE, "--conf", '{"force": true}')
-    stack.wait_for_task("running")
-    stack.crash(service)
+    with stack.waiting_load() as trigger:
+        stack.crash(service)
     stack.finish(trigger)
     stack.wait_for_restart(service, restarts)
     assert stack.features() == before
