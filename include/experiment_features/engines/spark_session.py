@@ -4,8 +4,10 @@ import os
 import re
 import shutil
 import socket
+import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -137,8 +139,9 @@ def _connect(master: str) -> Opened:
 
     Not by the builder that PySpark has for all sessions: it refuses one beside one on a master.
     """
-    from pyspark.sql.connect.client.retries import DefaultPolicy
-    from pyspark.sql.connect.session import SparkSession
+    with _as_a_program():
+        from pyspark.sql.connect.client.retries import DefaultPolicy
+        from pyspark.sql.connect.session import SparkSession
 
     if master in _opened:
         return _opened[master]
@@ -154,6 +157,24 @@ def _connect(master: str) -> Opened:
         session.client.close()  # as in translated
         raise
     return _opened[master]
+
+
+@contextmanager
+def _as_a_program() -> Iterator[None]:
+    """Gives the main module a file, if it has none, as in the processes of Airflow's tasks.
+
+    PySpark takes such a process for its own doctests, imports its tests, and ends it
+    if there is no Spark (pyspark.sql.connect.utils.check_dependencies).
+    """
+    main = sys.modules["__main__"]
+    if hasattr(main, "__file__"):
+        yield
+        return
+    main.__file__ = __file__
+    try:
+        yield
+    finally:
+        del main.__file__
 
 
 def _examine(session: Any, master: str) -> Opened:

@@ -59,6 +59,15 @@ def run_command(master: str, *arguments: Any) -> subprocess.CompletedProcess[str
     )
 
 
+def test_a_process_without_a_program_file_is_not_taken_for_the_tests_of_pyspark() -> None:
+    """Such as those of Airflow's tasks."""
+    program = (
+        "import sys; from experiment_features.engines.spark_session import open_session;"
+        "open_session('sail'); assert 'pyspark.testing.connectutils' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(INCLUDE)}, check=True)
+
+
 @pytest.mark.parametrize("hard_drop", [every_fault, run_times_of_all_sizes])
 def test_a_hard_drop_gives_what_the_oracle_says(
     hard_drop: Callable[[], Drop], tmp_path: Path
