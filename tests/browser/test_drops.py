@@ -16,6 +16,7 @@ from experiment_features.drop.arrival import state_key
 
 pytestmark = [
     pytest.mark.xdist_group("operation"),
+    pytest.mark.thorough,
     pytest.mark.usefixtures("loaded"),
     pytest.mark.timeout(900),  # each wait has its own timeout
 ]

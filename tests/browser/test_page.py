@@ -18,6 +18,7 @@ from failing_run import fail_on_purpose
 
 pytestmark = [
     pytest.mark.xdist_group("operation"),
+    pytest.mark.thorough,
     pytest.mark.usefixtures("loaded"),
     pytest.mark.timeout(900),  # each wait has its own timeout
 ]

@@ -15,7 +15,11 @@ import pytest
 from browser.visitor import PAGE, Visitor
 from e2e.local_stack import ROOT, Stack
 
-pytestmark = [pytest.mark.xdist_group("operation"), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.xdist_group("operation"),
+    pytest.mark.thorough,
+    pytest.mark.timeout(900),
+]
 
 IMAGES = ROOT / "docs" / "images"
 MOST_BYTES = 300_000

@@ -13,7 +13,11 @@ from receivers import Lineage, Mailbox, receive_lineage
 from s3_server import BUCKET, S3Server
 from waiting import wait_until
 
-pytestmark = [pytest.mark.xdist_group("operation"), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.xdist_group("operation"),
+    pytest.mark.thorough,
+    pytest.mark.timeout(900),
+]
 
 SOURCE = f"s3://lab@{BUCKET}/drops/sample"
 

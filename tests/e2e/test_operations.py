@@ -20,6 +20,7 @@ from waiting import wait_until
 
 pytestmark = [
     pytest.mark.xdist_group("operation"),
+    pytest.mark.thorough,
     pytest.mark.usefixtures("loaded"),
     pytest.mark.timeout(900),  # each wait has its own timeout
 ]

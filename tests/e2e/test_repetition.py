@@ -8,7 +8,11 @@ import pytest
 from e2e.local_stack import DAG, SAMPLE, Stack
 from waiting import wait_until
 
-pytestmark = [pytest.mark.xdist_group("operation"), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.xdist_group("operation"),
+    pytest.mark.thorough,
+    pytest.mark.timeout(900),
+]
 
 
 def clear(stack: Stack, run_id: str, task: str) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def test_a_load_that_is_cut_short_has_not_happened(
         print(f"\n{fault}: {times} times, {arena.users:,} users; found the state {dict(found)}")
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(600)
 def test_many_loads_at_once_and_their_readers(
     arena: Arena, capsys: pytest.CaptureFixture[str]

@@ -1200,6 +1200,7 @@ ADDRESSES = [
 ]
 
 
+@pytest.mark.thorough
 def test_odd_values(page: TestClient, database: Database) -> None:
     """Whatever an address contains, it is found, not found or not valid."""
     database.query(ENTER_RUN)

@@ -129,7 +129,10 @@ class TestMigrate:
         assert database.value("select count(*) from features.user_features") == 1
         assert database.value("select count(*) from features.data_issues") == 1
 
-    @pytest.mark.parametrize("revision", REVISIONS)
+    @pytest.mark.parametrize(
+        "revision",
+        [REVISIONS[0], *(pytest.param(one, marks=pytest.mark.thorough) for one in REVISIONS[1:])],
+    )
     def test_upgrades_every_revision_with_its_data(
         self, revision: str, empty: Database, tmp_path: Path
     ) -> None:

@@ -1007,6 +1007,7 @@ class TestFaults:
         """Starts a process that loads and removes."""
         return start_process(load_and_remove, database.url(), str(store), str(folder), sources)
 
+    @pytest.mark.thorough
     def test_killed_at_any_moment(
         self,
         database: Database,
