@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from experiment_features.load.database import Connection
 from experiment_features.report.paging import reading
 from features_airflow.features_db import open_features_db
+from features_page.access import is_steward
 
 CONNECTION_ID = "features_db_reader"
 
@@ -44,8 +45,10 @@ def open_reader(connection_id: str = CONNECTION_ID) -> Iterator[Connection]:
         yield connection
 
 
-def has_steward() -> bool:
-    """Whether the connection of stewards is defined."""
+def sees_rows(may_see: Annotated[bool, Depends(is_steward)]) -> bool:
+    """Whether the visitor may see raw rows, and the connection of stewards is defined."""
+    if not may_see:
+        return False
     try:
         BaseHook.get_connection(STEWARD_CONNECTION_ID)
     except AirflowNotFoundException:

@@ -10,14 +10,14 @@ from experiment_features.load.guard import way_to_accept
 from experiment_features.report import change_queries, page_queries
 from experiment_features.report.change_queries import Kind
 from experiment_features.report.paging import Row
-from features_page.connection import CONNECTION_ID, STEWARD_CONNECTION_ID, Reader, has_steward
+from features_page.connection import CONNECTION_ID, STEWARD_CONNECTION_ID, Reader
 from features_page.download import Download
 from features_page.parameters import (
     RELATION_OF,
     ChangeCursor,
-    IsSteward,
     IssueCursor,
     MayTrigger,
+    SeesRows,
     Table,
     Text,
     cursor_of,
@@ -86,7 +86,7 @@ def quality(
     request: Request,
     reader: Reader,
     may_trigger: MayTrigger,
-    is_steward: IsSteward,
+    sees_rows: SeesRows,
     run: Text = "",
     table: Text | None = None,
     rule: Text | None = None,
@@ -111,14 +111,14 @@ def quality(
         rules=page_queries.count_issues(reader, run_id),
         issues=page_queries.find_issues(reader, run_id, cursor=cursor, **filters),
         filters=filters,
-        has_rows=is_steward and has_steward(),
+        has_rows=sees_rows,
     )
 
 
 def quality_csv(
     request: Request,
     reader: Reader,
-    is_steward: IsSteward,
+    sees_rows: SeesRows,
     run: Text = "",
     table: Text | None = None,
     rule: Text | None = None,
@@ -128,11 +128,10 @@ def quality_csv(
     found = _run_or_last(reader, run)
     if not found:
         return render(request, "no_run.html", status=404, active="quality", run_id=run)
-    has_rows = is_steward and has_steward()
     read = partial(
         page_queries.read_issues,
         run_id=found["run_id"],
-        has_rows=has_rows,
+        has_rows=sees_rows,
         table_name=table,
         rule=rule,
         file_name=file,
@@ -141,7 +140,7 @@ def quality_csv(
         "data_issues",
         read,
         is_head=request.method == "HEAD",
-        connection_id=STEWARD_CONNECTION_ID if has_rows else CONNECTION_ID,
+        connection_id=STEWARD_CONNECTION_ID if sees_rows else CONNECTION_ID,
     )
 
 

@@ -11,7 +11,8 @@ from experiment_features.report.change_queries import ChangePlace
 from experiment_features.report.page_queries import IssuePlace
 from experiment_features.report.paging import PAGE_ROWS, Cursor
 from experiment_features.rules.rules import RULES
-from features_page.access import is_steward, may_trigger
+from features_page.access import may_trigger
+from features_page.connection import sees_rows
 
 ERRORS = {rule.name for rule in RULES if rule.severity == "error"}
 """The rules that reject a row."""
@@ -38,7 +39,7 @@ Id = Annotated[int, InPath(ge=1, lt=2**63)]
 IdCursor = Annotated[int | None, Query(ge=1, lt=2**63)]
 LineCursor = Annotated[int | None, Query(ge=0, lt=2**63)]
 MayTrigger = Annotated[bool, Depends(may_trigger)]
-IsSteward = Annotated[bool, Depends(is_steward)]
+SeesRows = Annotated[bool, Depends(sees_rows)]
 
 _ISSUE = TypeAdapter(tuple[Text, Text, Annotated[int, Field(ge=1, lt=2**63)], Text])
 _CHANGE = TypeAdapter(

@@ -11,13 +11,13 @@ from experiment_features.report.drops import Arrival, find_drops
 from experiment_features.report.paging import CHART_ROWS, PAGE_ROWS
 from features_page.access import DAG_ID
 from features_page.arrivals import find_arrivals, find_parameters
-from features_page.connection import STEWARD_CONNECTION_ID, Reader, has_steward, open_reader
+from features_page.connection import STEWARD_CONNECTION_ID, Reader, open_reader
 from features_page.parameters import (
     ERRORS,
     ErrorRule,
-    IsSteward,
     LineCursor,
     MayTrigger,
+    SeesRows,
     Text,
     cursor_of,
     first_row,
@@ -87,7 +87,7 @@ def over_time(
 
 
 def run(
-    request: Request, reader: Reader, is_steward: IsSteward, run_id: Text, dag: Text = DAG_ID
+    request: Request, reader: Reader, sees_rows: SeesRows, run_id: Text, dag: Text = DAG_ID
 ) -> Response:
     """One run: what it read, found and did; to stewards also why it failed."""
     if dag != DAG_ID:
@@ -96,7 +96,7 @@ def run(
     if not found:
         return render(request, "no_run.html", status=404, active="runs", run_id=run_id)
     message = None
-    if found["error"] and is_steward and has_steward():
+    if found["error"] and sees_rows:
         with open_reader(STEWARD_CONNECTION_ID) as steward:
             message = page_queries.find_message(steward, found["run_id"])
     return render(
