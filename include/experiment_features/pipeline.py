@@ -433,8 +433,8 @@ class Pipeline:
         copy, parts = self.workspace.copy, self.parts
         if copy is None:
             return []
-        if isinstance(parts.root, StoredPath):
-            return [StoredCopy(parts.root, parts.cache), copy]
+        if isinstance(parts.root, StoredPath) and not parts.is_read_only:
+            return [StoredCopy(parts.root, parts.cache, only_fetched=True), copy]
         return [copy]
 
 

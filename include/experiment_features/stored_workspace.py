@@ -20,13 +20,15 @@ class StoredCopy:
     StorageUnavailable if it cannot be reached.
     """
 
-    def __init__(self, place: StoredPath, folder: Path) -> None:
+    def __init__(self, place: StoredPath, folder: Path, *, only_fetched: bool = False) -> None:
         """Creates nothing in either place.
 
         Args:
             place: where the workspace is kept.
             folder: where it is used on this machine.
+            only_fetched: whether all that is in the folder comes from there.
         """
+        self._only_fetched = only_fetched
         self._place = place
         self._folder = folder
         self._fetched: dict[Path, int] = {}
@@ -51,6 +53,8 @@ class StoredCopy:
         Args:
             place: a file or folder of the workspace; without one, all of it.
         """
+        if self._only_fetched:
+            return
         place = place or self._folder
         with self._errors():
             for path in [place, *sorted(place.rglob("*"))]:

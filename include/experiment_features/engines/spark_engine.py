@@ -21,6 +21,7 @@ from experiment_features.engines.spark_session import (
     shown_master,
     spark_errors,
     translated,
+    without_warnings,
 )
 from experiment_features.errors import ConfigurationError
 from experiment_features.workspace import Copy
@@ -60,19 +61,17 @@ class SparkEngine(Engine):
     def errors(self) -> Iterator[None]:
         """Turns what Spark raises into an error of ours; trying again may help, or not."""
         try:
-            yield
+            with without_warnings():
+                yield
         except spark_errors() as error:
             raise translated(error, self._master) from error
 
     def read(self, path: Path) -> Frame:
         """The rows of a Parquet file, or of all Parquet files in a folder."""
-        if copy := self._copy(path):
-            copy.store(path)  # what the task itself has written
-        return self._read(path)
-
-    def _read(self, path: Path) -> Frame:
         from pyspark.errors import PySparkException
 
+        if copy := self._copy(path):
+            copy.store(path)  # what the task itself has written
         place = self._uri(path)
         if not self._opened.is_sail:
             place = re.sub(r"([\\{}\[\]*?])", r"\\\1", place)  # it takes patterns
@@ -92,7 +91,7 @@ class SparkEngine(Engine):
         """The rows of a table's parts, each with its position."""
         return nw.concat(
             [
-                self._read(part).with_columns(
+                self.read(part).with_columns(
                     position=nw.col("line_number") + position_of(number, 0)
                 )
                 for number, part in enumerate(parts, start=first)
