@@ -101,7 +101,8 @@ def without_warnings() -> Iterator[None]:
 def translated(error: Exception, master: str) -> PipelineError:
     """What Spark, or the connection to it, has raised, as an error of ours."""
     if opened := _opened.pop(master, None):
-        opened.session.client.close()  # or the process would wait for it at its end
+        with without_warnings():
+            opened.session.client.close()  # or the process would wait for it at its end
     status = getattr(error, "getGrpcStatusCode", lambda: None)()
     failed = f"Spark at {shown_master(master)} failed: {_reason(error)}"
     if status and status.name in _REFUSALS:
