@@ -33,7 +33,10 @@ from s3_server import BUCKET, Proxy, S3Server, proxy_to
 from stages import assert_as_expected
 from waiting import wait_until
 
-pytestmark = pytest.mark.xdist_group("sail")
+pytestmark = [
+    pytest.mark.xdist_group("sail"),
+    pytest.mark.filterwarnings("error:.RETRIES_EXCEEDED"),  # no user should see it
+]
 
 
 @dataclass
