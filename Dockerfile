@@ -16,9 +16,10 @@ ENV AIRFLOW_CONFIG=/opt/airflow/deploy/airflow/airflow.cfg \
 
 # Exactly the locked packages: what the base image has beyond them goes.
 COPY requirements.txt /opt/airflow/
-COPY requirements/docker.txt /opt/airflow/requirements/
+COPY requirements/docker.txt requirements/connect.txt /opt/airflow/requirements/
 RUN uv pip sync --no-cache --compile-bytecode --require-hashes \
         /opt/airflow/requirements.txt /opt/airflow/requirements/docker.txt \
+        /opt/airflow/requirements/connect.txt \
     && mkdir -p /opt/airflow/workspaces /opt/airflow/store/user_experiments
 
 # What changes most comes last. .dockerignore leaves out what the image does not need.

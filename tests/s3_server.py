@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -121,6 +122,8 @@ class Proxy:
     """Cut a connection once the server has sent back more bytes than this."""
     cuts: int = 0
     """How many more connections to cut."""
+    delay: float = 0
+    """How many seconds the server takes for each answer, or each 64 KiB of it."""
 
     @property
     def url(self) -> str:
@@ -140,6 +143,7 @@ class Proxy:
                     if is_over and self.cuts > 0:
                         self.cuts -= 1
                         break
+                    time.sleep(self.delay)
                     client.sendall(data)
             for end in (client, server):
                 with suppress(OSError):

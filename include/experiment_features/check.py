@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.engines import arrow
 from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet
@@ -137,10 +135,9 @@ class Report:
             yield [*place, None, None, str(self.refusal)]
             return
         if self.pipeline.workspace.issues.exists():
-            with pq.ParquetFile(self.pipeline.workspace.issues) as issues:
-                for batch in arrow.batches(issues, list(COLUMNS.values())):
-                    columns = [batch.column(name).to_pylist() for name in COLUMNS.values()]
-                    yield from map(list, zip(*columns, strict=True))
+            for batch in arrow.batches(self.pipeline.workspace.issues, list(COLUMNS.values())):
+                columns = [batch.column(name).to_pylist() for name in COLUMNS.values()]
+                yield from map(list, zip(*columns, strict=True))
 
 
 def check(pipeline: Pipeline, source: AnyPath) -> Report:

@@ -6,8 +6,9 @@ terminal.py is imported only where it is needed, because many runs have no termi
 import argparse
 import getpass
 import sys
+import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, TypeVar, cast
 from experiment_features.config import Settings
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors
-from experiment_features.errors import ConfigurationError
+from experiment_features.errors import ConfigurationError, PipelineError
 from experiment_features.load.database import connect
 from experiment_features.output import print_json, writing_result
 from experiment_features.pipeline import Pipeline, recorded
@@ -28,6 +29,7 @@ from experiment_features.places import (
 )
 from experiment_features.reading.typed_file import Progress
 from experiment_features.run import PARAMETERS, Run
+from experiment_features.stored_workspace import StoredCopy
 from experiment_features.temporary_folder import temporary_folder
 from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
@@ -58,18 +60,37 @@ def open_run(
         **given,
         **fields,
     }
-    with temporary_folder() as folder:
-        settings = Settings.from_environment()
+    engine = getattr(options, "engine", None) or engine
+    settings = Settings.from_environment()
+    with temporary_folder() as folder, _open_workspace(folder / "run", engine, settings) as opened:
         yield Pipeline(
             run=Run(**run),
-            workspace=Workspace(folder / "run"),
-            engine=getattr(options, "engine", None) or engine,
+            workspace=opened,
+            engine=engine,
             connect=None if url is None else lambda: connect(url),
             settings=settings,
             store=open_store_root(settings.store),
             open_source=open_source,
             is_dry_run=getattr(options, "dry_run", True),
         )
+
+
+@contextmanager
+def _open_workspace(folder: Path, engine: str, settings: Settings) -> Iterator[Workspace]:
+    """The workspace of a run, in a folder; for Spark, with a copy in object storage if others are.
+
+    The copy is removed at the end; what stays, a later load removes with the old workspaces.
+    """
+    if engine != "spark" or not is_stored(settings.workspaces):
+        yield Workspace(folder)
+        return
+    place = _open_stored(settings.workspaces.rstrip("/")) / f"cli__{uuid.uuid4()}"
+    workspace = Workspace(folder, StoredCopy(place, folder))
+    try:
+        yield workspace
+    finally:
+        with suppress(PipelineError):
+            workspace.clear()
 
 
 def _user() -> str | None:

@@ -26,7 +26,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from experiment_features.engines import arrow
 
@@ -48,8 +47,8 @@ def digest_of(relations: Iterable[tuple[str, Sequence[str], Path]]) -> str:
     """The digest of relations together.
 
     Args:
-        relations: of each, its name, the names of its columns, and the Parquet file of its rows,
-            which may lie in another order and among other columns. Without a file, it has none.
+        relations: of each, its name, the names of its columns, and its Parquet file or files: rows
+            may lie in another order, among other columns. Without a file, there are none.
 
     Raises:
         TypeError: a column is of a type that is not in the table above.
@@ -61,8 +60,7 @@ def sum_of_rows(name: str, columns: Sequence[str], rows: Path) -> int:
     """The sum of the sha256 of a relation's rows: see digest_of."""
     if not rows.exists():
         return 0
-    with pq.ParquetFile(rows) as file:
-        return sum(_sum(name, batch.select(sorted(columns))) for batch in arrow.batches(file))
+    return sum(_sum(name, batch.select(sorted(columns))) for batch in arrow.batches(rows))
 
 
 def _sum(name: str, batch: pa.RecordBatch) -> int:

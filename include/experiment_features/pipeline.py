@@ -67,8 +67,9 @@ from experiment_features.store.parts import (
     location_of,
     workspace_parts,
 )
+from experiment_features.stored_workspace import StoredCopy
 from experiment_features.visible_text import escape
-from experiment_features.workspace import Workspace
+from experiment_features.workspace import Copy, Workspace
 
 log = logging.getLogger(__name__)
 
@@ -422,9 +423,19 @@ class Pipeline:
             settings.spark_master,
             settings.memory_limit,
             extracted.text_bytes,
+            self._copies(),
         )
         with engine.errors():
             yield engine
+
+    def _copies(self) -> list[Copy]:
+        """Where the files that stages share lie in object storage, if the workspace does."""
+        copy, parts = self.workspace.copy, self.parts
+        if copy is None:
+            return []
+        if isinstance(parts.root, StoredPath) and not parts.is_read_only:
+            return [StoredCopy(parts.root, parts.cache, only_fetched=True), copy]
+        return [copy]
 
 
 def _with_remedy(error: DropRejected, rows: str) -> DropRejected:

@@ -1,7 +1,7 @@
 """The copy of a workspace in object storage.
 
 A file is fetched when a stage first asks for it. What a stage wrote is stored when it ends, its
-facts last.
+facts last; what Spark reads or writes there, at once.
 """
 
 from collections.abc import Iterator
@@ -20,16 +20,19 @@ class StoredCopy:
     StorageUnavailable if it cannot be reached.
     """
 
-    def __init__(self, place: StoredPath, folder: Path) -> None:
+    def __init__(self, place: StoredPath, folder: Path, *, only_fetched: bool = False) -> None:
         """Creates nothing in either place.
 
         Args:
             place: where the workspace is kept.
             folder: where it is used on this machine.
+            only_fetched: whether all that is in the folder comes from there.
         """
+        self._only_fetched = only_fetched
         self._place = place
         self._folder = folder
         self._fetched: dict[Path, int] = {}
+        """What is the same in both places, by when it was written here."""
 
     def __str__(self) -> str:
         return str(self._place)
@@ -44,13 +47,34 @@ class StoredCopy:
                 file.fetch(target)
                 self._fetched[target] = target.stat().st_mtime_ns
 
-    def store(self) -> None:
-        """Stores the files that are new or have changed since they were fetched, except facts."""
+    def store(self, place: Path | None = None) -> None:
+        """Stores the files that are new or have changed since they were fetched, except facts.
+
+        Args:
+            place: a file or folder of the workspace; without one, all of it.
+        """
+        if self._only_fetched:
+            return
+        place = place or self._folder
         with self._errors():
-            for path in sorted(self._folder.rglob("*")):
+            for path in [place, *sorted(place.rglob("*"))]:
                 is_new = path.is_file() and self._fetched.get(path) != path.stat().st_mtime_ns
                 if is_new and path.suffix != ".json":
                     self._stored(path).keep(path)
+                    self._fetched[path] = path.stat().st_mtime_ns
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path is one of the workspace."""
+        return path.is_relative_to(self._folder)
+
+    def uri(self, path: Path) -> str:
+        """The address of a file or folder of the workspace, without the name of a connection."""
+        return self._stored(path).as_uri()
+
+    def files(self, path: Path) -> list[str]:
+        """The names of the files that a folder of the workspace has there."""
+        with self._errors():
+            return [file.name for file in self._stored(path).walk()]
 
     def store_facts(self, record: Path) -> None:
         """Stores the facts of a finished stage."""

@@ -9,6 +9,7 @@
 <workspace>/computed/user_features.parquet   ids computed again, unless all are (transform)
 <workspace>/issues.parquet           one row per issue, if there are any (validate)
 <workspace>/user_features.parquet, compound_features.parquet   (transform)
+                                     each a file, or a folder of files as Spark writes it
 <workspace>/<stage>.json             what the stage found (run.py); written last, so that an
                                      interrupted stage counts as not run
 <workspace>/scratch                  temporary files of a stage; removed when it ends
@@ -74,8 +75,17 @@ class Copy(Protocol):
     def fetch(self, path: Path) -> None:
         """Fetches a file or folder of the workspace to its path, if it exists."""
 
-    def store(self) -> None:
-        """Stores everything that a stage has written, except its facts."""
+    def holds(self, path: Path) -> bool:
+        """Whether a path is one of the workspace."""
+
+    def uri(self, path: Path) -> str:
+        """The address of a file or folder of the workspace."""
+
+    def files(self, path: Path) -> list[str]:
+        """The names of the files that a folder of the workspace has there."""
+
+    def store(self, place: Path | None = None) -> None:
+        """Stores what a stage has written, at a place or everywhere, except its facts."""
 
     def store_facts(self, record: Path) -> None:
         """Stores the facts of a finished stage."""
@@ -111,11 +121,11 @@ class Workspace:
             run_id: the run that uses it; the files of another run are then left alone.
         """
         self.folder = folder
-        self._copy = copy
+        self.copy = copy
         self._run_id = run_id
 
     def __str__(self) -> str:
-        return str(self._copy or self.folder)
+        return str(self.copy or self.folder)
 
     def rejected(self, table: str) -> Path:
         """The positions of a table's rejected rows. Grain: row; column: position.
@@ -192,9 +202,9 @@ class Workspace:
             (self.folder / MARK).write_text(self._run_id, encoding="utf-8")
             self.remove(record)
             yield recorder
-            shutil.rmtree(self.scratch, ignore_errors=True)
-            if self._copy:
-                self._copy.store()
+            self.remove(self.scratch)
+            if self.copy:
+                self.copy.store()
             if recorder.found:
                 seconds = {"seconds": round(time.monotonic() - started, 3)}
                 draft = record.with_suffix(".draft")
@@ -207,8 +217,8 @@ class Workspace:
             raise WorkspaceUnavailable(
                 f"{kind.stage} cannot use the workspace {self}: {reason}. {_remedy(reason)}"
             ) from error
-        if self._copy and recorder.found:
-            self._copy.store_facts(record)
+        if self.copy and recorder.found:
+            self.copy.store_facts(record)
 
     def found(self, kind: type[Found]) -> Found:
         """What a finished stage found.
@@ -251,8 +261,8 @@ class Workspace:
         """
         self._refuse_other_runs()
         shutil.rmtree(self.folder, ignore_errors=True)  # what stays, the stage will report
-        if self._copy:
-            self._copy.remove(self.folder)
+        if self.copy:
+            self.copy.remove(self.folder)
 
     def remove(self, path: Path) -> None:
         """Removes a file or folder of the workspace, if it exists."""
@@ -260,8 +270,8 @@ class Workspace:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-        if self._copy:
-            self._copy.remove(path)
+        if self.copy:
+            self.copy.remove(path)
 
     def fresh_folder(self, path: Path) -> Path:
         """Creates an empty folder in the workspace."""
@@ -275,8 +285,8 @@ class Workspace:
         A run in progress keeps writing, so its workspace stays. What cannot be removed also stays.
         """
         oldest = time.time() - keep_days * 24 * 60 * 60
-        if self._copy:
-            self._copy.remove_old_siblings(oldest)
+        if self.copy:
+            self.copy.remove_old_siblings(oldest)
             return
         for mark in self.folder.parent.glob(f"*/{MARK}"):
             if _last_written(mark.parent) < oldest:
@@ -296,8 +306,8 @@ class Workspace:
 
     def _here(self, path: Path) -> Path:
         """The path, fetched from the copy if nothing is there yet."""
-        if self._copy and not path.exists():
-            self._copy.fetch(path)
+        if self.copy and not path.exists():
+            self.copy.fetch(path)
         return path
 
 

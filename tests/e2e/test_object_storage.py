@@ -1,4 +1,7 @@
-"""Drops and workspaces on s3://, through Airflow and its connection; and the lineage of such runs."""
+"""All files on s3://, through Airflow and its connection, as on hosts that share no disk.
+
+The engine is Spark, which finds the bucket by itself: Sail, in the tasks. And the lineage of such runs.
+"""
 
 import json
 from collections.abc import Iterator
@@ -20,6 +23,10 @@ pytestmark = [
 ]
 
 SOURCE = f"s3://lab@{BUCKET}/drops/sample"
+PLACES = {
+    f"EXPERIMENT_FEATURES_{name.upper()}": f"s3://lab@{BUCKET}/{name}"
+    for name in ("store", "workspaces")
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,25 +47,32 @@ def lineage() -> Iterator[Lineage]:
 
 @pytest.fixture(scope="module")
 def other(new_other: Stack, s3: S3Server, mailbox: Mailbox, lineage: Lineage) -> Stack:
-    """The second stack, running, with its drops and workspaces in a bucket."""
+    """The second stack, running, with its drops, store and workspaces in a bucket."""
     other = new_other
     url = f"http://127.0.0.1:{lineage.server_port}"
     other.configure_airflow(
         {
             "AIRFLOW_CONN_LAB": s3.connection(),
             "AIRFLOW_CONN_SMTP_DEFAULT": mailbox.connection,
+            "EXPERIMENT_FEATURES_SPARK_MASTER": "sail",
+            **of_cluster(s3),
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "http", "url": url}),
         }
     )
     s3.put(SAMPLE, "drops/sample")
-    other.start(EXPERIMENT_FEATURES_WORKSPACES=f"s3://lab@{BUCKET}/workspaces")
+    other.start(**PLACES)
     return other
+
+
+def of_cluster(s3: S3Server) -> dict[str, str]:
+    """The environment in which Sail finds the bucket."""
+    return s3.environment | {"AWS_ALLOW_HTTP": "true"}
 
 
 @pytest.fixture(scope="module")
 def from_bucket(other: Stack) -> dict[str, Any]:
     """The result of a run on the drop in the bucket."""
-    return other.trigger(SOURCE)
+    return other.trigger(SOURCE, "--conf", '{"engine": "spark"}')
 
 
 def test_two_stacks_run_side_by_side(stack: Stack, other: Stack) -> None:
@@ -70,14 +84,30 @@ def test_two_stacks_run_side_by_side(stack: Stack, other: Stack) -> None:
 def test_run_with_all_files_in_a_bucket(
     other: Stack, from_bucket: dict[str, Any], s3: S3Server
 ) -> None:
-    """The features are those of the drop, and the workspace is only in the bucket."""
+    """The features are those of the drop, and store and workspace are only in the bucket."""
     assert (from_bucket["status"], from_bucket["source"]) == ("loaded", SOURCE)
+    assert from_bucket["engine"] == "spark"
     users = other.query("select * from features.user_features")
     compounds = other.query("select * from features.compound_features")
     assert_features(oracle.compute(SAMPLE), users, compounds)
     kept = {key.partition("/")[2] for key in s3.keys("workspaces")}
     assert {"extract.json", "load.json", "user_features.parquet"} <= kept
-    assert list((other.local / "workspaces").iterdir()) == []
+    assert any(key.startswith("compound_features.parquet/") for key in kept)
+    assert len(s3.keys("store")) == 3
+    assert [*(other.local / "workspaces").iterdir(), *other.local.glob("store/*")] == []
+
+
+def test_run_is_traced_and_reproduced(
+    other: Stack, from_bucket: dict[str, Any], s3: S3Server
+) -> None:
+    """By the command line, from the bucket; on the engine of the run."""
+    environment = PLACES | of_cluster(s3) | {"EXPERIMENT_FEATURES_SPARK_MASTER": "sail"}
+    traced = other.run("features.sh", "trace", "1", **environment)
+    assert traced.returncode == 0, traced.stderr
+    again = other.run("features.sh", "reproduce", from_bucket["run_id"], "--json", **environment)
+    assert again.returncode == 0, again.stderr
+    found = json.loads(again.stdout)
+    assert (found["engine"], found["equal"]) == ("spark", True)
 
 
 def test_lineage(lineage: Lineage, from_bucket: dict[str, Any]) -> None:

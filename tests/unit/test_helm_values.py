@@ -94,6 +94,17 @@ def test_settings_exist() -> None:
     assert [name for name in settings if f"#{name}=" not in described] == []
 
 
+def test_no_task_shares_a_disk_with_another_or_with_spark() -> None:
+    """All that they share is in object storage, and Spark is reached by Spark Connect."""
+    settings = {
+        each["name"].removeprefix("EXPERIMENT_FEATURES_"): each.get("value")
+        for each in (*VALUES["env"], *VALUES["workers"]["kubernetes"]["env"])
+    }
+    assert settings["STORE"].startswith("s3://")
+    assert settings["WORKSPACES"].startswith("s3://")
+    assert settings["SPARK_MASTER"].startswith("sc://")
+
+
 def test_only_tasks_may_write_features() -> None:
     """Besides, the DAG processor records that a task has died; only the migration is owner."""
     having = {

@@ -5,6 +5,7 @@ of a second, which a run on DuckDB can do without.
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,25 @@ def text(value: str) -> pa.Scalar:
     return pa.Array.from_buffers(TEXT, 1, [None, ends, pa.py_buffer(content)])[0]
 
 
-def batches(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """The rows of a Parquet file, so many at a time that memory does not grow with their size."""
+def files_of(rows: Path) -> list[Path]:
+    """The Parquet files of a relation: one, none, or those in a folder as Spark writes it."""
+    if rows.is_dir():
+        return sorted(rows.glob("*.parquet"), key=lambda file: (len(file.name), file.name))
+    return [rows] if rows.exists() else []
+
+
+def batches(rows: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a relation, so many at a time that memory does not grow with their size.
+
+    Raises:
+        OSError: it has no file.
+    """
+    for path in files_of(rows) or [rows]:
+        with pq.ParquetFile(path) as file:
+            yield from _batches(file, columns)
+
+
+def _batches(file: pq.ParquetFile, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
     row_bytes = max(
         (group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0

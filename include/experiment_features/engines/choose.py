@@ -1,5 +1,6 @@
 """Which engine a run computes on."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from experiment_features.config import Settings
@@ -7,6 +8,7 @@ from experiment_features.engines.duckdb_engine import DuckDBEngine
 from experiment_features.engines.engine import Engine
 from experiment_features.engines.pandas_engine import PandasEngine
 from experiment_features.errors import ConfigurationError
+from experiment_features.workspace import Copy
 
 ENGINES = ("auto", "pandas", "duckdb", "spark")
 
@@ -26,8 +28,11 @@ def choose_engine(
     spark_master: str = Settings.spark_master,
     memory_limit: str = Settings.memory_limit,
     text_bytes: int = 0,
+    copies: Sequence[Copy] = (),
 ) -> Engine:
     """The engine of that name; ``auto`` goes by the number of experiments and all tables' text.
+
+    Of folders with copies in object storage, Spark reads and writes the copies.
 
     Raises:
         ConfigurationError: there is no such engine, or what it needs is not installed.
@@ -41,5 +46,5 @@ def choose_engine(
     if name == "spark":
         from experiment_features.engines.spark_engine import SparkEngine
 
-        return SparkEngine(spark_master)
+        return SparkEngine(spark_master, copies)
     return PandasEngine() if name == "pandas" else DuckDBEngine(memory_limit, spill)

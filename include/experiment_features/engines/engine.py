@@ -43,7 +43,10 @@ class Engine(Protocol):
         return nw.concat(frames)
 
     def write(self, frame: Frame, path: Path) -> Frame:
-        """Computes the frame, writes it to a Parquet file, and returns what is written."""
+        """Computes the frame, writes it to a Parquet file or, as Spark does, to a folder of them.
+
+        Returns what is written. The path is there for whoever reads it without the engine.
+        """
 
     def persist(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame once, however often the returned one is used; may use the path."""

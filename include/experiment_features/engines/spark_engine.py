@@ -1,14 +1,13 @@
 """The engine for drops beyond one machine: Apache Spark, on any master or by Spark Connect.
 
 Only Spark's own expressions run there, so its executors need no Python. They read and write the
-run's workspace: its folder must be the same one on every host.
+run's parts and workspace: in object storage, or in a folder that is the same one on every host.
 """
 
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,15 +15,19 @@ import narwhals as nw
 import pyarrow.parquet as pq
 
 from experiment_features.contract import position_of
-from experiment_features.engines.arrow import batches
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.engines.spark_session import (
     open_session,
     shown_master,
     spark_errors,
     translated,
+    without_warnings,
 )
 from experiment_features.errors import ConfigurationError
+from experiment_features.workspace import Copy
+
+_SCHEMES = {"s3": "s3a"}
+"""What Spark calls a scheme by another name: Hadoop's file system for S3 is s3a."""
 
 
 class SparkEngine(Engine):
@@ -32,10 +35,12 @@ class SparkEngine(Engine):
 
     name = "spark"
 
-    def __init__(self, master: str) -> None:
+    def __init__(self, master: str, copies: Sequence[Copy] = ()) -> None:
         """Opens a session, which lasts as long as the process.
 
         Args:
+            copies: of folders that the cluster has in object storage; the first one that holds a
+                path counts.
             master: the URL of a master, such as ``spark://host:7077`` or ``local[*]``, or of a
                 Spark Connect server, ``sc://host:15002``; or ``sail``, for one in this process.
 
@@ -44,6 +49,7 @@ class SparkEngine(Engine):
             EngineUnavailable: the cluster cannot be reached.
         """
         self._master = master
+        self._copies = copies
         self._opened = open_session(master)
 
     @property
@@ -55,7 +61,8 @@ class SparkEngine(Engine):
     def errors(self) -> Iterator[None]:
         """Turns what Spark raises into an error of ours; trying again may help, or not."""
         try:
-            yield
+            with without_warnings():
+                yield
         except spark_errors() as error:
             raise translated(error, self._master) from error
 
@@ -63,6 +70,8 @@ class SparkEngine(Engine):
         """The rows of a Parquet file, or of all Parquet files in a folder."""
         from pyspark.errors import PySparkException
 
+        if copy := self._copy(path):
+            copy.store(path)  # what the task itself has written
         place = self._uri(path)
         if not self._opened.is_sail:
             place = re.sub(r"([\\{}\[\]*?])", r"\\\1", place)  # it takes patterns
@@ -74,7 +83,7 @@ class SparkEngine(Engine):
                 raise
             is_there = False
         if not is_there:
-            raise self._not_shared(path)
+            raise self._not_found(path)
         frame: Frame = nw.from_native(found)
         return frame
 
@@ -90,39 +99,32 @@ class SparkEngine(Engine):
         )
 
     def write(self, frame: Frame, path: Path) -> Frame:
-        """Computes the frame and writes it to one Parquet file, which others can read.
+        """Computes the frame into a folder of Parquet files, and fetches a copy of them.
 
         Spark keeps the order of a sorted frame; Sail does not.
         """
-        parts = path.with_suffix(".parts")
-        self._compute(frame, parts)
-        files = sorted(parts.glob("*.parquet"), key=lambda file: (len(file.name), file.name))
-        if len(files) == 1:
-            files[0].replace(path)
-        else:
-            with pq.ParquetWriter(path, pq.read_schema(files[0])) as writer:
-                for batch in chain.from_iterable(map(batches, map(pq.ParquetFile, files))):
-                    writer.write_batch(batch)
-        shutil.rmtree(parts)
-        return self.read(path)
+        rows = self.persist(frame, path)
+        if copy := self._copy(path):
+            copy.fetch(path)
+        return rows
 
     def persist(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame once, into a folder to which every executor writes its part."""
-        self._compute(frame, path)
+        rows, copy = frame.to_native(), self._copy(path)
+        if path.is_file():
+            path.unlink()
+        shutil.rmtree(path, ignore_errors=True)
+        if copy:
+            copy.remove(path)
+        rows.write.mode("overwrite").parquet(self._uri(path))
+        written = copy.files(path) if copy else [file.name for file in path.glob("*")]
+        if not any(name.endswith(".parquet") for name in written):
+            first = rows.limit(1).toArrow()
+            if first.num_rows:
+                raise self._not_found(path)
+            path.mkdir(parents=True, exist_ok=True)
+            pq.write_table(first, path / "no_rows.parquet")  # Sail writes none
         return self.read(path)
-
-    def _compute(self, frame: Frame, folder: Path) -> None:
-        """Computes the frame and writes it to Parquet files in a folder: at least one."""
-        rows = frame.to_native()
-        shutil.rmtree(folder, ignore_errors=True)
-        rows.write.mode("overwrite").parquet(self._uri(folder))
-        if any(folder.glob("*.parquet")):
-            return
-        first = rows.limit(1).toArrow()
-        if first.num_rows:
-            raise self._not_shared(folder)
-        folder.mkdir(exist_ok=True)
-        pq.write_table(first, folder / "no_rows.parquet")  # Sail writes none
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending."""
@@ -134,12 +136,24 @@ class SparkEngine(Engine):
         return gathered
 
     def _uri(self, path: Path) -> str:
-        """The path as Spark takes it: alone, it might be one of the cluster's own file system."""
-        place = str(path.absolute())
-        return f"file://{quote(place) if self._opened.is_sail else place}"
+        """The place as Spark takes it: a path alone might be one of the cluster's file system."""
+        copy = self._copy(path)
+        uri = copy.uri(path) if copy else f"file://{path.absolute()}"
+        scheme, _, place = uri.partition("://")
+        return f"{_SCHEMES.get(scheme, scheme)}://{quote(place) if self._opened.is_sail else place}"
 
-    def _not_shared(self, path: Path) -> ConfigurationError:
+    def _copy(self, path: Path) -> Copy | None:
+        return next((copy for copy in self._copies if copy.holds(path)), None)
+
+    def _not_found(self, path: Path) -> ConfigurationError:
+        spark = f"Spark at {shown_master(self._master)}"
+        if copy := self._copy(path):
+            return ConfigurationError(
+                f"{spark} does not find {copy.uri(path)}: its endpoint for object storage must be "
+                "the one that tasks use. If it is, the file was removed: start the run again from "
+                "the beginning"
+            )
         return ConfigurationError(
-            f"Spark at {shown_master(self._master)} has {path.name}, but not in {path.parent}: "
-            "EXPERIMENT_FEATURES_WORKSPACES must be the same folder on all of its hosts"
+            f"{spark} has {path.name}, but not in {path.parent}: EXPERIMENT_FEATURES_WORKSPACES "
+            "must be the same folder on all of its hosts, or lie in object storage"
         )

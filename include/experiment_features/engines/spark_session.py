@@ -38,6 +38,13 @@ their server, so that one which was restarted does not help."""
 _REFUSALS = ("UNAUTHENTICATED", "PERMISSION_DENIED", "UNIMPLEMENTED")
 """States of gRPC in which trying again does not help; the last is that of another service."""
 
+_NO_STORAGE = re.compile(
+    r"status code: 40[134]|IMDS is disabled|loading credentials"  # Sail, and Amazon's own library
+    r"|NoAuthWithAWSException|S3AFileSystem not found|No FileSystem for scheme",
+    re.IGNORECASE,
+)
+"""Says that a cluster cannot use object storage, and trying again does not help."""
+
 _opened: dict[str, "Opened"] = {}
 """What was opened by Spark Connect, by URL."""
 
@@ -63,8 +70,7 @@ def open_session(master: str) -> Opened:
     _require_installed(master)
     troubles: tuple[type[Exception], ...] = (*spark_errors(), OSError, ValueError)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas")
+        with without_warnings():
             if master == SAIL or master.startswith(_CONNECT):
                 return _connect(master)
             return _join(master)
@@ -83,15 +89,29 @@ def spark_errors() -> tuple[type[Exception], ...]:
     return PySparkException, Py4JError
 
 
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Leaves out what PySpark would tell standard error, but is said elsewhere or says nothing."""
+    with warnings.catch_warnings():
+        for start in ("PySpark does not yet fully support pandas", r"\[RETRIES_EXCEEDED\]"):
+            warnings.filterwarnings("ignore", start)
+        yield
+
+
 def translated(error: Exception, master: str) -> PipelineError:
     """What Spark, or the connection to it, has raised, as an error of ours."""
     if opened := _opened.pop(master, None):
-        opened.session.client.close()  # or the process would wait for it at its end
+        with without_warnings():
+            opened.session.client.close()  # or the process would wait for it at its end
     status = getattr(error, "getGrpcStatusCode", lambda: None)()
     failed = f"Spark at {shown_master(master)} failed: {_reason(error)}"
     if status and status.name in _REFUSALS:
         return ConfigurationError(
             f"{failed}. Check that a server of Spark Connect listens there, and admits this user"
+        )
+    if _NO_STORAGE.search(str(error)):
+        return ConfigurationError(
+            f"{failed}. Give it what it needs to use object storage: see docs/scaling.md"
         )
     return EngineUnavailable(
         f"{failed}. Check that its master or server and its workers are running, have memory, and "
@@ -235,4 +255,4 @@ def _reason(error: Exception) -> str:
     """The first line of what is wrong: of the JVM's own error, or gRPC's, if there is one."""
     cause = str(getattr(error, "java_exception", None) or error) or type(error).__name__
     details = re.search(r'details = "(.*)"', cause)
-    return details[1] if details else cause.strip().partition("\n")[0]
+    return details[1] if details else cause.strip().partition("\n")[0].rstrip(": ")

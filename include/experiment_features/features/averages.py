@@ -44,9 +44,8 @@ def count_totals(sums: Path) -> dict[str, int]:
         sums: as write_averages takes them.
     """
     totals: Counter[str] = Counter()
-    with pq.ParquetFile(sums) as file:
-        for batch in arrow.batches(file):
-            totals.update({name: int(arrow.integers(batch[name]).sum()) for name in _SUMMED})
+    for batch in arrow.batches(sums):
+        totals.update({name: int(arrow.integers(batch[name]).sum()) for name in _SUMMED})
     return {
         "experiments": totals["total_experiments"],
         "timed_experiments": totals["timed_experiments"],
@@ -63,17 +62,16 @@ def write_averages(sums: Path, target: Path) -> None:
             compounds. None of these is NULL.
         target: the Parquet file to write.
     """
-    with pq.ParquetFile(sums) as file:
-        kinds = {field.name: field.type for field in file.schema_arrow}
-        # pandas has floats where users without experiments lack a whole number.
-        kinds |= {f.name: pa.int64() for f in USER_FEATURES.features if f.sql_type == "bigint"}
-        schema = pa.schema([(n, kinds.get(n, pa.float64())) for n in USER_FEATURES.columns])
-        # Read once: packing takes longer than it saves.
-        with pq.ParquetWriter(target, schema, compression="none", use_dictionary=False) as writer:
-            for batch in arrow.batches(file):
-                columns = {name: batch[name] for name in batch.schema.names} | _averages(batch)
-                arrays = [columns[name].cast(schema.field(name).type) for name in schema.names]
-                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
+    kinds = {field.name: field.type for field in pq.read_schema(arrow.files_of(sums)[0])}
+    # pandas has floats where users without experiments lack a whole number.
+    kinds |= {f.name: pa.int64() for f in USER_FEATURES.features if f.sql_type == "bigint"}
+    schema = pa.schema([(n, kinds.get(n, pa.float64())) for n in USER_FEATURES.columns])
+    # Read once: packing takes longer than it saves.
+    with pq.ParquetWriter(target, schema, compression="none", use_dictionary=False) as writer:
+        for batch in arrow.batches(sums):
+            columns = {name: batch[name] for name in batch.schema.names} | _averages(batch)
+            arrays = [columns[name].cast(schema.field(name).type) for name in schema.names]
+            writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
 
 
 def _averages(batch: pa.RecordBatch) -> dict[str, pa.Array]:

@@ -68,23 +68,22 @@ def copy_issues(
     Raises:
         DatabaseRefused: not all of them are there afterwards.
     """
-    with pq.ParquetFile(issues) as file:
-        owner = arrow.text(run_id)
-        names = ["found_by", "closed_by", *file.schema_arrow.names]
-        batches = arrow.batches(file)
-        kept = batches if is_load else _first_of_each_kind(map(_own, batches))
-        rows = (
-            pa.RecordBatch.from_arrays(
-                [
-                    pa.repeat(owner, len(batch)),
-                    pa.nulls(len(batch), arrow.TEXT) if is_load else pa.repeat(owner, len(batch)),
-                    *_of_run(batch, run_id).columns,
-                ],
-                names=names,
-            )
-            for batch in kept
+    owner = arrow.text(run_id)
+    names = ["found_by", "closed_by", *pq.read_schema(issues).names]
+    batches = arrow.batches(issues)
+    kept = batches if is_load else _first_of_each_kind(map(_own, batches))
+    rows = (
+        pa.RecordBatch.from_arrays(
+            [
+                pa.repeat(owner, len(batch)),
+                pa.nulls(len(batch), arrow.TEXT) if is_load else pa.repeat(owner, len(batch)),
+                *_of_run(batch, run_id).columns,
+            ],
+            names=names,
         )
-        copied = copy_batches(connection, table, names, rows)
+        for batch in kept
+    )
+    copied = copy_batches(connection, table, names, rows)
     if table is _ISSUES:
         _check_found(connection, run_id, copied, is_load=is_load)
     return names
@@ -183,15 +182,14 @@ def merge_issues(connection: Connection, run_id: str, changes: IssueChanges) -> 
 
 
 def _copy_ids(connection: Connection, target: str, table: str, ids: Path) -> None:
-    with pq.ParquetFile(ids) as file:
-        names = ["table_name", "id"]
-        rows = (
-            pa.RecordBatch.from_arrays(
-                [pa.repeat(arrow.text(table), len(batch)), batch.column(0)], names=names
-            )
-            for batch in arrow.batches(file)
+    names = ["table_name", "id"]
+    rows = (
+        pa.RecordBatch.from_arrays(
+            [pa.repeat(arrow.text(table), len(batch)), batch.column(0)], names=names
         )
-        copy_batches(connection, sql.Identifier(target), names, rows)
+        for batch in arrow.batches(ids)
+    )
+    copy_batches(connection, sql.Identifier(target), names, rows)
 
 
 def _first_of_each_kind(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

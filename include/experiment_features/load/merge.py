@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from psycopg import Cursor, sql
 
 from experiment_features.definitions import RELATIONS, Relation
@@ -227,9 +226,8 @@ def _copy(
 ) -> int:
     """Copies rows into a temporary table, which a statement creates; returns their number."""
     connection.execute(read_sql(create).format(**parts))
-    with pq.ParquetFile(rows) as file:
-        batches = (batch.select(columns) for batch in arrow.batches(file))
-        count = copy_batches(connection, parts[table], columns, batches)
+    batches = (batch.select(columns) for batch in arrow.batches(rows))
+    count = copy_batches(connection, parts[table], columns, batches)
     _analyze(connection, parts[table], parts["key"])  # joins use only the key
     return count
 

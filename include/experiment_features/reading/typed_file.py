@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from experiment_features.contract import Column, Kind, Table
 from experiment_features.drop.files import DropFile
@@ -192,9 +191,8 @@ def _append(others: Path, part: BackgroundWriter) -> None:
     """Moves the rows of a file to the end of a part, unless the part would have no other rows."""
     if part.is_empty:
         return
-    with pq.ParquetFile(others) as file:
-        for batch in arrow.batches(file):
-            part.write(batch.cast(part.schema))
+    for batch in arrow.batches(others):
+        part.write(batch.cast(part.schema))
     others.unlink()
 
 

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from experiment_features.contract import DELETIONS, TABLES, Table, file_number_of, line_of
+from experiment_features.engines import arrow
 from experiment_features.engines.engine import Engine
 from experiment_features.errors import DropRefused
 from experiment_features.store.layers import Layers, count_rows
@@ -38,7 +37,7 @@ def _refuse_both(table: Table, layers: Layers, engine: Engine, target: Path) -> 
         return
     both = brought.join(deleted, on=table.key, suffix="_of_deletion")
     engine.write(both.sort("position").head(1), target)
-    for row in pq.read_table(target).to_pylist():
+    for row in (row for batch in arrow.batches(target) for row in batch.to_pylist()):
         places = [
             _place(layers, of_table, row[position])
             for of_table, position in (

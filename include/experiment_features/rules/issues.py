@@ -13,6 +13,7 @@ from duckdb import ColumnExpression, ConstantExpression, DuckDBPyConnection, Duc
 
 from experiment_features.config import Settings
 from experiment_features.contract import ALL_TABLES, Table
+from experiment_features.engines.arrow import files_of
 from experiment_features.engines.duckdb_engine import open_duckdb, read_parquet, read_some_parts
 from experiment_features.rules.rules import RULES
 from experiment_features.run import Extracted, Validated
@@ -105,7 +106,7 @@ def describe_issues(
         layers: have the rows.
         memory_limit: what DuckDB may use.
     """
-    found = [path for path in sorted(faults.rglob("*.parquet")) if count_rows(path)]
+    found = [path for path in sorted(faults.glob("*/*.parquet")) if count_rows(path)]
     if not found:
         return []
     with open_duckdb(memory_limit, workspace.scratch / "spill") as database:
@@ -113,8 +114,9 @@ def describe_issues(
         for script in ("raw_rows.sql", "positions.sql"):
             database.execute((_SQL / script).read_text("utf-8"))
         _list_rules_and_files(database, layers)
-        names = [escape(str(path)) for path in found]
-        database.execute((_SQL / "list_faults.sql").read_text("utf-8"), {"files": names})
+        names = [escape(str(file)) for path in found for file in files_of(path)]
+        places = {"files": names, "folder": str(faults)}
+        database.execute((_SQL / "list_faults.sql").read_text("utf-8"), places)
         faulty = {path.parent.name for path in found}
         tables = [table for table in ALL_TABLES if table.name in faulty]
         raw_rows = (_raw_rows(database, layers, table) for table in tables)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from experiment_features.contract import ALL_TABLES, DELETIONS, TABLES, Table, position_of
 from experiment_features.drop.files import Layer, compacted_parts, count_compacted, parts_of
+from experiment_features.engines.arrow import files_of
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.store.parts import PartStore
 
@@ -221,5 +222,5 @@ def valid_rows(rows: Frame, rejected: Path, engine: Engine) -> Frame:
 
 
 def count_rows(file: Path) -> int:
-    """The rows of a Parquet file; none, if there was nothing to write into it."""
-    return int(pq.read_metadata(file).num_rows) if file.exists() else 0
+    """The rows of a relation; none, if there was nothing to write."""
+    return sum(int(pq.read_metadata(each).num_rows) for each in files_of(file))

@@ -97,7 +97,7 @@ class PartStore:
             StorageUnavailable: the store cannot be written.
         """
         place = self._at(table)
-        folder = place if isinstance(place, Path) and not self.is_read_only else self.cache
+        folder = place if isinstance(place, Path) and not self.is_read_only else self._cached(table)
         with self._errors():
             folder.mkdir(parents=True, exist_ok=True)
         return folder / f"{_DRAFT}{uuid.uuid4().hex}.parquet"
@@ -117,7 +117,7 @@ class PartStore:
             if isinstance(place, StoredPath) and not self.is_read_only:
                 place.keep(draft)
             if isinstance(place, StoredPath) or self.is_read_only:
-                place = self.cache / part["part"]
+                place = self._cached(part["table"], part["part"])
             draft.replace(place)
 
     def is_intact(self, part: Part) -> bool:
@@ -273,13 +273,13 @@ class PartStore:
     def _find(self, part: Part) -> Path | None:
         place = self._at(part["table"], part["part"])
         with self._errors():
-            copy = self.cache / part["part"]
+            copy = self._cached(part["table"], part["part"])
             if copy.is_file():
                 return copy
             if isinstance(place, Path):
                 return place if place.is_file() else None
-            self.cache.mkdir(parents=True, exist_ok=True)
-            draft = self.cache / f"{_DRAFT}{uuid.uuid4().hex}"
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            draft = copy.with_name(f"{_DRAFT}{uuid.uuid4().hex}")
             try:
                 place.fetch(draft)
             except FileNotFoundError:
@@ -288,7 +288,14 @@ class PartStore:
 
     def _at(self, table: str, name: str = "") -> Path | StoredPath:
         """Where a file of the store lies; without a name, the folder of a table."""
-        return self.root / "/".join(filter(None, (folder_of(table), self.database_id, name)))
+        return self.root / self._below(table, name)
+
+    def _cached(self, table: str, name: str = "") -> Path:
+        """Where the cache has it: below it, everything lies as in the store."""
+        return self.cache / self._below(table, name)
+
+    def _below(self, table: str, name: str) -> str:
+        return "/".join(filter(None, (folder_of(table), self.database_id, name)))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

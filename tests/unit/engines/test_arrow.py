@@ -67,8 +67,7 @@ def test_batches(name: str, tmp_path: Path) -> None:
     rows = 120_000 if name == "x" else 100
     names = [f"{name}{number}" for number in range(rows)]
     pq.write_table(pa.table({"name": names}), tmp_path / "names.parquet")
-    with pq.ParquetFile(tmp_path / "names.parquet") as file:
-        batches = list(arrow.batches(file))
+    batches = list(arrow.batches(tmp_path / "names.parquet"))
     assert max(batch.nbytes for batch in batches) <= arrow.BATCH_BYTES
     assert max(batch.num_rows for batch in batches) <= arrow.BATCH_ROWS
     assert [value for batch in batches for value in batch["name"].to_pylist()] == names

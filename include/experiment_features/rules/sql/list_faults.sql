@@ -1,8 +1,9 @@
 -- The faults of a drop, for describe_issues.sql. Grain: fault of a row; key: table_name, position,
--- rule. $files: a folder per table; in every file, position and, per rule, whether the row breaks it.
+-- rule. $files: in every file, position and, per rule, whether the row breaks it.
+-- $folder: has a folder per table with its files.
 create temporary table faults as
 select
-    parse_path(filename)[-2] as table_name,
+    split_part(replace(filename, $folder || '/', ''), '/', 1) as table_name,
     position,
     rule
 from (
