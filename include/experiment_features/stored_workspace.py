@@ -72,9 +72,10 @@ class StoredCopy:
         return self._stored(path).as_uri()
 
     def files(self, path: Path) -> list[str]:
-        """The names of the files that a folder of the workspace has there."""
+        """The names, from a folder of the workspace on, of the files that it has there."""
         with self._errors():
-            return [file.name for file in self._stored(path).walk()]
+            folder = self._stored(path)
+            return [str(file).removeprefix(f"{folder}/") for file in folder.walk()]
 
     def store_facts(self, record: Path) -> None:
         """Stores the facts of a finished stage."""

@@ -82,7 +82,7 @@ class Copy(Protocol):
         """The address of a file or folder of the workspace."""
 
     def files(self, path: Path) -> list[str]:
-        """The names of the files that a folder of the workspace has there."""
+        """The names, from a folder of the workspace on, of the files that it has there."""
 
     def store(self, place: Path | None = None) -> None:
         """Stores what a stage has written, at a place or everywhere, except its facts."""
@@ -199,6 +199,7 @@ class Workspace:
         started = time.monotonic()
         try:
             self.scratch.mkdir(parents=True, exist_ok=True)
+            self._refuse_lost(kind.stage)
             (self.folder / MARK).write_text(self._run_id, encoding="utf-8")
             self.remove(record)
             yield recorder
@@ -206,9 +207,10 @@ class Workspace:
             if self.copy:
                 self.copy.store()
             if recorder.found:
-                seconds = {"seconds": round(time.monotonic() - started, 3)}
+                seconds = round(time.monotonic() - started, 3)
+                facts = asdict(recorder.found) | {"seconds": seconds, "files": self._files()}
                 draft = record.with_suffix(".draft")
-                draft.write_text(json.dumps(asdict(recorder.found) | seconds, indent=1), "utf-8")
+                draft.write_text(json.dumps(facts, indent=1), "utf-8")
                 draft.replace(record)
         except (*_SHORTAGES, RuntimeError) as error:
             reason = reason_of(error)
@@ -243,6 +245,30 @@ class Workspace:
             raise WorkspaceUnavailable(
                 f"the workspace {self} cannot be read: {error}. Check its disk or network share"
             ) from error
+
+    def _files(self) -> list[str]:
+        """The names of the files with rows."""
+        if self.copy:
+            names = self.copy.files(self.folder)
+        else:
+            names = [path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*")]
+        return sorted(name for name in names if name.endswith(".parquet"))
+
+    def _refuse_lost(self, stage: str) -> None:
+        """Refuses to go on without a file that the stage before has left: it would seem empty."""
+        if stage == STAGES[0]:
+            return
+        before = STAGES[STAGES.index(stage) - 1]
+        try:
+            facts = json.loads(self._here(self._record(before)).read_text("utf-8"))
+        except (FileNotFoundError, ValueError):  # found says that it was not run
+            return
+        if lost := {*facts.get("files", ())} - {*self._files()}:
+            raise ConfigurationError(
+                f"{min(lost)} is gone from the workspace {self} since the stage {before!r} ended: "
+                "start the run again from the beginning (in Airflow, clear its task 'extract' and "
+                "all after it)"
+            )
 
     def seconds(self) -> dict[str, float]:
         """How long each finished stage took."""

@@ -20,7 +20,7 @@ from experiment_features.run import Extracted, Run
 from experiment_features.temporary_folder import temporary_folder
 from experiment_features.workspace import Workspace, folder_name
 from integration.running import make_drop
-from stages import assert_as_expected, check_rows, extract, run_stages
+from stages import assert_as_expected, check_rows, extract, run_stages, transform
 
 INCLUDE = Path(__file__).parents[2] / "include"
 SAMPLE = INCLUDE / "data" / "sample"
@@ -146,6 +146,17 @@ def test_a_record_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WorkspaceUnavailable, match="cannot be read"):
         Workspace(tmp_path / "file").found(Extracted)
+
+
+@pytest.mark.parametrize("lost", ["rejected/users.parquet", "issues.parquet"])
+def test_a_file_that_is_gone_is_not_taken_for_an_empty_one(lost: str, tmp_path: Path) -> None:
+    """Nothing is computed without the rows that it had."""
+    workspace = Workspace(tmp_path / "workspace")
+    extract(every_fault().write(tmp_path / "source"), workspace)
+    engine = check_rows(workspace, "pandas")
+    (workspace.folder / lost).unlink()
+    with pytest.raises(ConfigurationError, match=f"{lost} is gone from the workspace .* 'extract'"):
+        transform(workspace, engine)
 
 
 def test_a_note_of_seen_parts_that_is_cut_off_is_made_anew(tmp_path: Path) -> None:
