@@ -174,6 +174,8 @@ def start_session(connection: Connection) -> None:
                 f"the database {connection.info.dbname} has the encoding {encoding}, which cannot "
                 f"represent every name. {_NEEDS_UTF8}"
             )
+        # First: others may have written functions for public, whose arguments fit better.
+        connection.execute("set search_path = pg_catalog, pg_temp")
         connection.execute(
             read_sql("set_session_options"),
             {"timeout": f"{TIMEOUT_SECONDS:.0f}s", "lock_timeout": _SHORT_LOCK_WAIT},

@@ -194,6 +194,24 @@ class TestSession:
         assert len(figures(misled, "user_features_history")) == 5
 
     @pytest.mark.parametrize(
+        "create",
+        [
+            "create function public.unnest(text[]) returns setof text {raise}",
+            """create function public.joined(bigint, bigint) returns text {raise};
+            create operator public.|| (leftarg = bigint, rightarg = bigint, function = public.joined)""",
+        ],
+    )
+    def test_neither_do_functions_of_others(
+        self, create: str, database: Database, tmp_path: Path
+    ) -> None:
+        """Nobody's code is run whose arguments fit better than those of PostgreSQL's own."""
+        database.query("grant create on schema public to stranger")
+        body = "language plpgsql as 'begin raise ''called by %'', current_user; end'"
+        database.query(create.replace("{raise}", body), user="stranger")
+        assert run_drop(database, DROP.write(tmp_path / "drop"))["status"] == "loaded"
+        assert migrate(database.url("keeper"))
+
+    @pytest.mark.parametrize(
         ("name", "value"),
         [
             ("PGCLIENTENCODING", "LATIN1"),
