@@ -54,6 +54,9 @@ _NEEDS_UTF8 = (
     "The database needs the encoding UTF8: create another one with "
     "`create database NAME encoding 'UTF8' template template0`"
 )
+_FUNCTION = re.compile(r"PL/\w+ function (?!inline_code_block)(.+?\))")
+"""Where an error comes from that a function raises; not one of our scripts."""
+
 _POLICY_CHECK = "check_enable_rls"
 """Where PostgreSQL raises that a policy would hide rows; the message may be in any language."""
 
@@ -99,6 +102,11 @@ def database_errors(
             ) from error
         raise DatabaseUnavailable(f"cannot {doing}: {_first_line(error)}") from error
     except _SCHEMA_ERRORS as error:
+        if function := _FUNCTION.match(error.diag.context or ""):
+            schema = (
+                f"It is not found by {function[1]}, a function of somebody's trigger, which has to "
+                "name the schema: the search path holds none but pg_catalog"
+            )
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {schema}") from error
     except psycopg.errors.InsufficientPrivilege as error:
         if error.diag.source_function == _POLICY_CHECK:
