@@ -65,13 +65,17 @@ _MIGRATE = (
     "`python -m experiment_features migrate --database-url URL`, or on the local stack "
     "`scripts/features.sh migrate`"
 )
+_GRANT = (
+    "Grant the user the role features_writer, or if the user is only to read, features_reader or "
+    "features_steward, who sees rows; `migrate` repeats their rights"
+)
 _END_HOLDER = "Wait for it, or end it with `select pg_terminate_backend(PROCESS)`"
 
 
 @contextmanager
 def database_errors(
     doing: str,
-    privilege: str = "Grant the user the role features_writer; `migrate` repeats its rights",
+    privilege: str = _GRANT,
     connection: Connection | None = None,
     schema: str = _MIGRATE,
 ) -> Iterator[None]:
