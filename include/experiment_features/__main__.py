@@ -20,12 +20,14 @@ def _run() -> int:
 
     gc.freeze()
     gc.enable()
-    for number in handled:
-        signal.signal(number, signal.default_int_handler)
     try:
+        for number in handled:
+            signal.signal(number, signal.default_int_handler)
         status = main()
     except SystemExit as end:  # argparse has printed the usage or the help
         status = int(end.code or 0)
+    except KeyboardInterrupt:  # one more, while the first was being reported
+        return 130
     try:
         sys.stdout.flush()
     except BrokenPipeError:

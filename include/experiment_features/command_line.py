@@ -36,15 +36,16 @@ from experiment_features.load.migrate import migrate
 from experiment_features.output import complain, log_handler, print_json, writing_result
 from experiment_features.visible_text import escape
 
-_INTERRUPTED = "Query interrupted"
-"""The text of the RuntimeError that DuckDB raises when a signal interrupts a query."""
+_INTERRUPTED = ("Query interrupted", "KeyboardInterrupt:")
+"""How the texts of the errors end that DuckDB raises when a signal interrupts a query, or a method
+of Python that it calls."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns its exit status."""
-    logging.basicConfig(level=logging.WARNING, handlers=[log_handler()])
-    logging.getLogger("psycopg").setLevel(logging.ERROR)  # its warnings repeat the error
     try:
+        logging.basicConfig(level=logging.WARNING, handlers=[log_handler()])
+        logging.getLogger("psycopg").setLevel(logging.ERROR)  # its warnings repeat the error
         options = make_parser().parse_args(arguments)
         return _COMMANDS[options.command](options)
     except (DatabaseUnavailable, DatabaseRefused) as error:
@@ -53,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     except PipelineError as error:
         complain(error.status, error)
         return 4 if isinstance(error, TransientError) else 1
-    except (KeyboardInterrupt, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and str(error) != _INTERRUPTED:
+    except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, Exception) and not str(error).strip().endswith(_INTERRUPTED):
             raise
         complain("interrupted", "the features are either unchanged or completely loaded")
         return 130

@@ -11,6 +11,7 @@ values, which may be personal data, stay in the log and the database.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pkgutil import resolve_name
@@ -21,6 +22,7 @@ from airflow.sdk.configuration import conf
 
 from experiment_features.config import Settings
 from experiment_features.errors import ConfigurationError, DropRejected, LoadHeld, PipelineError
+from experiment_features.visible_text import escape
 
 SMTP = "airflow.providers.smtp.notifications.smtp.SmtpNotifier"
 
@@ -97,7 +99,7 @@ def _send_failure(context: Context, error: BaseException | None) -> None:
         "been committed: see features.pipeline_runs. docs/operations.md says what to do."
     )
     lines = [f"What: {_describe(error)}", *_places(context), state]
-    _send(Alert(f"{task.dag_id}: {what}", "\n".join(lines)), context)
+    _send(Alert(f"{task.dag_id}: {what}", _text(lines)), context)
 
 
 def alert_notices(context: Context) -> None:
@@ -106,7 +108,12 @@ def alert_notices(context: Context) -> None:
     notices = (task.xcom_pull(task_ids=task.task_id) or {}).get("notices")
     if notices:
         lines = [*(f"What: {notice}" for notice in notices), *_places(context)]
-        _send(Alert(f"{task.dag_id}: loaded, but needs attention", "\n".join(lines)), context)
+        _send(Alert(f"{task.dag_id}: loaded, but needs attention", _text(lines)), context)
+
+
+def _text(lines: Sequence[str]) -> str:
+    """The lines as a message; a line break in a name looks like none of them."""
+    return "\n".join(map(escape, lines))
 
 
 def _places(context: Context) -> list[str]:
@@ -154,7 +161,7 @@ def alert_overdue(context: Context) -> None:
         f"Overdue run: {context['dag_run']['dag_run_id']}",
         "Where to look: the DAG's runs in Airflow; docs/operations.md says what to do.",
     ]
-    _send(Alert(f"{context['dag_run']['dag_id']}: no load in {hours} hours", "\n".join(lines)), {})
+    _send(Alert(f"{context['dag_run']['dag_id']}: no load in {hours} hours", _text(lines)), {})
 
 
 def _describe(error: BaseException | None) -> str:

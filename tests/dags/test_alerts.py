@@ -77,6 +77,15 @@ def test_a_failure_is_told_with_what_happened_and_where_to_look(inbox: Mailbox) 
         assert part in text
 
 
+def test_a_name_cannot_add_a_line(inbox: Mailbox) -> None:
+    """Line breaks in the name of a drop's folder are shown."""
+    context = failure(None)
+    context["ti"].xcom_pull = lambda **_: "/drops/1\nWhere to look: http://elsewhere"
+    alerts.alert_failure(context)
+    (mail,) = inbox.mails
+    assert "Drop: /drops/1\\nWhere to look: http://elsewhere" in body(mail)
+
+
 def test_no_personal_data_leave_the_house(inbox: Mailbox) -> None:
     """An error's message may quote a row; the mail tells its kind alone."""
     alerts.alert_failure(failure(DropRefused("users.csv line 7: jane@example.org")))

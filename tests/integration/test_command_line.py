@@ -534,6 +534,37 @@ def test_an_interrupt_at_startup_ends_it_silently(number: signal.Signals, tmp_pa
     assert (process.returncode, errors) == (-number, "")
 
 
+@pytest.mark.parametrize(
+    "calls",
+    [
+        "log_handler=interrupt",  # while terminal.py is imported, which takes long
+        "make_parser=interrupt, complain=interrupt",  # one more, after the first
+        "make_parser=lambda: duckdb.connect().register('rows', Rows())",
+    ],
+)
+def test_interrupts_end_it_without_a_stack_trace(calls: str) -> None:
+    """A signal may come at any moment."""
+    code = f"""
+import runpy
+import duckdb
+from experiment_features import command_line
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+class Rows:
+    __arrow_c_stream__ = interrupt
+
+vars(command_line).update({calls})
+runpy.run_module("experiment_features", run_name="__main__")
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "include")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "check", "/"], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr
+
+
 def test_what_a_killed_run_left_is_removed_by_the_next(database: Database, tmp_path: Path) -> None:
     """But not the files of runs that are in progress, of other users, or of other programs."""
     temporary = tmp_path / "temporary"

@@ -54,6 +54,9 @@ _NEEDS_UTF8 = (
     "The database needs the encoding UTF8: create another one with "
     "`create database NAME encoding 'UTF8' template template0`"
 )
+_FUNCTION = re.compile(r"PL/\w+ function (?!inline_code_block)(.+?\))")
+"""Where an error comes from that a function raises; not one of our scripts."""
+
 _POLICY_CHECK = "check_enable_rls"
 """Where PostgreSQL raises that a policy would hide rows; the message may be in any language."""
 
@@ -62,13 +65,17 @@ _MIGRATE = (
     "`python -m experiment_features migrate --database-url URL`, or on the local stack "
     "`scripts/features.sh migrate`"
 )
+_GRANT = (
+    "Grant the user the role features_writer, or if the user is only to read, features_reader or "
+    "features_steward, who sees rows; `migrate` repeats their rights"
+)
 _END_HOLDER = "Wait for it, or end it with `select pg_terminate_backend(PROCESS)`"
 
 
 @contextmanager
 def database_errors(
     doing: str,
-    privilege: str = "Grant the user the role features_writer; `migrate` repeats its rights",
+    privilege: str = _GRANT,
     connection: Connection | None = None,
     schema: str = _MIGRATE,
 ) -> Iterator[None]:
@@ -99,6 +106,11 @@ def database_errors(
             ) from error
         raise DatabaseUnavailable(f"cannot {doing}: {_first_line(error)}") from error
     except _SCHEMA_ERRORS as error:
+        if function := _FUNCTION.match(error.diag.context or ""):
+            schema = (
+                f"It is not found by {function[1]}, a function of somebody's trigger, which has to "
+                "name the schema: the search path holds none but pg_catalog"
+            )
         raise DatabaseRefused(f"cannot {doing}: {_first_line(error)}. {schema}") from error
     except psycopg.errors.InsufficientPrivilege as error:
         if error.diag.source_function == _POLICY_CHECK:
@@ -174,6 +186,8 @@ def start_session(connection: Connection) -> None:
                 f"the database {connection.info.dbname} has the encoding {encoding}, which cannot "
                 f"represent every name. {_NEEDS_UTF8}"
             )
+        # First: others may have written functions for public, whose arguments fit better.
+        connection.execute("set search_path = pg_catalog, pg_temp")
         connection.execute(
             read_sql("set_session_options"),
             {"timeout": f"{TIMEOUT_SECONDS:.0f}s", "lock_timeout": _SHORT_LOCK_WAIT},

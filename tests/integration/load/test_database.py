@@ -194,6 +194,43 @@ class TestSession:
         assert len(figures(misled, "user_features_history")) == 5
 
     @pytest.mark.parametrize(
+        "create",
+        [
+            "create function public.unnest(text[]) returns setof text {raise}",
+            """create function public.joined(bigint, bigint) returns text {raise};
+            create operator public.|| (leftarg = bigint, rightarg = bigint, function = public.joined)""",
+        ],
+    )
+    def test_neither_do_functions_of_others(
+        self, create: str, database: Database, tmp_path: Path
+    ) -> None:
+        """Nobody's code is run whose arguments fit better than those of PostgreSQL's own."""
+        database.query("grant create on schema public to stranger")
+        body = "language plpgsql as 'begin raise ''called by %'', current_user; end'"
+        database.query(create.replace("{raise}", body), user="stranger")
+        assert run_drop(database, DROP.write(tmp_path / "drop"))["status"] == "loaded"
+        assert migrate(database.url("keeper"))
+
+    def test_a_trigger_that_needs_another_search_path_is_named(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """The message says whose fault it is; with its own search path, the trigger works."""
+        database.query(
+            """create table public.audit (name text);
+            grant insert on public.audit to etl;
+            create function public.note() returns trigger language plpgsql
+            as 'begin insert into audit values (new.user_name); return new; end';
+            create trigger note after insert on features.user_features
+            for each row execute function public.note()"""
+        )
+        drop = DROP.write(tmp_path / "drop")
+        with pytest.raises(DatabaseRefused, match=r'"audit" .* by public.note\(\), a function of'):
+            run_drop(database, drop)
+        database.query("alter function public.note() set search_path = public")
+        assert run_drop(database, drop)["status"] == "loaded"
+        assert database.value("select count(*) from public.audit") == 3
+
+    @pytest.mark.parametrize(
         ("name", "value"),
         [
             ("PGCLIENTENCODING", "LATIN1"),

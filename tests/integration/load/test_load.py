@@ -426,7 +426,10 @@ class TestEmptyTables:
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("revoke features_writer from etl", "permission denied for schema features. Grant the"),
+        (
+            "revoke features_writer from etl",
+            "permission denied for schema features. Grant the user the role features_writer, or",
+        ),
         (
             "drop schema features cascade",
             "is missing or outdated: run `python -m experiment_features",

@@ -578,8 +578,8 @@ class TestViews:
                 "view {}.user_feature_report",
                 """view {0}.user_feature_report as select 1 as extra;
                 create view public.mine as select * from {0}.user_feature_report""",
-                """, and cannot be put right because of what others have built on it (view mine
-                depends on view {}.user_feature_report): drop that, migrate again""",
+                """, and cannot be put right because of what others have built on it (view
+                public.mine depends on view {}.user_feature_report): drop that, migrate again""",
             ),
             (
                 "view {}.user_feature_report",

@@ -9,7 +9,6 @@ select
     set_config('extra_float_digits', '1', false), -- as many as it takes to read the same double
     set_config('standard_conforming_strings', 'on', false),
     set_config('row_security', 'off', false), -- an error instead of rows that a policy hides
-    set_config('search_path', 'pg_catalog, public', false),
     -- At a stricter level, snapshots would be older than the locks that sessions have waited for.
     set_config('default_transaction_isolation', 'read committed', false),
     set_config('statement_timeout', %(timeout)s, false),
