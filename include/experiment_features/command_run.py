@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 from experiment_features.config import Settings
 from experiment_features.drop.local_path import LocalPath
-from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors
+from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors, root_of
 from experiment_features.errors import ConfigurationError, PipelineError
 from experiment_features.load.database import connect
 from experiment_features.output import print_json, writing_result
@@ -125,7 +125,7 @@ def _open_stored(uri: str) -> StoredPath:
     from fsspec.core import url_to_fs
 
     with opening_errors(uri):
-        return StoredPath(uri, url_to_fs(uri)[0])
+        return StoredPath(uri, url_to_fs(root_of(uri))[0])
 
 
 def run_stages(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from experiment_features.drop.object_storage import StoredPath, opening_errors
+from experiment_features.drop.object_storage import StoredPath, opening_errors, root_of
 from experiment_features.errors import ConfigurationError
 from experiment_features.places import is_stored, require_usable_folder
 from experiment_features.stored_workspace import StoredCopy
@@ -29,9 +29,7 @@ def open_filesystem(uri: str) -> "AbstractFileSystem":
     from airflow.sdk import ObjectStoragePath  # slow, and most tasks do without
 
     with opening_errors(uri):
-        path = ObjectStoragePath(
-            "/".join(uri.split("/")[:3])
-        )  # it would misread some characters of a key
+        path = ObjectStoragePath(root_of(uri))
         try:
             if path.conn_id:  # Amazon's hook would go on without it, anonymously
                 Connection.get(path.conn_id)

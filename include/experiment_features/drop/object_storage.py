@@ -5,7 +5,9 @@ ObjectStoragePath has it: ``s3://connection@bucket/folder``. What the stores' ow
 becomes the pipeline's errors here.
 """
 
+import errno
 import io
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -89,6 +91,11 @@ def opening_errors(uri: str) -> Iterator[None]:
             raise ConfigurationError(f"{uri} cannot be opened ({error}): {_EXPECTED}") from error
 
 
+def root_of(uri: str) -> str:
+    """Scheme, connection and bucket: openers of file systems would misread signs of a key."""
+    return "/".join(uri.split("/")[:3])
+
+
 class StoredPath:
     """A folder or file in object storage, with as much of a path's interface as drops need."""
 
@@ -125,13 +132,19 @@ class StoredPath:
         return f"{scheme}://{bucket.rpartition('@')[2]}{slash}{key}"
 
     def entries(self) -> list["StoredPath"]:
-        """What lies in the folder now, each with its stamp, in the order of their names."""
+        """What lies in the folder now, each with its stamp, in the order of their names.
+
+        Raises:
+            NotADirectoryError: it is a file.
+        """
         with storage_errors(str(self)):
             self.store.invalidate_cache(self.key)
             found = {
                 info["name"].rstrip("/"): info for info in self.store.ls(self.key, detail=True)
             }
-        found.pop(self.key, None)  # some tools create an object that represents the folder
+        own = found.pop(self.key, None)  # some tools create an object that represents the folder
+        if own and not found and _stamp(own).size:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self))
         return [
             StoredPath(f"{self}/{key.rpartition('/')[2]}", self.store, _stamp(info))
             for key, info in sorted(found.items())

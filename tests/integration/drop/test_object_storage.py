@@ -429,15 +429,10 @@ def test_command_line_takes_a_uri(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A URI works with Amazon's environment variables; a bad one is refused in one line."""
-    s3.put(SAMPLE, "drops/command_line")
+    source = "s3://laboratory/drops/command::line"
+    s3.put(SAMPLE, "drops/command::line")
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "experiment_features",
-            "check",
-            "s3://laboratory/drops/command_line",
-        ],
+        [sys.executable, "-m", "experiment_features", "check", source],
         env={"PYTHONPATH": str(ROOT / "include"), "HOME": str(tmp_path)} | s3.environment,
         capture_output=True,
         text=True,
@@ -448,11 +443,17 @@ def test_command_line_takes_a_uri(
     assert "would be loaded" in done.stdout
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
-    for source in ("s3://laboratory/drops/none", "s3://nowhere/drops", "nothing://at/all"):
-        assert main(["check", source]) == 1
+    for bad, reason in {
+        "s3://laboratory/drops/none": "cannot be read as a folder",
+        f"{source}/users.csv": "cannot be read as a folder (Not a directory)",
+        "s3://nowhere/drops": "The specified bucket does not exist",
+        "nothing://at/all": "cannot be opened",
+    }.items():
+        assert main(["check", bad]) == 1
         told = capsys.readouterr().err
         assert told.startswith("refused: ")
         assert told.count("\n") == 1
+        assert reason in told
 
 
 def test_source_that_is_gone(s3: S3Server) -> None:
