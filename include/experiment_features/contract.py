@@ -23,7 +23,10 @@ MAX_COLUMNS = 10_000
 """Per file; no table has a header with more."""
 
 FIELD_BYTES = 16 * 2**20
-"""The most that a field may hold: millions of ids."""
+"""The most that a field may hold."""
+
+LIST_BYTES = 2**20
+"""The most that a list may hold: some 100,000 ids. Many more would take gigabytes to read."""
 
 NAME_BYTES = 64 * 2**10
 """The most that a name may hold: anything longer has a misplaced quote, or is not a name."""
@@ -53,7 +56,9 @@ class Column:
     @property
     def max_bytes(self) -> int:
         """The most that a cell may hold, in UTF-8."""
-        return NAME_BYTES if self.is_name else FIELD_BYTES
+        if self.is_name:
+            return NAME_BYTES
+        return LIST_BYTES if self.kind is Kind.INTEGERS else FIELD_BYTES
 
     @property
     def text_name(self) -> str:

@@ -27,8 +27,7 @@ _BEGIN = re.compile(rb"[^!-~]*+\{")
 Wider than JSON allows, so that no manifest is taken for a plain marker, and its drop for a whole.
 """
 
-_BEGIN_BYTES = 4096
-"""Of a file that may be a manifest under another name: enough to tell."""
+_VISIBLE = re.compile(rb"[!-~]")
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,19 @@ def read_marker(entries: Sequence[AnyPath], source: object) -> bytes | None:
             "which may be empty",
             file=MARKER,
         )
-    with opened(marker) as stream:
+    return _read_manifest(marker)
+
+
+def _read_manifest(file: AnyPath) -> bytes:
+    """The text of a file that is a manifest; nothing if it is none."""
+    with opened(file) as stream:
         text = stream.read(MOST_BYTES + 1)
+    if len(text) > MOST_BYTES and not _VISIBLE.search(text):
+        raise DropRefused(
+            f"{shown(file.name)} begins with more than {MOST_BYTES} bytes without a visible "
+            "character, so that it cannot be told whether it is a manifest: write it anew",
+            file=file.name,
+        )
     return text if _BEGIN.match(text) else b""
 
 
@@ -121,9 +131,7 @@ def _refuse_misnamed(entries: Sequence[AnyPath], source: object) -> None:
         is_like_marker = entry.name.lower().startswith(MARKER.lower())
         if not (is_file and is_like_marker) or means_nothing(entry.name):
             continue
-        with opened(entry) as stream:
-            begin = stream.read(_BEGIN_BYTES)
-        if _BEGIN.match(begin):
+        if _read_manifest(entry):
             raise DropRefused(
                 f"{shown(entry.name)} in {source} is a manifest, but would not be read: rename it "
                 f"to {MARKER}, or remove it",

@@ -209,6 +209,14 @@ def test_a_manifest_under_another_name_refuses_the_drop(name: str, drop: Path) -
     assert find_drop(drop).mode == "snapshot"
 
 
+@pytest.mark.parametrize("name", ["_READY", "_READY.txt"])
+def test_a_manifest_behind_too_many_blanks_is_no_marker(name: str, drop: Path) -> None:
+    """Nobody can tell whether it is a manifest."""
+    (drop / name).write_text(" " * (MOST_BYTES + 1) + '{"mode": "delta"}')
+    with pytest.raises(DropRefused, match=f"{name} begins with .* without a visible character"):
+        find_drop(drop)
+
+
 @pytest.mark.parametrize("name", ["_READY~", "_READY.bak", "_READY.sha256", "_READY.old"])
 def test_a_manifest_stands_beside_what_is_left_of_others(name: str, drop: Path) -> None:
     """By-products are none, and beside a marker no other file is looked at."""

@@ -331,10 +331,20 @@ print(json.dumps(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024))
 """
 
 
+def peak(drop: Path, folder: Path) -> int:
+    """How many MiB it takes to read a drop."""
+    output = subprocess.check_output(
+        [sys.executable, "-c", _PEAK, drop, folder / "workspace"],
+        env={**os.environ, "PYTHONPATH": "include"},
+        cwd=Path(__file__).parents[3],
+    )
+    return int(json.loads(output))
+
+
 def test_memory_does_not_grow_with_the_file(drop: Path, tmp_path: Path) -> None:
     """Reading streams: eight times the rows take hardly more memory, and DuckDB prints nothing."""
 
-    def peak(rows: int) -> int:
+    def peak_of(rows: int) -> int:
         with open_duckdb(Settings.memory_limit) as database:
             database.execute(
                 "copy (select i as experiment_id, 1 + i % 3 as user_id, '1;2;3' as "
@@ -342,12 +352,15 @@ def test_memory_does_not_grow_with_the_file(drop: Path, tmp_path: Path) -> None:
                 "from range(1, $rows) as t (i)) to $target (header)",
                 {"rows": rows, "target": str(drop / "user_experiments.csv")},
             )
-        output = subprocess.check_output(
-            [sys.executable, "-c", _PEAK, drop, tmp_path / "workspace"],
-            env={**os.environ, "PYTHONPATH": "include"},
-            cwd=Path(__file__).parents[3],
-        )
-        return int(json.loads(output))
+        return peak(drop, tmp_path)
 
-    small, large = peak(125_000), peak(1_000_000)  # 8 and 65 MiB
+    small, large = peak_of(125_000), peak_of(1_000_000)  # 8 and 65 MiB
     assert large < small + 35, (small, large)
+
+
+def test_memory_does_not_grow_with_empty_items(drop: Path, tmp_path: Path) -> None:
+    """A million of them in each of eight lists take little more than a million bytes each."""
+    before = peak(drop, tmp_path)
+    with (drop / "user_experiments.csv").open("a") as file:
+        file.writelines(f"{number},1,1{' ;' * 500_000}2,1\n" for number in range(50, 58))
+    assert peak(drop, tmp_path) < before + 150

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from comparison import rows_of_file
-from experiment_features.contract import COMPOUNDS
+from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, Table
 from experiment_features.errors import DropRefused
 from experiment_features.reading import text_stream
 from experiment_features.reading.file_reader import FileReader
@@ -19,9 +19,11 @@ from experiment_features.reading.file_reader import FileReader
 HEADER = b"compound_id,compound_name,compound_structure\n"
 
 
-def read(content: bytes, name: str = "compounds.csv") -> list[tuple[int, list[str], str | None]]:
+def read(
+    content: bytes, name: str = "compounds.csv", table: Table = COMPOUNDS
+) -> list[tuple[int, list[str], str | None]]:
     """Line, cells and fault of every row, in file order."""
-    file = FileReader(io.BytesIO(content), name, COMPOUNDS)
+    file = FileReader(io.BytesIO(content), name, table)
     rows = rows_of_file(file)
     return sorted(
         (
@@ -436,6 +438,15 @@ def test_a_header_is_shown_as_it_stands_in_the_file() -> None:
         DropRefused, match="Delete this line: it may only specify a comma, semicolon"
     ):
         read(b"sep=:\n" + HEADER)
+
+
+def test_lists_have_a_limit() -> None:
+    """Long before they take too much memory."""
+    header = b"experiment_id,user_id,experiment_compound_ids,experiment_run_time\n"
+    ids = b"1;" * 2**19
+    assert len(read(header + b"1,1," + ids[1:] + b",1\n", table=USER_EXPERIMENTS)) == 1
+    with pytest.raises(DropRefused, match="line 2: experiment_compound_ids has 1048577 bytes"):
+        read(header + b"1,1," + ids + b"1,1\n", table=USER_EXPERIMENTS)
 
 
 def test_headers_and_fields_have_a_limit() -> None:

@@ -86,11 +86,12 @@ create or replace temporary macro integers_check(cell, as_cast) as
         else len(list_distinct(as_cast)) < len(as_cast)
     end;
 
--- The items of any list: trimmed, without the empty ones, NULL where one is not an integer.
+-- The items of any list: trimmed, without the empty ones, NULL where one is not an integer. Empty
+-- items go first: a million of them would take a hundred times their length in memory.
 create or replace temporary macro odd_items(cell) as
     list_transform(
         list_filter(
-            list_transform(string_split(cell, ';'), lambda item: trim(item, e' \t')),
+            string_split(regexp_replace(cell, '[ \t]*;[; \t]*', ';', 'g'), ';'),
             lambda item: item <> ''
         ),
         lambda item: case when regexp_full_match(item, '[+-]?[0-9]+') then try_cast(item as bigint) end
