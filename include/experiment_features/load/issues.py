@@ -130,6 +130,7 @@ def compare_issues(
     *,
     touched: Mapping[str, Path],
     judged: Mapping[str, Path] | None,
+    known: Mapping[str, Path] | None,
     earlier_run_ids: Sequence[str],
 ) -> IssueChanges:
     """Stages the issues that hold after a delta, and compares them with the open ones.
@@ -140,12 +141,14 @@ def compare_issues(
         run_id: the load.
         touched: by table, the file of the ids that the delta brings or deletes.
         judged: by table, the file of the ids of the rows that were judged; None if all were.
+        known: by table, a file with the ids of rows that have open issues: no others need be
+            copied; None if they are not known.
         earlier_run_ids: the runs of the layers below.
     """
     columns = stage_issues(connection, issues, run_id)
     for name, files in (("touched_ids", touched), ("judged_ids", judged or {})):
         for table, ids in files.items():
-            _copy_ids(connection, name, table, ids)
+            _copy_ids(connection, name, table, ids, known[table] if known else None)
     tables = [table.name for table in TABLES]
     scope = {"is_whole": judged is None, "tables": tables}
     connection.execute(read_sql("stage_known_issues"), scope)
@@ -182,14 +185,22 @@ def merge_issues(connection: Connection, run_id: str, changes: IssueChanges) -> 
     _check_found(connection, run_id, changes.found, is_load=True)
 
 
-def _copy_ids(connection: Connection, target: str, table: str, ids: Path) -> None:
+def _copy_ids(
+    connection: Connection, target: str, table: str, ids: Path, known: Path | None
+) -> None:
+    """Copies the ids of a table in a file, or those of them that are known."""
     with pq.ParquetFile(ids) as file:
         names = ["table_name", "id"]
+        columns = (batch.column(0) for batch in arrow.batches(file))
+        if known:
+            key = file.schema_arrow.names[0]
+            wanted = pq.ParquetFile(known).read([key])[key]
+            columns = (column.filter(pc.is_in(column, value_set=wanted)) for column in columns)
         rows = (
             pa.RecordBatch.from_arrays(
-                [pa.repeat(arrow.text(table), len(batch)), batch.column(0)], names=names
+                [pa.repeat(arrow.text(table), len(column)), column], names=names
             )
-            for batch in arrow.batches(file)
+            for column in columns
         )
         copy_batches(connection, sql.Identifier(target), names, rows)
 

@@ -309,6 +309,7 @@ def compare_with_issues(
         run_id,
         touched={table.name: workspace.touched(table.name) for table in TABLES},
         judged=None if is_whole else {table.name: workspace.judged(table.name) for table in TABLES},
+        known=None if is_whole else {table.name: workspace.known(table.name) for table in TABLES},
         earlier_run_ids=[layer["run_id"] for layer in earlier],
     )
 
