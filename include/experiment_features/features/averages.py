@@ -29,7 +29,7 @@ _SHORT = 1000
 _EXACT = 2**52
 """Doubles hold whole numbers up to twice this; half of it leaves room for an estimate's error."""
 
-_SUMMED = ("total_experiments", "timed_experiments", "high", "low", "parts")
+SUMMED = ("total_experiments", "timed_experiments", "high", "low", "parts")
 
 Whole = npt.NDArray[np.int64]
 
@@ -46,7 +46,7 @@ def count_totals(sums: Path) -> dict[str, int]:
     totals: Counter[str] = Counter()
     with pq.ParquetFile(sums) as file:
         for batch in arrow.batches(file):
-            totals.update({name: int(arrow.integers(batch[name]).sum()) for name in _SUMMED})
+            totals.update({name: int(arrow.integers(batch[name]).sum()) for name in SUMMED})
     return {
         "experiments": totals["total_experiments"],
         "timed_experiments": totals["timed_experiments"],

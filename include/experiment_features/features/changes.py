@@ -12,7 +12,7 @@ import narwhals as nw
 from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS
 from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES, Relation
 from experiment_features.engines.engine import Engine, Frame
-from experiment_features.features.averages import count_totals
+from experiment_features.features.averages import SUMMED, count_totals
 from experiment_features.features.expressions import COLUMNS, count_uses, sum_experiments
 from experiment_features.store.layers import Layers, count_rows, valid_rows
 from experiment_features.workspace import Workspace
@@ -97,13 +97,11 @@ class Changes:
 
     def totals(self, before: Mapping[str, int]) -> dict[str, int]:
         """What all users have together now: see averages.count_totals."""
-        new, gone = self._count(self._new, "new"), self._count(self._gone, "gone")
-        return {name: total + new[name] - gone[name] for name, total in before.items()}
-
-    def _count(self, experiments: Frame, name: str) -> dict[str, int]:
-        sums = self._scratch(f"{name}_sums")
-        self._engine.write(sum_experiments(experiments), sums)
-        return count_totals(sums)
+        gone = sum_experiments(self._gone).with_columns(-nw.col(*SUMMED))
+        sums = self._scratch("changed_sums")
+        self._engine.write(nw.concat([sum_experiments(self._new), gone]), sums)
+        changes = count_totals(sums)
+        return {name: total + changes[name] for name, total in before.items()}
 
     def _write_ids(self, relation: Relation, *frames: Frame) -> Frame:
         ids = nw.concat([frame.select(relation.key) for frame in frames]).unique()
