@@ -45,6 +45,7 @@ from experiment_features.load.plan import Plan, plan_load
 from experiment_features.load.record import (
     Ending,
     begin_run,
+    can_be_unchanged,
     computed,
     end_run,
     enter_source,
@@ -218,10 +219,10 @@ class Pipeline:
                 database_id, named_parts = self._named_parts(connection)
                 if not self.is_dry_run:
                     enter_source(connection, self.run, str(source))
-                last = find_last(connection, self.run)
+                last = find_last(connection)
                 is_known_delta = is_delta_source(connection, str(source))
-            if last and self.is_dry_run:
-                last = replace(last, can_be_unchanged=False)
+            if last and not self.is_dry_run:
+                last = replace(last, can_be_unchanged=partial(self._can_be_unchanged, last))
         return extract(
             source,
             self.workspace,
@@ -235,6 +236,12 @@ class Pipeline:
             memory_limit=self.settings.memory_limit,
             progress=progress,
         )
+
+    def _can_be_unchanged(self, last: LastLoad) -> bool:
+        if self.connect is None:
+            return False
+        with self.connect() as connection:
+            return can_be_unchanged(connection, last, self.run)
 
     def _named_parts(self, connection: Connection) -> tuple[str, NamedParts]:
         """The name of the database in the store, and what names parts; a dry run names none."""

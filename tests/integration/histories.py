@@ -27,7 +27,9 @@ from experiment_features.config import Settings
 from experiment_features.contract import Mode
 from experiment_features.errors import DropRefused, DropRejected
 from experiment_features.load.database import connect
+from experiment_features.load.ledger import find_last_load
 from experiment_features.load.loads import find_load
+from experiment_features.load.state import is_as_left
 from experiment_features.pipeline import Pipeline, recorded
 from experiment_features.report.trace import trace_some
 from experiment_features.reproduction import reproduce, run_fields
@@ -187,7 +189,14 @@ def open_issues(database: Database) -> Counter[Any]:
 def assert_as_expected(
     expected: DeltaExpected, state: State, database: Database, folder: Path
 ) -> None:
-    """Asserts that features, issues and the lines of every user are the oracle's."""
+    """Asserts that features, issues and the lines of every user are the oracle's.
+
+    And that the hash which the load has recorded is that of what it left.
+    """
+    with connect(database.url()) as connection:
+        last = find_last_load(connection)
+        assert last
+        assert is_as_left(connection, last)
     found = (features_of(database), features_of(database, "compound_features"))
     assert_features(expected, *found)
     assert open_issues(database) == expected.open_issues

@@ -1,6 +1,6 @@
 """What a drop is computed on: alone, or as a delta on top of what the last load had."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
@@ -31,8 +31,8 @@ class LastLoad:
     mode: DropMode
     """Of its drop."""
     layers: Sequence[Layer]
-    can_be_unchanged: bool
-    """Whether the same files again would give the same features and issues."""
+    can_be_unchanged: Callable[[], bool]
+    """Whether the same files again would give the same features and issues; takes a while."""
 
 
 class Standing(NamedTuple):
@@ -58,9 +58,10 @@ def find_standing(drop: Drop, own: Layer, last: LastLoad | None) -> Standing:
     """
     source, parts = own["source"], own["parts"]
     is_last = last is not None and drop.mode == last.mode and _same(parts, last.layers)
-    if last and is_last and (last.can_be_unchanged or drop.mode == "delta"):
+    is_unchanged = last is not None and is_last and last.can_be_unchanged()
+    if last and is_last and (is_unchanged or drop.mode == "delta"):
         layers = [*last.layers[:-1], with_parts(last.layers[-1], parts)]  # perhaps read anew
-        return Standing(layers, last.below and last.below.run_id, last.can_be_unchanged)
+        return Standing(layers, last.below and last.below.run_id, is_unchanged)
     if drop.mode != "delta":
         return Standing([own])
     if last is None or not last.layers:

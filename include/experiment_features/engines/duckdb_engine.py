@@ -68,6 +68,8 @@ def open_duckdb(memory_limit: str, spill: Path | None = None) -> duckdb.DuckDBPy
     database = duckdb.connect()
     database.execute("set enable_progress_bar = false")  # it would go to standard output
     database.execute("set preserve_insertion_order = false")
+    # Else it is read for each query, and twice to make one: 5 ms each time, with ten million rows.
+    database.execute("set parquet_metadata_cache = true")
     database.execute("set memory_limit = $limit", {"limit": memory_limit})
     database.execute("set temp_directory = $folder", {"folder": str(spill or "")})
     return database

@@ -29,7 +29,7 @@ _SHORT = 1000
 _EXACT = 2**52
 """Doubles hold whole numbers up to twice this; half of it leaves room for an estimate's error."""
 
-_SUMMED = ("total_experiments", "timed_experiments", "high", "low", "parts")
+SUMMED = ("total_experiments", "timed_experiments", "high", "low", "parts")
 
 Whole = npt.NDArray[np.int64]
 
@@ -45,7 +45,7 @@ def count_totals(sums: Path) -> dict[str, int]:
     """
     totals: Counter[str] = Counter()
     for batch in arrow.batches(sums):
-        totals.update({name: int(arrow.integers(batch[name]).sum()) for name in _SUMMED})
+        totals.update({name: int(arrow.integers(batch[name]).sum()) for name in SUMMED})
     return {
         "experiments": totals["total_experiments"],
         "timed_experiments": totals["timed_experiments"],

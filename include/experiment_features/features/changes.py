@@ -12,9 +12,9 @@ import narwhals as nw
 from experiment_features.contract import COMPOUNDS, USER_EXPERIMENTS, USERS
 from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES, Relation
 from experiment_features.engines.engine import Engine, Frame
-from experiment_features.features.averages import count_totals
+from experiment_features.features.averages import SUMMED, count_totals
 from experiment_features.features.expressions import COLUMNS, count_uses, sum_experiments
-from experiment_features.store.layers import Layers, valid_rows
+from experiment_features.store.layers import Layers, count_rows, valid_rows
 from experiment_features.workspace import Workspace
 
 
@@ -34,15 +34,23 @@ class Changes:
         """
         self._workspace, self._engine = workspace, engine
         table = USER_EXPERIMENTS
-        now = valid_rows(layers.rows(table, engine), workspace.rejected(table.name), engine)
+        ids = engine.read(workspace.judged(table.name))
         was_rejected = engine.read(workspace.known(table.name)).filter(nw.col("is_error"))
-        was = engine.without(layers.below(table, engine), was_rejected, "position")
-        self._new, self._gone = self._judged(now, "new"), self._judged(was, "gone")
+        was = engine.among(layers.below(table, engine), ids, table.key)
+        was = engine.without(was, was_rejected, "position")
+        now = valid_rows(self._find_judged(layers, ids), workspace.rejected(table.name), engine)
+        self._new, self._gone = self._persist(now, "new"), self._persist(was, "gone")
 
-    def _judged(self, experiments: Frame, name: str) -> Frame:
+    def _find_judged(self, layers: Layers, ids: Frame) -> Frame:
         table = USER_EXPERIMENTS
-        ids = self._engine.read(self._workspace.judged(table.name))
-        found = self._engine.among(experiments, ids, table.key).select(*COLUMNS[table])
+        own = layers.own(table, self._engine)
+        judged, touched = self._workspace.judged(table.name), self._workspace.touched(table.name)
+        if own is not None and count_rows(judged) == count_rows(touched):
+            return own  # no others were judged, so all others need not be read
+        return self._engine.among(layers.rows(table, self._engine), ids, table.key)
+
+    def _persist(self, experiments: Frame, name: str) -> Frame:
+        found = experiments.select(*COLUMNS[USER_EXPERIMENTS])
         return self._engine.persist(found, self._scratch(f"{name}_experiments"))
 
     def users(self) -> Frame:
@@ -89,13 +97,11 @@ class Changes:
 
     def totals(self, before: Mapping[str, int]) -> dict[str, int]:
         """What all users have together now: see averages.count_totals."""
-        new, gone = self._count(self._new, "new"), self._count(self._gone, "gone")
-        return {name: total + new[name] - gone[name] for name, total in before.items()}
-
-    def _count(self, experiments: Frame, name: str) -> dict[str, int]:
-        sums = self._scratch(f"{name}_sums")
-        self._engine.write(sum_experiments(experiments), sums)
-        return count_totals(sums)
+        gone = sum_experiments(self._gone).with_columns(-nw.col(*SUMMED))
+        sums = self._scratch("changed_sums")
+        self._engine.write(nw.concat([sum_experiments(self._new), gone]), sums)
+        changes = count_totals(sums)
+        return {name: total + changes[name] for name, total in before.items()}
 
     def _write_ids(self, relation: Relation, *frames: Frame) -> Frame:
         ids = nw.concat([frame.select(relation.key) for frame in frames]).unique()

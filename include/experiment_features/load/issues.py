@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from psycopg import sql
 
-from experiment_features.contract import TABLES
+from experiment_features.contract import TABLES, Table
 from experiment_features.engines import arrow
 from experiment_features.load.copy import copy_batches
 from experiment_features.load.database import (
@@ -129,6 +129,7 @@ def compare_issues(
     *,
     touched: Mapping[str, Path],
     judged: Mapping[str, Path] | None,
+    known: Mapping[str, Path] | None,
     earlier_run_ids: Sequence[str],
 ) -> IssueChanges:
     """Stages the issues that hold after a delta, and compares them with the open ones.
@@ -139,12 +140,16 @@ def compare_issues(
         run_id: the load.
         touched: by table, the file of the ids that the delta brings or deletes.
         judged: by table, the file of the ids of the rows that were judged; None if all were.
+        known: by table, a file with the ids of rows that have open issues: no others need be
+            copied; None if they are not known.
         earlier_run_ids: the runs of the layers below.
     """
     columns = stage_issues(connection, issues, run_id)
-    for name, files in (("touched_ids", touched), ("judged_ids", judged or {})):
-        for table, ids in files.items():
-            _copy_ids(connection, name, table, ids)
+    for table in TABLES:
+        of_table = known[table.name] if known else None
+        _copy_ids(connection, "touched_ids", table, touched[table.name], of_table)
+        if judged:
+            _copy_ids(connection, "judged_ids", table, judged[table.name], of_table)
     tables = [table.name for table in TABLES]
     scope = {"is_whole": judged is None, "tables": tables}
     connection.execute(read_sql("stage_known_issues"), scope)
@@ -181,13 +186,21 @@ def merge_issues(connection: Connection, run_id: str, changes: IssueChanges) -> 
     _check_found(connection, run_id, changes.found, is_load=True)
 
 
-def _copy_ids(connection: Connection, target: str, table: str, ids: Path) -> None:
+def _copy_ids(
+    connection: Connection, target: str, table: Table, ids: Path, known: Path | None
+) -> None:
+    """Copies the ids of a table in a file, or those of them that are known."""
+    columns = (batch.column(0) for batch in arrow.batches(ids))
+    if known:
+        with pq.ParquetFile(known) as file:
+            wanted = file.read([table.key])[table.key]
+        columns = (column.filter(pc.is_in(column, value_set=wanted)) for column in columns)
     names = ["table_name", "id"]
     rows = (
         pa.RecordBatch.from_arrays(
-            [pa.repeat(arrow.text(table), len(batch)), batch.column(0)], names=names
+            [pa.repeat(arrow.text(table.name), len(column)), column], names=names
         )
-        for batch in arrow.batches(ids)
+        for column in columns
     )
     copy_batches(connection, sql.Identifier(target), names, rows)
 

@@ -39,7 +39,7 @@ from experiment_features.load.record import (
     enter_run,
     forget_old_runs,
 )
-from experiment_features.load.state import is_as_left, record_state
+from experiment_features.load.state import hash_changed, is_as_left, record_state
 from experiment_features.run import Extracted, Result, Run, Transformed
 from experiment_features.store.parts import PartStore
 from experiment_features.visible_text import escape
@@ -146,6 +146,9 @@ def _load(
         computation = committed.computation
     elif last and not transformed.is_whole:
         computation |= _digests_after(connection, last)
+    state_hash = None
+    if last and last.state_hash is not None and not (is_committed or transformed.is_whole):
+        state_hash = last.state_hash - hash_changed(connection)
     for relation in RELATIONS:
         merge(connection, relation, changes[relation], run_id=result.run_id, loaded_at=loaded_at)
     count_users(connection)
@@ -172,7 +175,9 @@ def _load(
             is_whole=transformed.is_whole,
         )
     check_parts(connection, store, workspace.found(Extracted))
-    record_state(connection, result.run_id)
+    if state_hash is not None:
+        state_hash += hash_changed(connection)
+    record_state(connection, result.run_id, state_hash)
     return result
 
 

@@ -30,7 +30,7 @@ from experiment_features.load.issues import (
     copy_issues,
     merge_issues,
 )
-from experiment_features.load.ledger import Entry, entry_id, find_last_load, has_run
+from experiment_features.load.ledger import entry_id, find_last_load, has_run
 from experiment_features.load.part_store import entered
 from experiment_features.load.state import is_as_left
 from experiment_features.run import COMPUTATION, Extracted, Result, Run, Transformed, Validated
@@ -147,8 +147,10 @@ def is_delta_source(connection: Connection, source: str) -> bool:
         return bool(is_delta)
 
 
-def find_last(connection: Connection, run: Run) -> LastLoad | None:
+def find_last(connection: Connection) -> LastLoad | None:
     """The last load, as a run needs to know it that is about to read a drop.
+
+    Nothing is said of whether its files can be unchanged: see can_be_unchanged.
 
     Raises:
         DatabaseUnavailable, DatabaseRefused: see database_errors.
@@ -166,19 +168,27 @@ def find_last(connection: Connection, run: Run) -> LastLoad | None:
             source=str(last.result.source),
             mode=last.result.mode or "snapshot",
             layers=last.parts,
-            can_be_unchanged=_can_be_unchanged(connection, last, run),
+            can_be_unchanged=lambda: False,
         )
 
 
-def _can_be_unchanged(connection: Connection, last: Entry, run: Run) -> bool:
-    """Whether the files of the last load would give what the database has."""
-    if run.force or last.definition_version != DEFINITION_VERSION:
-        return False
-    if last.restored_run:  # naming the source again ends the restore
-        return False
-    values = {"today": run.today.isoformat()}
-    ((is_due,),) = connection.execute(read_sql("has_due_signup"), values).fetchall()
-    return not is_due and is_as_left(connection, last)
+def can_be_unchanged(connection: Connection, found: LastLoad, run: Run) -> bool:
+    """Whether the files of the last load would give what the database has.
+
+    Raises:
+        DatabaseUnavailable, DatabaseRefused: see database_errors.
+    """
+    with database_errors("read the run ledger", connection=connection), connection.transaction():
+        last = find_last_load(connection)
+        if last is None or last.result.run_id != found.load.run_id:
+            return False
+        if run.force or last.definition_version != DEFINITION_VERSION:
+            return False
+        if last.restored_run:  # naming the source again ends the restore
+            return False
+        values = {"today": run.today.isoformat()}
+        ((is_due,),) = connection.execute(read_sql("has_due_signup"), values).fetchall()
+        return not is_due and is_as_left(connection, last)
 
 
 def _known(connection: Connection, run_id: str) -> Known:
@@ -299,6 +309,7 @@ def compare_with_issues(
         run_id,
         touched={table.name: workspace.touched(table.name) for table in TABLES},
         judged=None if is_whole else {table.name: workspace.judged(table.name) for table in TABLES},
+        known=None if is_whole else {table.name: workspace.known(table.name) for table in TABLES},
         earlier_run_ids=[layer["run_id"] for layer in earlier],
     )
 

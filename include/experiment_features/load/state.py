@@ -4,6 +4,7 @@ It is PostgreSQL's own, and not the digest of digest.py: it is twenty times as f
 and times, and may differ after a move to another version, which costs one whole computation.
 """
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from psycopg import sql
@@ -15,7 +16,9 @@ from experiment_features.load.database import (
     comma_separated,
     read_sql,
 )
+from experiment_features.load.issues import CHANGED_ISSUES
 from experiment_features.load.ledger import Entry
+from experiment_features.load.merge import statement_parts
 
 _ISSUE_COLUMNS = (
     "run_id",
@@ -44,22 +47,46 @@ def is_as_left(connection: Connection, last: Entry) -> bool:
     return last.state_hash is not None and last.state_hash == _hash(connection)
 
 
-def record_state(connection: Connection, run_id: str) -> None:
+def record_state(connection: Connection, run_id: str, state_hash: Decimal | None = None) -> None:
     """Records what a load leaves, after all else in its transaction.
+
+    Args:
+        connection: in the load's transaction.
+        run_id: its entry in the ledger.
+        state_hash: the hash, if it is known.
 
     Raises:
         DatabaseRefused: nothing was recorded.
     """
-    values = {"run_id": run_id, "state_hash": _hash(connection)}
+    if state_hash is None:
+        state_hash = _hash(connection)
+    values = {"run_id": run_id, "state_hash": state_hash}
     written = connection.execute(read_sql("set_state_hash"), values).rowcount
     check_written("features.pipeline_runs", "set_state_hash", 1, written)
 
 
-def _hash(connection: Connection) -> Decimal:
-    return sum((_hash_rows(connection, *each) for each in _COLUMNS.items()), Decimal())
+def hash_changed(connection: Connection) -> Decimal:
+    """What the rows that a delta changes have in the hash: before they change, or afterwards.
+
+    Args:
+        connection: in the load's transaction, after merge.compare_features and
+            issues.compare_issues.
+    """
+    changes = {relation.name: statement_parts(relation) for relation in RELATIONS}
+    return _hash(connection, {**changes, "latest_data_issues": CHANGED_ISSUES})
 
 
-def _hash_rows(connection: Connection, name: str, columns: tuple[str, ...]) -> Decimal:
-    parts = {"relation": sql.Identifier("features", name), "columns": comma_separated(columns)}
-    ((found,),) = connection.execute(read_sql("hash_rows").format(**parts)).fetchall()
-    return Decimal(found)
+def _hash(
+    connection: Connection, changes: Mapping[str, Mapping[str, sql.Composable]] | None = None
+) -> Decimal:
+    """The hash of all rows, or by relation of those with a key in its table of changes."""
+    found = Decimal()
+    for name, columns in _COLUMNS.items():
+        rows: sql.Composable = sql.Identifier("features", name)
+        if changes:
+            some = "(select * from {rows} where ({key}) in (select {key} from {changed}))"
+            rows = sql.SQL(some).format(rows=rows, **changes[name])
+        parts = {"relation": rows, "columns": comma_separated(columns)}
+        ((hash_of_rows,),) = connection.execute(read_sql("hash_rows").format(**parts)).fetchall()
+        found += Decimal(hash_of_rows)
+    return found

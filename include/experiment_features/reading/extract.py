@@ -132,7 +132,7 @@ def extract(
         _refuse_copies(parts)
         own = Layer(run_id="", source=str(source), parts=parts)
         if last and read:  # also if their parts were lost, so that the load names the new ones
-            last = replace(last, can_be_unchanged=False)
+            last = replace(last, can_be_unchanged=lambda: False)
         standing = Standing([own])
         if last or store.database_id:
             standing = find_standing(drop, own, last)

@@ -96,16 +96,17 @@ class BackgroundWriter:
             self._close()
 
     def write(self, rows: pa.RecordBatch) -> None:
-        """Appends rows of the schema, one of whose columns is line_number."""
+        """Appends rows of the schema."""
         with writing(self._path):
             if self._file is None:
-                # Rising whole numbers pack well; dictionaries cost more time than they save.
+                # Dictionaries cost more time than they save.
+                packed = dict.fromkeys(_whole_numbers(self.schema), "DELTA_BINARY_PACKED")
                 self._file = pq.ParquetWriter(
                     self._path,
                     self.schema,
                     compression="lz4",
                     use_dictionary=False,
-                    column_encoding={"line_number": "DELTA_BINARY_PACKED"},
+                    column_encoding=packed,
                 )
             self._pending.append(self._thread.submit(self._append, self._file, rows))
             self._wait(_BATCHES_BEHIND)
@@ -132,3 +133,14 @@ def writing(path: Path, kind: type[Exception] = OSError) -> Iterator[None]:
             f"the part {path} cannot be written ({reason}): {remedy}, or remove parts that only "
             "older runs need (`store prune`)"
         ) from error
+
+
+def _whole_numbers(schema: pa.Schema) -> list[str]:
+    """The columns of whole numbers, and of lists of them, by their names in Parquet."""
+    types = {field.name: field.type for field in schema}
+    types |= {
+        f"{name}.list.element": kind.value_type
+        for name, kind in types.items()
+        if pa.types.is_list(kind)
+    }
+    return [name for name, kind in types.items() if pa.types.is_int64(kind)]

@@ -35,7 +35,7 @@ def drop(mode: str, base: str | None = None) -> Drop:
 WHOLE, MONDAY = layer("whole", "/drops/whole", "w"), layer("mo", "/drops/monday", "m")
 
 SNAPSHOT_LAST = LastLoad(
-    Known("whole", ["whole", "again"]), None, "/drops/whole", "snapshot", [WHOLE], True
+    Known("whole", ["whole", "again"]), None, "/drops/whole", "snapshot", [WHOLE], lambda: True
 )
 DELTA_LAST = LastLoad(
     Known("mo", ["mo"]),
@@ -43,7 +43,7 @@ DELTA_LAST = LastLoad(
     "/drops/monday",
     "delta",
     [WHOLE, MONDAY],
-    True,
+    lambda: True,
 )
 
 
@@ -65,7 +65,7 @@ def test_the_same_files_are_unchanged() -> None:
     same = find_standing(drop("delta", "anything"), own("/x", "m"), DELTA_LAST)
     assert same == ([WHOLE, MONDAY], "whole", True)
     assert not find_standing(drop("snapshot"), own("/x", "m"), DELTA_LAST).is_unchanged
-    forced = replace(DELTA_LAST, can_be_unchanged=False)
+    forced = replace(DELTA_LAST, can_be_unchanged=lambda: False)
     assert find_standing(drop("delta"), own("/x", "m"), forced) == ([WHOLE, MONDAY], "whole", False)
 
 

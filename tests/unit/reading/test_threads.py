@@ -4,6 +4,7 @@ import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from threading import Event, Thread
 
 import pyarrow as pa
@@ -20,6 +21,19 @@ def test_all_that_was_written_is_in_the_file(tmp_path: Path) -> None:
     """Without an error, the file is finished."""
     write(tmp_path / "rows", 5)
     assert pq.read_metadata(tmp_path / "rows").num_rows == 150_000
+
+
+def test_whole_numbers_are_packed(tmp_path: Path) -> None:
+    """Alone and in lists, with gaps: ids that differ by some thousands take no more than two bytes."""
+    random = Random(1)  # noqa: S311
+    ids = [random.choice([None, 2**61 + random.randrange(4096)]) for _ in range(30_000)]
+    lists = [None if i is None else [i, i + 1][: i % 3] for i in ids]
+    kinds = {"id": pa.int64(), "ids": pa.list_(pa.int64())}
+    rows = pa.record_batch([ids, lists], schema=pa.schema(kinds))
+    with BackgroundWriter(tmp_path / "rows", rows.schema) as writer:
+        writer.write(rows)
+    assert pq.read_table(tmp_path / "rows").to_batches() == [rows]
+    assert (tmp_path / "rows").stat().st_size < 2 * (len(ids) + sum(map(len, filter(None, lists))))
 
 
 @pytest.fixture
