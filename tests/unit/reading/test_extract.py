@@ -234,7 +234,9 @@ class Remembered(NoLedger):
 
 def last_load(found: Extracted) -> LastLoad:
     """What a run is told of the load of a snapshot."""
-    return LastLoad(Known("first", ["first"]), None, found.source, "snapshot", found.layers, True)
+    return LastLoad(
+        Known("first", ["first"]), None, found.source, "snapshot", found.layers, lambda: True
+    )
 
 
 def test_known_files_are_only_hashed(drop: Path, workspace: Workspace, tmp_path: Path) -> None:
