@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -75,9 +76,11 @@ def metrics() -> Iterator[Metrics]:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
-    """An S3 server with an empty bucket."""
+    """An S3 server with an empty bucket; Airflow keeps what it opened, and must not keep that."""
     with serve_s3() as server:
         yield server
+    if store := sys.modules.get("airflow.sdk.io.store"):
+        store._STORE_CACHE.clear()
 
 
 def bundles() -> str:
