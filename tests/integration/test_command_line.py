@@ -326,11 +326,12 @@ class TestTrace:
     def test_tells_a_wrong_number(
         self, database: Database, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """When the lines do not add up, the exit status is 1."""
-        database.query("update features.user_features set total_experiments = 7")
-        status, output, _ = run_command(capsys, "trace", "1", "--database-url", database.url())
-        assert status == 1
-        assert output.endswith("1 row counted, total_experiments 7: not equal\n")
+        """When there are fewer lines, or more, the exit status is 1."""
+        for number in (7, 0):
+            database.query("update features.user_features set total_experiments = %s", number)
+            status, output, _ = run_command(capsys, "trace", "1", "--database-url", database.url())
+            assert status == 1
+            assert output.endswith(f"1 row counted, total_experiments {number}: not equal\n")
 
     @pytest.mark.usefixtures("first_run")
     def test_says_what_is_not_there(

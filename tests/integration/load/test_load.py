@@ -118,6 +118,15 @@ def test_new_changed_and_gone_rows_are_written(database: Database, tmp_path: Pat
     ]
 
 
+def test_what_becomes_known_or_unknown_is_written(database: Database, tmp_path: Path) -> None:
+    """Also if nothing else of the row changes."""
+    for run_time, average in (("", None), ("5", 5.0), ("", None)):
+        drop = make_drop({1: "Ann"}, [(1, "1", run_time)])
+        run_drop(database, drop.write(tmp_path / "drop"))
+        (user,) = features_of(database)
+        assert user["average_experiment_run_time"] == average
+
+
 @every_version
 def test_an_identical_load_writes_no_tuple(database: Database, tmp_path: Path) -> None:
     """A forced load of the same drop touches no row."""
