@@ -6,11 +6,11 @@ They are listed in planted_faults.toml; `scripts/search.sh faults` plants them.
 import os
 import shutil
 import sys
+import tempfile
 import tomllib
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,7 +60,7 @@ def plant_each(faults: list[Fault], folder: Path) -> list[str]:
     """
     outcomes = []
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name:
         tree = shutil.copytree(ROOT, Path(name) / "tree", ignore=_LEFT_OUT)
         (tree / ".venv").symlink_to(ROOT / ".venv")
         output = folder / "without_a_fault.txt"
@@ -71,7 +71,8 @@ def plant_each(faults: list[Fault], folder: Path) -> list[str]:
             path.write_text(path.read_text("utf-8").replace(fault.old, fault.new), "utf-8")
             is_caught = _run_tests(tree, output, fault.caught_by) == 1  # others: it was not run
             shutil.copyfile(ROOT / fault.file, path)
-            print(f"{f'caught by {fault.caught_by}' if is_caught else 'MISSED'}: {fault.what}")
+            outcome = f"caught by {fault.caught_by}" if is_caught else "MISSED"
+            print(f"{outcome}: {fault.what}", flush=True)
             outcomes.append("caught" if is_caught else "missed")
             if is_caught:
                 output.unlink()
@@ -86,13 +87,14 @@ def _run_tests(tree: Path, output: Path, *tests: str) -> int | None:
     return process.exitcode
 
 
-def _pytest(tree: Path, output: Path, tests: list[str]) -> None:
+def _pytest(tree: Path, output: Path, tests: tuple[str, ...]) -> None:
     import pytest
 
-    os.chdir(tree)
-    os.environ.pop("PYTHONPATH", None)
-    sys.path[:] = [p for p in sys.path if not Path(p).is_relative_to(ROOT) or ".venv" in p]
     with output.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    os.chdir(tree)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(tree.parent)
+    os.environ.pop("PYTHONPATH", None)
+    sys.path[:] = [p for p in sys.path if not Path(p).is_relative_to(ROOT) or ".venv" in p]
     os._exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]))

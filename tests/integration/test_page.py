@@ -998,7 +998,7 @@ def test_download(page: TestClient, database: Database, tmp_path: Path) -> None:
 
 FAULTY = Drop(
     (
-        Part("users", "", (Row(("1", "Ann", "@zoe", "2024-01-01")), Row(("x", "=Zoe", "", "")))),
+        Part("users", "", (Row(("1", "Ann", "@zoe", "2024-01-01")), Row(("Zoe", "=Zoe", "", "")))),
         Part("compounds", "", (Row(("1", "Water", "C")),)),
         Part(
             "user_experiments",

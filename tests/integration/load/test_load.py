@@ -207,6 +207,20 @@ def test_a_load_waits_for_the_one_before(database: Database, tmp_path: Path) -> 
     assert all(row["updated_at"] > released_at for row in features_of(database))
 
 
+def test_no_other_load_begins_before_the_end(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is exclusive until the transaction ends."""
+    query = "select pg_try_advisory_lock_shared(hashtext('experiment_features.load'))"
+    answers: list[bool] = []
+    monkeypatch.setattr(
+        load_module, "forget_old_runs", lambda *_: answers.append(database.value(query))
+    )
+    run_drop(database, FIRST.write(tmp_path / "first"))
+    assert answers == [False]
+    assert database.value(query)
+
+
 def await_waiting_load(database: Database) -> None:
     """Waits until a load is waiting for the load lock."""
     query = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
