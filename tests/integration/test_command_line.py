@@ -327,8 +327,10 @@ class TestTrace:
         self, database: Database, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """When there are fewer lines, or more, the exit status is 1."""
-        for number in (7, 0):
-            database.query("update features.user_features set total_experiments = %s", number)
+        nothing = "".join(f", {name} = null" for name in USER_FEATURES.columns[3:])
+        for number, others in ((7, ""), (0, nothing)):
+            change = f"update features.user_features set total_experiments = {number}{others}"  # noqa: S608
+            database.query(change)
             status, output, _ = run_command(capsys, "trace", "1", "--database-url", database.url())
             assert status == 1
             assert output.endswith(f"1 row counted, total_experiments {number}: not equal\n")

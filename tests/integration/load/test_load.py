@@ -210,12 +210,15 @@ def test_a_load_waits_for_the_one_before(database: Database, tmp_path: Path) -> 
 def test_no_other_load_begins_before_the_end(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lock is exclusive until the transaction ends."""
+    """From before the volume guard decides, nobody shares the lock."""
     query = "select pg_try_advisory_lock_shared(hashtext('experiment_features.load'))"
-    answers: list[bool] = []
-    monkeypatch.setattr(
-        load_module, "forget_old_runs", lambda *_: answers.append(database.value(query))
-    )
+    check_volume, answers = load_module.check_volume, []
+
+    def ask(*arguments: Any) -> Any:
+        answers.append(database.value(query))
+        return check_volume(*arguments)
+
+    monkeypatch.setattr(load_module, "check_volume", ask)
     run_drop(database, FIRST.write(tmp_path / "first"))
     assert answers == [False]
     assert database.value(query)
