@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Searches for about an hour for faults that the tests may miss, and prints one line of figures.
 #
-# usage: scripts/search.sh drops|deltas|sail|histories|kills|soak [--count N] [--seed N]
+# usage: scripts/search.sh drops|deltas|sail|histories|kills|soak|faults [--count N] [--seed N]
 #   drops     random drops: features and issues must equal the oracle's (5,000)
 #   deltas    random sequences of snapshots and deltas: the same, after each of them (3,000)
 #   sail      random drops and sequences on the engine spark, of which Sail takes the place (1,000)
@@ -9,6 +9,7 @@
 #   kills     loads killed at random moments: they must leave all of a load, or nothing (1,000)
 #   soak      minutes of a local stack that loads drops, is stopped and killed, and must not
 #             use ever more memory or disk (60)
+#   faults    faults planted in a copy of this tree, each a wrong line or two: a test must fail (140)
 #   --count   how many
 #   --seed    the random seed (default: a new one, which is printed); to resume a search that was
 #             stopped, start it again with its seed
@@ -20,7 +21,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 
-[[ ${1:-} =~ ^(drops|deltas|sail|histories|kills|soak)$ ]] || wrong_usage
+[[ ${1:-} =~ ^(drops|deltas|sail|histories|kills|soak|faults)$ ]] || wrong_usage
 if [[ $1 == sail ]]; then "$root/scripts/setup.sh" --sail; else "$root/scripts/setup.sh"; fi
 cd "$root"
 PYTHONPATH=$root:$root/include:$root/tests:$root/scripts \

@@ -162,6 +162,14 @@ def check_soak(seed: str, count: int, folder: Path) -> list[str]:
     return ["drops as expected"] * right + ["faults"] * len(faults)
 
 
+def check_faults(seed: str, count: int, folder: Path) -> list[str]:
+    """Plants so many faults of the list, from the batch's number on: nothing of them is random."""
+    from planted_faults import plant_each, read_faults
+
+    first = int(seed.rpartition("/")[2])
+    return plant_each(read_faults()[first : first + count], folder)
+
+
 SEARCHES = {
     "drops": Search("random drops", 5_000, 50, ("equal", "differ"), check_drops),
     "deltas": Search("random sequences", 3_000, 50, ("equal", "differ"), check_deltas),
@@ -171,6 +179,7 @@ SEARCHES = {
         "kills", 1_000, 20, ("before its commit", "after its commit", "inconsistent"), check_kills
     ),
     "soak": Search("minutes of soak", 60, 10_000, ("drops as expected", "faults"), check_soak),
+    "faults": Search("planted faults", 140, 10, ("caught", "missed"), check_faults),
 }
 
 

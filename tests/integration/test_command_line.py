@@ -326,11 +326,14 @@ class TestTrace:
     def test_tells_a_wrong_number(
         self, database: Database, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        """When the lines do not add up, the exit status is 1."""
-        database.query("update features.user_features set total_experiments = 7")
-        status, output, _ = run_command(capsys, "trace", "1", "--database-url", database.url())
-        assert status == 1
-        assert output.endswith("1 row counted, total_experiments 7: not equal\n")
+        """When there are fewer lines, or more, the exit status is 1."""
+        nothing = "".join(f", {name} = null" for name in USER_FEATURES.columns[3:])
+        for number, others in ((7, ""), (0, nothing)):
+            change = f"update features.user_features set total_experiments = {number}{others}"  # noqa: S608
+            database.query(change)
+            status, output, _ = run_command(capsys, "trace", "1", "--database-url", database.url())
+            assert status == 1
+            assert output.endswith(f"1 row counted, total_experiments {number}: not equal\n")
 
     @pytest.mark.usefixtures("first_run")
     def test_says_what_is_not_there(

@@ -372,6 +372,8 @@ def test_a_delta_says_so(page: TestClient, database: Database, tmp_path: Path) -
     assert f"Drop a delta on {first['run_id']} Started" in shown
     assert "Rows read 1 Rejected 0 of all rows in force Valid again 1 of earlier drops" in shown
     assert "0 of all rows in force rejected" in text_of(page.get("/quality").text)
+    assert "16.67 %" in text_of(page.get("/runs").text)  # of the snapshot
+    assert "0.00 %" not in text_of(page.get("/runs").text)
 
 
 def changes_shown(html: str) -> list[str]:
@@ -998,7 +1000,7 @@ def test_download(page: TestClient, database: Database, tmp_path: Path) -> None:
 
 FAULTY = Drop(
     (
-        Part("users", "", (Row(("1", "Ann", "@zoe", "2024-01-01")), Row(("x", "=Zoe", "", "")))),
+        Part("users", "", (Row(("1", "Ann", "@zoe", "2024-01-01")), Row(("Zoe", "=Zoe", "", "")))),
         Part("compounds", "", (Row(("1", "Water", "C")),)),
         Part(
             "user_experiments",

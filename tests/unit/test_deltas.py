@@ -1,6 +1,7 @@
 """Sequences of snapshots and deltas through the stages, on pandas and on DuckDB."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -77,6 +78,20 @@ EDGES = {
     ],
     "the_same_again": [snapshot(), FIRST_GOES, FIRST_GOES],
     "an_earlier_one_again": [snapshot(), NEW, FIRST_GOES, NEW],
+    "a_row_in_three_drops": [
+        snapshot(),
+        delta(user_experiments=[("1", "1", "1", "2")]),
+        delta(user_experiments=[("1", "1", "3", "4")]),
+    ],
+    "a_compound_renamed": [snapshot(), delta(compounds=[("2", "Alcohol", "C2H6O")])],
+    "a_compound_used_again": [
+        snapshot(),
+        delta(user_experiments=[("4", "1", "1", "2"), ("5", "3", "1", "")]),
+    ],
+    "a_signup_that_is_due": [
+        snapshot(users=[("1", "Ann", "a@b.org", "2026-11-23")]),
+        replace(NEW, days=1),
+    ],
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 import search
 import stages
 from drops import Drop
+from planted_faults import Fault, read_faults
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,6 +91,20 @@ def test_a_fault_is_kept_and_told(
     (kept,) = (tmp_path / "drops-1" / "0").glob("drop_*")
     assert "user_features.parquet" in (kept / "error.txt").read_text()
     assert {"source", "pandas", "duckdb"} <= {path.name for path in kept.iterdir()}
+
+
+@pytest.mark.parametrize("fault", read_faults(), ids=lambda fault: fault.what)
+def test_a_fault_can_be_planted_and_names_a_test(fault: Fault) -> None:
+    """After a change of the code or of a test, the list has to follow."""
+    assert (ROOT / fault.file).read_text("utf-8").count(fault.old) == 1
+    assert fault.old != fault.new
+    path, *_, test = fault.caught_by.split("::")
+    assert f"def {test.partition('[')[0]}(" in (ROOT / path).read_text("utf-8")
+
+
+def test_every_fault_of_the_list_is_planted() -> None:
+    """By default."""
+    assert search.SEARCHES["faults"].count == len(read_faults())
 
 
 @pytest.mark.parametrize("name", search.SEARCHES)

@@ -148,6 +148,32 @@ def test_an_issue_that_stays_is_stored_once(database: Database, tmp_path: Path) 
     assert issue == {"found_by": rejected["run_id"], "closed_by": None}
 
 
+def test_what_is_mended_has_not_healed(database: Database, tmp_path: Path) -> None:
+    """A row that a delta replaces is another one; and what has no id does not outlast the delta."""
+    faulty = [("4", "", "d@b.c", "2024-01-01"), ("x", "Eve", "e@b.c", "2024-01-01")]
+    users = rows("users", *CLEAN["users"], *faulty)
+    others = [part for part in WHOLE.parts if part.table != "users"]
+    run(database, tmp_path, Drop((users, *others)).write(tmp_path / "whole"))
+    assert len(open_issues(database)) == 2
+    mended = delta(users=[("4", "Dan", "d@b.c", "2024-01-01")])
+    result = run(database, tmp_path, mended.write(tmp_path / "mended"), "delta")
+    assert (result["inserted"], result["healed"], open_issues(database)) == (1, 0, {})
+
+
+def test_a_run_whose_drop_is_in_force_is_kept(
+    database: Database, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    """However old it and the delta on top of it are."""
+    source = NEW_USER.write(tmp_path / "monday")
+    run(database, tmp_path, source, "delta")
+    database.query(
+        "update features.pipeline_runs set started_at = started_at - interval '100 days', "
+        "finished_at = finished_at - interval '100 days'"
+    )
+    assert run(database, tmp_path, source, "delta")["status"] == "unchanged"
+    assert run_of(database, whole["run_id"])["status"] == "loaded"
+
+
 def run_delta(database: Database, folder: Path, source: Path) -> tuple[Pipeline, Result]:
     """Runs all stages on a delta."""
     pipeline = make_pipeline(database, folder / "workspaces", mode="delta", **ANY)

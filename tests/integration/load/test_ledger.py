@@ -288,6 +288,16 @@ class TestRejected:
         assert last_load(database) == "mine"
 
 
+def test_the_last_load_is_the_one_that_ended_last(database: Database, tmp_path: Path) -> None:
+    """A run that began before another one may load after it."""
+    run_drop(database, FIRST.write(tmp_path / "first"))
+    second = SECOND.write(tmp_path / "second")
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    run_drop(database, second, run_id="slow", started_at=an_hour_ago)
+    assert make_pipeline(database, tmp_path).last_source() == str(second)
+    assert run_drop(database, second)["status"] == "unchanged"
+
+
 def test_a_clock_that_goes_back_does_no_harm(database: Database, tmp_path: Path) -> None:
     """Even then, loads stay in their order and no period ends before it begins."""
     run_drop(database, FIRST.write(tmp_path / "first"))

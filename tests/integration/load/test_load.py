@@ -118,6 +118,15 @@ def test_new_changed_and_gone_rows_are_written(database: Database, tmp_path: Pat
     ]
 
 
+def test_what_becomes_known_or_unknown_is_written(database: Database, tmp_path: Path) -> None:
+    """Also if nothing else of the row changes."""
+    for run_time, average in (("", None), ("5", 5.0), ("", None)):
+        drop = make_drop({1: "Ann"}, [(1, "1", run_time)])
+        run_drop(database, drop.write(tmp_path / "drop"))
+        (user,) = features_of(database)
+        assert user["average_experiment_run_time"] == average
+
+
 @every_version
 def test_an_identical_load_writes_no_tuple(database: Database, tmp_path: Path) -> None:
     """A forced load of the same drop touches no row."""
@@ -196,6 +205,23 @@ def test_a_load_waits_for_the_one_before(database: Database, tmp_path: Path) -> 
     thread.join(60)
     assert results[0]["inserted"] == 4
     assert all(row["updated_at"] > released_at for row in features_of(database))
+
+
+def test_no_other_load_begins_before_the_end(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From before the volume guard decides, nobody shares the lock."""
+    query = "select pg_try_advisory_lock_shared(hashtext('experiment_features.load'))"
+    check_volume, answers = load_module.check_volume, []
+
+    def ask(*arguments: Any) -> Any:
+        answers.append(database.value(query))
+        return check_volume(*arguments)
+
+    monkeypatch.setattr(load_module, "check_volume", ask)
+    run_drop(database, FIRST.write(tmp_path / "first"))
+    assert answers == [False]
+    assert database.value(query)
 
 
 def await_waiting_load(database: Database) -> None:

@@ -582,6 +582,10 @@ class TestReproduce:
         for change in ("code: c0de then", "rules and features: 1 then", "locked requirements: 10c4",
                        "Python: 3.2.1 then"):  # fmt: skip
             assert change in output
+        database.query("update features.pipeline_runs set issues_sha256 = '0' where run_id = %s",
+                       run_id)  # fmt: skip
+        status, output, _ = command("reproduce", run_id, "--json")
+        assert (status, json.loads(output)["equal"]) == (1, False)
         database.query("update features.pipeline_runs set features_sha256 = '0' where run_id = %s",
                        run_id)  # fmt: skip
         database.query(
