@@ -1,8 +1,8 @@
 """### Features per user from a laboratory's drop
 
-**What.** Turns a drop (users, their experiments, the compounds tested) into features per user in
-PostgreSQL: experiments, their average, most common compound; `extract >> validate >> transform >>
-load`, daily at 02:00 UTC, when `_READY` completes a drop, by the Trigger button, or over REST.
+**What.** Turns a drop (users, experiments, compounds) into features per user in PostgreSQL:
+experiments, their average, most common compound; `extract >> validate >> transform >> load`, daily
+(02:00 UTC by default), when `_READY` completes a drop, by the Trigger button, or over REST.
 
 **In.** `source`: a folder with `users*.csv`, `user_experiments*.csv` and `compounds*.csv`; or
 with only what has changed in them (a delta), if its manifest or `mode` says so.

@@ -94,6 +94,15 @@ class Settings:
             default="the source roots that are folders",
         ),
     )
+    schedule: str = field(
+        default="0 2 * * *",
+        metadata=_described(
+            "EXPERIMENT_FEATURES_SCHEDULE",
+            "When a run starts by itself, whether or not a drop has arrived: a cron expression, in "
+            "UTC. With `off`, only arriving drops start runs.",
+            example="30 5 * * 1-5",
+        ),
+    )
     memory_limit: str = field(
         default=_half_of_memory(),
         metadata=_described(
@@ -182,6 +191,8 @@ class Settings:
             store=_written_place("EXPERIMENT_FEATURES_STORE", cls.store),
             source_roots=roots,
             watched_folders=_watched() if watch else local_roots,
+            schedule=(environment.get("EXPERIMENT_FEATURES_SCHEDULE") or "").strip()
+            or cls.schedule,
             memory_limit=_memory("EXPERIMENT_FEATURES_MEMORY_LIMIT", cls.memory_limit),
             spark_master=environment.get("EXPERIMENT_FEATURES_SPARK_MASTER") or cls.spark_master,
             keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", cls.keep_days, "days"),

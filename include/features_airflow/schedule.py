@@ -6,9 +6,11 @@ from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTim
 from airflow.sdk.bases.timetable import BaseTimetable
 from airflow.sdk.definitions.retry_policy import ExceptionRetryPolicy, RetryAction, RetryRule
 from airflow.sdk.exceptions import AirflowRuntimeError
+from croniter import croniter
 
 from experiment_features.config import Settings
-from experiment_features.errors import TransientError
+from experiment_features.errors import ConfigurationError, TransientError
+from experiment_features.visible_text import shown
 from features_airflow import DROPS_ASSET
 from features_airflow.ready_marker import ReadyMarkerTrigger
 
@@ -37,11 +39,24 @@ FEATURES = [Asset("user_features"), Asset("compound_features")]
 """The relations in PostgreSQL; the extra of an event is the result of the run."""
 
 
-def daily_or_on_arrival() -> BaseTimetable:
-    """Every day at 02:00 UTC, and whenever a drop is complete.
+def daily_or_on_arrival() -> BaseTimetable | list[Asset]:
+    """Every day at 02:00 UTC, or as the setting says, and whenever a drop is complete.
 
     With a start date in the past, every new installation would start a run at once. Without one,
-    the first run is due at the next 02:00 UTC, with five minutes' grace for a late scheduler.
+    the first run is due at the next time, with five minutes' grace for a late scheduler.
+
+    Raises:
+        ConfigurationError: the setting is no cron expression, or one that never comes.
     """
-    daily = CronTriggerTimetable("0 2 * * *", timezone="UTC", run_immediately=timedelta(minutes=5))
+    cron = Settings.from_environment().schedule
+    if cron == "off":
+        return [DROPS]
+    try:
+        croniter(cron).get_next()
+    except ValueError as error:
+        raise ConfigurationError(
+            f"EXPERIMENT_FEATURES_SCHEDULE is '{shown(cron)}': expected a cron expression such as "
+            "'0 2 * * *', every day at 02:00 UTC, or off"
+        ) from error
+    daily = CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta(minutes=5))
     return AssetOrTimeSchedule(timetable=daily, assets=[DROPS])

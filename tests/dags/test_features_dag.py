@@ -25,9 +25,11 @@ from pendulum import DateTime
 from experiment_features import errors
 from experiment_features.contract import MODES
 from experiment_features.engines.choose import ENGINES
+from experiment_features.errors import ConfigurationError
 from experiment_features.run import PARAMETERS
 from features_airflow import DAG_ID
 from features_airflow.ready_marker import ReadyMarkerTrigger
+from features_airflow.schedule import daily_or_on_arrival
 
 ROOT = Path(__file__).parents[2]
 DAG_FILE = ROOT / "dags" / "features_dag.py"
@@ -37,11 +39,22 @@ STAGES = ["extract", "validate", "transform", "load"]
 
 @pytest.fixture(scope="module")
 def serialized(dag: DAG) -> SerializedDAG:
-    """The DAG as the scheduler knows it: through the database, as JSON."""
+    """The DAG as the scheduler knows it."""
+    return serialize(dag)
+
+
+def serialize(dag: DAG) -> SerializedDAG:
+    """Sends a DAG through the database, as JSON."""
     stored: SerializedDAG = DagSerialization.from_dict(
         json.loads(json.dumps(DagSerialization.to_dict(dag)))
     )
     return stored
+
+
+def load_dag() -> DAG:
+    """The DAG as it is parsed with the settings of now."""
+    found: DAG = DagBag(DAG_FILE).dags[DAG_ID]
+    return found
 
 
 def test_the_folder_holds_this_dag_alone(dag_bag: DagBag) -> None:
@@ -253,6 +266,26 @@ def test_schedule(
     last = DagRunInfo.exact(to_time(last_run)) if last_run else None
     due = serialized.next_dagrun_info(last_automated_run_info=last)
     assert due.run_after == to_time(next_run)
+
+
+def test_the_schedule_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another time, or none: then drops that arrive still start runs."""
+    variable = "EXPERIMENT_FEATURES_SCHEDULE"
+    monkeypatch.setattr(trigger, "utcnow", lambda: to_time("2026-11-22T14:00:00"))  # a Sunday
+    monkeypatch.setenv(variable, "30 5 * * 1-5")
+    due = serialize(load_dag()).next_dagrun_info(last_automated_run_info=None)
+    assert due.run_after == to_time("2026-11-23T05:30:00")
+    monkeypatch.setenv(variable, "off")
+    silent = serialize(load_dag())
+    assert silent.next_dagrun_info(last_automated_run_info=None) is None
+    assert [asset.name for _, asset in silent.timetable.asset_condition.iter_assets()] == [
+        "laboratory_drops"
+    ]
+    for value in ("daily", "0 0 31 2 *", "0 2 * *", "\x1b[2J"):
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(ConfigurationError, match=f"^{variable} is '") as refused:
+            daily_or_on_arrival()
+        assert "\x1b" not in str(refused.value)
 
 
 def test_nothing_looks_at_the_logical_date() -> None:

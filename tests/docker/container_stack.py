@@ -20,7 +20,7 @@ from psycopg import sql
 
 import evidence
 import waiting
-from e2e.local_stack import FEATURES, RETRY_NOW, ROOT, RUNS, SAMPLE
+from e2e.local_stack import FEATURES, NOT_SOON, RETRY_NOW, ROOT, RUNS, SAMPLE
 from receivers import free_port
 
 SERVICES = ("postgres", "api-server", "scheduler", "dag-processor", "triggerer")
@@ -88,6 +88,7 @@ class ContainerStack:
             "COMPOSE_PROJECT_NAME": self.project,
             "EXPERIMENT_FEATURES_DROPS": str(self.drops),
             "EXPERIMENT_FEATURES_LOCAL": str(self.folder / "local"),
+            "EXPERIMENT_FEATURES_SCHEDULE": NOT_SOON,
             "EXPERIMENT_FEATURES_SECRETS": str(self.secrets),
         }
 
