@@ -88,7 +88,6 @@ class InProcess:
             source=str(source),
             mode=extracted.mode,
             layers=entered(extracted.layers, run_id),
-            can_be_unchanged=lambda: False,
         )
         self._take(workspace, run_id, today)
         return workspace

@@ -40,12 +40,13 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment in which Amazon's libraries find the server and the credentials."""
+        """The environment in which Amazon's libraries and Sail find it and the credentials."""
         return {
             "AWS_ACCESS_KEY_ID": self.key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": self.url,
+            "AWS_ALLOW_HTTP": "true",
         }
 
     def connection(self, *, login: str = "", password: str = "", **extra: Any) -> str:

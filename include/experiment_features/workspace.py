@@ -26,7 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import quote
 
 import duckdb
@@ -232,9 +232,9 @@ class Workspace:
         """
         self._refuse_other_runs()
         try:
-            record = json.loads(self._here(self._record(kind.stage)).read_text("utf-8"))
+            facts = self._facts(kind.stage)
             known = {field.name for field in fields(kind)}
-            return kind(**{name: value for name, value in record.items() if name in known})
+            return kind(**{name: value for name, value in facts.items() if name in known})
         # It was not run, or by an earlier version, or the machine stopped while it was recorded.
         except (FileNotFoundError, TypeError, ValueError):
             raise ConfigurationError(
@@ -245,6 +245,11 @@ class Workspace:
             raise WorkspaceUnavailable(
                 f"the workspace {self} cannot be read: {error}. Check its disk or network share"
             ) from error
+
+    def _facts(self, stage: str) -> dict[str, Any]:
+        """What a finished stage has recorded."""
+        facts: dict[str, Any] = json.loads(self._here(self._record(stage)).read_text("utf-8"))
+        return facts
 
     def _files(self) -> list[str]:
         """The names of the files with rows."""
@@ -260,7 +265,7 @@ class Workspace:
             return
         before = STAGES[STAGES.index(stage) - 1]
         try:
-            facts = json.loads(self._here(self._record(before)).read_text("utf-8"))
+            facts = self._facts(before)
         except (FileNotFoundError, ValueError):  # found says that it was not run
             return
         if lost := {*facts.get("files", ())} - {*self._files()}:
@@ -272,12 +277,8 @@ class Workspace:
 
     def seconds(self) -> dict[str, float]:
         """How long each finished stage took."""
-        records = {stage: self._here(self._record(stage)) for stage in STAGES}
-        return {
-            stage: json.loads(record.read_text("utf-8"))["seconds"]
-            for stage, record in records.items()
-            if record.exists()
-        }
+        finished = [stage for stage in STAGES if self._here(self._record(stage)).exists()]
+        return {stage: self._facts(stage)["seconds"] for stage in finished}
 
     def clear(self) -> None:
         """Removes everything that an earlier attempt left.

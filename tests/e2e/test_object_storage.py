@@ -55,18 +55,13 @@ def other(new_other: Stack, s3: S3Server, mailbox: Mailbox, lineage: Lineage) ->
             "AIRFLOW_CONN_LAB": s3.connection(),
             "AIRFLOW_CONN_SMTP_DEFAULT": mailbox.connection,
             "EXPERIMENT_FEATURES_SPARK_MASTER": "sail",
-            **of_cluster(s3),
+            **s3.environment,
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps({"type": "http", "url": url}),
         }
     )
     s3.put(SAMPLE, "drops/sample")
     other.start(**PLACES)
     return other
-
-
-def of_cluster(s3: S3Server) -> dict[str, str]:
-    """The environment in which Sail finds the bucket."""
-    return s3.environment | {"AWS_ALLOW_HTTP": "true"}
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +96,7 @@ def test_run_is_traced_and_reproduced(
     other: Stack, from_bucket: dict[str, Any], s3: S3Server
 ) -> None:
     """By the command line, from the bucket; on the engine of the run."""
-    environment = PLACES | of_cluster(s3) | {"EXPERIMENT_FEATURES_SPARK_MASTER": "sail"}
+    environment = PLACES | s3.environment | {"EXPERIMENT_FEATURES_SPARK_MASTER": "sail"}
     traced = other.run("features.sh", "trace", "1", **environment)
     assert traced.returncode == 0, traced.stderr
     again = other.run("features.sh", "reproduce", from_bucket["run_id"], "--json", **environment)

@@ -89,6 +89,7 @@ def test_another_dag_runs_after_a_load(stack: Stack) -> None:
     stack.call(example, {"is_paused": True}, cookie=token, method="PATCH")
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("loaded")
 def test_an_overdue_load_sends_mail(stack: Stack, mailbox: Mailbox) -> None:
     """A mail is sent if a run misses its deadline and the ledger shows no recent load."""

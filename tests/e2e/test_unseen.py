@@ -155,6 +155,7 @@ def test_a_wrong_load_is_taken_back(stack: Stack, laboratory: Path) -> None:
     assert again.returncode == 0, again.stdout
 
 
+@pytest.mark.thorough
 def test_a_changed_unit_is_noticed(stack: Stack, laboratory: Path, mailbox: Mailbox) -> None:
     """The load succeeds, and its result and the ledger say what to look at."""
     write(laboratory, 60, run_time="600")
@@ -198,6 +199,7 @@ def test_a_refused_run_is_in_the_ledger(stack: Stack, loaded: dict[str, Any]) ->
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("percent", ["-1", "101", '"20"', "NaN", "null"])
 def test_no_percentage_is_refused_at_once(stack: Stack, percent: str) -> None:
     """No run is made of it."""

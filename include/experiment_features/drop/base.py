@@ -31,7 +31,7 @@ class LastLoad:
     mode: DropMode
     """Of its drop."""
     layers: Sequence[Layer]
-    can_be_unchanged: Callable[[], bool]
+    can_be_unchanged: Callable[[], bool] = lambda: False
     """Whether the same files again would give the same features and issues; takes a while."""
 
 

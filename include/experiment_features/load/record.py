@@ -168,7 +168,6 @@ def find_last(connection: Connection) -> LastLoad | None:
             source=str(last.result.source),
             mode=last.result.mode or "snapshot",
             layers=last.parts,
-            can_be_unchanged=lambda: False,
         )
 
 

@@ -82,11 +82,10 @@ def _hash(
     """The hash of all rows, or by relation of those with a key in its table of changes."""
     found = Decimal()
     for name, columns in _COLUMNS.items():
-        rows: sql.Composable = sql.Identifier("features", name)
-        if changes:
-            some = "(select * from {rows} where ({key}) in (select {key} from {changed}))"
-            rows = sql.SQL(some).format(rows=rows, **changes[name])
-        parts = {"relation": rows, "columns": comma_separated(columns)}
-        ((hash_of_rows,),) = connection.execute(read_sql("hash_rows").format(**parts)).fetchall()
+        query = read_sql("hash_changed_rows" if changes else "hash_rows")
+        parts = dict(changes[name]) if changes else {}
+        parts["relation"] = sql.Identifier("features", name)
+        parts["columns"] = comma_separated(columns)  # all that are hashed
+        ((hash_of_rows,),) = connection.execute(query.format(**parts)).fetchall()
         found += Decimal(hash_of_rows)
     return found

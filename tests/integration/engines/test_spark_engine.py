@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from cases import cases
 from delta_drops import Step
 from delta_stages import check_sequence
 from drops import CLEAN, Drop, Part, Row, drops, every_fault, run_times_of_all_sizes
@@ -87,7 +88,7 @@ def test_a_hard_drop_gives_what_the_oracle_says(
 
 @given(drop=drops())
 @settings(
-    max_examples=5,
+    max_examples=cases(5),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

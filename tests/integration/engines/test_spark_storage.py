@@ -34,6 +34,7 @@ from stages import assert_as_expected
 from waiting import wait_until
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.xdist_group("sail"),
     pytest.mark.filterwarnings("error:.RETRIES_EXCEEDED"),  # no user should see it
 ]
@@ -99,13 +100,8 @@ def proxy(s3: S3Server) -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def cluster(s3: S3Server, proxy: Proxy) -> Iterator[Cluster]:
     """A cluster that may use object storage."""
-    with running(storage_of(s3) | {"AWS_ENDPOINT_URL": proxy.url}) as cluster:
+    with running(s3.environment | {"AWS_ENDPOINT_URL": proxy.url}) as cluster:
         yield cluster
-
-
-def storage_of(s3: S3Server) -> dict[str, str]:
-    """The environment in which a cluster finds object storage."""
-    return s3.environment | {"AWS_ALLOW_HTTP": "true"}
 
 
 @pytest.fixture(autouse=True)
@@ -225,7 +221,7 @@ def test_whatever_fails_the_run_can_go_on(
     """Wrong credentials are not tried again, a lost cluster is; slow storage only takes longer."""
     drop = every_fault("users", "email_invalid").write(tmp_path / "drop")
     hosts.run("extract", source=drop)
-    with running(storage_of(s3) | {"AWS_SECRET_ACCESS_KEY": "wrong"}) as refused:
+    with running(s3.environment | {"AWS_SECRET_ACCESS_KEY": "wrong"}) as refused:
         message = f"^Spark at {refused.url} failed: .* 403 Forbidden. Give it what it needs to use"
         with pytest.raises(ConfigurationError, match=message):
             replace(hosts, master=refused.url).run("validate")

@@ -327,7 +327,7 @@ def lose(kind: str, store: Path, *tables: str) -> None:
         path.unlink() if kind == "lost" else path.write_bytes(b"damaged")
 
 
-@pytest.mark.parametrize("kind", ["lost", "damaged"])
+@pytest.mark.parametrize("kind", ["lost", pytest.param("damaged", marks=pytest.mark.thorough)])
 def test_lost_parts_below_are_made_anew(
     kind: str, store: Path, database: Database, tmp_path: Path
 ) -> None:
@@ -414,7 +414,7 @@ def test_what_cannot_be_compacted_is_left_alone(
     assert not [*store.rglob(".draft-*")]
 
 
-@pytest.mark.parametrize("kind", ["lost", "damaged"])
+@pytest.mark.parametrize("kind", ["lost", pytest.param("damaged", marks=pytest.mark.thorough)])
 def test_what_is_compacted_may_be_lost(
     kind: str,
     store: Path,
