@@ -11,13 +11,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from airflow.sdk import Context
 
 from experiment_features.config import SAMPLE_DROP
 from experiment_features.drop.allowed_source import is_absent, resolve_source
-from experiment_features.drop.arrival import find_ready_drops, state_key
+from experiment_features.drop.arrival import find_ready_drops, names_source, state_key
 from experiment_features.drop.files import find_delta
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath
@@ -64,7 +63,7 @@ def _announced_drop(context: Context, pipeline: Pipeline) -> str:
     events = context["triggering_asset_events"].get(DROPS, [])
     events = sorted(events, key=lambda event: event.timestamp)  # Airflow keeps no order
     announced = [event.extra.get("payload", event.extra) for event in events]
-    if not announced or not all(_names_source(drop) for drop in announced):
+    if not announced or not all(names_source(drop) for drop in announced):
         raise ConfigurationError(
             f"an event of the asset {DROPS.name} names no drop: expected "
             '{"source": "/path/of/the/drop"} as its extra'
@@ -100,10 +99,6 @@ def _find_failed_before(source: str, pipeline: Pipeline) -> FailedDrop | None:
     settings = pipeline.settings
     ready = find_ready_drops(settings.watched_folders, settings.keep_days)
     return pipeline.find_failed([drop.source for drop in ready if drop.source < source])
-
-
-def _names_source(drop: Any) -> bool:
-    return isinstance(drop, dict) and isinstance(drop.get("source"), str) and drop["source"] != ""
 
 
 def _last_drop(_context: Context, pipeline: Pipeline) -> str:

@@ -1,7 +1,6 @@
 """What Airflow knows of drops: which were announced, and with which parameters a run loads one."""
 
 import json
-import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ from airflow.utils.session import create_session
 from fastapi import Depends
 from sqlalchemy import or_, select
 
-from experiment_features.drop.arrival import state_key
+from experiment_features.drop.arrival import names_source, state_key
 from experiment_features.report.drops import Arrival
 from features_airflow import DAG_ID, DROPS_ASSET
 from features_page.access import may_trigger
@@ -33,7 +32,7 @@ def find_arrivals() -> list[Arrival]:
         announced: dict[str, tuple[Any, datetime]] = {}
         for extra, at in events:
             drop = extra.get("payload", extra)
-            if _names_source(drop):
+            if names_source(drop):
                 announced.setdefault(drop["source"], (drop.get("stamp"), at))
         keys = [state_key(source) for source in announced]
         of_drops = select(noted.key, noted.value, noted.updated_at).where(
@@ -53,14 +52,6 @@ def find_arrivals() -> list[Arrival]:
         if key.startswith("/"):  # otherwise, it is the hash of a path
             arrivals.append(_arrival(key, at, state.get("stamp"), state, taken))
     return arrivals
-
-
-def _names_source(drop: Any) -> bool:
-    """Whether an event, which anybody may post who may write assets, names a drop."""
-    source = drop.get("source") if isinstance(drop, dict) else None
-    return (
-        isinstance(source, str) and re.fullmatch("[^\0\ud800-\udfff]{1,4096}", source) is not None
-    )
 
 
 def _arrival(

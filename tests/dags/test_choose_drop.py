@@ -213,7 +213,8 @@ def test_an_event_posted_by_hand_names_its_drop(
     context["triggering_asset_events"][DROPS] = [event(extra={"source": source})]
     assert str(choose_drop(context, ledger)) == source
     assert context["asset_state_store"][DROPS] == {}
-    for extra in ({}, {"payload": 5}, {"payload": None}, {"source": 5}, {"source": ""}):
+    odd = [{"source": source, "stamp": "1"} for source in (5, "", "a\0", "\ud800", "a" * 5000)]
+    for extra in ({}, {"payload": 5}, {"payload": None}, *odd):
         context["triggering_asset_events"][DROPS] = [event(extra=extra)]
         with pytest.raises(ConfigurationError, match="laboratory_drops names no drop"):
             choose_drop(context, ledger)

@@ -6,15 +6,20 @@
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 MARKER = "_READY"
 
 DEPTH = 3
 """How far below a watched folder a drop may lie; searching everything would take too long."""
+
+_SOURCE = re.compile("[^\0\ud800-\udfff]{1,4096}")
+"""What may be the name of a folder."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,12 @@ class ReadyDrop:
 
     stamp: str
     """When the marker was written: written again, it announces the drop again."""
+
+
+def names_source(event: Any) -> bool:
+    """Whether an event, which anybody may post who may write assets, names a drop."""
+    source = event.get("source") if isinstance(event, dict) else None
+    return isinstance(source, str) and _SOURCE.fullmatch(source) is not None
 
 
 def state_key(source: str) -> str:
