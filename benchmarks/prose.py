@@ -64,11 +64,27 @@ seconds are those of all Airflow processes during that time.
 ENGINES = """
 ## pandas, DuckDB or Spark
 
-`auto` picks DuckDB for drops of more than {rows:,} experiments. Seconds of the two stages that run
-on an engine, and of the whole program without a load. Spark runs on this one machine (`local[*]`):
-the figures show its overhead, not what a cluster gains.
+`auto` picks DuckDB for drops of more than {rows:,} experiments. Seconds of a dry run: **start-up**
+is all but the stages (imports, a session on Spark, the end of the program), then the two stages
+that run on an engine, then the whole, `extract` included. The ratios are those of the whole.
+
+- **pandas** is measured up to {pandas_to:,} experiments: beyond, it takes gigabytes.
+- **spark** is `local[*]`, which starts Java in every run; **spark connect** is PySpark's own
+  server, which runs already; **sail** is a server in the run's own process. They are measured from
+  {spark_from:,} experiments on, on the same cores as DuckDB: the figures show what an engine costs
+  on one machine, not what a cluster gains.
+- Java has a heap of {heap}. Its CPU and memory are counted with those of the program, where
+  they were measured.
 
 ![Seconds of validate and transform](images/performance-engines.svg)
+"""
+
+SERVER = """
+To start, the server of Spark Connect takes {seconds} s more, once.
+"""
+
+PAYS = """
+Which engine pays, by these figures: an engine does where the whole run is faster than on DuckDB.
 """
 
 MEMORY = """
