@@ -101,7 +101,7 @@ benchmarks/run.sh --only runs --sizes 10_000,1_000_000 --rounds 5
 
 The first command takes hours and 20 GB of disk; `--help` explains the options. Every program runs
 in a process of its own; its peak memory is the one that Linux reports. PostgreSQL is that of the
-local stack, with its settings; every run loads into a new database. Whole runs of {once:,}
-experiments are measured only once, with `EXPERIMENT_FEATURES_MEMORY_LIMIT={limit}`. With `--sizes`,
-the figures for other sizes are kept.
+local stack, with its settings; every run loads into a new database. Whole runs and engines are
+measured only once with {once:,} experiments, and with
+`EXPERIMENT_FEATURES_MEMORY_LIMIT={limit}`. With `--sizes`, the figures for other sizes are kept.
 """

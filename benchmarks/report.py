@@ -1,10 +1,11 @@
-"""Writes docs/performance.md and its plots from the results.
+"""Writes docs/performance.md, its plots, and the figures of docs/scaling.md from the results.
 
     python -m benchmarks.report
 
-tests/unit/test_performance_page.py fails when the page is out of date.
+tests/unit/test_performance_page.py fails when one of the pages is out of date.
 """
 
+import re
 import subprocess
 from pathlib import Path
 from statistics import median
@@ -22,12 +23,17 @@ from benchmarks.figures import (
     start_seconds_of,
     targets,
 )
+from benchmarks.growth import rows_of_growth
 from benchmarks.measure import COMPARED_PYTHON, ROOT
 from benchmarks.runs import ONCE, SPARING
 from benchmarks.spark import HEAP
 from experiment_features.engines.choose import LARGE_DROP_ROWS
 
 PAGE = ROOT / "docs" / "performance.md"
+SCALING = ROOT / "docs" / "scaling.md"
+_GROWTH = re.compile(
+    r"(<!-- growth: written by benchmarks/run\.sh -->\n).*?(<!-- end -->)", re.DOTALL
+)
 STAGES = ("extract", "validate", "transform", "load")
 
 Cell = float | int | str | None
@@ -52,6 +58,15 @@ def page() -> str | None:
             *(section() for name, section in sections.items() if results[name].rows),
             _circumstances(results),
         )
+    )
+
+
+def scaling() -> str:
+    """Returns docs/scaling.md with its figures written anew."""
+    header = ["what", "10 million", "100 million", "1 billion", "10 billion", "rule beyond"]
+    figures = _table(header, [[*row] for row in rows_of_growth(read_results())])
+    return _GROWTH.sub(
+        lambda found: f"{found[1]}{figures}\n{found[2]}", SCALING.read_text(encoding="utf-8")
     )
 
 
@@ -160,12 +175,12 @@ def _engines(engines: Result) -> str:
         _table([*header, "CPU s", "peak, MiB"], rows),
         prose.SERVER.format(seconds=_number(server)) if server else "",
         prose.PAYS,
-        "\n".join(_pays(engines, side) for side in engines.values("side") if side != "duckdb"),
+        "\n".join(pays(engines, side) for side in engines.values("side") if side != "duckdb"),
     )
 
 
-def _pays(engines: Result, side: str) -> str:
-    """Returns from which size on an engine is faster than DuckDB, and how it compares at the end."""
+def pays(engines: Result, side: str) -> str:
+    """Returns from which size on an engine is faster than DuckDB, and by how much."""
     sizes = engines.values("experiments")
     failed = [size for size in sizes if engines.has_failed(side, experiments=size)]
     found = {n: engines.ratio(side, "duckdb", seconds_of, experiments=n) for n in sizes}
@@ -259,5 +274,6 @@ def _number(value: Cell) -> str:
 if __name__ == "__main__":
     if written := page():
         PAGE.write_text(written, encoding="utf-8")
+        SCALING.write_text(scaling(), encoding="utf-8")
     plots = Path(__file__).with_name("plots.py")
     subprocess.run([COMPARED_PYTHON, plots], check=True)

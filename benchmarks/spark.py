@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
+from sysconfig import get_path
 from threading import Event, Thread
 
 import psutil
@@ -52,13 +52,10 @@ def configure(folder: Path) -> dict[str, str]:
 @contextmanager
 def connect_server(folder: Path, environment: dict[str, str]) -> Iterator[ConnectServer]:
     """Starts PySpark's own server, on all cores of this machine; stops it at the end."""
-    pyspark = find_spec("pyspark")
-    assert pyspark
-    assert pyspark.origin
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    submit = Path(pyspark.origin).parent / "bin" / "spark-submit"
+    submit = Path(get_path("purelib")) / "pyspark" / "bin" / "spark-submit"
     settings = {"spark.master": "local[*]", "spark.connect.grpc.binding.port": port}
     options = [f"--conf={name}={value}" for name, value in settings.items()]
     command = [submit, "--class", SERVER_CLASS, *options]
