@@ -66,7 +66,7 @@ def attempt(side: Side) -> Facts:
     """Measures a side; a failure is a result as well: the drop may be too large for it."""
     try:
         return side()
-    except SystemExit as error:
+    except (SystemExit, OSError) as error:
         print(error, file=sys.stderr)
         return {"status": FAILED}
 

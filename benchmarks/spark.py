@@ -73,7 +73,11 @@ def connect_server(folder: Path, environment: dict[str, str]) -> Iterator[Connec
         yield ConnectServer(server.pid, f"sc://127.0.0.1:{port}", round(seconds, 3))
     finally:
         server.terminate()
-        server.wait(60)
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 @contextmanager
