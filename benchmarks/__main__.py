@@ -19,7 +19,16 @@ SIZES = {
     "checks": [10_000_000],
     "deltas": [10_000_000],
     "load": [1_000_000],
-    "engines": [10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000],
+    "engines": [
+        10_000,
+        30_000,
+        100_000,
+        300_000,
+        1_000_000,
+        3_000_000,
+        10_000_000,
+        100_000_000,
+    ],
     "latency": [],
 }
 """What can be measured, and for how many experiments (users, for the load)."""

@@ -11,6 +11,9 @@ Facts = dict[str, Any]
 
 RESULTS = Path(__file__).parent / "results"
 
+FAILED = "failed"
+"""The status of a run that did not come to its end; it has no figures."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -21,9 +24,15 @@ class Result:
     more: Facts
 
     def of(self, side: str, **about: Any) -> list[Facts]:
-        """Returns the rows of a side, one per round."""
+        """Returns the rows of a side, one per round; not of those that failed."""
         wanted = {"side": side, **about}
-        return [row for row in self.rows if wanted.items() <= row.items()]
+        found = [row for row in self.rows if wanted.items() <= row.items()]
+        return [row for row in found if row.get("status") != FAILED]
+
+    def has_failed(self, side: str, **about: Any) -> bool:
+        """Returns whether a side was measured, and failed each time."""
+        wanted = {"side": side, **about}
+        return not self.of(side, **about) and any(wanted.items() <= r.items() for r in self.rows)
 
     def values(self, name: str) -> list[Any]:
         """Returns the distinct values of a column in the order of the rows."""
@@ -59,6 +68,16 @@ def read_results(folder: Path = RESULTS) -> dict[str, Result]:
 def seconds_of(row: Facts) -> float:
     """Returns how long the whole program took."""
     return float(row["seconds"])
+
+
+def start_seconds_of(row: Facts) -> float:
+    """Returns what the program took beside its stages: startup, a session on Spark, and its end."""
+    return float(row["seconds"]) - sum(row["stages"].values())
+
+
+def engine_seconds_of(row: Facts) -> float:
+    """Returns the time of the two stages that run on an engine."""
+    return float(row["stages"]["validate"] + row["stages"]["transform"])
 
 
 def load_seconds_of(row: Facts) -> float:

@@ -64,11 +64,27 @@ seconds are those of all Airflow processes during that time.
 ENGINES = """
 ## pandas, DuckDB or Spark
 
-`auto` picks DuckDB for drops of more than {rows:,} experiments. Seconds of the two stages that run
-on an engine, and of the whole program without a load. Spark runs on this one machine (`local[*]`):
-the figures show its overhead, not what a cluster gains.
+`auto` picks DuckDB for drops of more than {rows:,} experiments. Seconds of a dry run: **start-up**
+is all but the stages (imports, a session on Spark, the end of the program), then the two stages
+that run on an engine, then the whole, `extract` included. The ratios are those of the whole.
+
+- **pandas** is measured up to {pandas_to:,} experiments: beyond, it takes gigabytes.
+- **spark** is `local[*]`, which starts Java in every run; **spark connect** is PySpark's own
+  server, which runs already; **sail** is a server in the run's own process. They are measured from
+  {spark_from:,} experiments on, on the same cores as DuckDB: the figures show what an engine costs
+  on one machine, not what a cluster gains.
+- Java has a heap of {heap}. Its CPU and memory are counted with those of the program, where
+  they were measured.
 
 ![Seconds of validate and transform](images/performance-engines.svg)
+"""
+
+SERVER = """
+To start, the server of Spark Connect takes {seconds} s more, once.
+"""
+
+PAYS = """
+Which engine pays, by these figures: an engine does where the whole run is faster than on DuckDB.
 """
 
 MEMORY = """
@@ -85,7 +101,7 @@ benchmarks/run.sh --only runs --sizes 10_000,1_000_000 --rounds 5
 
 The first command takes hours and 20 GB of disk; `--help` explains the options. Every program runs
 in a process of its own; its peak memory is the one that Linux reports. PostgreSQL is that of the
-local stack, with its settings; every run loads into a new database. Whole runs of {once:,}
-experiments are measured only once, with `EXPERIMENT_FEATURES_MEMORY_LIMIT={limit}`. With `--sizes`,
-the figures for other sizes are kept.
+local stack, with its settings; every run loads into a new database. Whole runs and engines are
+measured only once with {once:,} experiments, and with
+`EXPERIMENT_FEATURES_MEMORY_LIMIT={limit}`. With `--sizes`, the figures for other sizes are kept.
 """

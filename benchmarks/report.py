@@ -1,28 +1,39 @@
-"""Writes docs/performance.md and its plots from the results.
+"""Writes docs/performance.md, its plots, and the figures of docs/scaling.md from the results.
 
     python -m benchmarks.report
 
-tests/unit/test_performance_page.py fails when the page is out of date.
+tests/unit/test_performance_page.py fails when one of the pages is out of date.
 """
 
+import re
 import subprocess
 from pathlib import Path
+from statistics import median
 
 from benchmarks import prose
+from benchmarks.engines import PANDAS_TO, SPARK_FROM
 from benchmarks.figures import (
     Result,
     Target,
+    engine_seconds_of,
     extract_seconds_of,
     load_seconds_of,
     read_results,
     seconds_of,
+    start_seconds_of,
     targets,
 )
+from benchmarks.growth import rows_of_growth
 from benchmarks.measure import COMPARED_PYTHON, ROOT
 from benchmarks.runs import ONCE, SPARING
+from benchmarks.spark import HEAP
 from experiment_features.engines.choose import LARGE_DROP_ROWS
 
 PAGE = ROOT / "docs" / "performance.md"
+SCALING = ROOT / "docs" / "scaling.md"
+_GROWTH = re.compile(
+    r"(<!-- growth: written by benchmarks/run\.sh -->\n).*?(<!-- end -->)", re.DOTALL
+)
 STAGES = ("extract", "validate", "transform", "load")
 
 Cell = float | int | str | None
@@ -47,6 +58,15 @@ def page() -> str | None:
             *(section() for name, section in sections.items() if results[name].rows),
             _circumstances(results),
         )
+    )
+
+
+def scaling() -> str:
+    """Returns docs/scaling.md with its figures written anew."""
+    header = ["what", "10 million", "100 million", "1 billion", "10 billion", "rule beyond"]
+    figures = _table(header, [[*row] for row in rows_of_growth(read_results())])
+    return _GROWTH.sub(
+        lambda found: f"{found[1]}{figures}\n{found[2]}", SCALING.read_text(encoding="utf-8")
     )
 
 
@@ -128,16 +148,64 @@ def _by_copy(load: Result, side: str, users: int) -> str:
 def _engines(engines: Result) -> str:
     rows: list[list[Cell]] = []
     for size in engines.values("experiments"):
-        for side in ("pandas", "duckdb", "spark"):
-            if not engines.of(side, experiments=size):
+        for side in engines.values("side"):
+            if engines.has_failed(side, experiments=size):
+                rows.append([size, side, "failed", *[None] * 6])
+            if not (found := engines.of(side, experiments=size)):
                 continue
+            start = median(map(start_seconds_of, found))
             of = [engines.stage(stage, side, experiments=size) for stage in STAGES[1:3]]
-            peak = engines.median("peak_mib", side, experiments=size)
             whole = engines.median("seconds", side, experiments=size)
-            # Spark's memory is in its JVM, not in the process that was measured.
-            rows.append([size, side, *of, whole, None if side == "spark" else peak])
-    header = ["experiments", "engine", "validate", "transform", "whole dry run", "peak, MiB"]
-    return _joined(prose.ENGINES.format(rows=LARGE_DROP_ROWS), _table(header, rows))
+            ratio = engines.ratio(side, "duckdb", seconds_of, experiments=size)
+            used: list[Cell] = [None, None]
+            if side != "spark" or "has_java" in found[0]:  # not without its Java
+                used = [
+                    engines.median(name, side, experiments=size)
+                    for name in ("cpu_seconds", "peak_mib")
+                ]
+            vs = None if side == "duckdb" else f"{_number(ratio)} x"
+            rows.append([size, side, start, *of, whole, vs, *used])
+    header = ["experiments", "engine", "start-up", *STAGES[1:3], "whole dry run", "vs. duckdb"]
+    server = engines.median("server_seconds", "spark connect")
+    limits = prose.ENGINES.format(
+        rows=LARGE_DROP_ROWS, pandas_to=PANDAS_TO, spark_from=SPARK_FROM, heap=HEAP
+    )
+    return _joined(
+        limits,
+        _table([*header, "CPU s", "peak, MiB"], rows),
+        prose.SERVER.format(seconds=_number(server)) if server else "",
+        prose.PAYS,
+        "\n".join(pays(engines, side) for side in engines.values("side") if side != "duckdb"),
+    )
+
+
+def pays(engines: Result, side: str) -> str:
+    """Returns from which size on an engine is faster than DuckDB, and by how much."""
+    sizes = engines.values("experiments")
+    failed = [size for size in sizes if engines.has_failed(side, experiments=size)]
+    found = {n: engines.ratio(side, "duckdb", seconds_of, experiments=n) for n in sizes}
+    ratios = {size: ratio for size, ratio in found.items() if ratio is not None}
+    if not ratios:
+        return f"- **{side}** failed at {failed[0]:,}"
+    last = max(ratios)
+    slower = [size for size, ratio in ratios.items() if ratio >= 1]
+    faster = [size for size, ratio in ratios.items() if ratio < 1]
+    if not slower:
+        told = "pays at every size measured"
+    elif not faster:
+        told = "pays at no size measured"
+    elif min(faster) > max(slower):
+        told = f"pays from {min(faster):,} on"
+    elif max(faster) < min(slower):
+        told = f"pays up to {max(faster):,}"
+    else:
+        told = f"pays at {', '.join(f'{size:,}' for size in faster)}"
+    work = engines.ratio(side, "duckdb", engine_seconds_of, experiments=last)
+    told += f"; at {last:,}, the whole takes {_number(ratios[last])} x as long as on duckdb"
+    told += f", `validate` and `transform` alone {_number(work)} x"
+    if failed:
+        told += f"; it fails at {', '.join(f'{size:,}' for size in failed)}"
+    return f"- **{side}** {told}."
 
 
 def _latency(latency: Result) -> str:
@@ -180,8 +248,8 @@ def _circumstances(results: dict[str, Result]) -> str:
 
 
 def _joined(*parts: str) -> str:
-    """Joins the parts with empty lines."""
-    return "\n\n".join(part.strip() for part in parts)
+    """Joins the parts that are not empty with empty lines."""
+    return "\n\n".join(part.strip() for part in parts if part)
 
 
 def _table(header: list[str], rows: list[list[Cell]]) -> str:
@@ -206,5 +274,6 @@ def _number(value: Cell) -> str:
 if __name__ == "__main__":
     if written := page():
         PAGE.write_text(written, encoding="utf-8")
+        SCALING.write_text(scaling(), encoding="utf-8")
     plots = Path(__file__).with_name("plots.py")
     subprocess.run([COMPARED_PYTHON, plots], check=True)

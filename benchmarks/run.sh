@@ -13,7 +13,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../scripts/local_env.sh"
 
-if command -v java >/dev/null; then "$root/scripts/setup.sh" --spark; else "$root/scripts/setup.sh"; fi
+if command -v java >/dev/null; then "$root/scripts/setup.sh" --spark --sail; else "$root/scripts/setup.sh" --sail; fi
 cd "$root"
 environment=benchmarks/.venv # separate from the project's own
 wanted=$(cksum <benchmarks/requirements.txt)

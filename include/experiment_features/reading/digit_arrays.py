@@ -8,6 +8,8 @@ are typed here is only a matter of speed. Plainly: TYPED_HERE is empty.
 A *token* is a run of digits, possibly empty, with the character after it, its *sign*: ``17,``
 ``4,`` ``12;`` ``907,`` ``39.`` and ``39`` with the line's end. Eight digits are read as one 64-bit
 word, whose bytes are added up in pairs, then in fours, then all.
+
+``np.repeat`` keeps all other threads waiting, as most of NumPy does not: it is used sparingly.
 """
 
 from collections.abc import Callable, Sequence
@@ -143,12 +145,12 @@ def _read_lists(tokens: _Tokens, starts: Offsets, ends: Offsets) -> "_ListColumn
     """Cells of tokens between single semicolons, without repeats."""
     counts = ends - starts + 1
     offsets = _offsets(counts)
-    items = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], counts)
+    lists = np.repeat(np.arange(len(counts)), counts)
+    items = np.arange(offsets[-1]) + (starts - offsets[:-1])[lists]
     is_last = np.zeros(len(items), np.bool_)
     is_last[offsets[1:] - 1] = True
     is_item = tokens.is_plain[items] & (is_last | (tokens.signs[items] == _SEMICOLON))
     values = tokens.values[items]
-    lists = np.repeat(np.arange(len(counts)), counts)
     is_good = ~_has_repeats(values, lists, counts)
     is_good[lists[~is_item]] = False
     return _ListColumn(is_good, values, counts)
@@ -161,8 +163,8 @@ def _has_repeats(values: Offsets, lists: Offsets, counts: Offsets) -> Flags:
         is_again = values[distance:] == values[:-distance]
         is_again &= lists[distance:] == lists[:-distance]
         has_repeats[lists[distance:][is_again]] = True
-    is_long = np.repeat(counts > _SHORT_LIST, counts)
-    if is_long.any():
+    if (counts > _SHORT_LIST).any():
+        is_long = np.repeat(counts > _SHORT_LIST, counts)
         order = np.lexsort((values[is_long], lists[is_long]))
         values_sorted, lists_sorted = values[is_long][order], lists[is_long][order]
         is_again = (np.diff(values_sorted) == 0) & (np.diff(lists_sorted) == 0)
@@ -201,7 +203,9 @@ class _ListColumn:
     def array(self, is_selected: Flags) -> pa.Array:
         """The lists of the selected cells."""
         offsets = _offsets(self.counts[is_selected]).astype(np.int32)
-        values = self.values[np.repeat(is_selected, self.counts)]
+        values = self.values
+        if not is_selected.all():
+            values = values[np.repeat(is_selected, self.counts)]
         return pa.ListArray.from_arrays(arrow.array(offsets), arrow.array(values))
 
 

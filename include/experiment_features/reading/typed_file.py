@@ -175,14 +175,16 @@ def _extra_columns(names: Sequence[str]) -> str:
 def _write_typed(blocks: Iterable[SplitBlock], part: BackgroundWriter) -> Rows:
     """Writes the rows that are typed, and yields the others."""
     kept: list[pa.RecordBatch] = []
+    size = 0
     for block in blocks:
         if block.typed:
             part.write(block.typed)
         if block.others.num_rows:
             kept.append(block.others)
-        if sum(batch.nbytes for batch in kept) >= _SQL_BYTES:
+            size += block.others.nbytes
+        if size >= _SQL_BYTES:
             yield pa.concat_batches(kept)
-            kept = []
+            kept, size = [], 0
     if kept:
         yield pa.concat_batches(kept)
 
