@@ -597,9 +597,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(database: Database, tmp_p
                 assert set(temporary.iterdir()) == kept
 
 
-@pytest.mark.parametrize(
-    "begun", ["user_experiments/.draft-*.parquet", "scratch/compound_uses.parquet"]
-)
+@pytest.mark.parametrize("begun", ["user_experiments/.draft-*.parquet", "scratch/counted/0.pairs"])
 def test_an_interrupt_in_a_query_ends_it_with_one_line(begun: str, tmp_path: Path) -> None:
     """Interrupts end the run even though DuckDB wraps or replaces the exceptions they raise."""
     temporary = tmp_path / "temporary"

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import duckdb
 import narwhals as nw
+import pyarrow as pa
 from duckdb import ColumnExpression, ConstantExpression
 
 from experiment_features.contract import LINES_PER_FILE, Kind
 from experiment_features.engines.engine import Engine, Frame
 
 _GROUP_BYTES = 16 * 2**20
+
+_BATCH_ROWS = 2**17
 
 _FILE_INDEX = ColumnExpression("file_index").cast("bigint")
 
@@ -46,6 +49,10 @@ class DuckDBEngine(Engine):
         """Computes the frame once, however often the returned one is used."""
         write_parquet(frame.to_native(), path)
         return self.read(path)
+
+    def batches(self, frame: Frame) -> pa.RecordBatchReader:
+        """The rows as they are computed, in any order."""
+        return frame.to_native().to_arrow_reader(_BATCH_ROWS)
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending."""

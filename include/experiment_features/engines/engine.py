@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import narwhals as nw
+import pyarrow as pa
 
 Frame = nw.LazyFrame[Any]
 
@@ -51,6 +52,13 @@ class Engine(Protocol):
     def persist(self, frame: Frame, path: Path) -> Frame:
         """Computes the frame once, however often the returned one is used; may use the path."""
         return self.write(frame, path)
+
+    def batches(self, frame: Frame) -> pa.RecordBatchReader | None:  # noqa: ARG002
+        """The rows as they are computed, in any order; None if all would be in memory at once.
+
+        Until the reader is closed, the engine can do nothing else.
+        """
+        return None
 
     def without(self, frame: Frame, others: Frame, key: str) -> Frame:
         """The rows of which the ``key`` is not among the others'. No key is NULL."""

@@ -35,17 +35,22 @@ def count_uses(experiments: Frame) -> Frame:
     )
 
 
-def sum_users(
-    users: Frame, compounds: Frame, experiments: Frame, uses: Frame, engine: Engine
-) -> Frame:
-    """Grain: user; columns: as averages.write_averages takes them."""
+def sum_users(users: Frame, compounds: Frame, sums: Frame, most_common: Frame) -> Frame:
+    """Grain: user; columns: as averages.write_averages takes them.
+
+    Args:
+        users: valid ones.
+        compounds: valid ones.
+        sums: see sum_experiments.
+        most_common: see most_common_compounds.
+    """
     names = compounds.select(
         most_common_compound_id="compound_id", most_common_compound_name="compound_name"
     )
     return (
         users.select("user_id", user_name="name")
-        .join(sum_experiments(experiments), on="user_id", how="left")
-        .join(_most_common_compounds(uses, engine), on="user_id", how="left")
+        .join(sums, on="user_id", how="left")
+        .join(most_common, on="user_id", how="left")
         .join(names, on="most_common_compound_id", how="left")
         .with_columns(nw.col("total_experiments", *_SUMS).fill_null(0))
     )
@@ -95,7 +100,7 @@ def _parts(run_time: nw.Expr, whole: nw.Expr) -> nw.Expr:
     return parts
 
 
-def _most_common_compounds(uses: Frame, engine: Engine) -> Frame:
+def most_common_compounds(uses: Frame, engine: Engine) -> Frame:
     """Grain: user with experiments; columns: the most common compounds, the lowest id chosen."""
     most = uses.group_by("user_id").agg(
         most_common_compound_experiments=nw.col("experiments").max()

@@ -19,9 +19,12 @@ from experiment_features.digest import digest_of
 from experiment_features.engines.engine import Engine, Frame
 from experiment_features.features.averages import PARTS, count_totals, write_averages
 from experiment_features.features.changes import Changes
+from experiment_features.features.counts import count_by_sorting
 from experiment_features.features.expressions import (
     COLUMNS,
     count_uses,
+    most_common_compounds,
+    sum_experiments,
     sum_users,
     total_compounds,
 )
@@ -113,14 +116,29 @@ def _compute_users(
     users: Frame, compounds: Frame, experiments: Frame, workspace: Workspace, engine: Engine
 ) -> tuple[Path, Frame]:
     """Writes the features of users; returns their sums, and their uses of compounds."""
-    # Stored, because it is used three times.
-    uses = engine.persist(count_uses(experiments), workspace.scratch / "compound_uses.parquet")
+    of_experiments, uses, most_common = _count_experiments(experiments, workspace, engine)
     log.info("counted the uses of compounds")
     sums = workspace.scratch / "user_sums.parquet"
-    of_users = sum_users(users, compounds, experiments, uses, engine)
+    of_users = sum_users(users, compounds, of_experiments, most_common)
     engine.write(of_users.sort(USERS.key), sums)  # a load in another order takes twice as long
     write_averages(sums, workspace.features(USER_FEATURES.name))
     return sums, uses
+
+
+def _count_experiments(
+    experiments: Frame, workspace: Workspace, engine: Engine
+) -> tuple[Frame, Frame, Frame]:
+    """The sums of users, their uses of compounds, and the most common ones."""
+    file = workspace.scratch / "experiment_sums.parquet"
+    sums = engine.persist(sum_experiments(experiments), file)
+    batches = engine.batches(experiments.select("user_id", "experiment_compound_ids"))
+    if batches is not None:
+        counted = count_by_sorting(batches, file, workspace.scratch / "counted")
+        if counted:
+            return sums, engine.read(counted.uses), engine.read(counted.most_common)
+    # Stored, because it is used three times.
+    uses = engine.persist(count_uses(experiments), workspace.scratch / "compound_uses.parquet")
+    return sums, uses, most_common_compounds(uses, engine)
 
 
 def _compute_compounds(
