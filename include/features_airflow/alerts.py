@@ -183,7 +183,7 @@ def _send(alert: Alert, context: Context) -> None:
         try:
             notify = resolve_name(configured["notifier"])(**arguments)
             notify({**context, "alert": alert})
-        except Exception as error:  # the others are not to be kept from it
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be asked
             errors.append(error)
     if errors:
         raise ExceptionGroup("an alert could not be sent", errors)
