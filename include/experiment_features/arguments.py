@@ -31,6 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
     database = argparse.ArgumentParser(add_help=False)
     database.add_argument(
         "--database-url",
+        type=str.strip,
         metavar="URL",
         default=os.environ.get("DATABASE_URL"),
         help="postgresql://user@host/database, or set DATABASE_URL",
@@ -82,6 +83,7 @@ def make_parser() -> argparse.ArgumentParser:
     judge = commands.add_parser("check", parents=[drop], help="show what loading a drop would do")
     judge.add_argument(
         "--database-url",
+        type=str.strip,
         metavar="URL",
         help="also show whether a load would be held (DATABASE_URL is not used for this)",
     )

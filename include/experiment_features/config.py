@@ -21,8 +21,8 @@ SAMPLE_DROP = _PROJECT / "include" / "data" / "sample"
 """What a run without a source loads if nothing has been loaded yet."""
 
 _MEMORY = re.compile(
-    r"\s*(?:([0-9]{1,9}(?:[.][0-9]+)?)\s*([kmgt])(?:i?b)?|(0*[1-9][0-9]?|100)%|-1|none)\s*",
-    re.IGNORECASE,
+    r"([0-9]{1,9}(?:[.][0-9]+)?)\s*([kmgt])(?:i?b)?|(0*[1-9][0-9]?|100)%|-1|(?-i:none)",
+    re.IGNORECASE | re.ASCII,
 )
 """How DuckDB takes a limit; the last two mean that there is none."""
 
@@ -251,7 +251,7 @@ def _written_place(name: str, default: str) -> str:
 
 
 def _memory(name: str, default: str) -> str:
-    text = os.environ.get(name) or default
+    text = (os.environ.get(name) or default).strip()
     found = _MEMORY.fullmatch(text)
     megabytes = None if found is None else _megabytes(*found.groups())
     if megabytes is None or not _LEAST_MEGABYTES <= megabytes <= _MOST_MEGABYTES:

@@ -48,8 +48,8 @@ def notifiers() -> list[dict[str, Any]]:
     if not setting.startswith("["):
         addresses = [address.strip() for address in setting.split(",") if address.strip()]
         if not all("@" in address for address in addresses):
-            raise ConfigurationError(
-                f"EXPERIMENT_FEATURES_ALERTS is {setting!r}: expected e-mail addresses separated "
+            raise ConfigurationError(  # not repeating it: it may have a webhook's secret
+                "EXPERIMENT_FEATURES_ALERTS cannot be read: expected e-mail addresses separated "
                 "by commas, or a JSON list of notifiers"
             )
         mail = {
@@ -59,8 +59,8 @@ def notifiers() -> list[dict[str, Any]]:
         return [{"notifier": SMTP, "to": addresses, **mail}] if addresses else []
     try:
         configured = json.loads(setting)
-        return [{**each, "notifier": each["notifier"]} for each in configured]
-    except (ValueError, TypeError, KeyError) as error:
+        return [{**each, "notifier": str.strip(each["notifier"])} for each in configured]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ConfigurationError(
             "EXPERIMENT_FEATURES_ALERTS cannot be read: expected a JSON list of objects with "
             f'"notifier", the class, and its arguments ({error})'
@@ -172,7 +172,18 @@ def _describe(error: BaseException | None) -> str:
 
 
 def _send(alert: Alert, context: Context) -> None:
+    """Sends an alert by all notifiers; if some fail, the log has each error.
+
+    Raises:
+        ExceptionGroup: what went wrong.
+    """
+    errors = []
     for configured in notifiers():
         arguments = {name: value for name, value in configured.items() if name != "notifier"}
-        notify = resolve_name(configured["notifier"])(**arguments)
-        notify({**context, "alert": alert})
+        try:
+            notify = resolve_name(configured["notifier"])(**arguments)
+            notify({**context, "alert": alert})
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are to be asked
+            errors.append(error)
+    if errors:
+        raise ExceptionGroup("an alert could not be sent", errors)

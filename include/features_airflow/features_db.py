@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk.exceptions import AirflowNotFoundException
+from psycopg.rows import tuple_row
 
 from experiment_features.errors import ConfigurationError
 from experiment_features.load.database import Connection, database_errors, start_session
@@ -19,7 +20,7 @@ def open_features_db(connection_id: str = CONNECTION_ID) -> Iterator[Connection]
     """Opens an Airflow connection, and closes it at the end.
 
     Raises:
-        ConfigurationError: Airflow has no such connection.
+        ConfigurationError: Airflow has no such connection, or one that cannot be used.
         DatabaseUnavailable: the server cannot be reached.
         DatabaseRefused: the server does not let this user connect; or see start_session.
     """
@@ -30,9 +31,22 @@ def open_features_db(connection_id: str = CONNECTION_ID) -> Iterator[Connection]
             connection = PostgresHook(connection_id).get_conn()
     except AirflowNotFoundException:
         raise ConfigurationError(
-            f"the Airflow connection {connection_id} is not defined: add it under Admin, "
-            f"Connections, or set AIRFLOW_CONN_{connection_id.upper()}"
+            f"the Airflow connection {connection_id} is not defined, or cannot be read: add it "
+            f"under Admin, Connections, or set AIRFLOW_CONN_{connection_id.upper()}"
         ) from None
+    except (ValueError, TypeError, AttributeError) as error:  # from the hook, or from psycopg
+        raise _unusable(connection_id, error) from error
     with closing(connection):
-        start_session(connection)
+        connection.row_factory = tuple_row  # the extra `cursor` suits queries of other DAGs
+        try:
+            start_session(connection)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise _unusable(connection_id, error) from error
         yield connection
+
+
+def _unusable(connection_id: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"the Airflow connection {connection_id} cannot be used ({error}): check its host and its "
+        "extra, a JSON object of libpq's parameters"
+    )

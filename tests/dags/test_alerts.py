@@ -217,7 +217,40 @@ def test_any_notifier_can_be_configured(inbox: Mailbox, monkeypatch: pytest.Monk
     assert inbox.mails[0]["Subject"] == "Lab: experiment_features: drop rejected"
 
 
-@pytest.mark.parametrize("setting", ["nobody", "a@b, c", "[1]", '[{"to": "a@b"}]', "[{"])
+def test_a_notifier_that_fails_keeps_no_other_from_it(
+    inbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its class may be misspelled; the error is raised afterwards, for the log."""
+    mail = {"notifier": alerts.SMTP, "to": "pager@example.org", "subject": "x", "html_content": "x"}
+    broken = [{"notifier": "airflow.nowhere.Notifier"}, {**mail, "nonsense": 1}]
+    monkeypatch.setenv(SETTING, json.dumps([*broken, mail]))
+    with pytest.raises(ExceptionGroup, match="alert could not be sent") as caught:
+        alerts.alert_failure(failure(None))
+    assert len(caught.value.exceptions) == 2
+    assert [mail["To"] for mail in inbox.mails] == ["pager@example.org"]
+
+
+@pytest.mark.parametrize(
+    "setting", ["https://chat/hook/hunter2", '{"notifier": "x", "token": "hunter2"}', "hunter2"]
+)
+def test_a_setting_that_cannot_be_read_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    """Everybody who sees the DAG sees why it was not imported."""
+    monkeypatch.setenv(SETTING, setting)
+    with pytest.raises(ConfigurationError, match=SETTING) as caught:
+        alerts.notifiers()
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        *("nobody", "a@b, c", "[1]", '[{"to": "a@b"}]', "[{", '[{"notifier": null}]'),
+        "[" * 100_000,
+    ],
+    ids=lambda setting: setting[:20],
+)
 def test_a_setting_that_cannot_be_read_is_said(
     monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:

@@ -174,6 +174,24 @@ def test_missing_connection_says_where_to_add_it(
         pass
 
 
+@pytest.mark.parametrize(
+    "connection",
+    [
+        "postgres://reader@db..example.org/features",
+        "postgres://reader@127.0.0.1:1/features?cursor=realdictcursor",
+        '{"conn_type": "postgres", "host": "127.0.0.1", "port": 1, "extra": "[1]"}',
+    ],
+)
+def test_connection_that_cannot_be_used_says_so(
+    connection: str, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hook's own errors do not name the connection."""
+    monkeypatch.setenv("AIRFLOW_CONN_FEATURES_DB", connection)
+    connect = pipeline_of_run(context).connect
+    with pytest.raises(ConfigurationError, match="connection features_db cannot be"), connect():
+        pass
+
+
 def test_database_that_is_away_is_a_transient_error(
     context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -415,6 +415,20 @@ class TestDatabaseTrouble:
             assert (status, output, len(errors.splitlines())) == (3, "", 1)
             assert errors.startswith(f"database: {message}")
 
+    def test_blanks_around_the_url(
+        self,
+        database: Database,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The line break of the file that it comes from is none of it; blanks alone are no URL."""
+        monkeypatch.setenv("DATABASE_URL", f" {database.url()}\n")
+        status, _, errors = run_command(capsys, "state")
+        assert (status, "nothing has been loaded yet" in errors) == (1, True)
+        monkeypatch.setenv("DATABASE_URL", " \n")
+        status, _, errors = run_command(capsys, "state")
+        assert (status, "--database-url is required" in errors) == (2, True)
+
     def test_wrong_password(
         self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

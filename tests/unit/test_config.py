@@ -121,6 +121,7 @@ def test_a_relative_folder_needs_a_current_one(
     [
         *("lots", "4", "4GiBs", "1,5GB", "150%", "9999999999999TB", "٣GB"),
         *("999999999t", "0MB", "0%", "00%", "1kb", "63.9MB", "0.06GiB"),
+        *("None", "4\u00a0GiB"),
     ],
 )
 def test_memory_is_checked(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
@@ -143,7 +144,7 @@ def test_a_share_of_little_memory_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    "value", ["4GiB", "4.5 gb", "512m", "64MB", "900000GB", "80%", "-1", "none"]
+    "value", ["4GiB", "4.5 gb", "512m", "64MB", "900000GB", "80%", " 80%\n", "-1", "none", " none "]
 )
 def test_memory_is_spelled_as_duckdb_takes_it(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     """With and without blank, in any case."""

@@ -148,9 +148,14 @@ def connect(url: str) -> Connection:
             "the password percent-encoded, as %40 and %2F"
         )
     with database_errors("connect to the database"):
-        connection = psycopg.connect(
-            url, connect_timeout=10, application_name="experiment_features"
-        )
+        try:
+            connection = psycopg.connect(
+                url, connect_timeout=10, application_name="experiment_features"
+            )
+        except UnicodeError as error:  # a part of the host's name is empty, or very long
+            raise DatabaseRefused(
+                f"cannot connect to the database: no host can have this name ({error})"
+            ) from error
     try:
         start_session(connection)
     except BaseException:

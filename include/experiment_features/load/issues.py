@@ -16,6 +16,7 @@ from experiment_features.engines import arrow
 from experiment_features.load.copy import copy_batches
 from experiment_features.load.database import (
     Connection,
+    check_unaltered,
     check_written,
     comma_separated,
     read_sql,
@@ -83,10 +84,33 @@ def copy_issues(
         )
         for batch in kept
     )
-    copied = copy_batches(connection, table, names, rows)
+    is_staged = table is _ISSUES and _has_triggers(connection)
+    if is_staged:  # to see what the triggers change
+        connection.execute(read_sql("stage_issues"))
+    copied = copy_batches(connection, _STAGED if is_staged else table, names, rows)
+    if is_staged:
+        parts = {"issues": _ISSUES, "staged": _STAGED, "columns": comma_separated(names)}
+        insert = "insert into {issues} ({columns}) select {columns} from {staged}"
+        connection.execute(sql.SQL(insert).format(**parts))
     if table is _ISSUES:
         _check_found(connection, run_id, copied, is_load=is_load)
+    if is_staged:
+        _check_unaltered(connection, run_id, names, _STAGED)
     return names
+
+
+def _has_triggers(connection: Connection) -> bool:
+    ((found,),) = connection.execute(read_sql("has_triggers")).fetchall()
+    return bool(found)
+
+
+def _check_unaltered(
+    connection: Connection, run_id: str, columns: Sequence[str], staged: sql.Composable
+) -> None:
+    """Makes sure that the issues that a run has found are as they were staged."""
+    query = read_sql("count_altered_issues").format(columns=comma_separated(columns), staged=staged)
+    ((altered,),) = connection.execute(query, {"run_id": run_id}).fetchall()
+    check_unaltered("features.data_issues", altered)
 
 
 def _check_found(connection: Connection, run_id: str, count: int, *, is_load: bool) -> None:
@@ -183,6 +207,9 @@ def merge_issues(connection: Connection, run_id: str, changes: IssueChanges) -> 
         insert = read_sql("insert_issues").format(columns=comma_separated(changes.columns))
         written = connection.execute(insert).rowcount
         check_written("features.data_issues", "insert", changes.found, written)
+        if _has_triggers(connection):
+            staged = sql.SQL("{staged} inner join {changed} using ({key}) where is_staged")
+            _check_unaltered(connection, run_id, changes.columns, staged.format(**CHANGED_ISSUES))
     _check_found(connection, run_id, changes.found, is_load=True)
 
 

@@ -223,8 +223,8 @@ def _record_held(
     ending = Ending.of(Result.stage, held)
     enter_run(connection, workspace, run, result, ending, average_run_time=average)
     for relation in RELATIONS:
-        written = connection.execute(
+        ((written,),) = connection.execute(
             read_sql("insert_held_changes").format(**statement_parts(relation)),
             {"run_id": result.run_id, "table_name": relation.table},
-        ).rowcount
+        ).fetchall()
         check_written("features.held_changes", "insert", changes[relation].deleted, written)

@@ -136,12 +136,12 @@ def record_changes(
     """Records what `merge` has changed, on behalf of a run that is in the ledger.
 
     Raises:
-        DatabaseRefused: nothing was written.
+        DatabaseRefused: nothing was written, or something else.
     """
     keys = sql.SQL("size desc, relative_size desc, {}").format(sql.Identifier(relation.key))
     statement = read_sql("insert_load_changes").format(keys=keys, **statement_parts(relation))
     values = {"run_id": run_id, "table_name": relation.table, "listed": LISTED, **asdict(changes)}
-    written = connection.execute(statement, values).rowcount
+    ((written,),) = connection.execute(statement, values).fetchall()
     check_written("features.load_changes", "insert", 1, written)
 
 

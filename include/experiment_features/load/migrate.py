@@ -8,6 +8,7 @@ repeated each time. Changes made by hand are reported, not repaired.
 from collections import defaultdict
 from pathlib import Path
 
+import psycopg
 from psycopg import sql
 
 from experiment_features.definitions import RELATIONS
@@ -28,6 +29,10 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 _DOING = "migrate the schema"
 _BY_HAND = "Its tables were changed by hand: change them back, and migrate again"
+_START_ANEW = (
+    "If the schema holds nothing that you need, drop it (`drop schema features cascade`), and "
+    "migrate again; otherwise, restore it with all rows"
+)
 _LOCK_WAIT_SECONDS = 60
 """Rather than block every reader for longer."""
 
@@ -69,6 +74,12 @@ def migrate(url: str, revision: str = "head", *, adopt_store: bool = False) -> s
         connection.commit()
         try:
             reached = _upgrade(connection, revision)
+        except (psycopg.errors.DuplicateTable, psycopg.errors.DuplicateColumn) as error:
+            raise DatabaseRefused(
+                f"cannot {_DOING}: {error.diag.message_primary}, but not according to "
+                "features.schema_version, whose row is missing, as after a dump without rows, or "
+                f"was changed by hand. {_START_ANEW}"
+            ) from error
         except DBAPIError as error:
             raise error.orig or error from error
         except CommandError as error:

@@ -146,7 +146,8 @@ class PartStore:
             raise PartGone(
                 f"what run {run_id} read from {part['name']} is no longer in the store, or is "
                 "damaged there: only parts that the last load or recent runs need are kept "
-                "(EXPERIMENT_FEATURES_KEEP_PARTS_DAYS)"
+                "(EXPERIMENT_FEATURES_KEEP_PARTS_DAYS), and only in the store that the run had "
+                f"(EXPERIMENT_FEATURES_STORE, now {self.root})"
             )
         return parts
 

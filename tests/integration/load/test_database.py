@@ -10,6 +10,7 @@ from psycopg import sql
 
 from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
 from experiment_features.load.database import connect
+from experiment_features.load.ledger import find_last_load
 from experiment_features.load.migrate import migrate
 from features_airflow.features_db import open_features_db
 from features_page.connection import open_reader
@@ -84,6 +85,12 @@ class TestConnect:
         host = "/no/wh@re" if url.startswith("host") else "/x?host=/no/wh@re"
         with pytest.raises(DatabaseUnavailable, match="/no/wh@re"):
             connect(url.format(host))
+
+    @pytest.mark.parametrize("host", ["db..example.org", f"{'a' * 64}.example.org"])
+    def test_a_host_that_cannot_exist_is_refused(self, host: str) -> None:
+        """Its name cannot even be looked up."""
+        with pytest.raises(DatabaseRefused, match=r"no host can have this name \(.* label"):
+            connect(f"postgresql://etl@{host}/x")
 
     @pytest.mark.parametrize("host", ["/nowhere", "127.0.0.1:9"])
     def test_an_absent_server_is_transient(self, host: str) -> None:
@@ -274,6 +281,16 @@ class TestSession:
         assert found[2]["timezone"] == "UTC"
         assert set(found[0]) == set(SETTINGS)
         assert not found[0].items() & SETTINGS.items()
+
+    @pytest.mark.parametrize("cursor", ["dictcursor", "namedtuplecursor"])
+    def test_rows_are_tuples_whatever_cursor_the_connection_names(
+        self, cursor: str, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The extra `cursor`, which Airflow documents, is for queries of other DAGs."""
+        uri = f"{database.url().replace('postgresql', 'postgres', 1)}&cursor={cursor}"
+        monkeypatch.setenv("AIRFLOW_CONN_FEATURES_DB", uri)
+        with open_features_db() as connection:
+            assert find_last_load(connection) is None
 
     def test_a_database_without_encoding_is_refused(self, server: Server) -> None:
         """The meaning of its bytes is unknown."""

@@ -105,6 +105,22 @@ def test_a_delta_is_recorded(database: Database, whole: dict[str, Any], tmp_path
     ]
 
 
+@pytest.mark.usefixtures("whole")
+def test_a_trigger_that_changes_an_issue_of_a_delta_is_named(
+    database: Database, tmp_path: Path
+) -> None:
+    """As of a snapshot; nothing is loaded."""
+    database.query(
+        "create function mask() returns trigger language plpgsql as "
+        "$$begin new.value := null; return new; end$$; create trigger masks "
+        "before insert on features.data_issues for each row execute function mask()"
+    )
+    source = delta(users=[("9", "Ida", "no address", "2024-01-01")]).write(tmp_path / "monday")
+    with pytest.raises(DatabaseRefused, match="data_issues: 1 rows are not as they were written"):
+        run(database, tmp_path, declare(source))
+    assert 9 not in users_of(database)
+
+
 def test_the_same_delta_is_unchanged(
     database: Database, whole: dict[str, Any], tmp_path: Path
 ) -> None:

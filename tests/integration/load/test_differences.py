@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import sql
 
 from drops import CLEAN, Drop, Part, Row
 from integration.running import run_drop
@@ -96,6 +97,20 @@ def test_what_deltas_left_is_what_is_in_force(
         result = run_drop(database, source, given_source=str(source), **options)
         assert (result["status"], verify()[0]) == ("loaded", 0)
     assert verify()[1]["run"] == result["run_id"]
+
+
+@pytest.mark.usefixtures("whole")
+def test_a_column_of_ones_own_is_no_difference(
+    database: Database, tmp_path: Path, verify: Command
+) -> None:
+    """Nor does it hinder a delta, though it must not be null."""
+    for table in ("data_issues", "user_features", "pipeline_runs"):
+        add = "alter table {} add column seen_by text not null default 'nobody'"
+        database.query(sql.SQL(add).format(sql.Identifier("features", table)))
+    assert verify()[0] == 0
+    users = Part("users", "", (Row(("5", "Eve", "no address", "2024-01-01")),))
+    result = run_drop(database, Drop((users,)).write(tmp_path / "delta"), mode="delta")
+    assert (result["status"], verify()[0]) == ("loaded", 0)
 
 
 def test_for_people(database: Database, whole: str, capsys: pytest.CaptureFixture[str]) -> None:

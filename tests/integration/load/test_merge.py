@@ -313,6 +313,9 @@ def test_a_trigger_that_changes_what_is_written_is_named(
         ("before insert", "pipeline_runs", "new.warnings := 7", "pipeline_runs"),
         ("before insert", "data_issues", "new.closed_by := new.run_id", "data_issues"),
         ("after insert", "data_issues", "delete from features.data_issues", "data_issues"),
+        ("before insert", "data_issues", "new.value := null", "data_issues"),
+        ("before insert", "load_changes", "new.inserted := 7", "load_changes"),
+        ("before insert", "load_changes", "new.largest_ids := '{}'", "load_changes"),
     ):
         row = "new" if event.startswith("before") else "null"
         database.query(CHANGE.format(event=event, table=table, body=body, row=row))
@@ -362,5 +365,11 @@ def test_held_changes_that_are_not_written_are_named(database: Database, tmp_pat
     database.query(DISCARD)
     database.query(TRIGGER.format(event="insert", table="features.held_changes"))
     few = make_drop({1: "Ann"}).write(tmp_path / "few")
-    with pytest.raises(DatabaseRefused, match="held_changes: insert should have written 29 rows"):
+    message = "held_changes: insert should have written 29 rows"
+    with pytest.raises(DatabaseRefused, match=message):
+        run_drop(database, few, allow_empty=True)
+    database.query("drop function discard cascade")
+    change = {"event": "before insert", "table": "held_changes", "row": "new"}
+    database.query(CHANGE.format(body="new.name := 'x'", **change))
+    with pytest.raises(DatabaseRefused, match=message):
         run_drop(database, few, allow_empty=True)

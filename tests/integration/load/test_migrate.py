@@ -336,6 +336,14 @@ class TestMigrate:
         with pytest.raises(DatabaseRefused, match="schema_version should have one row"):
             migrate(database.url("keeper"))
 
+    def test_a_schema_without_its_revision_is_refused(self, database: Database) -> None:
+        """As after a dump of the schema alone; the message says how to start anew."""
+        database.query("delete from features.schema_version")
+        with pytest.raises(DatabaseRefused, match=r"already exists, .*`drop schema features"):
+            migrate(database.url("keeper"))
+        database.query("drop schema features cascade")
+        migrate(database.url("keeper"))
+
     def test_leaves_what_others_have_added(self, database: Database) -> None:
         """Columns, indexes and tables of the laboratory's own stay."""
         database.query("alter table features.user_features add column note text")

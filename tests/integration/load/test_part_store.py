@@ -255,7 +255,11 @@ class TestLostParts:
         for arguments in (["restore", run_id], ["reproduce", run_id], ["trace", "1"]):
             status, output, errors = command(*arguments)
             assert (status, output) == (1, "")
-            assert re.search(r"user_experiments\.csv is no longer in the store", errors)
+            assert re.search(
+                r"user_experiments\.csv is no longer in the store.*EXPERIMENT_FEATURES_STORE, now "
+                + str(store),
+                errors,
+            )
         assert features_of(database) == before
 
     def test_a_load_whose_parts_went_meanwhile_changes_nothing(

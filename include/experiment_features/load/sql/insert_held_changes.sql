@@ -1,12 +1,22 @@
--- Records what a held load would have removed. Grain: row of the relation.
+-- Records what a held load would have removed. Grain: one row: how many rows were added as they were.
 -- Values: run_id, table_name.
-insert into features.held_changes (run_id, table_name, id, name, total_experiments)
-select
-    %(run_id)s,
-    %(table_name)s,
-    {key},
-    current.{name},
-    current.total_experiments
-from {relation} as current
-inner join {changed} as changed using ({key})
-where not changed.is_staged
+with due as (
+    select
+        %(run_id)s as run_id,
+        %(table_name)s as table_name,
+        {key} as id,
+        current.{name} as name,
+        current.total_experiments
+    from {relation} as current
+    inner join {changed} as changed using ({key})
+    where not changed.is_staged
+),
+
+written as (
+    insert into features.held_changes (run_id, table_name, id, name, total_experiments)
+    select * from due
+    returning run_id, table_name, id, name, total_experiments
+)
+
+select count(*)
+from (select * from written intersect select * from due) as unaltered
