@@ -312,6 +312,20 @@ def test_a_load_below_is_restored(database: Database, tmp_path: Path) -> None:
     assert users_of(database) == [1, 3, 9]
 
 
+@pytest.mark.parametrize("name", ["link", "link/../monday"])
+@pytest.mark.usefixtures("whole")
+def test_a_folder_is_known_by_each_of_its_names(
+    name: str, database: Database, tmp_path: Path
+) -> None:
+    """In Airflow, where names are resolved, the daily run would take the delta for a snapshot."""
+    monday = WHOLE.write(tmp_path / "monday")
+    (tmp_path / "link").symlink_to(monday)
+    result = run(database, tmp_path, tmp_path / name, "delta")
+    assert result["source"] == str(monday)
+    with pytest.raises(DropRefused, match="held a delta before"):
+        run(database, tmp_path, monday)
+
+
 def test_a_restore_reads_no_drop(database: Database, tmp_path: Path) -> None:
     """What its source holds is as unclear as before, and if it is held, no delta waits for that."""
     many = [(str(number), "Ann", "a@b.c", "2024-01-01") for number in range(1, 41)]
