@@ -144,9 +144,9 @@ class PartStore:
         self.refuse_newer(parts, run_id)
         for part in self.find_lost(parts):
             raise PartGone(
-                f"what run {run_id} read from {part['name']} is no longer in the store, or is "
-                "damaged there: only parts that the last load or recent runs need are kept "
-                "(EXPERIMENT_FEATURES_KEEP_PARTS_DAYS)"
+                f"what run {run_id} read from {part['name']} is no longer in the store "
+                f"{self.root}, or is damaged there: only parts that the last load or recent runs "
+                "need are kept (EXPERIMENT_FEATURES_KEEP_PARTS_DAYS)"
             )
         return parts
 
