@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from experiment_features.config import Settings
+from experiment_features.drop.allowed_source import resolved_path
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors, root_of
 from experiment_features.errors import ConfigurationError, PipelineError
@@ -101,12 +102,12 @@ def _user() -> str | None:
 
 
 def open_source(source: str) -> AnyPath:
-    """The drop's folder."""
+    """The drop's folder, links followed, as in Airflow: the ledger knows its drops by it."""
     refuse_secret("the source", source)
     require_utf8(f"the source {source}", source, "rename the folder")
     if not is_stored(source):
         try:
-            return LocalPath(local_path(source).absolute())
+            return LocalPath(resolved_path(local_path(source).absolute()))
         except OSError as error:
             raise ConfigurationError(
                 f"the source {source} is relative, and the current folder cannot be read "

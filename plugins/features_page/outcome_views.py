@@ -59,7 +59,7 @@ def changes(
         features={each.name: each for each in relation.features[1:]},
         listed=LISTED,
         may_trigger=may_trigger,
-        way_to_accept=way_to_accept(found["source"], found["parameters"].get("mode", "auto")),
+        way_to_accept=way_to_accept(found["source"], found["parameters"]),
     )
 
 

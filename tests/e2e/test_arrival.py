@@ -188,7 +188,7 @@ def test_a_drop_that_arrives_after_a_crash(stack: Stack) -> None:
 def test_a_backfill_loads_the_drops_of_its_days(stack: Stack, arrived: list[Path]) -> None:
     """A backfill loads older drops again, day by day, without overlaps in the history."""
     drops = arrived[:2]
-    days = {"from_date": "2026-11-20T00:00:00Z", "to_date": "2026-11-21T12:00:00Z"}
+    days = {"from_date": "2026-11-20T00:00:00Z", "to_date": "2026-11-21T23:59:59Z"}
     order = days | {"dag_id": "experiment_features", "run_backwards": False, "dag_run_conf": {}}
     order |= {"reprocess_behavior": "none", "max_active_runs": 1}
     token, before = stack.token(), len(entries(stack, *drops))

@@ -141,11 +141,11 @@ def _run_until(last: str, database: Database, folder: Path, source: Path, **opti
     assert before == (features_of(database), open_issues(database))
 
 
-def restore(database: Database, folder: Path, run_id: str) -> Result:
+def restore(database: Database, folder: Path, run_id: str, **options: Any) -> Result:
     """Restores a load."""
     with connect(database.url()) as connection:
         load = find_load(connection, run_id)
-    options = run_fields(load) | {"restored_run": load.run_id, **ANY}
+    options = run_fields(load) | {"restored_run": load.run_id, **ANY, **options}
     pipeline = make_pipeline(database, folder / "workspaces", **options)
     restored: Result = run_stages(pipeline, lambda: pipeline.take(load))
     return restored

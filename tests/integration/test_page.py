@@ -32,6 +32,7 @@ from features_airflow.object_storage import open_place
 from features_page.access import GUARDS, is_steward
 from features_page.app import STATIC, make_app
 from features_page.problems import SENTENCES
+from integration.histories import restore
 from integration.running import make_drop, new_run_id, run_drop
 from integration.servers import Database
 from page_app import make_page
@@ -440,6 +441,21 @@ def test_a_run_that_is_held_for_its_experiments_alone(
     assert parse_qs(urlsplit(unescape(address)).query) == asked
     reader = make_client(may_trigger_runs=False).get("/changes?run=run%201").text
     assert "/drops?" not in reader
+
+
+def test_a_held_restore(page: TestClient, database: Database, tmp_path: Path) -> None:
+    """Its way is another restore: what its folder holds now may be another drop."""
+    for name, number in (("small", 1), ("large", 12)):
+        users = {user_id: f"user {user_id}" for user_id in range(1, number + 1)}
+        run_drop(database, make_drop(users).write(tmp_path / name), run_id=name, allow_empty=True)
+    with pytest.raises(LoadHeld) as held:
+        restore(database, tmp_path, "small", max_removed_percent=20)
+    way = "restore small with max_removed_percent 100"
+    assert str(held.value).endswith(f"if that is right: {way}")
+    run_id = database.value("select run_id from features.pipeline_runs where status = 'held'")
+    html = page.get(f"/changes?run={run_id}").text
+    assert f"If the drop is right: {way}." in text_of(html)
+    assert "/drops?" not in html
 
 
 def test_what_a_held_run_would_have_removed(

@@ -29,9 +29,9 @@ def resolve_source(source: str, roots: Sequence[str], open_filesystem: OpenFiles
             return StoredPath(source, open_filesystem(source))
         raise _lies_outside(source, roots)
     path = local_path(source)
-    resolved_roots = [_resolve(local_path(root)) for root in roots if not is_stored(root)]
+    resolved_roots = [resolved_path(local_path(root)) for root in roots if not is_stored(root)]
     for root in resolved_roots:
-        resolved = _resolve(root / path)
+        resolved = resolved_path(root / path)
         if resolved.is_relative_to(root) and (path.is_absolute() or resolved.is_dir()):
             return LocalPath(resolved, resolved_roots)
     raise _lies_outside(source, roots)
@@ -63,7 +63,12 @@ def _is_in_stored_root(source: str, roots: Sequence[str]) -> bool:
     return any(source.rstrip("/") == root or source.startswith(f"{root}/") for root in below)
 
 
-def _resolve(path: Path) -> Path:
+def resolved_path(path: Path) -> Path:
+    """The folder itself, links and ``..`` followed: by one name, whoever names it.
+
+    Raises:
+        ConfigurationError: it cannot be followed.
+    """
     try:
         resolved = path.resolve()
         resolved.exists()  # a name may be too long for the system

@@ -6,6 +6,7 @@ A truncated export is well-formed, so it can only be recognised by what is missi
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from experiment_features.config import SAMPLE_DROP
 from experiment_features.definitions import RELATIONS, Relation
@@ -73,12 +74,21 @@ def check_volume(
         return None
     return LoadHeld(
         f"{' and '.join(excessive)} would go, more than max_removed_percent "
-        f"{run.max_removed_percent:g} allows; if that is right: {way_to_accept(source, run.mode)}"
+        f"{run.max_removed_percent:g} allows; if that is right: "
+        f"{way_to_accept(source, run.parameters)}"
     )
 
 
-def way_to_accept(source: str, mode: str) -> str:
-    """What to do with a drop whose load was held, if it is right."""
+def way_to_accept(source: str, parameters: Mapping[str, Any]) -> str:
+    """What to do with a drop whose load was held, if it is right.
+
+    Args:
+        source: the drop's folder.
+        parameters: those of the run, as the ledger has them.
+    """
+    if restored_run := parameters.get("restored_run"):  # its folder may hold another drop now
+        return f"restore {restored_run} with max_removed_percent 100"
+    mode = parameters.get("mode", "auto")
     declared = "" if mode == "auto" else f"mode {mode} and "
     return f"run {source} with {declared}max_removed_percent 100"
 

@@ -8,7 +8,7 @@ import csv
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -73,23 +73,26 @@ def export(layers: Layers, folder: Path, *, memory_limit: str, spill: Path) -> l
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
     """Yields a folder that takes the name in the end; nothing stays of it after an error."""
-    target = folder.resolve()
-    draft = target.with_name(f".draft-{uuid.uuid4().hex}")
     try:
-        if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise ConfigurationError(
-                f"{folder} is not an empty folder: name one that is empty, or not there yet"
-            )
-        draft.mkdir(parents=True)
-        yield draft
-        draft.rename(target)
-    except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise WorkspaceUnavailable(
-            f"{folder} cannot be written: {reason_of(error)}. Free disk space or memory, or choose "
-            "another folder"
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        target = folder.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links is one or the other
+        raise ConfigurationError(f"{folder} cannot be followed: {reason_of(error)}") from error
+    with ExitStack() as drafts:
+        try:
+            if target.exists() and (not target.is_dir() or any(target.iterdir())):
+                raise ConfigurationError(
+                    f"{folder} is not an empty folder: name one that is empty, or not there yet"
+                )
+            draft = target.with_name(f".draft-{uuid.uuid4().hex}")
+            drafts.callback(shutil.rmtree, draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            yield draft
+            draft.rename(target)
+        except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise WorkspaceUnavailable(
+                f"{folder} cannot be written: {reason_of(error)}. Free disk space or memory, or "
+                "choose another folder"
+            ) from error
 
 
 def _spelled(rows: DuckDBPyRelation, table: Table) -> DuckDBPyRelation:

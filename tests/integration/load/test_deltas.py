@@ -328,6 +328,37 @@ def test_a_load_below_is_restored(database: Database, tmp_path: Path) -> None:
     assert users_of(database) == [1, 3, 9]
 
 
+@pytest.mark.parametrize("name", ["link", "link/../monday"])
+@pytest.mark.usefixtures("whole")
+def test_a_folder_is_known_by_each_of_its_names(
+    name: str, database: Database, tmp_path: Path
+) -> None:
+    """In Airflow, where names are resolved, the daily run would take the delta for a snapshot."""
+    monday = WHOLE.write(tmp_path / "monday")
+    (tmp_path / "link").symlink_to(monday)
+    result = run(database, tmp_path, tmp_path / name, "delta")
+    assert result["source"] == str(monday)
+    with pytest.raises(DropRefused, match="held a delta before"):
+        run(database, tmp_path, monday)
+
+
+def test_a_restore_reads_no_drop(database: Database, tmp_path: Path) -> None:
+    """What its source holds is as unclear as before, and if it is held, no delta waits for that."""
+    many = [(str(number), "Ann", "a@b.c", "2024-01-01") for number in range(1, 41)]
+    others = [part for part in WHOLE.parts if part.table != "users"]
+    first = run(database, tmp_path, WHOLE.write(tmp_path / "inbox"))
+    source = Drop((rows("users", *many), *others)).write(tmp_path / "inbox")
+    run(database, tmp_path, declare(source, base=first["run_id"]))
+    (source / "_READY").unlink()
+    with pytest.raises(LoadHeld, match=f"restore {first['run_id']} with max_removed_percent 100"):
+        restore(database, tmp_path, first["run_id"], max_removed_percent=20)
+    pipeline = make_pipeline(database, tmp_path / "workspaces")
+    assert pipeline.find_failed([str(source)]) is None
+    restore(database, tmp_path, first["run_id"])
+    with pytest.raises(DropRefused, match="held a delta before"):
+        run(database, tmp_path, source)
+
+
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A store of its own."""

@@ -45,6 +45,11 @@ def test_drops(database: Database) -> None:
     for number, (run_id, source, status) in enumerate(runs):
         ended = None if status == "running" else hour(number)
         database.query(ENTER, run_id, source, status, hour(number), ended)
+    database.query(ENTER, "ten", "/d/1", "held", hour(10), hour(10))
+    database.query(
+        'update features.pipeline_runs set parameters = \'{"restored_run": "one"}\' '
+        "where run_id = 'ten'"
+    )
     arrivals = [
         Arrival("/d/9", hour(8), "new"),
         Arrival("/d/3", hour(3), "waiting", "four", ("/d/1", "/d/2")),

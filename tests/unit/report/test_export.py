@@ -171,6 +171,21 @@ def test_only_an_empty_folder_is_written_to(kind: str, tmp_path: Path) -> None:
     )
 
 
+def test_a_folder_that_cannot_be_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The root, a loop of links, too long a name, and one in a folder that is gone."""
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    product = InProcess(tmp_path, "duckdb")
+    product.load(snapshot().drop.write(tmp_path / "drop"), snapshot(), "1", TODAY)
+    for name in ("/", str(tmp_path / "loop"), str(tmp_path / ("x" * 300)), "relative"):
+        with pytest.raises((ConfigurationError, WorkspaceUnavailable), match=r"folder|followed"):
+            product.export(Path(name))
+
+
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
     """Also by a link."""
     (tmp_path / "real").mkdir()

@@ -1,5 +1,5 @@
--- Whether the latest run of which the drop came from a source, and is known, read a delta there.
--- Grain: one row. Value: source.
+-- Whether the latest run of which the drop came from a source, and is known, read a delta there; a
+-- restore reads no drop. Grain: one row. Value: source.
 select coalesce(
     (
         select mode = 'delta'
@@ -7,6 +7,7 @@ select coalesce(
         where
             source = %(source)s
             and mode is not null
+            and parameters ->> 'restored_run' is null
         order by started_at desc
         limit 1
     ),

@@ -1,5 +1,5 @@
--- The drops of which the last run did not load, unless a snapshot has been loaded since.
--- Grain: drop. Value: sources, in order.
+-- The drops of which the last run did not load, unless a snapshot has been loaded since; a restore
+-- reads no drop. Grain: drop. Value: sources, in order.
 with last_runs as (
     select distinct on (source)
         source,
@@ -10,6 +10,7 @@ with last_runs as (
     where
         source = any(%(sources)s)
         and status not in ('running', 'skipped')
+        and parameters ->> 'restored_run' is null
     order by
         source,
         started_at desc

@@ -1,6 +1,6 @@
--- The drops of the latest runs, each with the last run that had something to do, the latest first.
--- Grain: drop. Values: rows (how many runs are looked at); taken (JSON, the announced drops by run_id:
--- a run that ended early has not entered its source).
+-- The drops of the latest runs, each with the last run that had something to do, the latest first; a
+-- restore reads no drop. Grain: drop. Values: rows (how many runs are looked at); taken (JSON, the
+-- announced drops by run_id: a run that ended early has not entered its source).
 with latest as (
     select
         coalesce("left"(source, 500), %(taken)s::jsonb ->> run_id) as source,
@@ -9,7 +9,9 @@ with latest as (
         parameters ->> 'mode' as mode,
         started_at
     from features.pipeline_runs
-    where status <> 'skipped'
+    where
+        status <> 'skipped'
+        and parameters ->> 'restored_run' is null
     order by
         started_at desc,
         run_id desc
