@@ -76,11 +76,16 @@ def metrics() -> Iterator[Metrics]:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[S3Server]:
-    """An S3 server with an empty bucket; Airflow keeps what it opened, and must not keep that."""
+    """An S3 server with an empty bucket; Airflow and fsspec must not keep what they opened there.
+
+    It ends with a group of tests (pytest_runtest_teardown), and others get another one.
+    """
     with serve_s3() as server:
         yield server
     if store := sys.modules.get("airflow.sdk.io.store"):
         store._STORE_CACHE.clear()
+    if s3fs := sys.modules.get("s3fs"):
+        s3fs.S3FileSystem.clear_instance_cache()
 
 
 def bundles() -> str:
