@@ -68,6 +68,7 @@ def test_assets_carry_the_result(stack: Stack, loaded: dict[str, Any]) -> None:
         assert (json.loads(extra) if isinstance(extra, str) else extra) == loaded
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("loaded")
 def test_another_dag_runs_after_a_load(stack: Stack) -> None:
     """The example DAG is started by the assets and can read the result of the load."""

@@ -82,6 +82,7 @@ def test_trigger_button_gives_the_same_result(stack: Stack, loaded: dict[str, An
     assert entry == {"trigger": "manual", "status": "loaded", "is_of_now": True}
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("loaded")
 def test_spark_gives_the_same_features(stack: Stack) -> None:
     """On Sail, which runs in the tasks."""
@@ -126,6 +127,7 @@ def test_rejected_drop_is_recorded(stack: Stack) -> None:
     assert in_airflow["note"] == result["source"] == str(SAMPLE)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("conf", ['{"engine": "abacus"}', '{"colour": "red"}'])
 def test_unknown_parameter_is_refused(stack: Stack, conf: str) -> None:
     """Unknown names and values of parameters are refused."""

@@ -167,6 +167,7 @@ def test_a_changed_unit_is_noticed(stack: Stack, laboratory: Path, mailbox: Mail
     wait_until("a mail says so", lambda: subject in subjects(mailbox, laboratory))
 
 
+@pytest.mark.thorough
 def test_a_refused_run_is_in_the_ledger(stack: Stack, loaded: dict[str, Any]) -> None:
     """Also one whose source was never found: with the task and the kind of error.
 

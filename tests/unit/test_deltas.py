@@ -95,7 +95,7 @@ EDGES = {
 }
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", [pytest.param("pandas", marks=pytest.mark.thorough), "duckdb"])
 @pytest.mark.parametrize("sequence", EDGES.values(), ids=EDGES)
 def test_edges(sequence: list[Step], engine: str, tmp_path: Path) -> None:
     """What is rarely drawn is loaded, refused or rejected as the oracle says."""

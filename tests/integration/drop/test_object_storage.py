@@ -150,6 +150,7 @@ def test_load_is_that_of_a_local_drop(s3: S3Server, database: Database, tmp_path
         assert holds_files(source, workspace.found(Extracted).files, "snapshot")
 
 
+@pytest.mark.thorough
 def test_store_of_parts_in_the_bucket(s3: S3Server, database: Database, tmp_path: Path) -> None:
     """Known files, lost parts, trace, restore and removal are as in a folder."""
     store = at(f"s3://lab@{BUCKET}/store {tmp_path.name}")
