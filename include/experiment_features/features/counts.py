@@ -162,7 +162,8 @@ def _tables(pairs: Numbers, counts: Numbers) -> tuple[pa.Table, pa.Table]:
     most = np.maximum.reduceat(counts, starts)
     is_tied = counts == np.repeat(most, np.diff(starts, append=len(users)))
     tied = compounds[is_tied]
-    offsets = np.cumsum([0, *np.add.reduceat(is_tied, starts, dtype=np.int64)])
+    ends = np.cumsum(np.add.reduceat(is_tied, starts, dtype=np.int64))
+    offsets = np.concatenate(([0], ends))
     lists = pa.ListArray.from_arrays(arrow.array(offsets.astype(np.int32)), arrow.array(tied))
     of_uses = map(arrow.array, (users, compounds, counts))
     of_users = (
