@@ -1,6 +1,9 @@
 """Scales what was measured to sizes that were not, for docs/scaling.md, by rules that it states."""
 
-from benchmarks.figures import Result
+from statistics import median
+
+from benchmarks.figures import Facts, Result, start_seconds_of
+from experiment_features.run import STAGES
 
 MEASURED = (10**7, 10**8)
 SCALED = (10**9, 10**10)
@@ -23,12 +26,10 @@ Figure = float | None
 def rows_of_growth(results: dict[str, Result]) -> list[list[str | None]]:
     """Returns one row for each figure: its values by size, and the rule of those not measured."""
     runs, deltas, load = results["runs"], results["deltas"], results["load"]
-    start = [
-        _less(runs.median("seconds", "ours", experiments=n), _stages_of(runs, n)) for n in MEASURED
-    ]
+    start = [_start_of(runs.of("ours", experiments=n)) for n in MEASURED]
     rows: list[list[str | None]] = []
     whole: list[Figure] = [*start, start[-1], start[-1]]
-    for stage in ("extract", "validate", "transform", "load"):
+    for stage in STAGES:
         seconds = _grown([runs.stage(stage, "ours", experiments=n) for n in MEASURED])
         whole = [_sum(*pair) for pair in zip(whole, seconds, strict=True)]
         rows.append([f"`{stage}`", *map(_duration, seconds), _STEP])
@@ -59,13 +60,8 @@ def rows_of_growth(results: dict[str, Result]) -> list[list[str | None]]:
     return rows
 
 
-def _stages_of(runs: Result, size: int) -> Figure:
-    return _sum(
-        *(
-            runs.stage(stage, "ours", experiments=size)
-            for stage in ("extract", "validate", "transform", "load")
-        )
-    )
+def _start_of(rows: list[Facts]) -> Figure:
+    return median(map(start_seconds_of, rows)) if rows else None
 
 
 def _grown(measured: list[Figure]) -> list[Figure]:
@@ -80,10 +76,6 @@ def _grown(measured: list[Figure]) -> list[Figure]:
 def _sum(*figures: Figure) -> Figure:
     known = [figure for figure in figures if figure is not None]
     return sum(known) if len(known) == len(figures) else None
-
-
-def _less(one: Figure, other: Figure) -> Figure:
-    return None if one is None or other is None else one - other
 
 
 def _times(figure: Figure, factor: float) -> Figure:

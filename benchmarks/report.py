@@ -28,13 +28,13 @@ from benchmarks.measure import COMPARED_PYTHON, ROOT
 from benchmarks.runs import ONCE, SPARING
 from benchmarks.spark import HEAP
 from experiment_features.engines.choose import LARGE_DROP_ROWS
+from experiment_features.run import STAGES
 
 PAGE = ROOT / "docs" / "performance.md"
 SCALING = ROOT / "docs" / "scaling.md"
 _GROWTH = re.compile(
     r"(<!-- growth: written by benchmarks/run\.sh -->\n).*?(<!-- end -->)", re.DOTALL
 )
-STAGES = ("extract", "validate", "transform", "load")
 
 Cell = float | int | str | None
 

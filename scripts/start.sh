@@ -57,6 +57,7 @@ os.setsid()
 os.execv(sys.executable, [sys.executable, "-m", "airflow", *sys.argv[1:]])
 ' "$1" ${options[@]+"${options[@]}"} >"$log" 2>&1 </dev/null &
     pids+=($!)
+    disown # a failed start ends them: bash would report each
 }
 
 # All four components report so, with a heartbeat since then.
@@ -76,7 +77,10 @@ ask_airflow() { # QUERY SINCE
 
 knows_dag() { # SINCE
     local error
-    error=$(ask_airflow "select filename || chr(10) || stacktrace from import_error where \"timestamp\" >= :'since'" "$1")
+    # Of an error that is reported to users, only what it says; of others, the traceback.
+    error=$(ask_airflow "select filename || ': ' ||
+        coalesce(substring(stacktrace from 'experiment_features\.errors\.\w+: (.*)'), stacktrace)
+        from import_error where \"timestamp\" >= :'since'" "$1")
     [[ -z $error ]] || fail "Airflow cannot import the DAG: $error"
     [[ -n $(ask_airflow "select 1 from dag where dag_id = 'experiment_features' and not is_stale
         and last_parsed_time >= :'since'" "$1") ]]

@@ -180,9 +180,8 @@ class Settings:
     @classmethod
     def from_environment(cls) -> "Settings":
         """Reads EXPERIMENT_FEATURES_*; the defaults suit a checkout of the project."""
-        environment = os.environ
         roots = _folders("EXPERIMENT_FEATURES_SOURCE_ROOTS", str(_PROJECT / "include" / "data"))
-        watch = environment.get("EXPERIMENT_FEATURES_WATCH")
+        watch = os.environ.get("EXPERIMENT_FEATURES_WATCH")
         local_roots = tuple(root for root in roots if not is_stored(root))
         return cls(
             workspaces=_written_place(
@@ -191,10 +190,9 @@ class Settings:
             store=_written_place("EXPERIMENT_FEATURES_STORE", cls.store),
             source_roots=roots,
             watched_folders=_watched() if watch else local_roots,
-            schedule=(environment.get("EXPERIMENT_FEATURES_SCHEDULE") or "").strip()
-            or cls.schedule,
+            schedule=_text("EXPERIMENT_FEATURES_SCHEDULE", cls.schedule),
             memory_limit=_memory("EXPERIMENT_FEATURES_MEMORY_LIMIT", cls.memory_limit),
-            spark_master=environment.get("EXPERIMENT_FEATURES_SPARK_MASTER") or cls.spark_master,
+            spark_master=_text("EXPERIMENT_FEATURES_SPARK_MASTER", cls.spark_master),
             keep_days=_whole_number("EXPERIMENT_FEATURES_KEEP_DAYS", cls.keep_days, "days"),
             keep_parts_days=_whole_number(
                 "EXPERIMENT_FEATURES_KEEP_PARTS_DAYS", cls.keep_parts_days, "days"
@@ -202,12 +200,16 @@ class Settings:
             keep_workspace_days=_whole_number(
                 "EXPERIMENT_FEATURES_KEEP_WORKSPACE_DAYS", cls.keep_workspace_days, "days"
             ),
-            alerts=(environment.get("EXPERIMENT_FEATURES_ALERTS") or "").strip(),
+            alerts=_text("EXPERIMENT_FEATURES_ALERTS", cls.alerts),
             deadline_hours=_whole_number(
                 "EXPERIMENT_FEATURES_DEADLINE_HOURS", cls.deadline_hours, "hours"
             ),
-            run_time_unit=(environment.get("EXPERIMENT_FEATURES_RUN_TIME_UNIT") or "").strip(),
+            run_time_unit=_text("EXPERIMENT_FEATURES_RUN_TIME_UNIT", cls.run_time_unit),
         )
+
+
+def _text(name: str, default: str) -> str:
+    return os.environ.get(name, "").strip() or default
 
 
 def _watched() -> tuple[str, ...]:
@@ -237,7 +239,7 @@ def _place(name: str, place: str) -> str:
 
 def _written_place(name: str, default: str) -> str:
     """The same, of a folder that the pipeline writes to, and in which DuckDB reads."""
-    place = _place(name, (os.environ.get(name) or "").strip() or default)
+    place = _place(name, _text(name, default))
     if not is_stored(place):
         try:
             folder = str(Path(place).absolute())
@@ -251,7 +253,7 @@ def _written_place(name: str, default: str) -> str:
 
 
 def _memory(name: str, default: str) -> str:
-    text = (os.environ.get(name) or default).strip()
+    text = _text(name, default)
     found = _MEMORY.fullmatch(text)
     megabytes = None if found is None else _megabytes(*found.groups())
     if megabytes is None or not _LEAST_MEGABYTES <= megabytes <= _MOST_MEGABYTES:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk.exceptions import AirflowNotFoundException
@@ -26,27 +26,20 @@ def open_features_db(connection_id: str = CONNECTION_ID) -> Iterator[Connection]
     """
     # libpq waits for minutes for a host that does not answer; the connection's own setting wins.
     os.environ.setdefault("PGCONNECT_TIMEOUT", "10")
-    try:
-        with database_errors(f"connect to the database of {connection_id}"):
-            connection = PostgresHook(connection_id).get_conn()
-    except AirflowNotFoundException:
-        raise ConfigurationError(
-            f"the Airflow connection {connection_id} is not defined, or cannot be read: add it "
-            f"under Admin, Connections, or set AIRFLOW_CONN_{connection_id.upper()}"
-        ) from None
-    except (ValueError, TypeError, AttributeError) as error:  # from the hook, or from psycopg
-        raise _unusable(connection_id, error) from error
-    with closing(connection):
-        connection.row_factory = tuple_row  # the extra `cursor` suits queries of other DAGs
+    with ExitStack() as stack:
         try:
+            with database_errors(f"connect to the database of {connection_id}"):
+                connection = stack.enter_context(closing(PostgresHook(connection_id).get_conn()))
+            connection.row_factory = tuple_row  # the extra `cursor` suits queries of other DAGs
             start_session(connection)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise _unusable(connection_id, error) from error
+        except AirflowNotFoundException:
+            raise ConfigurationError(
+                f"the Airflow connection {connection_id} is not defined, or cannot be read: add it "
+                f"under Admin, Connections, or set AIRFLOW_CONN_{connection_id.upper()}"
+            ) from None
+        except (ValueError, TypeError, AttributeError) as error:  # from the hook, or from psycopg
+            raise ConfigurationError(
+                f"the Airflow connection {connection_id} cannot be used ({error}): check its host "
+                "and its extra, a JSON object of libpq's parameters"
+            ) from error
         yield connection
-
-
-def _unusable(connection_id: str, error: Exception) -> ConfigurationError:
-    return ConfigurationError(
-        f"the Airflow connection {connection_id} cannot be used ({error}): check its host and its "
-        "extra, a JSON object of libpq's parameters"
-    )

@@ -1,6 +1,6 @@
 """DuckDB: the engine for large drops, and the database in which stages type and describe rows."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Generator, Sequence
 from glob import escape
 from pathlib import Path
 
@@ -50,9 +50,10 @@ class DuckDBEngine(Engine):
         write_parquet(frame.to_native(), path)
         return self.read(path)
 
-    def batches(self, frame: Frame) -> pa.RecordBatchReader:
+    def batches(self, frame: Frame) -> Generator[pa.RecordBatch]:
         """The rows as they are computed, in any order."""
-        return frame.to_native().to_arrow_reader(_BATCH_ROWS)
+        with frame.to_native().to_arrow_reader(_BATCH_ROWS) as reader:
+            yield from reader
 
     def gather(self, frame: Frame, key: str, value: str) -> Frame:
         """One row per ``key`` with the list of its ``value``s, ascending."""

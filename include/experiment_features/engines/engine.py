@@ -4,7 +4,7 @@ Frames are lazy, integers stay integers (nullable where they may be missing), an
 the same rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -53,10 +53,10 @@ class Engine(Protocol):
         """Computes the frame once, however often the returned one is used; may use the path."""
         return self.write(frame, path)
 
-    def batches(self, frame: Frame) -> pa.RecordBatchReader | None:  # noqa: ARG002
+    def batches(self, frame: Frame) -> Generator[pa.RecordBatch] | None:  # noqa: ARG002
         """The rows as they are computed, in any order; None if all would be in memory at once.
 
-        Until the reader is closed, the engine can do nothing else.
+        From the first batch until the generator is closed, the engine can do nothing else.
         """
         return None
 

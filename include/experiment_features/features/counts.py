@@ -6,8 +6,9 @@ less time than grouping by two columns does, and no memory that grows with the d
 """
 
 import os
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
@@ -52,7 +53,9 @@ class Counted(NamedTuple):
     """Grain: user with experiments; columns: those of expressions.most_common_compounds."""
 
 
-def count_by_sorting(experiments: pa.RecordBatchReader, sums: Path, folder: Path) -> Counted | None:
+def count_by_sorting(
+    experiments: Generator[pa.RecordBatch], sums: Path, folder: Path
+) -> Counted | None:
     """Counts the uses of compounds; None if ids are too large to make one number of a pair.
 
     Args:
@@ -109,9 +112,9 @@ def _share(sums: Path) -> Numbers:
     return ends
 
 
-def _write_pairs(experiments: pa.RecordBatchReader, ends: Numbers, shares: list[Path]) -> bool:
+def _write_pairs(experiments: Generator[pa.RecordBatch], ends: Numbers, shares: list[Path]) -> bool:
     """Writes the pairs of each share to its file; False if ids are too large."""
-    with experiments, ExitStack() as stack:
+    with closing(experiments), ExitStack() as stack:
         files = [stack.enter_context(share.open("wb")) for share in shares]
         for batch in experiments:
             users = arrow.integers(batch["user_id"])

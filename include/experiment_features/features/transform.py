@@ -129,10 +129,11 @@ def _count_experiments(
     experiments: Frame, workspace: Workspace, engine: Engine
 ) -> tuple[Frame, Frame, Frame]:
     """The sums of users, their uses of compounds, and the most common ones."""
-    file = workspace.scratch / "experiment_sums.parquet"
-    sums = engine.persist(sum_experiments(experiments), file)
+    sums = sum_experiments(experiments)
     batches = engine.batches(experiments.select("user_id", "experiment_compound_ids"))
     if batches is not None:
+        file = workspace.scratch / "experiment_sums.parquet"
+        sums = engine.write(sums, file)
         counted = count_by_sorting(batches, file, workspace.scratch / "counted")
         if counted:
             return sums, engine.read(counted.uses), engine.read(counted.most_common)

@@ -48,15 +48,8 @@ def close_issues(connection: Connection, run_id: str) -> None:
     check_written("features.data_issues", "close_issues", expected, written)
 
 
-def copy_issues(
-    connection: Connection,
-    issues: Path,
-    run_id: str,
-    *,
-    is_load: bool,
-    table: sql.Composable = _ISSUES,
-) -> list[str]:
-    """Copies the issues that a run found into data_issues; returns the columns that have values.
+def copy_issues(connection: Connection, issues: Path, run_id: str, *, is_load: bool) -> None:
+    """Copies the issues that a run found into data_issues.
 
     Args:
         connection: in the transaction that enters the run.
@@ -64,39 +57,41 @@ def copy_issues(
         run_id: the run's entry in the ledger.
         is_load: whether they hold now; else they are closed, and only the first of each file and
             rule of the run's own drop are copied.
-        table: takes the place of data_issues.
 
     Raises:
         DatabaseRefused: not all of them are there afterwards.
     """
-    owner = arrow.text(run_id)
-    names = ["found_by", "closed_by", *pq.read_schema(issues).names]
-    batches = arrow.batches(issues)
-    kept = batches if is_load else _first_of_each_kind(map(_own, batches))
-    rows = (
-        pa.RecordBatch.from_arrays(
-            [
-                pa.repeat(owner, len(batch)),
-                pa.nulls(len(batch), arrow.TEXT) if is_load else pa.repeat(owner, len(batch)),
-                *_of_run(batch, run_id).columns,
-            ],
-            names=names,
-        )
-        for batch in kept
-    )
-    is_staged = table is _ISSUES and _has_triggers(connection)
-    if is_staged:  # to see what the triggers change
-        connection.execute(read_sql("stage_issues"))
-    copied = copy_batches(connection, _STAGED if is_staged else table, names, rows)
-    if is_staged:
-        parts = {"issues": _ISSUES, "staged": _STAGED, "columns": comma_separated(names)}
-        insert = "insert into {issues} ({columns}) select {columns} from {staged}"
-        connection.execute(sql.SQL(insert).format(**parts))
-    if table is _ISSUES:
+    names, rows = _columns(issues), _entries(issues, run_id, is_load=is_load)
+    if not _has_triggers(connection):
+        copied = copy_batches(connection, _ISSUES, names, rows)
         _check_found(connection, run_id, copied, is_load=is_load)
-    if is_staged:
-        _check_unaltered(connection, run_id, names, _STAGED)
-    return names
+        return
+    connection.execute(read_sql("stage_issues"))
+    copied = copy_batches(connection, _STAGED, names, rows)
+    _insert(connection, names, _STAGED)
+    _check_found(connection, run_id, copied, is_load=is_load)
+    _check_unaltered(connection, run_id, names, _STAGED)
+
+
+def _columns(issues: Path) -> list[str]:
+    return ["found_by", "closed_by", *pq.read_schema(issues).names]
+
+
+def _entries(issues: Path, run_id: str, *, is_load: bool) -> Iterator[pa.RecordBatch]:
+    """The rows of data_issues for the issues that a run found: see copy_issues."""
+    owner, names = arrow.text(run_id), _columns(issues)
+    batches = arrow.batches(issues)
+    for batch in batches if is_load else _first_of_each_kind(map(_own, batches)):
+        found_by = pa.repeat(owner, len(batch))
+        closed_by = pa.nulls(len(batch), arrow.TEXT) if is_load else found_by
+        columns = [found_by, closed_by, *_of_run(batch, run_id).columns]
+        yield pa.RecordBatch.from_arrays(columns, names=names)
+
+
+def _insert(connection: Connection, columns: Sequence[str], staged: sql.Composable) -> int:
+    """Adds staged issues; returns how many."""
+    query = read_sql("insert_issues").format(columns=comma_separated(columns), staged=staged)
+    return connection.execute(query).rowcount
 
 
 def _has_triggers(connection: Connection) -> bool:
@@ -196,7 +191,9 @@ def stage_issues(connection: Connection, issues: Path, run_id: str) -> Sequence[
     connection.execute(read_sql("stage_issues"))
     if not issues.exists():
         return ()
-    return copy_issues(connection, issues, run_id, is_load=True, table=_STAGED)
+    columns = _columns(issues)
+    copy_batches(connection, _STAGED, columns, _entries(issues, run_id, is_load=True))
+    return columns
 
 
 def merge_issues(connection: Connection, run_id: str, changes: IssueChanges) -> None:
@@ -204,12 +201,12 @@ def merge_issues(connection: Connection, run_id: str, changes: IssueChanges) -> 
     written = connection.execute(read_sql("close_past_issues"), {"run_id": run_id}).rowcount
     check_written("features.data_issues", "close_issues", changes.closed, written)
     if changes.found:
-        insert = read_sql("insert_issues").format(columns=comma_separated(changes.columns))
-        written = connection.execute(insert).rowcount
+        new = sql.SQL("{staged} inner join {changed} using ({key}) where is_staged")
+        staged = new.format(**CHANGED_ISSUES)
+        written = _insert(connection, changes.columns, staged)
         check_written("features.data_issues", "insert", changes.found, written)
         if _has_triggers(connection):
-            staged = sql.SQL("{staged} inner join {changed} using ({key}) where is_staged")
-            _check_unaltered(connection, run_id, changes.columns, staged.format(**CHANGED_ISSUES))
+            _check_unaltered(connection, run_id, changes.columns, staged)
     _check_found(connection, run_id, changes.found, is_load=True)
 
 
