@@ -31,6 +31,11 @@ say "Running $arguments${last:+ (last time: ${last##*: } s)}"
 
 "$root/scripts/setup.sh" "${extras[@]}"
 cd "$root"
+if [[ ${CI:-} == true && $arguments == 'all suites' ]]; then
+    export COVERAGE_FILE=$root/.coverage/lines COVERAGE_PROCESS_START=$root/pyproject.toml
+    rm -rf .coverage
+    mkdir .coverage
+fi
 status=0
 # Tests that share a stack, local or in containers, run in one process: they are an xdist_group.
 # Groups start first, the one with the most tests before the others.
@@ -38,6 +43,11 @@ status=0
 cores=$(getconf _NPROCESSORS_ONLN)
 "$python" -m pytest --numprocesses "$((cores < 4 ? cores + 1 : 4))" --dist loadgroup \
     ${chosen[@]+"${chosen[@]}"} ${suites[@]+"${suites[@]}"} "$@" || status=$?
+if [[ -n ${COVERAGE_PROCESS_START:-} ]]; then
+    unset COVERAGE_PROCESS_START
+    "$python" -m coverage combine --quiet
+    "$python" -m coverage report || status=$?
+fi
 mkdir -p "${last_times%/*}"
 echo "$arguments: $SECONDS" >>"$last_times"
 exit "$status"

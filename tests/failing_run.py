@@ -35,7 +35,8 @@ def fail_on_purpose(folder: Path, stack: Any, *, visits: str = "") -> Path:
     kind = type(stack)
     names = {"module": kind.__module__, "kind": kind.__name__, "stack": stack}
     line = f"visit('admin').open({visits!r})" if visits else "pass"
-    test = folder / "test_failing.py"
+    # Its own name: tests of this kind run at the same time, and folders are named after tests.
+    test = folder / f"test_failing_{os.getpid()}.py"
     test.write_text(TEST.format(**names, fixtures="stack, visit" if visits else "stack", line=line))
     paths = [ROOT, *(ROOT / name for name in ("include", "plugins", "tests", "scripts"))]
     plugins = ["-p", "conftest", *(["-p", "browser.conftest"] if visits else [])]
