@@ -117,7 +117,8 @@ if (exec 3<>"/dev/tcp/127.0.0.1/$AIRFLOW_PORT") 2>/dev/null; then
     fail "port $AIRFLOW_PORT is taken; choose another one: AIRFLOW_PORT=8081 $0"
 fi
 
-trap '"$root/scripts/stop.sh" --quiet' EXIT # a failed start leaves nothing running
+# A failed start leaves nothing running; without the variable, or stop.sh would be one of the stack.
+trap 'env -u EXPERIMENT_FEATURES_STACK "$root/scripts/stop.sh" --quiet' EXIT
 "$python" "$root/scripts/local_postgres.py" start "$local/postgres"
 say "PostgreSQL is up"
 

@@ -38,6 +38,9 @@ as long as any test runs.
 NOT_SOON = f"0 {(datetime.now(UTC).hour + 12) % 24} * * *"
 """The daily run is half a day away, whenever the tests run."""
 
+COVERAGE = ("COVERAGE_FILE", "COVERAGE_PROCESS_START")
+"""Where scripts/test.sh collects the lines that the tests have run."""
+
 RUNS = f"{DAG}/dagRuns"
 
 RETRY_NOW = """
@@ -94,6 +97,7 @@ class Stack:
             "EXPERIMENT_FEATURES_WATCH": str(self.arrivals),
             "EXPERIMENT_FEATURES_SCHEDULE": NOT_SOON,
             "EXPERIMENT_FEATURES_ALERTS": "laboratory@example.org",
+            **{name: os.environ[name] for name in COVERAGE if name in os.environ},
         }
 
     def run(
