@@ -33,6 +33,7 @@ from experiment_features.load.database import (
     Connection,
     database_errors,
 )
+from experiment_features.load.last_load import can_be_unchanged, find_last, is_delta_source
 from experiment_features.load.load import load
 from experiment_features.load.loads import Load
 from experiment_features.load.part_store import (
@@ -45,12 +46,9 @@ from experiment_features.load.plan import Plan, plan_load
 from experiment_features.load.record import (
     Ending,
     begin_run,
-    can_be_unchanged,
     computed,
     end_run,
     enter_source,
-    find_last,
-    is_delta_source,
     record_rejected,
     record_unchanged,
 )

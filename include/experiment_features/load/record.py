@@ -11,7 +11,6 @@ from psycopg.types.json import Jsonb
 
 from experiment_features.contract import TABLES
 from experiment_features.definitions import DEFINITION_VERSION
-from experiment_features.drop.base import Known, LastLoad
 from experiment_features.errors import DatabaseRefused, DropRejected, PipelineError
 from experiment_features.load.database import (
     TIMEOUT_SECONDS,
@@ -32,7 +31,6 @@ from experiment_features.load.issues import (
 )
 from experiment_features.load.ledger import entry_id, find_last_load, has_run
 from experiment_features.load.part_store import entered
-from experiment_features.load.state import is_as_left
 from experiment_features.run import COMPUTATION, Extracted, Result, Run, Transformed, Validated
 from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
@@ -137,62 +135,6 @@ def enter_source(connection: Connection, run: Run, source: str) -> None:
     with database_errors("enter the source", connection=connection), connection.transaction():
         values = {"run_id": entry_id(connection, run), "source": source}
         _write(connection, "set_source", "features.pipeline_runs", values)
-
-
-def is_delta_source(connection: Connection, source: str) -> bool:
-    """Whether the latest drop from a source that the ledger knows was a delta."""
-    with database_errors("read the run ledger", connection=connection), connection.transaction():
-        values = {"source": source}
-        ((is_delta,),) = connection.execute(read_sql("is_known_delta"), values).fetchall()
-        return bool(is_delta)
-
-
-def find_last(connection: Connection) -> LastLoad | None:
-    """The last load, as a run needs to know it that is about to read a drop.
-
-    Nothing is said of whether its files can be unchanged: see can_be_unchanged.
-
-    Raises:
-        DatabaseUnavailable, DatabaseRefused: see database_errors.
-    """
-    with database_errors("read the run ledger", connection=connection), connection.transaction():
-        last = find_last_load(connection)
-        if last is None:
-            return None
-        load = _known(connection, last.result.run_id)
-        if last.restored_run:
-            load = Known(load.run_id, [*load.names, last.restored_run])
-        return LastLoad(
-            load=load,
-            below=_known(connection, last.base_run_id) if last.base_run_id else None,
-            source=str(last.result.source),
-            mode=last.result.mode or "snapshot",
-            layers=last.parts,
-        )
-
-
-def can_be_unchanged(connection: Connection, found: LastLoad, run: Run) -> bool:
-    """Whether the files of the last load would give what the database has.
-
-    Raises:
-        DatabaseUnavailable, DatabaseRefused: see database_errors.
-    """
-    with database_errors("read the run ledger", connection=connection), connection.transaction():
-        last = find_last_load(connection)
-        if last is None or last.result.run_id != found.load.run_id:
-            return False
-        if run.force or last.definition_version != DEFINITION_VERSION:
-            return False
-        if last.restored_run:  # naming the source again ends the restore
-            return False
-        values = {"today": run.today.isoformat()}
-        ((is_due,),) = connection.execute(read_sql("has_due_signup"), values).fetchall()
-        return not is_due and is_as_left(connection, last)
-
-
-def _known(connection: Connection, run_id: str) -> Known:
-    found = connection.execute(read_sql("select_load_names"), {"run_id": run_id}).fetchall()
-    return Known(run_id, next(iter(found))[0] or [run_id])
 
 
 def record_unchanged(
