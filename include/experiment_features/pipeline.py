@@ -151,6 +151,17 @@ class Pipeline:
     is_dry_run: bool = False
     """Whether to leave the database as it is."""
 
+    @property
+    def database(self) -> Connect:
+        """Opens the features database.
+
+        Raises:
+            ConfigurationError: this is a dry run without one.
+        """
+        if self.connect is None:
+            raise ConfigurationError("this needs a database: name it (--database-url)")
+        return self.connect
+
     def last_source(self) -> str | None:
         """The source of the last loaded drop; None before the first load.
 
@@ -236,9 +247,7 @@ class Pipeline:
         )
 
     def _can_be_unchanged(self, last: LastLoad) -> bool:
-        if self.connect is None:
-            return False
-        with self.connect() as connection:
+        with self.database() as connection:
             return can_be_unchanged(connection, last, self.run)
 
     def _named_parts(self, connection: Connection) -> tuple[str, NamedParts]:
@@ -266,9 +275,7 @@ class Pipeline:
             ConfigurationError: a part cannot be used any more, or the database is a copy.
         """
         log.info("taking what run %s loaded from %s", escape(load.run_id), escape(load.source))
-        if self.connect is None:
-            raise ConfigurationError("the parts of a load need a database")
-        with self.connect() as connection:
+        with self.database() as connection:
             database_id, named_parts = self._named_parts(connection)
         return take_parts(
             load.layers,
@@ -346,10 +353,8 @@ class Pipeline:
         Raises:
             LoadHeld: too much would be removed; the run has been recorded.
         """
-        if self.connect is None:
-            raise ConfigurationError("a load needs a database")
         write = record_unchanged if self._is_unchanged else partial(load, store=self.parts)
-        with self.connect() as connection:
+        with self.database() as connection:
             result = write(
                 connection,
                 self.workspace,
@@ -378,10 +383,8 @@ class Pipeline:
     @contextmanager
     def _ledger(self) -> Iterator[Connection]:
         """A connection for reading the run ledger."""
-        if self.connect is None:
-            raise ConfigurationError("a dry run cannot read the run ledger")
         with (
-            self.connect() as connection,
+            self.database() as connection,
             database_errors("read the run ledger", connection=connection),
         ):
             yield connection

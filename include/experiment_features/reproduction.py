@@ -146,13 +146,11 @@ def verify(pipeline: Pipeline, load: Load) -> Verification:
 
 def _compute(pipeline: Pipeline, load: Load) -> tuple[Connect, Transformed]:
     """Computes a load again; returns what opens its database, too."""
-    if pipeline.connect is None:
-        raise ConfigurationError("a load cannot be computed again without its database")
     _refuse_other_features(load)
     pipeline.take(load)
     pipeline.validate()
     pipeline.transform()
-    return pipeline.connect, pipeline.workspace.found(Transformed)
+    return pipeline.database, pipeline.workspace.found(Transformed)
 
 
 def _refuse_other_features(load: Load) -> None:
