@@ -107,5 +107,4 @@ export_airflow_env() {
 
     # Keeps the environment readable beside the process titles: stop.sh knows its processes by it.
     export SPT_NOENV=1
-    export EXPERIMENT_FEATURES_STACK=$local
 }

@@ -46,12 +46,14 @@ for name, content in contents.items():
 PYTHON
 }
 
-launch() { # COMPONENT; in a session of its own, out of reach of Ctrl-C and a closing terminal
+# In a session of its own, out of reach of Ctrl-C and a closing terminal. Only a component and its
+# children know the stack, as stop.sh ends whoever does.
+launch() { # COMPONENT
     local options=() log=$logs/$1.log
     # The API server reads the logs from disk; log servers would take two more ports.
     case $1 in scheduler | triggerer) options=(--skip-serve-logs) ;; esac
     [[ ! -e $log ]] || mv "$log" "$log.old"
-    EXPERIMENT_FEATURES_COMPONENT=$1 "$python" -c '
+    EXPERIMENT_FEATURES_STACK=$local EXPERIMENT_FEATURES_COMPONENT=$1 "$python" -c '
 import os, sys
 os.setsid()
 os.execv(sys.executable, [sys.executable, "-m", "airflow", *sys.argv[1:]])
@@ -117,8 +119,7 @@ if (exec 3<>"/dev/tcp/127.0.0.1/$AIRFLOW_PORT") 2>/dev/null; then
     fail "port $AIRFLOW_PORT is taken; choose another one: AIRFLOW_PORT=8081 $0"
 fi
 
-# A failed start leaves nothing running; without the variable, or stop.sh would be one of the stack.
-trap 'env -u EXPERIMENT_FEATURES_STACK "$root/scripts/stop.sh" --quiet' EXIT
+trap '"$root/scripts/stop.sh" --quiet' EXIT # a failed start leaves nothing running
 "$python" "$root/scripts/local_postgres.py" start "$local/postgres"
 say "PostgreSQL is up"
 
