@@ -1,8 +1,17 @@
-"""How many random cases a test checks."""
+"""How much a test tries: all in CI, and less where somebody waits."""
 
 import os
+from typing import Any
+
+import pytest
 
 
 def cases(count: int) -> int:
-    """So many in CI; a quarter of them elsewhere, where somebody waits. scripts/search.sh has more."""
+    """So many random cases in CI, a quarter of them elsewhere. scripts/search.sh has more."""
     return count if os.environ.get("CI") == "true" else max(1, count // 4)
+
+
+def first_or_all(first: Any, *others: Any) -> list[Any]:
+    """Parameters of a test; only the first one elsewhere, if all cost the same and prove alike."""
+    values = (other if isinstance(other, tuple) else (other,) for other in others)
+    return [first, *(pytest.param(*value, marks=pytest.mark.thorough) for value in values)]

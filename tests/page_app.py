@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import uvicorn
@@ -25,7 +26,7 @@ def make_page(
     parameters: Mapping[str, Any] | None = None,
 ) -> FastAPI:
     """The page, which asks Airflow for nothing; only who may start runs gets the parameters."""
-    page = make_app()
+    page = _app_for(may_trigger_runs, as_steward)
     page.dependency_overrides = {
         **{guard.dependency: lambda: None for guard in GUARDS},
         may_trigger: lambda: may_trigger_runs,
@@ -35,6 +36,12 @@ def make_page(
         find_parameters: lambda: (parameters or {}) if may_trigger_runs else {},
     }
     return page
+
+
+@cache
+def _app_for(*_rights: bool) -> FastAPI:
+    """An app for each kind of visitor, as making one takes longer than most requests."""
+    return make_app()
 
 
 @contextmanager

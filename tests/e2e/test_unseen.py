@@ -74,6 +74,7 @@ def form(stack: Stack, conf: dict[str, Any]) -> dict[str, Any]:
     return {"state": end["state"], "run_id": run["dag_run_id"], **(end["results"]["load"] or {})}
 
 
+@pytest.mark.thorough
 def test_a_run_without_a_source_keeps_the_laboratorys_features(
     stack: Stack, laboratory: Path
 ) -> None:
@@ -128,6 +129,7 @@ def test_a_truncated_drop_is_held(stack: Stack, laboratory: Path, mailbox: Mailb
     assert (accepted["status"], accepted["deleted"]) == ("loaded", 40)
 
 
+@pytest.mark.thorough
 def test_a_wrong_load_is_taken_back(stack: Stack, laboratory: Path) -> None:
     """In one command, after which no run without a source undoes it; a number has its lines."""
     before = stack.query("select * from features.user_feature_report order by user_id")

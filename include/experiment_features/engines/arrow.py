@@ -59,6 +59,24 @@ def files_of(rows: Path) -> list[Path]:
     return [rows] if rows.exists() else []
 
 
+def find_nulls(file: Path) -> tuple[set[str], set[str]]:
+    """The columns of a Parquet file without NULLs, and those of nothing else: by its statistics.
+
+    Those of lists, which have none, are among neither.
+    """
+    metadata = pq.read_metadata(file)
+    full, empty = set(metadata.schema.names), set(metadata.schema.names)
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            name, found = column.path_in_schema, column.statistics
+            nulls = found.null_count if found and found.has_null_count else None
+            if nulls != 0:
+                full.discard(name)
+            if nulls != group.num_rows:
+                empty.discard(name)
+    return full, empty
+
+
 def batches(rows: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """The rows of a relation, so many at a time that memory does not grow with their size.
 

@@ -18,20 +18,22 @@ from duckdb import (
 )
 
 from experiment_features.contract import Column, Kind, Table
+from experiment_features.engines.arrow import find_nulls
 from experiment_features.engines.duckdb_engine import read_parquet, write_parquet
 
 _SCRIPT = files("experiment_features.reading") / "sql" / "decimal_marks.sql"
 
 
 def define_marks(database: duckdb.DuckDBPyConnection) -> None:
-    """Defines what these functions need; open_typing_database has done so."""
+    """Defines what these expressions need."""
     database.execute(_SCRIPT.read_text("utf-8"))
 
 
 def shows_thousands(column: Column) -> Expression:
     """Whether a cell shows that points may separate thousands in its file."""
-    shows = FunctionExpression("shows_thousands_points", ColumnExpression(column.text_name))
-    return _is_untyped(column) & shows
+    value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
+    shows = FunctionExpression("shows_thousands_points", text)
+    return value.isnull() & text.isnotnull() & shows
 
 
 def is_ambiguous(column: Column) -> Expression:
@@ -49,8 +51,16 @@ def find_ambiguous_columns(
         table: whose rows they are.
         rows: those that SQL has typed; no others show this.
     """
-    columns = [column for column in table.columns if column.kind is Kind.NUMBER]
-    return [column for column in columns if _shows_thousands(database, column, rows)]
+    full, empty = find_nulls(rows)
+    columns = [
+        column
+        for column in table.columns
+        if column.kind is Kind.NUMBER and column.name not in full and column.text_name not in empty
+    ]
+    if columns:
+        define_marks(database)  # not for most files, as it takes longer than to look
+    typed = read_parquet(database, rows)
+    return [c for c in columns if typed.filter(shows_thousands(c)).limit(1).fetchall()]
 
 
 def void_ambiguous_numbers(
@@ -61,18 +71,6 @@ def void_ambiguous_numbers(
         rewritten = part.with_suffix(".rewritten")
         write_parquet(_void(read_parquet(database, part), column), rewritten)
         rewritten.replace(part)
-
-
-def _shows_thousands(database: duckdb.DuckDBPyConnection, column: Column, rows: Path) -> bool:
-    untyped = read_parquet(database, rows).filter(_is_untyped(column))
-    if not untyped.limit(1).fetchall():  # of most files; the patterns take longer to compile
-        return False
-    return bool(untyped.filter(shows_thousands(column)).limit(1).fetchall())
-
-
-def _is_untyped(column: Column) -> Expression:
-    value, text = ColumnExpression(column.name), ColumnExpression(column.text_name)
-    return value.isnull() & text.isnotnull()
 
 
 def _fault(column: Column) -> Expression:

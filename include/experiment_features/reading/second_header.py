@@ -15,6 +15,7 @@ from duckdb import (
 )
 
 from experiment_features.contract import TABLES, Table
+from experiment_features.engines.arrow import find_nulls
 from experiment_features.engines.duckdb_engine import read_parquet
 from experiment_features.errors import DropRefused
 
@@ -48,6 +49,9 @@ def refuse_other_order(
     Raises:
         DropRefused: there is such a row.
     """
+    full, empty = find_nulls(rows)
+    if table.key in full and "line" in empty:
+        return
     all_rows = read_parquet(database, rows)
     named = all_rows.filter(ColumnExpression(table.key).isnull())
     named = named.filter(_names_all(table, header) | _names_two(table))

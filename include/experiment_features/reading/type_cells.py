@@ -24,7 +24,7 @@ def open_typing_database(memory_limit: str) -> Iterator[duckdb.DuckDBPyConnectio
     """Opens the database in which the cells of a drop are typed, one file after the other."""
     with open_duckdb(memory_limit) as database:
         _register(database, iter(()))
-        for script in ("split_rows.sql", "kinds.sql", "decimal_marks.sql"):
+        for script in ("split_rows.sql", "kinds.sql"):
             database.execute((_SQL / script).read_text("utf-8"))
         yield database
 

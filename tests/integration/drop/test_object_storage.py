@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 import pytest
 
+from cases import first_or_all
 from drops import every_fault
 from e2e.local_stack import ROOT, SAMPLE
 from experiment_features.command_line import main
@@ -91,7 +92,7 @@ def open_host(place: str) -> Iterator[tuple[Workspace, PartStore]]:
         yield workspace, PartStore(store, "database", workspace.scratch / "parts")
 
 
-@pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+@pytest.mark.parametrize("engine", first_or_all("duckdb", "pandas"))
 def test_stages_hand_each_other_files_in_the_bucket(
     s3: S3Server, tmp_path: Path, engine: str
 ) -> None:

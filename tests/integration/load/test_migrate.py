@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from cases import first_or_all
 from experiment_features.definitions import COMPOUND_FEATURES, USER_FEATURES, Feature
 from experiment_features.errors import ConfigurationError, DatabaseRefused
 from experiment_features.load import migrate as migrate_module
@@ -131,7 +132,7 @@ class TestMigrate:
 
     @pytest.mark.parametrize(
         "revision",
-        [REVISIONS[0], *(pytest.param(one, marks=pytest.mark.thorough) for one in REVISIONS[1:])],
+        first_or_all(*REVISIONS),
     )
     def test_upgrades_every_revision_with_its_data(
         self, revision: str, empty: Database, tmp_path: Path

@@ -25,7 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import oracle
-from cases import cases
+from cases import cases, first_or_all
 from comparison import assert_features
 from drops import COLUMNS, Drop, Row, every_fault, render
 from drops import Part as File
@@ -181,7 +181,7 @@ class TestKnownFiles:
             features_of(database, "compound_features"),
         )
 
-    @pytest.mark.parametrize("compression", [".gz", ".zst"])
+    @pytest.mark.parametrize("compression", first_or_all(".gz", ".zst"))
     def test_compressed(self, compression: str, database: Database, tmp_path: Path) -> None:
         """A compressed file has other bytes than its content, but is known by them, too."""
         parts = tuple(File(p.table, p.suffix, p.rows, compression=compression) for p in FIRST.parts)
@@ -220,7 +220,7 @@ class TestKnownFiles:
 class TestLostParts:
     """A part that is gone or damaged is made anew from the drop."""
 
-    @pytest.mark.parametrize("loss", ["removed", "emptied", "cut", "altered", "all"])
+    @pytest.mark.parametrize("loss", first_or_all("cut", "removed", "emptied", "altered", "all"))
     def test_makes_the_run_a_load(
         self, loss: str, database: Database, store: Path, tmp_path: Path
     ) -> None:
@@ -505,7 +505,7 @@ class TestFullStore:
         assert status == 4
         assert errors.rstrip().endswith(f"move away or remove {store}")
 
-    @pytest.mark.parametrize("place", ["part", "table"])
+    @pytest.mark.parametrize("place", first_or_all("part", "table"))
     def test_names_what_is_in_the_way(
         self, place: str, database: Database, store: Path, tmp_path: Path, command: Command
     ) -> None:
@@ -548,7 +548,7 @@ def assert_reproduced(database: Database, folder: Path, run_id: str, **options: 
 class TestReproduce:
     """An earlier load is computed again, and compared."""
 
-    @pytest.mark.parametrize("engine", ["pandas", "duckdb"])
+    @pytest.mark.parametrize("engine", first_or_all("duckdb", "pandas"))
     def test_on_each_engine(
         self, engine: str, database: Database, store: Path, tmp_path: Path
     ) -> None:

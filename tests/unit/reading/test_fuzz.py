@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import oracle
+from cases import cases
 from comparison import rows_of_file
 from drops import ALL_DIALECTS, CLEAN, INVISIBLE_TEXTS, NASTY_TEXTS, Row, render
 from experiment_features.contract import USERS
@@ -18,7 +19,7 @@ from experiment_features.errors import DropRefused
 from experiment_features.reading import text_stream
 from experiment_features.reading.file_reader import FileReader
 
-FILES = int(os.environ.get("FUZZ_FILES", "3000"))
+FILES = int(os.environ.get("FUZZ_FILES", cases(3000)))
 ROUNDS = 10
 
 TOKENS = (

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from cases import cases
+from cases import cases, first_or_all
 from delta_drops import Step, sequences
 from delta_stages import InProcess, check_sequence
 from drops import CLEAN, Drop, Part, Row
@@ -95,7 +95,7 @@ EDGES = {
 }
 
 
-@pytest.mark.parametrize("engine", [pytest.param("pandas", marks=pytest.mark.thorough), "duckdb"])
+@pytest.mark.parametrize("engine", first_or_all("pandas", "duckdb"))
 @pytest.mark.parametrize("sequence", EDGES.values(), ids=EDGES)
 def test_edges(sequence: list[Step], engine: str, tmp_path: Path) -> None:
     """What is rarely drawn is loaded, refused or rejected as the oracle says."""
