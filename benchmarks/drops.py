@@ -1,6 +1,6 @@
 """Makes drops of any size without faults, skewed toward some users and compounds.
 
-    python -m benchmarks.drops FOLDER EXPERIMENTS [USERS [WORD]]
+    python -m benchmarks.drops FOLDER EXPERIMENTS [USERS [WORD [reversed]]]
 
 The same arguments give the same files: every value is derived from a hash of its row number. This
 is a separate program because the measuring process must stay small (see measure.py).
@@ -45,7 +45,8 @@ copy (
     with drawn as (
         select
             i,
-            1 + floor($users * chance(i, 1) ** 3)::bigint as user_id,
+            1 + floor($users * chance(i, 1) ** 3)::bigint as drawn_user,
+            if($is_reversed, $users + 1 - drawn_user, drawn_user) as user_id,
             floor($compounds * chance(i, 2) ** 3)::bigint as compound,
             1 + floor(($compounds // 4 - 1) * chance(i, 3) ** 3)::bigint as step,
             1 + floor(4 * chance(i, 4)) as size, -- 2.5 on average
@@ -68,8 +69,13 @@ copy (
 """
 
 
-def make_drop(folder: Path, experiments: int, users: int, word: str) -> None:
-    """Writes the files of a drop; every user's name starts with ``word``."""
+def make_drop(
+    folder: Path, experiments: int, users: int, word: str, *, is_reversed: bool = False
+) -> None:
+    """Writes the files of a drop; every user's name starts with ``word``.
+
+    If it is reversed, the last users have the experiments of the first.
+    """
     folder.mkdir()
     with duckdb.connect() as database:
         database.execute(CHANCE)
@@ -81,6 +87,7 @@ def make_drop(folder: Path, experiments: int, users: int, word: str) -> None:
         for number, start in enumerate(starts, start=1):
             name = f"user_experiments_{number:02}" if len(starts) > 1 else "user_experiments"
             values = {"users": users, "compounds": COMPOUNDS, "start": start}
+            values["is_reversed"] = is_reversed
             stop = min(start + PART_ROWS, experiments + 1)
             target = str(folder / f"{name}.csv")
             database.execute(EXPERIMENTS, {**values, "stop": stop, "target": target})
@@ -93,4 +100,5 @@ if __name__ == "__main__":
         number,
         users=int(sys.argv[3]) if len(sys.argv) > 3 else max(number // EXPERIMENTS_PER_USER, 10),
         word=sys.argv[4] if len(sys.argv) > 4 else "User",
+        is_reversed=len(sys.argv) > 5,
     )

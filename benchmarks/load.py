@@ -9,17 +9,18 @@ from benchmarks.measure import Facts, in_rounds, run_program
 from benchmarks.postgres import Server
 from benchmarks.runs import make_drop, run_pipeline
 
-EXPERIMENTS_PER_USER = 2
-"""Few, because the load does not depend on them."""
+EXPERIMENTS_PER_USER = 4
+"""Few, because the load does not depend on them; enough for nearly all users to have some."""
 
 
 def measure_load(server: Server, folder: Path, users: int, rounds: int) -> list[Facts]:
-    """Measures loads of new, unchanged and changed users, and of a drop that is known.
+    """Measures loads of new, unchanged, changed and renamed users, and of a drop that is known.
 
     Users have changed twice by then, as the history makes a load slower than the first one is.
     """
-    first, second = (
-        make_drop(folder, users * EXPERIMENTS_PER_USER, users, word) for word in ("User", "Person")
+    first, second, renamed = (
+        make_drop(folder, users * EXPERIMENTS_PER_USER, users, *of_users)
+        for of_users in (["User"], ["User", "reversed"], ["Person"])
     )
     rows = []
     for number in range(1, rounds + 1):
@@ -32,8 +33,9 @@ def measure_load(server: Server, folder: Path, users: int, rounds: int) -> list[
                 "changed once": partial(run, second, folder),
                 "bare COPY": partial(_copy, server, name, folder),
                 "changed": partial(run, first, folder),
-                "unchanged": partial(run, first, folder),
-                "hashing": partial(_hash, first),
+                "renamed": partial(run, renamed, folder),
+                "unchanged": partial(run, renamed, folder),
+                "hashing": partial(_hash, renamed),
             }
             rows += in_rounds(1, sides, {"users": users})
             for row in rows[-len(sides) :]:

@@ -50,7 +50,9 @@ LOAD = """
 
 The `load` stage, compared with `\\copy` of the same rows into an empty table of the same definition
 (columns, key, checks). The stage puts the rows into a staging table, writes only what differs, and
-keeps a history of what changed. A drop whose files are already known is hashed but not read.
+keeps a history of what changed; of a name, it also writes each word, by which the page finds it. If
+the features are those of the last load, it writes and compares none of them. A drop whose files are
+already known is hashed but not read.
 """
 
 LATENCY = """

@@ -126,7 +126,8 @@ def _load(load: Result) -> str:
     sides = {
         "new": "all users are new",
         "identical": "the same users again (`force`)",
-        "changed": "every user has changed",
+        "changed": "every user has other features",
+        "renamed": "every user has another name",
     }
     rows: list[list[Cell]] = []
     for users in load.values("users"):

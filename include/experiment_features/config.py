@@ -181,7 +181,6 @@ class Settings:
     def from_environment(cls) -> "Settings":
         """Reads EXPERIMENT_FEATURES_*; the defaults suit a checkout of the project."""
         roots = _folders("EXPERIMENT_FEATURES_SOURCE_ROOTS", str(_PROJECT / "include" / "data"))
-        watch = os.environ.get("EXPERIMENT_FEATURES_WATCH")
         local_roots = tuple(root for root in roots if not is_stored(root))
         return cls(
             workspaces=_written_place(
@@ -189,7 +188,7 @@ class Settings:
             ),
             store=_written_place("EXPERIMENT_FEATURES_STORE", cls.store),
             source_roots=roots,
-            watched_folders=_watched() if watch else local_roots,
+            watched_folders=_watched(local_roots),
             schedule=_text("EXPERIMENT_FEATURES_SCHEDULE", cls.schedule),
             memory_limit=_memory("EXPERIMENT_FEATURES_MEMORY_LIMIT", cls.memory_limit),
             spark_master=_text("EXPERIMENT_FEATURES_SPARK_MASTER", cls.spark_master),
@@ -212,9 +211,10 @@ def _text(name: str, default: str) -> str:
     return os.environ.get(name, "").strip() or default
 
 
-def _watched() -> tuple[str, ...]:
+def _watched(default: tuple[str, ...]) -> tuple[str, ...]:
     name = "EXPERIMENT_FEATURES_WATCH"
-    folders = () if os.environ[name] == "off" else _folders(name)
+    text = _text(name, "")
+    folders = () if text == "off" else _folders(name) if text else default
     for folder in filter(is_stored, folders):
         raise ConfigurationError(
             f"{name} names {folder}: expected folders on this machine. "
@@ -224,7 +224,7 @@ def _watched() -> tuple[str, ...]:
 
 
 def _folders(name: str, default: str = "") -> tuple[str, ...]:
-    text = os.environ.get(name) or default
+    text = _text(name, default)
     return tuple(_place(name, folder.strip()) for folder in text.split(",") if folder.strip())
 
 
@@ -272,7 +272,7 @@ def _megabytes(number: str | None, unit: str | None, percent: str | None) -> flo
 
 
 def _whole_number(name: str, default: int, unit: str) -> int:
-    text = os.environ.get(name) or str(default)
+    text = _text(name, str(default))
     if not (text.isascii() and text.isdecimal() and len(text) < 20 and 1 <= int(text) <= 36_500):
         raise ConfigurationError(
             f"{name} is '{shown(text)}': expected a number of {unit} from 1 to 36500"

@@ -19,7 +19,8 @@ from experiment_features.errors import ConfigurationError
         pytest.param("", ("/drops", "/more"), id="default_is_the_source_roots"),
         pytest.param("/drops/lab", ("/drops/lab",), id="own_folders"),
         pytest.param(" /a , /b,", ("/a", "/b"), id="blanks_and_empty_items"),
-        pytest.param("off", (), id="off"),
+        pytest.param(" off ", (), id="off"),
+        pytest.param(" ", ("/drops", "/more"), id="nothing_but_blanks"),
     ],
 )
 def test_watched_folders(
@@ -175,8 +176,10 @@ def test_the_containers_get_each_setting() -> None:
         assert f"    {field.metadata['name']}: " in compose, field.name
 
 
-def test_blanks_around_a_folder_are_none_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of lists and of single folders; of nothing but blanks, the default is taken."""
+def test_blanks_around_a_setting_are_none_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a list, a single folder or a number; of nothing but blanks, the default is taken."""
+    monkeypatch.setenv("EXPERIMENT_FEATURES_KEEP_DAYS", " 30 ")
+    monkeypatch.setenv("EXPERIMENT_FEATURES_KEEP_PARTS_DAYS", " ")
     monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", " /data/store ")
     monkeypatch.setenv("EXPERIMENT_FEATURES_WORKSPACES", " ")
     monkeypatch.setenv("EXPERIMENT_FEATURES_SOURCE_ROOTS", " /data/drops , /data/more ")
@@ -184,3 +187,4 @@ def test_blanks_around_a_folder_are_none_of_its_name(monkeypatch: pytest.MonkeyP
     assert settings.store == "/data/store"
     assert settings.source_roots == ("/data/drops", "/data/more")
     assert settings.workspaces.endswith("/.local/workspaces")
+    assert (settings.keep_days, settings.keep_parts_days) == (30, Settings.keep_parts_days)

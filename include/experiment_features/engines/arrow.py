@@ -4,7 +4,7 @@ pa.array and pa.scalar import pandas, to see whether what they are given is its.
 of a second, which a run on DuckDB can do without.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,17 @@ def _bits(flags: npt.NDArray[np.bool_]) -> pa.Buffer:
     return pa.py_buffer(np.packbits(flags, bitorder="little"))
 
 
+def texts(values: Iterable[str]) -> pa.Array:
+    """The texts as an array of TEXT."""
+    contents = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, contents)], dtype=np.int64)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(contents))]
+    return pa.Array.from_buffers(TEXT, len(contents), buffers)
+
+
 def text(value: str) -> pa.Scalar:
     """The text as a scalar of TEXT."""
-    content = value.encode()
-    ends = pa.py_buffer(np.array([0, len(content)], np.int64))
-    return pa.Array.from_buffers(TEXT, 1, [None, ends, pa.py_buffer(content)])[0]
+    return texts([value])[0]
 
 
 def files_of(rows: Path) -> list[Path]:

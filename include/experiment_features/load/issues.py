@@ -61,16 +61,16 @@ def copy_issues(connection: Connection, issues: Path, run_id: str, *, is_load: b
     Raises:
         DatabaseRefused: not all of them are there afterwards.
     """
-    names, rows = _columns(issues), _entries(issues, run_id, is_load=is_load)
+    columns, rows = _columns(issues), _entries(issues, run_id, is_load=is_load)
     if not _has_triggers(connection):
-        copied = copy_batches(connection, _ISSUES, names, rows)
+        copied = copy_batches(connection, _ISSUES, columns, rows)
         _check_found(connection, run_id, copied, is_load=is_load)
         return
     connection.execute(read_sql("stage_issues"))
-    copied = copy_batches(connection, _STAGED, names, rows)
-    _insert(connection, names, _STAGED)
+    copied = copy_batches(connection, _STAGED, columns, rows)
+    _insert(connection, columns, _STAGED)
     _check_found(connection, run_id, copied, is_load=is_load)
-    _check_unaltered(connection, run_id, names, _STAGED)
+    _check_unaltered(connection, run_id, columns, _STAGED)
 
 
 def _columns(issues: Path) -> list[str]:

@@ -8,7 +8,12 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
-from experiment_features.definitions import RELATIONS, USER_FEATURES, Relation
+from experiment_features.definitions import (
+    DEFINITION_VERSION,
+    RELATIONS,
+    USER_FEATURES,
+    Relation,
+)
 from experiment_features.errors import DatabaseRefused, DropRefused, LoadHeld
 from experiment_features.load.database import (
     LOCK_WAIT_SECONDS,
@@ -39,7 +44,7 @@ from experiment_features.load.record import (
     enter_run,
     forget_old_runs,
 )
-from experiment_features.load.state import hash_changed, is_as_left, record_state
+from experiment_features.load.state import hash_changed, hash_issues, is_as_left, record_state
 from experiment_features.run import Extracted, Result, Run, Transformed
 from experiment_features.store.parts import PartStore
 from experiment_features.visible_text import escape
@@ -133,7 +138,9 @@ def _load(
     )
     if last and not transformed.is_whole:
         _refuse_other_state(connection, last)
-    changes = compare_features(connection, workspace)
+    are_known = _are_known(connection, last, transformed)
+    is_whole = transformed.is_whole and not are_known
+    changes = compare_features(connection, workspace, are_known=are_known)
     held = check_volume(last, run, str(result.source), transformed, changes)
     if held:
         _record_held(connection, workspace, run, result, held, changes)
@@ -147,8 +154,9 @@ def _load(
     elif last and not transformed.is_whole:
         computation |= _digests_after(connection, last)
     state_hash = None
-    if last and last.state_hash is not None and not (is_committed or transformed.is_whole):
-        state_hash = last.state_hash - hash_changed(connection)
+    hash_changing = hash_issues if are_known else None if is_whole else hash_changed
+    if last and last.state_hash is not None and hash_changing and not is_committed:
+        state_hash = last.state_hash - hash_changing(connection)
     for relation in RELATIONS:
         merge(connection, relation, changes[relation], run_id=result.run_id, loaded_at=loaded_at)
     count_users(connection)
@@ -172,13 +180,27 @@ def _load(
             relation,
             run_id=result.run_id,
             loaded_at=loaded_at,
-            is_whole=transformed.is_whole,
+            is_whole=is_whole,
         )
     check_parts(connection, store, workspace.found(Extracted))
-    if state_hash is not None:
-        state_hash += hash_changed(connection)
+    if state_hash is not None and hash_changing:
+        state_hash += hash_changing(connection)
     record_state(connection, result.run_id, state_hash)
     return result
+
+
+def _are_known(connection: Connection, last: Entry | None, transformed: Transformed) -> bool:
+    """Whether all features were computed and are those of the last load, as it has left them.
+
+    Then no row needs to be compared, which takes longer than to hash what is there.
+    """
+    return (
+        last is not None
+        and last.definition_version == DEFINITION_VERSION
+        and transformed.features_sha256 is not None
+        and transformed.features_sha256 == last.computation["features_sha256"]
+        and is_as_left(connection, last)
+    )
 
 
 def _digests_after(connection: Connection, last: Entry) -> dict[str, str]:

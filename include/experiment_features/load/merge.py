@@ -19,7 +19,7 @@ from experiment_features.load.database import (
     read_sql,
 )
 from experiment_features.load.feature_changes import LISTED, relative_size
-from experiment_features.load.words import change_words
+from experiment_features.load.words import change_words, fill_words
 from experiment_features.run import Transformed
 from experiment_features.workspace import Workspace
 
@@ -46,19 +46,24 @@ class Changes:
         return self.updated + self.deleted + self.unchanged
 
 
-def compare_features(connection: Connection, workspace: Workspace) -> dict[Relation, Changes]:
+def compare_features(
+    connection: Connection, workspace: Workspace, *, are_known: bool = False
+) -> dict[Relation, Changes]:
     """Stages the features of a run, and counts how the database differs from them: see compare.
 
-    Rows that were not computed again count as unchanged.
+    Rows that were not computed again count as unchanged, as all do if the features are known to be
+    those of the database.
     """
     transformed = workspace.found(Transformed)
     changes = {}
     for relation in RELATIONS:
-        parts = statement_parts(relation, is_whole=transformed.is_whole)
-        if not transformed.is_whole:
-            ids = workspace.computed(relation.name)
+        is_whole = transformed.is_whole and not are_known
+        parts = statement_parts(relation, is_whole=is_whole)
+        if not is_whole:
+            ids = None if are_known else workspace.computed(relation.name)
             _copy(connection, "stage_ids", parts, "computed", ids, [relation.key])
-        found = compare(connection, relation, workspace.features(relation.name), parts)
+        rows_file = None if are_known else workspace.features(relation.name)
+        found = compare(connection, relation, rows_file, parts)
         rows = getattr(transformed, relation.table)
         changes[relation] = replace(found, unchanged=rows - found.inserted - found.updated)
     return changes
@@ -67,10 +72,10 @@ def compare_features(connection: Connection, workspace: Workspace) -> dict[Relat
 def compare(
     connection: Connection,
     relation: Relation,
-    rows: Path,
+    rows: Path | None,
     parts: dict[str, sql.Composable] | None = None,
 ) -> Changes:
-    """Stages the rows of a Parquet file, and counts how a relation differs from them.
+    """Stages the rows of a Parquet file, or none, and counts how a relation differs from them.
 
     Leaves the temporary tables from which the statements of this transaction take the differences.
 
@@ -112,7 +117,7 @@ def merge(
     """
     values = {"run_id": run_id, "loaded_at": loaded_at}
     parts = statement_parts(relation)
-    if changes.written:
+    if changes.written and changes.known:
         change_words(connection, relation)
 
     def execute(statement: str) -> Cursor[Any]:
@@ -128,6 +133,8 @@ def merge(
     ):
         written = execute(statement).rowcount
         check_written(f"features.{relation.name}", statement, rows, written)
+    if changes.written and not changes.known:
+        fill_words(connection, relation)
 
 
 def record_changes(
@@ -221,12 +228,12 @@ def _copy(
     create: str,
     parts: Mapping[str, sql.Composable],
     table: str,
-    rows: Path,
+    rows: Path | None,
     columns: Sequence[str],
 ) -> int:
     """Copies rows into a temporary table, which a statement creates; returns their number."""
     connection.execute(read_sql(create).format(**parts))
-    batches = (batch.select(columns) for batch in arrow.batches(rows))
+    batches = (batch.select(columns) for batch in (arrow.batches(rows) if rows else ()))
     count = copy_batches(connection, parts[table], columns, batches)
     _analyze(connection, parts[table], parts["key"])  # joins use only the key
     return count

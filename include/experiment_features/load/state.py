@@ -4,7 +4,7 @@ It is PostgreSQL's own, and not the digest of digest.py: it is twenty times as f
 and times, and may differ after a move to another version, which costs one whole computation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from psycopg import sql
@@ -20,6 +20,7 @@ from experiment_features.load.issues import CHANGED_ISSUES
 from experiment_features.load.ledger import Entry
 from experiment_features.load.merge import statement_parts
 
+_ISSUES = "latest_data_issues"
 _ISSUE_COLUMNS = (
     "run_id",
     "found_by",
@@ -37,7 +38,7 @@ _ISSUE_COLUMNS = (
 
 _COLUMNS = {
     **{relation.name: (*relation.columns, "run_id", "updated_at") for relation in RELATIONS},
-    "latest_data_issues": _ISSUE_COLUMNS,
+    _ISSUES: _ISSUE_COLUMNS,
 }
 """By relation, what is hashed of each of its rows: not the columns that users have added."""
 
@@ -73,15 +74,23 @@ def hash_changed(connection: Connection) -> Decimal:
             issues.compare_issues.
     """
     changes = {relation.name: statement_parts(relation) for relation in RELATIONS}
-    return _hash(connection, {**changes, "latest_data_issues": CHANGED_ISSUES})
+    return _hash(connection, {**changes, _ISSUES: CHANGED_ISSUES})
+
+
+def hash_issues(connection: Connection) -> Decimal:
+    """What the open issues have in the hash, which is all that can change if the features stay."""
+    return _hash(connection, names=[_ISSUES])
 
 
 def _hash(
-    connection: Connection, changes: Mapping[str, Mapping[str, sql.Composable]] | None = None
+    connection: Connection,
+    changes: Mapping[str, Mapping[str, sql.Composable]] | None = None,
+    names: Iterable[str] = _COLUMNS,
 ) -> Decimal:
-    """The hash of all rows, or by relation of those with a key in its table of changes."""
+    """The hash of all rows of relations, or of those with a key in their tables of changes."""
     found = Decimal()
-    for name, columns in _COLUMNS.items():
+    for name in names:
+        columns = _COLUMNS[name]
         query = read_sql("hash_changed_rows" if changes else "hash_rows")
         parts = dict(changes[name]) if changes else {}
         parts["relation"] = sql.Identifier("features", name)

@@ -7,14 +7,16 @@ change daily, while names seldom do.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import sql
 
 from experiment_features.definitions import Relation
+from experiment_features.engines import arrow
 from experiment_features.load.copy import copy_batches
 from experiment_features.load.database import Connection, check_written, read_sql
 
@@ -72,6 +74,39 @@ def terms_of(search: str) -> list[str]:
     return [term[:_MOST_LETTERS_FROM] for term in fold(search[:1000])[:_MOST_WORDS]]
 
 
+def find_words(keys: Sequence[int], names: Sequence[str | None]) -> Iterator[pa.RecordBatch]:
+    """The words of names, as words_of finds them: of plain ones all at once, of others one by one.
+
+    Grain: word of a name; columns: name_from, name_before, and the key of the name.
+    """
+    named = [(key, name) for key, name in zip(keys, names, strict=True) if name]
+    ids = np.array([key for key, _ in named], np.int64)
+    texts = arrow.texts(name for _, name in named)
+    letters = pc.replace_substring_regex(pc.ascii_lower(texts), "[^0-9a-z]+", " ")
+    joined = pc.ascii_trim(letters, " ")  # the words, with a blank between two of them
+    following = arrow.integers(pc.count_substring(joined, " "))
+    is_plain = arrow.integers(pc.string_is_ascii(texts)).astype(bool)
+    is_plain &= (following < _MOST_WORDS) & (arrow.integers(pc.binary_length(joined)) > 0)
+    is_plain &= arrow.integers(pc.binary_length(texts)) <= _MOST_LETTERS_FROM
+    for before in range(int(following[is_plain].max(initial=-1)) + 1):
+        has_word = is_plain & (following >= before)
+        words = pc.split_pattern(joined.filter(arrow.array(has_word)), " ", max_splits=before)
+        name_from = pc.list_element(words, arrow.array(np.array([before]))[0])
+        name_before = pc.binary_join(pc.list_slice(words, 0, before), arrow.text(" "))
+        yield _batch(name_from, name_before, ids[has_word])
+    others = [
+        (*word, named[at][0]) for at in np.flatnonzero(~is_plain) for word in words_of(named[at][1])
+    ]
+    if others:
+        name_from, name_before, of_names = zip(*others, strict=True)
+        yield _batch(arrow.texts(name_from), arrow.texts(name_before), np.array(of_names, np.int64))
+
+
+def _batch(name_from: pa.Array, name_before: pa.Array, keys: Any) -> pa.RecordBatch:
+    columns = [*Word._fields, "key"]
+    return pa.RecordBatch.from_arrays([name_from, name_before, arrow.array(keys)], columns)
+
+
 def change_words(connection: Connection, relation: Relation) -> None:
     """Makes the words of a relation those of the names that a load is about to write.
 
@@ -83,37 +118,44 @@ def change_words(connection: Connection, relation: Relation) -> None:
         DatabaseRefused: not all words of the new names are there afterwards.
     """
     parts, written = _parts(relation), 0
-    connection.execute(read_sql("stage_words").format(**parts))
+    for words in ("past_words", "new_words"):
+        connection.execute(read_sql("stage_words").format(**parts, target=parts[words]))
     with connection.cursor("renamed") as cursor:
         cursor.execute(read_sql("select_renamed").format(**parts))
         while renamed := cursor.fetchmany(_BATCH_ROWS):
-            past = ((*word, key, 0) for key, name, _ in renamed if name for word in words_of(name))
-            new = ((*word, key, 1) for key, _, name in renamed if name for word in words_of(name))
-            columns = [*Word._fields, relation.key, "is_new"]
-            copy_batches(connection, parts["staged_words"], columns, _batches(columns, past))
-            written += copy_batches(
-                connection, parts["staged_words"], columns, _batches(columns, new)
-            )
+            keys, past, new = zip(*renamed, strict=True)
+            _copy(connection, relation, parts["past_words"], find_words(keys, past))
+            written += _copy(connection, relation, parts["new_words"], find_words(keys, new))
     connection.execute(read_sql("delete_words").format(**parts))
     inserted = connection.execute(read_sql("insert_words").format(**parts)).rowcount
     check_written(f"features.{relation.words}", "insert", written, inserted)
 
 
 def fill_words(connection: Connection, relation: Relation) -> None:
-    """Writes the words of all names, of which there are none yet."""
+    """Writes the words of all names anew, which is faster if all names are new.
+
+    Args:
+        connection: in a transaction, which has written the names.
+        relation: theirs.
+
+    Raises:
+        DatabaseRefused: not all words arrived.
+    """
     parts = _parts(relation)
-    columns = [*Word._fields, relation.key]
+    connection.execute(read_sql("delete_all_words").format(**parts))
     with connection.cursor("names") as cursor:
         cursor.execute(read_sql("select_names").format(**parts))
         while names := cursor.fetchmany(_BATCH_ROWS):
-            rows = ((*word, key) for key, name in names for word in words_of(name))
-            copy_batches(connection, parts["words"], columns, _batches(columns, rows))
+            _copy(connection, relation, parts["words"], find_words(*zip(*names, strict=True)))
 
 
-def _batches(columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> Iterator[pa.RecordBatch]:
-    rows = iter(rows)
-    while batch := list(islice(rows, _BATCH_ROWS)):
-        yield pa.RecordBatch.from_pydict(dict(zip(columns, zip(*batch, strict=True), strict=True)))
+def _copy(
+    connection: Connection,
+    relation: Relation,
+    table: sql.Composable,
+    words: Iterator[pa.RecordBatch],
+) -> int:
+    return copy_batches(connection, table, [*Word._fields, relation.key], words)
 
 
 def _parts(relation: Relation) -> dict[str, sql.Composable]:
@@ -122,7 +164,8 @@ def _parts(relation: Relation) -> dict[str, sql.Composable]:
         "staged": sql.Identifier(f"staged_{relation.name}"),
         "changed": sql.Identifier(f"changed_{relation.name}"),
         "words": sql.Identifier("features", relation.words),
-        "staged_words": sql.Identifier(f"staged_{relation.words}"),
+        "past_words": sql.Identifier(f"past_{relation.words}"),
+        "new_words": sql.Identifier(f"new_{relation.words}"),
         "key": sql.Identifier(relation.key),
         "name": sql.Identifier(relation.columns[1]),
     }

@@ -129,12 +129,16 @@ def test_what_becomes_known_or_unknown_is_written(database: Database, tmp_path: 
 
 
 @every_version
-def test_an_identical_load_writes_no_tuple(database: Database, tmp_path: Path) -> None:
-    """A forced load of the same drop touches no row."""
+def test_an_identical_load_writes_no_tuple(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A forced load of the same drop touches no row, and compares none."""
     for drop in (FIRST, SECOND):
         run_drop(database, drop.write(tmp_path / "drop"))
     before = tuples_of(database)
-    result = run_drop(database, tmp_path / "drop", force=True, run_id="again")
+    with caplog.at_level("INFO"):
+        result = run_drop(database, tmp_path / "drop", force=True, run_id="again")
+    assert "staged user_features: 0 rows" in caplog.text
     assert result["status"] == "loaded"
     assert [result[name] for name in ("inserted", "updated", "deleted", "unchanged")] == [
         0,
@@ -144,6 +148,18 @@ def test_an_identical_load_writes_no_tuple(database: Database, tmp_path: Path) -
     ]
     assert tuples_of(database) == before
     assert run_of(database, "again")["status"] == "loaded"
+
+
+def test_an_identical_load_corrects_what_was_changed_by_hand(
+    database: Database, tmp_path: Path
+) -> None:
+    """Though the features that it has computed are those of the last load."""
+    run_drop(database, FIRST.write(tmp_path / "drop"))
+    before = features_of(database)
+    database.query("update features.user_features set total_experiments = 7 where user_id = 2")
+    assert run_drop(database, tmp_path / "drop", force=True)["updated"] == 1
+    times = {"updated_at": None, "run_id": None}
+    assert [row | times for row in features_of(database)] == [row | times for row in before]
 
 
 def test_no_lock_is_stronger_than_row_exclusive(

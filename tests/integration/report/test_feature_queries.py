@@ -160,6 +160,9 @@ def test_words_follow_the_names(database: Database, tmp_path: Path) -> None:
         ("water", 1, ""),
     ]
     assert {row for row in first if row[1] == 1 and row[3] != "c"} <= set(second)
+    database.query("delete from features.user_features")  # by hand, which leaves the words
+    third = load({1: "Ann Lee", 4: "Dan"}, "Water")
+    assert [row[0] for row in third] == ["ann lee", "dan", "lee", "water"]
 
 
 def test_long_names_are_loaded_found_and_cut(

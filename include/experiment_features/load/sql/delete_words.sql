@@ -1,7 +1,4 @@
 -- Deletes the words of names that a load has changed. Grain: word of a name.
 delete from {words} as words
-using {staged_words} as staged
-where
-    words.name_from = staged.name_from
-    and words.{key} = staged.{key}
-    and staged.is_new = 0
+using {past_words} as past
+where words.name_from = past.name_from and words.{key} = past.{key}

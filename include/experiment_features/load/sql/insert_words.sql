@@ -5,8 +5,7 @@ select
     name_from,
     {key},
     name_before
-from {staged_words}
-where is_new = 1
+from {new_words}
 order by
     name_from,
     {key}

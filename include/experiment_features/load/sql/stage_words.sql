@@ -1,9 +1,8 @@
--- The staging table of the words of names that change. Grain: word of a name, before or after.
-create temporary table {staged_words} on commit drop as
+-- A staging table of words of names that change, before or after. Grain: word of a name.
+create temporary table {target} on commit drop as
 select
     name_from,
     name_before,
-    {key},
-    0 as is_new
+    {key}
 from {words}
 with no data
