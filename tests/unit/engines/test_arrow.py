@@ -18,9 +18,11 @@ import sys
 import pyarrow as pa
 from experiment_features.command_line import main
 from experiment_features.load.copy import _format_rows
+from experiment_features.load.words import find_words
 status = main([*sys.argv[1:], "--engine", "duckdb", "--dry-run", "--json"])
 names = pa.StringArray.from_buffers(1, pa.py_buffer(bytes(4) + b"\\1\\0\\0\\0"), pa.py_buffer(b"\\t"))
 assert _format_rows(pa.RecordBatch.from_arrays([names], ["name"])) == b"\\\\t\\n"
+assert sum(words.num_rows for words in find_words([1, 2], ["Ann Lee", "Zo\u00eb"])) == 3
 print(status, "pandas" in sys.modules)
 """
 
