@@ -8,4 +8,4 @@ select
 from {changed} as changed
 left join {relation} as current using ({key})
 left join {staged} as staged using ({key})
-where current.{name} is distinct from staged.{name}
+where changed.is_renamed
