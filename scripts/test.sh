@@ -37,6 +37,7 @@ say "Running $arguments${last:+ (last time: ${last##*: } s)}"
 
 "$root/scripts/setup.sh" "${extras[@]}"
 cd "$root"
+unset PYTHONDONTWRITEBYTECODE # else each of a thousand processes compiles what it imports
 if [[ -n $is_covered ]]; then # of all processes that the tests start, Airflow's tasks included
     export COVERAGE_FILE=$root/.coverage/lines COVERAGE_PROCESS_START=$root/pyproject.toml
     rm -rf .coverage
