@@ -68,10 +68,11 @@ def files_of(rows: Path) -> list[Path]:
 def find_nulls(file: Path) -> tuple[set[str], set[str]]:
     """The columns of a Parquet file without NULLs, and those of nothing else: by its statistics.
 
-    Those of lists, which have none, are among neither.
+    Those of lists are among neither.
     """
     metadata = pq.read_metadata(file)
-    full, empty = set(metadata.schema.names), set(metadata.schema.names)
+    full = {metadata.schema.column(number).path for number in range(metadata.num_columns)}
+    empty = set(full)
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         for column in map(group.column, range(group.num_columns)):
             name, found = column.path_in_schema, column.statistics

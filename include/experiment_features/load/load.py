@@ -154,7 +154,7 @@ def _load(
     elif last and not transformed.is_whole:
         computation |= _digests_after(connection, last)
     state_hash = None
-    hash_changing = hash_issues if are_known else None if is_whole else hash_changed
+    hash_changing = None if is_whole else hash_issues if are_known else hash_changed
     if last and last.state_hash is not None and hash_changing and not is_committed:
         state_hash = last.state_hash - hash_changing(connection)
     for relation in RELATIONS:

@@ -79,3 +79,21 @@ def test_files_are_read_in_batches_of_bounded_size() -> None:
     """By what counts bytes: so many rows of pyarrow's batches may take gigabytes."""
     modules = (ROOT / "include").rglob("*.py")
     assert [path.name for path in modules if ".iter_batches(" in path.read_text()] == ["arrow.py"]
+
+
+@pytest.mark.parametrize("has_statistics", [True, False])
+def test_find_nulls(has_statistics: bool, tmp_path: Path) -> None:
+    """In all groups of rows; without statistics, nothing is known."""
+    columns = {
+        "full": pa.array([1, 2]),
+        "first": pa.array([1, None]),
+        "last": pa.array([None, "b"]),
+        "empty": pa.nulls(2, pa.string()),
+        "lists": pa.array([[1], [2]]),
+    }
+    file, table = tmp_path / "rows.parquet", pa.table(columns)
+    pq.write_table(table, file, row_group_size=1, write_statistics=has_statistics)
+    full, empty = arrow.find_nulls(file)
+    assert (full & set(columns), empty) == (
+        ({"full"}, {"empty"}) if has_statistics else (set(), set())
+    )
