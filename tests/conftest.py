@@ -24,6 +24,9 @@ os.environ |= {
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
     "EXPERIMENT_FEATURES_STORE": f"{_home.name}/store",
+    # PostgreSQL's programs are forked as another user; gRPC's threads, which Spark Connect leaves,
+    # would begin again in the fork and may abort it.
+    "GRPC_ENABLE_FORK_SUPPORT": "false",
 }
 
 # A job in the background ignores it, and so would all scripts that the tests start and interrupt.
