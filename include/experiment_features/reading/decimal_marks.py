@@ -57,8 +57,9 @@ def find_ambiguous_columns(
         for column in table.columns
         if column.kind is Kind.NUMBER and column.name not in full and column.text_name not in empty
     ]
-    if columns:
-        define_marks(database)  # not for most files, as it takes longer than to look
+    if not columns:  # as in most files, whose rows would take longer to open than to look at
+        return []
+    define_marks(database)
     typed = read_parquet(database, rows)
     return [c for c in columns if typed.filter(shows_thousands(c)).limit(1).fetchall()]
 
