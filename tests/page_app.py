@@ -1,6 +1,7 @@
 """The features page without Airflow around it, for a visitor whose rights the caller decides."""
 
 import threading
+from asyncio import Semaphore
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +15,7 @@ from experiment_features.report.drops import Arrival
 from features_page.access import GUARDS, is_steward, may_trigger, next_run_at
 from features_page.app import make_app
 from features_page.arrivals import find_arrivals, find_parameters
+from features_page.connection import VIEWS
 from waiting import wait_until
 
 
@@ -27,6 +29,7 @@ def make_page(
 ) -> FastAPI:
     """The page, which asks Airflow for nothing; only who may start runs gets the parameters."""
     page = _app_for(may_trigger_runs, as_steward)
+    page.state.turns = Semaphore(VIEWS)  # one belongs to the event loop in which it was waited for
     page.dependency_overrides = {
         **{guard.dependency: lambda: None for guard in GUARDS},
         may_trigger: lambda: may_trigger_runs,
