@@ -13,5 +13,19 @@ def cases(count: int) -> int:
 
 def first_or_all(first: Any, *others: Any) -> list[Any]:
     """Parameters of a test; only the first one elsewhere, if all cost the same and prove alike."""
-    values = (other if isinstance(other, tuple) else (other,) for other in others)
-    return [first, *(pytest.param(*value, marks=pytest.mark.thorough) for value in values)]
+    return [first, *left_to_ci(*others)]
+
+
+def left_to_ci(*values: Any) -> list[Any]:
+    """Parameters of a test that are tried in CI alone; those of pytest.param keep their ids."""
+    return [
+        pytest.param(*value.values, id=value.id, marks=pytest.mark.thorough)
+        if isinstance(value, _PARAM)
+        else pytest.param(
+            *(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.thorough
+        )
+        for value in values
+    ]
+
+
+_PARAM = type(pytest.param())

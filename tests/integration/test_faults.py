@@ -11,7 +11,7 @@ from statistics import median
 import pytest
 from psycopg.rows import dict_row
 
-from cases import cases
+from cases import cases, left_to_ci
 from integration.arena import PROCESSES, STATE, Arena, cut_short, open_arena
 from integration.running import load_workspace, store_folder
 
@@ -30,9 +30,8 @@ def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     ("fault", "times"),
     [
         ("process_killed", cases(8)),
-        ("session_terminated", 1),
-        ("server_crashed", 1),
         ("run_killed", 2),
+        *left_to_ci(("session_terminated", 1), ("server_crashed", 1)),
     ],
 )
 def test_a_load_that_is_cut_short_has_not_happened(

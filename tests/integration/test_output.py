@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cases import first_or_all, left_to_ci
 from integration.running import make_drop
 
 ROOT = Path(__file__).parents[2]
@@ -36,12 +37,14 @@ FULL = "failed: the result cannot be written to standard output (No space left"
 @pytest.mark.parametrize(
     ("command", "redirection", "status", "told"),
     [
-        ("check", ">&-", 0, ""),
-        ("check", "2>&-", 0, ""),
         ("check", ">/dev/full", 4, FULL),
-        ("check", "| true", 0, ""),
         ("run --dry-run --json", ">&- 2>&-", 0, ""),
-        ("run --dry-run --json", ">/dev/full", 4, FULL),
+        *left_to_ci(
+            ("check", ">&-", 0, ""),
+            ("check", "2>&-", 0, ""),
+            ("check", "| true", 0, ""),
+            ("run --dry-run --json", ">/dev/full", 4, FULL),
+        ),
     ],
 )
 def test_the_status_says_what_became_of_the_drop(
@@ -55,7 +58,7 @@ def test_the_status_says_what_became_of_the_drop(
 
 @pytest.mark.parametrize(
     ("drop", "redirection"),
-    [("rejected", "| true"), ("rejected", ">&-"), ("none", "2>/dev/full")],
+    first_or_all(("rejected", "| true"), ("rejected", ">&-"), ("none", "2>/dev/full")),
 )
 def test_a_refusal_stays_one(drop: str, redirection: str, tmp_path: Path) -> None:
     """Its status does not depend on who reads the reason."""

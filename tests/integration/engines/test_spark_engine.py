@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from cases import cases
+from cases import cases, first_or_all
 from delta_drops import Step
 from delta_stages import check_sequence
 from drops import CLEAN, Drop, Part, Row, drops, every_fault, run_times_of_all_sizes
@@ -72,7 +72,7 @@ def test_a_process_without_a_program_file_is_not_taken_for_the_tests_of_pyspark(
     subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(INCLUDE)}, check=True)
 
 
-@pytest.mark.parametrize("hard_drop", [every_fault, run_times_of_all_sizes])
+@pytest.mark.parametrize("hard_drop", first_or_all(every_fault, run_times_of_all_sizes))
 def test_a_hard_drop_gives_what_the_oracle_says(
     hard_drop: Callable[[], Drop], tmp_path: Path
 ) -> None:
@@ -86,6 +86,7 @@ def test_a_hard_drop_gives_what_the_oracle_says(
     assert digests_of(workspace) == digests_of(on_duckdb)
 
 
+@pytest.mark.thorough
 @given(drop=drops())
 @settings(
     max_examples=cases(5),
@@ -117,6 +118,7 @@ def test_a_delta_gives_what_the_oracle_says(tmp_path: Path) -> None:
     check_sequence(steps, tmp_path, "duckdb", last_engine="spark")
 
 
+@pytest.mark.thorough
 def test_a_load_changes_nothing_that_duckdb_has_loaded(
     database: Database, sample_drop: Drop, tmp_path: Path
 ) -> None:

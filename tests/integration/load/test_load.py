@@ -519,7 +519,7 @@ def test_a_connection_that_was_cut_is_transient(
 
 @pytest.mark.parametrize(
     "error",
-    [
+    first_or_all(
         psycopg.errors.SerializationFailure,
         psycopg.errors.DeadlockDetected,
         psycopg.errors.ReadOnlySqlTransaction,
@@ -528,7 +528,7 @@ def test_a_connection_that_was_cut_is_transient(
         psycopg.errors.TooManyConnections,
         psycopg.errors.DiskFull,
         psycopg.InterfaceError,
-    ],
+    ),
 )
 def test_what_a_retry_may_fix_is_transient(
     error: type[psycopg.Error], database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

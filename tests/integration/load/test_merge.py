@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import sql
 
-from cases import first_or_all
+from cases import first_or_all, left_to_ci
 from experiment_features.definitions import (
     COMPOUND_FEATURES,
     RELATIONS,
@@ -98,7 +98,7 @@ def copy(loaded: Database) -> Iterator[Database]:
         yield copy
 
 
-@pytest.mark.parametrize(("relation", "feature"), EVERY_FEATURE)
+@pytest.mark.parametrize(("relation", "feature"), first_or_all(*EVERY_FEATURE))
 def test_a_change_of_one_feature_is_written(
     relation: Relation, feature: Feature, copy: Database, tmp_path: Path
 ) -> None:
@@ -213,13 +213,17 @@ def to_load(computed: tuple[Database, Pipeline]) -> Iterator[tuple[Database, Pip
     ("table", "statement"),
     [
         pytest.param("user_features_past", "close_periods", id="close_periods"),
-        pytest.param("compound_features_past", "close_periods", id="close_periods_of_compounds"),
-        pytest.param("user_features", "update", id="update"),
-        pytest.param("user_features", "delete", id="delete"),
-        pytest.param("user_features", "insert", id="insert"),
-        pytest.param("compound_features", "update", id="update_compounds"),
         pytest.param("data_issues", "copy", id="copy_issues"),
-        pytest.param("data_issues", "close_issues", id="close_issues"),
+        *left_to_ci(
+            pytest.param(
+                "compound_features_past", "close_periods", id="close_periods_of_compounds"
+            ),
+            pytest.param("user_features", "update", id="update"),
+            pytest.param("user_features", "delete", id="delete"),
+            pytest.param("user_features", "insert", id="insert"),
+            pytest.param("compound_features", "update", id="update_compounds"),
+            pytest.param("data_issues", "close_issues", id="close_issues"),
+        ),
     ],
 )
 def test_a_trigger_that_discards_writes_is_named(
