@@ -73,7 +73,7 @@ class TestRun:
     ) -> None:
         """Standard output is exactly one object; a second run is `unchanged`, unless forced."""
         command = ["run", GOOD.write(tmp_path), "--database-url", database.url(), "--json"]
-        status, output, errors = run_command(capsys, *command)
+        status, output, errors = run_command(capsys, *command, "--engine", "pandas")
         result = json.loads(output)
         assert (status, errors, list(result)) == (0, "", RESULT)
         assert (result["status"], result["inserted"], result["engine"]) == ("loaded", 2, "pandas")

@@ -1,5 +1,6 @@
 """Which engine a run computes on."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from experiment_features.workspace import Copy
 ENGINES = ("auto", "pandas", "duckdb", "spark")
 
 LARGE_DROP_ROWS = 10_000
-"""`auto` takes DuckDB for drops with more experiments. Spark is used only when it is
-named: there is no guessing where its cluster is, or whether a drop is worth sending there."""
+"""`auto` takes DuckDB for drops with more experiments, and wherever pandas has yet to be imported,
+which takes longer than DuckDB needs for a small drop. Spark is used only when it is named: there is
+no guessing where its cluster is, or whether a drop is worth sending there."""
 
 LARGE_DROP_BYTES = 4 * 2**20
 """Also for drops with more text, even if they have few experiments: a compound's id takes two bytes
@@ -41,8 +43,8 @@ def choose_engine(
     if name not in ENGINES:
         raise ConfigurationError(f"engine is {name!r}: expected one of {', '.join(ENGINES)}")
     if name == "auto":
-        is_large = experiments > LARGE_DROP_ROWS or text_bytes > LARGE_DROP_BYTES
-        name = "duckdb" if is_large else "pandas"
+        is_small = experiments <= LARGE_DROP_ROWS and text_bytes <= LARGE_DROP_BYTES
+        name = "pandas" if is_small and "pandas" in sys.modules else "duckdb"
     if name == "spark":
         from experiment_features.engines.spark_engine import SparkEngine
 

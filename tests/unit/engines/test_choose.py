@@ -1,8 +1,10 @@
 """Which engine `auto` takes."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from drops import Drop
@@ -12,13 +14,18 @@ from experiment_features.run import Transformed
 from integration.running import compute_drop, make_drop, make_pipeline
 
 
-def test_a_drop_with_little_in_it_is_computed_by_pandas(tmp_path: Path) -> None:
-    """Up to so many experiments, and so much text."""
+def test_a_drop_with_little_in_it_is_computed_by_pandas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to so many experiments, and so much text; but nothing waits until it is imported."""
+    monkeypatch.setitem(sys.modules, "pandas", pd)
     limits = {"experiments": LARGE_DROP_ROWS, "text_bytes": LARGE_DROP_BYTES}
     assert choose_engine("auto", spill=tmp_path / "spill", **limits).name == "pandas"
     for limit in limits:
         more = limits | {limit: limits[limit] + 1}
         assert choose_engine("auto", spill=tmp_path / "spill", **more).name == "duckdb"
+    monkeypatch.delitem(sys.modules, "pandas")
+    assert choose_engine("auto", spill=tmp_path / "spill", **limits).name == "duckdb"
 
 
 def test_few_experiments_with_much_text_are_computed_by_duckdb(
