@@ -7,6 +7,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.forms import FORMS
+
 Facts = dict[str, Any]
 
 RESULTS = Path(__file__).parent / "results"
@@ -169,6 +171,20 @@ def targets(results: dict[str, Result], switch_rows: int) -> list[Target]:
             results["checks"].ratio("checked", "guessed", seconds_of, experiments=ten),
         ),
         Target(
+            "10 million experiments: Floe vs. reading and checking",
+            5,
+            results["checks"].ratio("Floe", "checked", seconds_of, experiments=ten),
+            at_least=True,
+        ),
+        *(
+            Target(
+                f"10 million experiments, {form}: reading and checking vs. plain CSV",
+                1.6 if form == "gz" else 1.3,
+                results["checks"].ratio(form, "checked", seconds_of, experiments=ten),
+            )
+            for form in FORMS
+        ),
+        Target(
             "1 million new users: load vs. a bare COPY",
             3,
             load.ratio("new", "bare COPY", load_seconds_of, users=million),
@@ -198,6 +214,17 @@ def targets(results: dict[str, Result], switch_rows: int) -> list[Target]:
             "The sample drop through Airflow vs. a DAG of four empty tasks",
             1.25,
             latency.ratio("pipeline", "empty", seconds_of),
+        ),
+        Target(
+            "The same vs. those tasks under Airflow's default settings",
+            0.45,
+            latency.ratio("pipeline", "empty by default", seconds_of),
+        ),
+        Target(
+            "The sample drop: its four stages, within Airflow's tasks",
+            0.3,
+            latency.median("stage_seconds", "pipeline"),
+            "s",
         ),
         Target(
             "Parsing the DAG, not counting `import airflow.sdk`",

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psutil
 import psycopg
@@ -32,8 +33,14 @@ IDLE_SECONDS = 60
 EMPTY_DAGS = Path(__file__).parent / "empty"
 SIDES = {"pipeline": ("experiment_features", {"force": True}), "empty": ("empty_tasks", {})}
 
+DEFAULTS = "AIRFLOW_CONFIG={}\n"
+"""In place of deploy/airflow/airflow.cfg, a file that sets nothing but this:"""
+NO_EXAMPLES = "[core]\nload_examples = False\n"
+
 BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST={}\n"
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
+
+RESULT = "/api/v2/dags/{}/dagRuns/{}/taskInstances/load/xcomEntries/return_value?deserialize=true"
 
 RUN_TIMES = """
 select state, queued_at, start_date, end_date from dag_run where run_id = %s
@@ -93,15 +100,26 @@ class Stack:
 
 
 @contextmanager
-def running_stack(folder: Path, port: int) -> Iterator[Stack]:
-    """Starts a stack and warms it up with one run of each DAG; stops it at the end."""
-    stack = Stack(folder / "local", port)
+def running_stack(folder: Path, port: int, *, has_defaults: bool = False) -> Iterator[Stack]:
+    """Starts a stack and warms it up with one run of each DAG; stops it at the end.
+
+    Args:
+        folder: takes its state.
+        port: of its API.
+        has_defaults: whether Airflow has its default settings.
+    """
+    stack = Stack(folder / ("defaults" if has_defaults else "local"), port)
     stack.local.mkdir(parents=True)
     bundles = [
         {"name": "dags-folder", "classpath": LOCAL_BUNDLE, "kwargs": {}},
         {"name": "empty", "classpath": LOCAL_BUNDLE, "kwargs": {"path": str(EMPTY_DAGS)}},
     ]
-    (stack.local / "airflow.env").write_text(BUNDLES.format(json.dumps(bundles)))
+    settings = BUNDLES.format(json.dumps(bundles))
+    if has_defaults:
+        config = stack.local / "defaults.cfg"
+        config.write_text(NO_EXAMPLES)
+        settings += DEFAULTS.format(config)
+    (stack.local / "airflow.env").write_text(settings)
     try:
         stack.script("start.sh")
         stack.log_in()
@@ -123,6 +141,9 @@ def measure_latency(folder: Path, port: int, rounds: int) -> tuple[list[Facts], 
         rows = in_rounds(rounds, sides, {})
         answers = [_answer_seconds(stack) for _ in range(rounds)]
         percent, memory = _idle_percent(stack), _idle_memory(stack)
+    with running_stack(folder, port, has_defaults=True) as stack:
+        by_default = {"empty by default": partial(_measured_run, stack, *SIDES["empty"])}
+        rows += in_rounds(rounds, by_default, {})
     parses = [_parse_seconds() for _ in range(rounds)]
     return rows, {
         "memory_mib": memory,
@@ -157,7 +178,12 @@ def _measured_run(stack: Stack, dag_id: str, conf: Facts) -> Facts:
     """Runs a DAG and adds the CPU seconds of Airflow's processes."""
     before = _cpu_seconds(stack)
     facts = run_dag(stack, dag_id, conf)
-    return {**facts, "cpu_seconds": round(_cpu_seconds(stack) - before, 2)}
+    run_id = quote(facts.pop("run_id"), safe="")
+    facts["cpu_seconds"] = round(_cpu_seconds(stack) - before, 2)
+    if dag_id == SIDES["pipeline"][0]:
+        found = stack.call(RESULT.format(dag_id, run_id))
+        facts["stage_seconds"] = round(sum(found["value"]["seconds"].values()), 3)
+    return facts
 
 
 def _cpu_seconds(stack: Stack, others: Sequence[psutil.Process] = ()) -> float:
@@ -185,7 +211,7 @@ def run_dag(stack: Stack, dag_id: str, conf: Facts) -> Facts:
     if run["state"] != "success":
         sys.exit(f"run {run_id} of {dag_id} failed")
     parts = _parts(posted_at, run, stack.ask(TASK_TIMES, run_id))
-    return {"seconds": round(seconds, 3), "parts": parts}
+    return {"run_id": run_id, "seconds": round(seconds, 3), "parts": parts}
 
 
 def _parts(posted_at: datetime, run: Facts, tasks: list[Facts]) -> dict[str, float]:

@@ -45,6 +45,16 @@ seconds are those of the whole program, and they are compared with bare DuckDB's
 whole.
 """
 
+CHECKS = """
+## Reading and checking
+
+The command `check`, which reads a drop and applies every rule, on plain CSV and on the same rows in
+other forms: compressed, with blanks around each comma, with every cell in quotes, and with one row
+of experiments in a hundred that is quoted, spelled otherwise, or faulty. Beside it, DuckDB converts
+the plain files to Parquet unchecked, and **Floe** sorts their rows into accepted and rejected ones,
+by types, NULLs and unique keys; it resolves no list of compounds and no reference.
+"""
+
 LOAD = """
 ## Load
 
@@ -60,7 +70,8 @@ LATENCY = """
 
 The sample drop on a warm local stack, with `force` so that every stage does all of its work, taking
 turns with a DAG of four empty tasks. Seconds from `POST dagRuns` to the end of the run; the CPU
-seconds are those of all Airflow processes during that time.
+seconds are those of all Airflow processes during that time. The empty tasks also ran on a second
+stack, under Airflow's default settings instead of those in `deploy/airflow/airflow.cfg`.
 """
 
 ENGINES = """

@@ -47,6 +47,7 @@ def page() -> str | None:
     sections = {
         "runs": lambda: _runs(results["runs"]),
         "deltas": lambda: _deltas(results["deltas"]),
+        "checks": lambda: _checks(results["checks"]),
         "load": lambda: _load(results["load"]),
         "engines": lambda: _engines(results["engines"]),
         "latency": lambda: _latency(results["latency"]),
@@ -120,6 +121,21 @@ def _deltas(deltas: Result) -> str:
             rows.append([size, delta, seconds, *stages, f"{_number(ratio)} x", peak])
     header = ["experiments", "delta", "seconds", *STAGES, "vs. bare DuckDB", "peak, MiB"]
     return _joined(prose.DELTAS, _table(header, rows))
+
+
+def _checks(checks: Result) -> str:
+    rows: list[list[Cell]] = []
+    for size in checks.values("experiments"):
+        for side in checks.values("side"):
+            told = {"checked": "plain CSV", "guessed": "DuckDB, guessing the types"}.get(side, side)
+            seconds, cpu, peak = (
+                checks.median(name, side, experiments=size)
+                for name in ("seconds", "cpu_seconds", "peak_mib")
+            )
+            ratio = checks.ratio(side, "checked", seconds_of, experiments=size)
+            rows.append([size, told, seconds, f"{_number(ratio)} x", cpu, peak])
+    header = ["experiments", "what", "seconds", "vs. plain CSV", "CPU s", "peak, MiB"]
+    return _joined(prose.CHECKS, _table(header, rows))
 
 
 def _load(load: Result) -> str:

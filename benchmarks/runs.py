@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
+from benchmarks.forms import FORMS
 from benchmarks.measure import COMPARED_PYTHON, Facts, in_rounds, run_program, run_python
 from benchmarks.postgres import Server
 
@@ -63,17 +64,30 @@ def measure_runs(server: Server, folder: Path, sizes: list[int], rounds: int) ->
 
 
 def measure_checks(folder: Path, size: int, rounds: int) -> list[Facts]:
-    """Compares reading and checking a drop with DuckDB converting it to Parquet unchecked."""
+    """Compares reading and checking a drop with that of other forms of it, and with other tools."""
     drop = make_drop(folder, size)
 
-    def check() -> Facts:
-        options = ("--engine", "duckdb")
-        return run_python("experiment_features", "check", drop, *options, folder=folder).facts()
+    def check(source: Path) -> Facts:
+        return run_python("experiment_features", "check", source, folder=folder).facts()
 
     def guess() -> Facts:
         return run_python(WAYS / "guessed_types.py", drop, folder, folder=folder).facts()
 
-    sides = {"checked": check, "guessed": guess}
+    def sort_out() -> Facts:
+        target = folder / "floe"
+        target.mkdir()
+        command = [COMPARED_PYTHON, WAYS / "contract_gate.py", drop, target]
+        measured = run_program(command, folder)
+        shutil.rmtree(target)
+        if json.loads(measured.output)["rejected_total"]:
+            sys.exit("Floe rejects rows of a drop without faults")
+        return measured.facts()
+
+    sides = {"checked": partial(check, drop), "guessed": guess, "Floe": sort_out}
+    for number, form in enumerate(FORMS):
+        target = folder / f"form-{number}"
+        run_python("benchmarks.forms", drop, target, form, folder=folder)
+        sides[form] = partial(check, target)
     return in_rounds(rounds, sides, {"experiments": size})
 
 

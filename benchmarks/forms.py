@@ -1,0 +1,63 @@
+"""Writes a drop (see drops.py) in another form: the same rows, or every hundredth another way.
+
+python -m benchmarks.forms DROP FOLDER FORM
+"""
+
+import gzip
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+FORMS = ("gz", "zst", "padded", "quoted", "1 % odd rows")
+
+EVERY = 100
+"""One in so many rows of experiments is odd."""
+
+_ODD: tuple[Callable[[list[str]], list[str]], ...] = (
+    lambda cells: [*cells[:2], f'"{cells[2]}"', cells[3]],
+    lambda cells: [*cells[:3], f"+{cells[3]}"],
+    lambda cells: [cells[0], "999999999", *cells[2:]],  # no such user
+    lambda cells: [*cells[:3], "n/a"],  # no number
+)
+
+
+def write_form(drop: Path, folder: Path, form: str) -> None:
+    """Writes the files of a drop to a new folder, in one of FORMS."""
+    folder.mkdir()
+    for source in drop.glob("*.csv"):
+        suffix = f".{form}" if form in ("gz", "zst") else ""
+        with source.open("rb") as rows, _open(folder / (source.name + suffix), suffix) as target:
+            if suffix:
+                shutil.copyfileobj(rows, target, 2**20)
+            else:
+                lines = rows.read().decode().splitlines()
+                odd = source.name.startswith("user_experiments")
+                target.writelines(line.encode() + b"\n" for line in _written(lines, form, odd=odd))
+
+
+def _open(path: Path, suffix: str) -> IO[bytes]:
+    if suffix == ".gz":
+        return gzip.open(path, "wb", 6)
+    if suffix == ".zst":
+        import pyarrow as pa  # here: the measuring process must stay small
+
+        return pa.output_stream(path, compression="zstd")  # type: ignore[no-any-return]
+    return path.open("wb")
+
+
+def _written(lines: list[str], form: str, *, odd: bool) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        if form == "padded":
+            yield line.replace(",", " , ")
+        elif form == "quoted":
+            yield '"' + line.replace(",", '","') + '"'
+        elif odd and number and number % EVERY == 0:
+            yield ",".join(_ODD[number // EVERY % len(_ODD)](line.split(",")))
+        else:
+            yield line
+
+
+if __name__ == "__main__":
+    write_form(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
