@@ -42,7 +42,7 @@ class Result:
 
     def median(self, column: str, side: str, **about: Any) -> float | None:
         """Returns the median over the rounds; None if it was not measured."""
-        found = [row[column] for row in self.of(side, **about)]
+        found = [row[column] for row in self.of(side, **about) if column in row]
         return median(found) if found else None
 
     def stage(self, stage: str, side: str, **about: Any) -> float | None:

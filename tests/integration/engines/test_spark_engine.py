@@ -233,16 +233,18 @@ def test_a_server_that_dies_is_reported_and_another_one_is_used(
     """Whatever was asked of it last, also a mere column's type, trying again may help."""
     from pysail.spark import SparkConnectServer
 
-    monkeypatch.setitem(spark_session._RETRIES, "max_retries", 1)
     pq.write_table(pa.table({"position": [1]}), tmp_path / "rows.parquet")
     server = SparkConnectServer()
     server.start(background=True)
     url = "sc://{}:{}".format(*server.listening_address)
-    engine = choose_engine("spark", 1, Path(), url)
-    rows = engine.read(tmp_path / "rows.parquet")
-    server.stop()
-    with pytest.raises(EngineUnavailable, match=f"Spark at {url} failed: "), engine.errors():
-        rows.with_columns(nw.col("position") + 1).collect_schema()
+    with monkeypatch.context() as patch:
+        patch.setitem(spark_session._RETRIES, "max_retries", 1)
+        engine = choose_engine("spark", 1, Path(), url)
+        rows = engine.read(tmp_path / "rows.parquet")
+        server.stop()
+        with pytest.raises(EngineUnavailable, match=f"Spark at {url} failed: "), engine.errors():
+            rows.with_columns(nw.col("position") + 1).collect_schema()
+    # For a second, gRPC refuses addresses that have just failed, so this is tried more than once.
     again = SparkConnectServer(port=int(url.rpartition(":")[2]))
     again.start(background=True)
     found = choose_engine("spark", 1, Path(), url).read(tmp_path / "rows.parquet")
