@@ -27,7 +27,12 @@ def entity(table: str, source: Path, folder: Path) -> dict[str, object]:
     columns = [column.split() for column in COLUMNS[table]]
     return {
         "name": table,
-        "source": {"format": "csv", "path": str(source / f"{table}.csv"), "cast_mode": "coerce"},
+        "source": {
+            "format": "csv",
+            "path": str(source / f"{table}.csv"),
+            "options": {"separator": ","},
+            "cast_mode": "coerce",
+        },
         "sink": {
             "accepted": {"format": "parquet", "path": str(folder / "accepted" / table)},
             "rejected": {"format": "csv", "path": str(folder / "rejected" / table)},
