@@ -79,13 +79,18 @@ class Dialect:
         if not any(self.padding[i : i + 1] in text for i in range(len(self.padding))):
             return text
         characters = np.frombuffer(text, np.uint8)
-        pads = np.flatnonzero(np.isin(characters, list(self.padding)))
+        is_pad = np.logical_or.reduce([characters == pad for pad in self.padding])
+        is_edge = (characters == ord(self.delimiter)) | (characters == ord("\n"))
+        is_beside_edge = np.ones(len(characters), dtype=np.bool_)
+        is_beside_edge[1:] = is_edge[:-1]
+        is_beside_edge[:-1] |= is_edge[1:]
+        if not (is_pad & ~is_beside_edge).any():  # as in lines of numbers
+            return text.translate(None, self.padding)
+        pads = np.flatnonzero(is_pad)
         is_first = np.diff(pads, prepend=-2) > 1  # of a run of padding
         is_last = np.append(is_first[1:], True)
-        edges = [ord(self.delimiter), ord("\n")]
         firsts, lasts = pads[is_first], pads[is_last]
-        is_around_field = np.isin(characters[firsts - 1], edges) | (firsts == 0)
-        is_around_field |= np.isin(characters[lasts + 1], edges)
+        is_around_field = is_edge[firsts - 1] | (firsts == 0) | is_edge[lasts + 1]
         is_kept = np.ones(len(characters), dtype=np.bool_)
         is_kept[pads[is_around_field[np.cumsum(is_first) - 1]]] = False
         return characters[is_kept].tobytes()
@@ -112,6 +117,8 @@ class Dialect:
         """
         characters = np.frombuffer(text, np.uint8)
         is_odd = np.zeros(len(ends), dtype=np.bool_)
+        if self._has_all_in_quotes(text, starts):
+            return is_odd
         if b"\0" in text:
             is_odd[np.searchsorted(ends, np.flatnonzero(characters == 0), side="right")] = True
         quotes = np.flatnonzero(characters == ord('"'))
@@ -133,6 +140,23 @@ class Dialect:
         is_lone = (opening == starts[lines]) & (after != delimiter)
         is_odd[lines[~(opens & closes & encloses) | is_lone]] = True
         return is_odd
+
+    def _has_all_in_quotes(self, text: bytes, starts: Offsets) -> bool:
+        """Whether quotes enclose every field, none is inside of one, and each line has several."""
+        if not text.startswith(b'"') or b"\0" in text:
+            return False
+        characters = np.frombuffer(text, np.uint8)
+        is_quote, is_delimiter = characters == ord('"'), characters == ord(self.delimiter)
+        is_edge = is_delimiter | (characters == ord("\n")) | (characters == ord("\r"))
+        opens = is_quote.copy()
+        opens[1:] &= is_edge[:-1]
+        closes = is_quote[:-1] & is_edge[1:]
+        fields = np.count_nonzero(is_delimiter) + len(starts)
+        return bool(
+            np.count_nonzero(opens) == np.count_nonzero(closes) == fields
+            and np.array_equal(opens[:-1] ^ closes, is_quote[:-1])
+            and np.logical_or.reduceat(is_delimiter, starts).all()
+        )
 
     def _end_of_bare_text(self, text: bytes, start: int) -> int:
         """The offset of the next delimiter or line end."""
