@@ -33,9 +33,17 @@ IDLE_SECONDS = 60
 EMPTY_DAGS = Path(__file__).parent / "empty"
 SIDES = {"pipeline": ("experiment_features", {"force": True}), "empty": ("empty_tasks", {})}
 
-DEFAULTS = "AIRFLOW_CONFIG={}\n"
-"""In place of deploy/airflow/airflow.cfg, a file that sets nothing but this:"""
-NO_EXAMPLES = "[core]\nload_examples = False\n"
+DEFAULTS = """
+import configparser, multiprocessing, sys
+from airflow.configuration import conf
+own = configparser.ConfigParser(interpolation=None)
+own.read(sys.argv[1])
+for section in own.sections():
+    for key in set(own[section]) - {"load_examples", "mp_forkserver_preload"}:
+        default = conf.get_default_value(section, key) or multiprocessing.get_start_method()
+        print(f"AIRFLOW__{section.upper()}__{key.upper()}={default}")
+"""
+"""Prints Airflow's defaults of all that a configuration sets; only mp_start_method has none."""
 
 BUNDLES = "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST={}\n"
 LOCAL_BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
@@ -116,9 +124,7 @@ def running_stack(folder: Path, port: int, *, has_defaults: bool = False) -> Ite
     ]
     settings = BUNDLES.format(json.dumps(bundles))
     if has_defaults:
-        config = stack.local / "defaults.cfg"
-        config.write_text(NO_EXAMPLES)
-        settings += DEFAULTS.format(config)
+        settings += _output_of(DEFAULTS, ROOT / "deploy" / "airflow" / "airflow.cfg")
     (stack.local / "airflow.env").write_text(settings)
     try:
         stack.script("start.sh")
@@ -255,13 +261,17 @@ def _idle_memory(stack: Stack) -> dict[str, float]:
 
 
 def _parse_seconds() -> float:
-    command = [sys.executable, "-c", PARSE, str(ROOT / "dags" / "features_dag.py")]
+    output = _output_of(PARSE, ROOT / "dags" / "features_dag.py")
+    return round(float(output.splitlines()[-1]), 3)
+
+
+def _output_of(program: str, argument: Path) -> str:
     path = ":".join(str(ROOT / part) for part in ("include", "dags", "plugins"))
     done = subprocess.run(
-        command,
+        [sys.executable, "-c", program, argument],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
         check=True,
     )
-    return round(float(done.stdout.splitlines()[-1]), 3)
+    return done.stdout
