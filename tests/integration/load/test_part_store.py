@@ -20,6 +20,7 @@ from random import Random
 from typing import Any
 from unittest.mock import Mock, patch
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -937,6 +938,32 @@ class TestPrune:
     def test_yes_does_not_ask(self, store: Path, command: Command) -> None:
         """For scripts."""
         assert command("store", "prune", "--yes") == (0, f"removed 2 files from {store}\n", "")
+
+    def test_a_person_whom_a_delta_has_deleted_stays_until_a_snapshot_is_loaded(
+        self, database: Database, store: Path, tmp_path: Path, command: Command
+    ) -> None:
+        """The delta stands on the drop with the person; what is exported has none."""
+
+        def users() -> set[str]:
+            parts = [pq.read_table(path) for path in (store / "users").rglob("*.parquet")]
+            return {
+                name
+                for part in parts
+                if "name" in part.column_names
+                for name in part["name"].to_pylist()
+            }
+
+        run(database, FIRST.write(tmp_path / "first"))
+        gone = [File("deleted_users", "", (Row(("2",)),))]
+        gone += [File("deleted_user_experiments", "", (Row(("2",)), Row(("3",))))]
+        run(database, Drop(tuple(gone)).write(tmp_path / "delta"), mode="delta")
+        command("store", "prune", "--yes")
+        assert users() == {"Ann", "Bob"}
+        exported = tmp_path / "exported"
+        assert command("state", "--export", exported)[0] == 0
+        assert run(database, exported, mode="snapshot")["status"] == "loaded"
+        command("store", "prune", "--yes")
+        assert users() == {"Ann"}
 
     @pytest.mark.usefixtures("loads")
     def test_a_copy_removes_nothing(
