@@ -1,4 +1,4 @@
-"""Writes a drop (see drops.py) in another form: the same rows, or every hundredth another way.
+"""Writes a drop (see drops.py) in another form: its rows as they are, or some of them odd.
 
 python -m benchmarks.forms DROP FOLDER FORM
 """
@@ -6,7 +6,7 @@ python -m benchmarks.forms DROP FOLDER FORM
 import gzip
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -32,7 +32,7 @@ def write_form(drop: Path, folder: Path, form: str) -> None:
             if suffix:
                 shutil.copyfileobj(rows, target, 2**20)
             else:
-                lines = rows.read().decode().splitlines()
+                lines = (line.decode().rstrip("\n") for line in rows)
                 odd = source.name.startswith("user_experiments")
                 target.writelines(line.encode() + b"\n" for line in _written(lines, form, odd=odd))
 
@@ -47,7 +47,7 @@ def _open(path: Path, suffix: str) -> IO[bytes]:
     return path.open("wb")
 
 
-def _written(lines: list[str], form: str, *, odd: bool) -> Iterator[str]:
+def _written(lines: Iterable[str], form: str, *, odd: bool) -> Iterator[str]:
     for number, line in enumerate(lines):
         if form == "padded":
             yield line.replace(",", " , ")

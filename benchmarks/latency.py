@@ -1,6 +1,7 @@
 """Measures a run through Airflow, from POST dagRuns to its end, and a DAG of four empty tasks.
 
-Both DAGs take turns in one local stack. The pipeline reads the sample drop with ``force``, so that
+Both DAGs take turns in one local stack; then the empty tasks run in another one, under Airflow's
+default settings. The pipeline reads the sample drop with ``force``, so that
 every stage does all of its work. Also measures how long the DAG takes to parse, and the memory of
 the idle stack.
 """
@@ -25,6 +26,7 @@ from local_postgres import data_folder, database_url, servers
 from local_processes import COMPONENT, stack_processes
 from psycopg.rows import dict_row
 
+from benchmarks.figures import DEFAULT_SIDE
 from benchmarks.measure import ROOT, Facts, in_rounds
 
 TIMEOUT_SECONDS = 120
@@ -148,7 +150,7 @@ def measure_latency(folder: Path, port: int, rounds: int) -> tuple[list[Facts], 
         answers = [_answer_seconds(stack) for _ in range(rounds)]
         percent, memory = _idle_percent(stack), _idle_memory(stack)
     with running_stack(folder, port, has_defaults=True) as stack:
-        by_default = {"empty by default": partial(_measured_run, stack, *SIDES["empty"])}
+        by_default = {DEFAULT_SIDE: partial(_measured_run, stack, *SIDES["empty"])}
         rows += in_rounds(rounds, by_default, {})
     parses = [_parse_seconds() for _ in range(rounds)]
     return rows, {
@@ -202,7 +204,7 @@ def _cpu_seconds(stack: Stack, others: Sequence[psutil.Process] = ()) -> float:
 
 
 def run_dag(stack: Stack, dag_id: str, conf: Facts) -> Facts:
-    """Runs a DAG; returns how many seconds it took, and how they were spent."""
+    """Runs a DAG; returns the run's id, how many seconds it took, and how they were spent."""
     posted_at, started = datetime.now(UTC), time.perf_counter()
     run_id = f"api__{posted_at:%Y-%m-%dT%H:%M:%S.%fZ}"
     body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}

@@ -4,8 +4,8 @@ INTRODUCTION = """
 # Performance
 
 `benchmarks/run.sh` writes this page from the files in `benchmarks/results/`. Whatever is compared
-took turns on the same machine. The ratios are medians over the rounds; trust them more than the
-seconds, which differ from machine to machine.
+took turns on the same machine, unless said otherwise. The ratios are medians over the rounds; trust
+them more than the seconds, which differ from machine to machine.
 """
 
 RUNS = """
@@ -48,11 +48,11 @@ whole.
 CHECKS = """
 ## Reading and checking
 
-The command `check`, which reads a drop and applies every rule, on plain CSV and on the same rows in
-other forms: compressed, with blanks around each comma, with every cell in quotes, and with one row
-of experiments in a hundred that is quoted, spelled otherwise, or faulty. Beside it, DuckDB converts
-the plain files to Parquet unchecked, and **Floe** sorts their rows into accepted and rejected ones,
-by types, NULLs and unique keys; it resolves no list of compounds and no reference.
+The command `check`, which reads a drop and applies every rule, on plain CSV and on other forms of
+the same drop: compressed, with blanks around each comma, with every cell in quotes; and with one
+row of experiments in a hundred made odd: quoted, spelled otherwise, or faulty. Beside it, DuckDB
+converts the plain files to Parquet unchecked, and **Floe** sorts their rows into accepted and
+rejected ones, by types, NULLs and unique keys; it resolves no list of compounds and no reference.
 """
 
 LOAD = """
@@ -70,16 +70,18 @@ LATENCY = """
 
 The sample drop on a warm local stack, with `force` so that every stage does all of its work, taking
 turns with a DAG of four empty tasks. Seconds from `POST dagRuns` to the end of the run; the CPU
-seconds are those of all Airflow processes during that time. The empty tasks also ran on a second
-stack, under Airflow's default settings instead of those in `deploy/airflow/airflow.cfg`.
+seconds are those of all Airflow processes during that time. **By default** means a second stack,
+started after the first had stopped, under Airflow's defaults for all that
+`deploy/airflow/airflow.cfg` sets, 32 tasks at once among them.
 """
 
 ENGINES = """
 ## pandas, DuckDB or Spark
 
-`auto` picks DuckDB for drops of more than {rows:,} experiments. Seconds of a dry run: **start-up**
-is all but the stages (imports, a session on Spark, the end of the program), then the two stages
-that run on an engine, then the whole, `extract` included. The ratios are those of the whole.
+`auto` picks pandas for drops of up to {rows:,} experiments if it is loaded already, as in the tasks
+of Airflow's LocalExecutor, else DuckDB. Seconds of a dry run: **start-up** is all but the stages
+(imports, a session on Spark, the end of the program), then the two stages that run on an engine,
+then the whole, `extract` included. The ratios are those of the whole.
 
 - **pandas** is measured up to {pandas_to:,} experiments: beyond, it takes gigabytes.
 - **spark** is `local[*]`, which starts Java in every run; **spark connect** is PySpark's own
@@ -116,5 +118,6 @@ The first command takes hours and 20 GB of disk; `--help` explains the options. 
 in a process of its own; its peak memory is the one that Linux reports. PostgreSQL is that of the
 local stack, with its settings; every run loads into a new database. Whole runs and engines are
 measured only once with {once:,} experiments, and with
-`EXPERIMENT_FEATURES_MEMORY_LIMIT={limit}`. With `--sizes`, the figures for other sizes are kept.
+`EXPERIMENT_FEATURES_MEMORY_LIMIT={limit}`. With `--sizes`, the figures for other sizes are kept;
+date, commit and rounds are those of the latest measurement.
 """

@@ -13,6 +13,7 @@ from statistics import median
 from benchmarks import prose
 from benchmarks.engines import PANDAS_TO, SPARK_FROM
 from benchmarks.figures import (
+    DEFAULT_SIDE,
     Result,
     Target,
     engine_seconds_of,
@@ -35,6 +36,8 @@ SCALING = ROOT / "docs" / "scaling.md"
 _GROWTH = re.compile(
     r"(<!-- growth: written by benchmarks/run\.sh -->\n).*?(<!-- end -->)", re.DOTALL
 )
+
+_LATENCY_SIDES = ("pipeline", "empty", DEFAULT_SIDE)
 
 Cell = float | int | str | None
 
@@ -227,17 +230,17 @@ def pays(engines: Result, side: str) -> str:
 
 def _latency(latency: Result) -> str:
     parts: list[list[Cell]] = [
-        [part, *(_part(latency, part, side) for side in ("pipeline", "empty"))]
+        [part, *(_part(latency, part, side) for side in _LATENCY_SIDES)]
         for part in (latency.rows[0]["parts"] if latency.rows else {})
     ]
     for name, column in (("**from POST to the end**", "seconds"), ("CPU seconds", "cpu_seconds")):
-        sides = [latency.median(column, side) for side in ("pipeline", "empty")]
+        sides = [latency.median(column, side) for side in _LATENCY_SIDES]
         parts.append([name, *sides])
     memory = latency.more.get("memory_mib", {})
     rows: list[list[Cell]] = [[name, mib] for name, mib in sorted(memory.items())]
     return _joined(
         prose.LATENCY,
-        _table(["where the time goes", "pipeline", "empty tasks"], parts),
+        _table(["where the time goes", "pipeline", "empty tasks", "empty tasks by default"], parts),
         prose.MEMORY,
         _table(["process", "MiB"], rows),
     )

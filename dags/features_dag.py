@@ -46,7 +46,7 @@ PARAMETERS = {
         description="Accept a table without rows; without users, all features are removed."),
     "engine": Param("auto", type="string", enum=["auto", "pandas", "duckdb", "spark"],
         title="Engine", section="Run",
-        description="auto takes pandas for small drops, DuckDB for large; spark uses a cluster."),
+        description="auto takes DuckDB or, for small drops, pandas; spark uses a cluster."),
     "force": Param(Run.force, type="boolean", title="Load an unchanged drop", section="Run",
         description="Load even if the files are those of the last load."),
 }  # fmt: skip

@@ -18,14 +18,13 @@ def first_or_all(first: Any, *others: Any) -> list[Any]:
 
 def left_to_ci(*values: Any) -> list[Any]:
     """Parameters of a test that are tried in CI alone; those of pytest.param keep their ids."""
-    return [
-        pytest.param(*value.values, id=value.id, marks=pytest.mark.thorough)
+    made = (
+        value
         if isinstance(value, _PARAM)
-        else pytest.param(
-            *(value if isinstance(value, tuple) else (value,)), marks=pytest.mark.thorough
-        )
+        else pytest.param(*(value if isinstance(value, tuple) else (value,)))
         for value in values
-    ]
+    )
+    return [each._replace(marks=(*each.marks, pytest.mark.thorough)) for each in made]
 
 
 _PARAM = type(pytest.param())

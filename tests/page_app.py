@@ -29,7 +29,7 @@ def make_page(
 ) -> FastAPI:
     """The page, which asks Airflow for nothing; only who may start runs gets the parameters."""
     page = _app_for(may_trigger_runs, as_steward)
-    page.state.turns = Semaphore(VIEWS)  # one belongs to the event loop in which it was waited for
+    page.state.turns = Semaphore(VIEWS)  # one belongs to the event loop that first waited for it
     page.dependency_overrides = {
         **{guard.dependency: lambda: None for guard in GUARDS},
         may_trigger: lambda: may_trigger_runs,

@@ -60,5 +60,5 @@ if __name__ == "__main__":
         "entities": [entity(table, source, folder) for table in COLUMNS],
     }
     config = folder / "floe.yml"
-    config.write_text(json.dumps(contract))  # YAML has JSON in it
+    config.write_text(json.dumps(contract))  # JSON is valid YAML
     print(json.dumps(floe.run(str(config)).summary["results"]))

@@ -64,7 +64,7 @@ def test_trigger_and_view_a_run(visit: Visit, stack: Stack) -> None:
         "aria-valuemax", "100"
     )
     form.get_by_role("button", name="Run", exact=True).click()
-    expect(form).to_contain_text("auto takes pandas for small drops")
+    expect(form).to_contain_text("auto takes DuckDB or, for small drops, pandas")
     force = form.get_by_label("Load an unchanged drop")
     force.press("Space")
     expect(force).to_be_checked()

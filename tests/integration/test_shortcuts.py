@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cases import first_or_all
 from drops import CLEAN, Drop, Part, Row, every_fault
 from experiment_features.contract import TABLES
 from experiment_features.definitions import RELATIONS
@@ -91,7 +90,7 @@ def written(drop: Drop, folder: Path) -> dict[str, Any]:
     return facts
 
 
-@pytest.fixture(scope="module", params=first_or_all(*DROPS))
+@pytest.fixture(scope="module", params=DROPS)
 def quick(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Drop, dict[str, Any]]:

@@ -14,9 +14,8 @@ from experiment_features.workspace import Copy
 ENGINES = ("auto", "pandas", "duckdb", "spark")
 
 LARGE_DROP_ROWS = 10_000
-"""`auto` takes DuckDB for drops with more experiments, and wherever pandas has yet to be imported,
-which takes longer than DuckDB needs for a small drop. Spark is used only when it is named: there is
-no guessing where its cluster is, or whether a drop is worth sending there."""
+"""`auto` takes DuckDB for drops with more experiments. Spark is used only when it is
+named: there is no guessing where its cluster is, or whether a drop is worth sending there."""
 
 LARGE_DROP_BYTES = 4 * 2**20
 """Also for drops with more text, even if they have few experiments: a compound's id takes two bytes
@@ -32,7 +31,10 @@ def choose_engine(
     text_bytes: int = 0,
     copies: Sequence[Copy] = (),
 ) -> Engine:
-    """The engine of that name; ``auto`` goes by the number of experiments and all tables' text.
+    """The engine of that name.
+
+    ``auto`` is pandas for drops with few experiments and little text if it is loaded already, as
+    importing it takes longer than DuckDB needs for them; else DuckDB.
 
     Of folders with copies in object storage, Spark reads and writes the copies.
 

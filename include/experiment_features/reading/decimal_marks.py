@@ -57,7 +57,7 @@ def find_ambiguous_columns(
         for column in table.columns
         if column.kind is Kind.NUMBER and column.name not in full and column.text_name not in empty
     ]
-    if not columns:  # as in most files, whose rows would take longer to open than to look at
+    if not columns:  # as in most files: opening their rows takes longer than to look at the footer
         return []
     define_marks(database)
     typed = read_parquet(database, rows)

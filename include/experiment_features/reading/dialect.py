@@ -84,7 +84,7 @@ class Dialect:
         is_beside_edge = np.ones(len(characters), dtype=np.bool_)
         is_beside_edge[1:] = is_edge[:-1]
         is_beside_edge[:-1] |= is_edge[1:]
-        if not (is_pad & ~is_beside_edge).any():  # as in lines of numbers
+        if not (is_pad & ~is_beside_edge).any():  # as in lines of numbers, all of it
             return text.translate(None, self.padding)
         pads = np.flatnonzero(is_pad)
         is_first = np.diff(pads, prepend=-2) > 1  # of a run of padding
@@ -142,8 +142,9 @@ class Dialect:
         return is_odd
 
     def _has_all_in_quotes(self, text: bytes, starts: Offsets) -> bool:
-        """Whether quotes enclose every field, none is inside of one, and each line has several."""
-        if not text.startswith(b'"') or b"\0" in text:
+        """Whether every field is quoted, with no quote in it, and every line has several fields."""
+        fields = text.count(self.delimiter) + len(starts)
+        if not text.startswith(b'"') or text.count(b'"') != 2 * fields or b"\0" in text:
             return False
         characters = np.frombuffer(text, np.uint8)
         is_quote, is_delimiter = characters == ord('"'), characters == ord(self.delimiter)
@@ -151,10 +152,8 @@ class Dialect:
         opens = is_quote.copy()
         opens[1:] &= is_edge[:-1]
         closes = is_quote[:-1] & is_edge[1:]
-        fields = np.count_nonzero(is_delimiter) + len(starts)
         return bool(
-            np.count_nonzero(opens) == np.count_nonzero(closes) == fields
-            and np.array_equal(opens[:-1] ^ closes, is_quote[:-1])
+            np.array_equal(opens[:-1] ^ closes, is_quote[:-1])
             and np.logical_or.reduceat(is_delimiter, starts).all()
         )
 

@@ -258,12 +258,16 @@ class FileReader:
 
 def _parsed_rows(numbers: list[int], texts: list[bytes], records: list[Record]) -> pa.RecordBatch:
     """Rows that were parsed field by field, with their text, as ROWS."""
-    columns = [
-        numbers,
-        [text.rstrip(b"\r\n").decode() for text in texts],
-        [[field.decode() for field in record.fields] for record in records],
-        ["malformed_quotes" if record.is_malformed else None for record in records],
-        [b"\0" in text for text in texts],
+    fields = [field.decode() for record in records for field in record.fields]
+    ends = np.cumsum([0, *(len(record.fields) for record in records)], dtype=np.int32)
+    is_malformed = arrow.array(np.array([record.is_malformed for record in records]))
+    fault = arrow.text("malformed_quotes"), pa.nulls(len(records), arrow.TEXT)
+    arrays = [
+        arrow.array(np.array(numbers, np.int64)),
+        arrow.texts(text.rstrip(b"\r\n").decode() for text in texts),
+        pa.ListArray.from_arrays(arrow.array(ends), arrow.texts(fields)),
+        pc.if_else(is_malformed, *fault),
+        arrow.array(np.array([b"\0" in text for text in texts])),
     ]
-    arrays = [pa.array(c, field.type) for c, field in zip(columns, ROWS, strict=True)]
-    return pa.record_batch(arrays, schema=ROWS)
+    casts = (array.cast(field.type) for array, field in zip(arrays, ROWS, strict=True))
+    return pa.record_batch([*casts], schema=ROWS)

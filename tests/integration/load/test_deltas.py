@@ -472,8 +472,7 @@ def test_what_cannot_be_compacted_is_left_alone(
     assert not [*store.rglob(".draft-*")]
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("kind", ["lost", "damaged"])
+@pytest.mark.parametrize("kind", first_or_all("lost", "damaged"))
 def test_what_is_compacted_may_be_lost(
     kind: str,
     store: Path,

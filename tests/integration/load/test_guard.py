@@ -233,14 +233,9 @@ def test_a_database_that_goes_away_while_it_decides_is_transient(
     [
         (10, 99.9, False),
         (10, 100, True),
-        *left_to_ci(
-            (10, 1, True),
-            (10, 1.1, False),
-            (10, 0, True),
-            (0, 0, False),
-            ("", 100, False),
-            (10, "", False),
-        ),
+        (10, 0, True),
+        ("", 100, False),
+        *left_to_ci((10, 1, True), (10, 1.1, False), (0, 0, False), (10, "", False)),
     ],
 )
 def test_another_unit_is_noticed(

@@ -36,9 +36,14 @@ TYPES = {
 }
 
 EVERY_FEATURE = [
-    pytest.param(relation, feature, id=f"{relation.name}.{feature.name}")
+    parameters
     for relation in RELATIONS
-    for feature in relation.features[1:]
+    for parameters in first_or_all(
+        *(
+            pytest.param(relation, feature, id=f"{relation.name}.{feature.name}")
+            for feature in reversed(relation.features[1:])  # the newest first
+        )
+    )
 ]
 
 every_relation = pytest.mark.parametrize(
@@ -98,7 +103,7 @@ def copy(loaded: Database) -> Iterator[Database]:
         yield copy
 
 
-@pytest.mark.parametrize(("relation", "feature"), first_or_all(*EVERY_FEATURE))
+@pytest.mark.parametrize(("relation", "feature"), EVERY_FEATURE)
 def test_a_change_of_one_feature_is_written(
     relation: Relation, feature: Feature, copy: Database, tmp_path: Path
 ) -> None:

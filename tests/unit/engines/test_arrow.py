@@ -19,7 +19,7 @@ import pyarrow as pa
 from experiment_features.command_line import main
 from experiment_features.load.copy import _format_rows
 from experiment_features.load.words import find_words
-status = main([*sys.argv[1:], "--engine", "duckdb", "--dry-run", "--json"])
+status = main([*sys.argv[1:], "--dry-run", "--json"])
 names = pa.StringArray.from_buffers(1, pa.py_buffer(bytes(4) + b"\\1\\0\\0\\0"), pa.py_buffer(b"\\t"))
 assert _format_rows(pa.RecordBatch.from_arrays([names], ["name"])) == b"\\\\t\\n"
 assert sum(words.num_rows for words in find_words([1, 2], ["Ann Lee", "Zo\u00eb"])) == 3
@@ -27,9 +27,10 @@ print(status, "pandas" in sys.modules)
 """
 
 
-def test_a_run_on_duckdb_does_without_pandas(tmp_path: Path) -> None:
-    """From the files, of which no row is quoted, to what is copied into PostgreSQL."""
-    drop = make_drop({1: "Ann"}, [(1, "1;2", "1.5")]).write(tmp_path / "drop")
+@pytest.mark.parametrize("name", ["Ann", 'A ""x"", y'])
+def test_a_run_on_duckdb_does_without_pandas(name: str, tmp_path: Path) -> None:
+    """From the files, quoted rows and all, to what is copied into PostgreSQL; `auto` sees to it."""
+    drop = make_drop({1: "Ann", 2: name}, [(1, "1;2", "1.5")]).write(tmp_path / "drop")
     done = subprocess.run(
         [sys.executable, "-c", PROBE, "run", drop],
         env={
