@@ -61,8 +61,9 @@ LOAD = """
 The `load` stage, compared with `\\copy` of the same rows into an empty table of the same definition
 (columns, key, checks). The stage puts the rows into a staging table, writes only what differs, and
 keeps a history of what changed; of a name, it also writes each word, by which the page finds it. If
-the features are those of the last load, it writes and compares none of them. A drop whose files are
-already known is hashed but not read.
+the features are those of the last load, it writes and compares none of them. Of a drop that is the
+last load's, `extract` reads no row. It hashes the files, and also the features and issues in the
+database, in case some were changed by hand.
 """
 
 LATENCY = """
