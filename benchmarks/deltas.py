@@ -1,5 +1,7 @@
 """Compares deltas on a large state with bare DuckDB's query over the whole of it.
 
+Also measures the smallest of them on more and more layers, and beside many open issues.
+
     python -m benchmarks.deltas FOLDER FIRST_ID EXPERIMENTS USERS STEP
 
 makes a delta: new experiments of so many users, whose ids are the first multiples of STEP. Users
@@ -7,9 +9,12 @@ with low ids have more experiments (see drops.py), so those of a delta are sprea
 """
 
 import sys
+from collections.abc import Callable
 from functools import partial
+from itertools import count
 from pathlib import Path
 
+from benchmarks.forms import FORMS
 from benchmarks.measure import Facts, in_rounds, run_python
 from benchmarks.postgres import Server
 from benchmarks.runs import make_drop, run_duckdb, run_pipeline
@@ -34,27 +39,58 @@ copy (
 """
 
 
+FEW, LAYERS = "ten rows", 10
+"""Of which delta so many are loaded one after the other; the ninth compacts what is below it."""
+
+ISSUES = "select count(*) from features.latest_data_issues"
+
+
 def measure_deltas(server: Server, folder: Path, sizes: list[int], rounds: int) -> list[Facts]:
-    """Measures each delta on top of a snapshot, taking turns with the bare query."""
+    """Measures deltas on top of snapshots, the first of them taking turns with the bare query."""
     rows = []
     for size in sizes:
         drop = make_drop(folder, size)
         with server.database() as name:
-            run = partial(run_pipeline, server.url(name, "features_writer"))
-            run(drop, folder)
+            run = _loaded(server, name, drop, folder)
             for number in range(rounds):
                 sides = {"bare DuckDB": partial(run_duckdb, drop, folder)}
-                for place, (kind, scale) in enumerate(DELTAS.items()):
-                    first = size * (2 + number * len(DELTAS) + place)
-                    delta = folder / f"delta-{first}"
-                    arguments = map(str, (first, *scale(size)))
-                    run_python("benchmarks.deltas", delta, *arguments, folder=folder)
-                    sides[kind] = partial(run, delta, folder, "--mode", "delta")
+                sides |= {kind: run(kind, size) for kind in DELTAS}
                 rows += in_rounds(1, sides, {"experiments": size})
                 for row in rows[-len(sides) :]:
                     row["round"] = number + 1
                     row.pop("counts", None)
+        with server.database() as name:
+            run = _loaded(server, name, drop, folder)
+            for number in range(1, LAYERS + 1):
+                sides = {f"{FEW}, delta {number}": run(FEW, size)}
+                rows += in_rounds(1, sides, {"experiments": size})
+        odd = folder / "odd"
+        run_python("benchmarks.forms", drop, odd, FORMS[-1], folder=folder)
+        with server.database() as name:
+            run = _loaded(server, name, odd, folder)
+            issues = server.ask(name, ISSUES)[0][0]
+            for _ in range(rounds):
+                sides = {f"{FEW}, {issues:,} issues": run(FEW, size)}
+                rows += in_rounds(1, sides, {"experiments": size})
     return rows
+
+
+def _loaded(
+    server: Server, name: str, drop: Path, folder: Path
+) -> Callable[[str, int], Callable[[], Facts]]:
+    """Loads a drop; returns what makes the next delta of a kind, and gives what loads it."""
+    load = partial(run_pipeline, server.url(name, "features_writer"))
+    load(drop, folder)
+    numbers = count(2)
+
+    def run(kind: str, size: int) -> Callable[[], Facts]:
+        first = size * next(numbers)
+        delta = folder / f"{name}-delta-{first}"
+        arguments = map(str, (first, *DELTAS[kind](size)))
+        run_python("benchmarks.deltas", delta, *arguments, folder=folder)
+        return partial(load, delta, folder, "--mode", "delta")
+
+    return run
 
 
 def make_delta(folder: Path, first: int, rows: int, users: int, step: int) -> None:

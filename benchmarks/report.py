@@ -121,7 +121,8 @@ def _deltas(deltas: Result) -> str:
             seconds = deltas.median("seconds", delta, experiments=size)
             ratio = deltas.ratio(delta, "bare DuckDB", seconds_of, experiments=size)
             peak = deltas.median("peak_mib", delta, experiments=size)
-            rows.append([size, delta, seconds, *stages, f"{_number(ratio)} x", peak])
+            vs = None if ratio is None else f"{_number(ratio)} x"
+            rows.append([size, delta, seconds, *stages, vs, peak])
     header = ["experiments", "delta", "seconds", *STAGES, "vs. bare DuckDB", "peak, MiB"]
     return _joined(prose.DELTAS, _table(header, rows))
 
