@@ -78,7 +78,7 @@ def measure_deltas(server: Server, folder: Path, sizes: list[int], rounds: int) 
 def _loaded(
     server: Server, name: str, drop: Path, folder: Path
 ) -> Callable[[str, int], Callable[[], Facts]]:
-    """Loads a drop; returns what makes the next delta of a kind, and gives what loads it."""
+    """Loads a drop. What it returns makes a new delta of a kind, and returns what loads that."""
     load = partial(run_pipeline, server.url(name, "features_writer"))
     load(drop, folder)
     numbers = count(2)

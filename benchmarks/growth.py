@@ -2,6 +2,7 @@
 
 from statistics import median
 
+from benchmarks.deltas import DELTAS
 from benchmarks.figures import Facts, Result, start_seconds_of
 from experiment_features.run import STAGES
 
@@ -40,7 +41,7 @@ def rows_of_growth(results: dict[str, Result]) -> list[list[str | None]]:
         seconds = [_times(measured, n / 10**6) for n in users]
         told = f"`load`, every user {told}"
         rows.append([told, *map(_duration, seconds), "per user, from 1 million users"])
-    for side in (side for side in deltas.values("side") if side != "bare DuckDB"):
+    for side in (side for side in deltas.values("side") if side in DELTAS):
         measured = deltas.median("seconds", side, experiments=MEASURED[0])
         seconds = [_times(measured, n / MEASURED[0]) for n in (*MEASURED, *SCALED)]
         rows.append(

@@ -1,9 +1,8 @@
 """Measures a run through Airflow, from POST dagRuns to its end, and a DAG of four empty tasks.
 
 Both DAGs take turns in one local stack; then the empty tasks run in another one, under Airflow's
-default settings. The pipeline reads the sample drop with ``force``, so that
-every stage does all of its work. Also measures how long the DAG takes to parse, and the memory of
-the idle stack.
+default settings. The pipeline reads the sample drop with ``force``, so that every stage does all of
+its work. Also measures how long the DAG takes to parse, and the memory of the idle stack.
 """
 
 import json

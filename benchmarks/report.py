@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import prose
+from benchmarks.deltas import DELTAS
 from benchmarks.engines import PANDAS_TO, SPARK_FROM
 from benchmarks.figures import (
     DEFAULT_SIDE,
@@ -119,9 +120,11 @@ def _deltas(deltas: Result) -> str:
         for delta in (side for side in deltas.values("side") if side != "bare DuckDB"):
             stages = [deltas.stage(stage, delta, experiments=size) for stage in STAGES]
             seconds = deltas.median("seconds", delta, experiments=size)
-            ratio = deltas.ratio(delta, "bare DuckDB", seconds_of, experiments=size)
             peak = deltas.median("peak_mib", delta, experiments=size)
-            vs = None if ratio is None else f"{_number(ratio)} x"
+            vs = None
+            if delta in DELTAS:  # no other took turns with it
+                ratio = deltas.ratio(delta, "bare DuckDB", seconds_of, experiments=size)
+                vs = f"{_number(ratio)} x"
             rows.append([size, delta, seconds, *stages, vs, peak])
     header = ["experiments", "delta", "seconds", *STAGES, "vs. bare DuckDB", "peak, MiB"]
     return _joined(prose.DELTAS, _table(header, rows))

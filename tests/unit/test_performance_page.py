@@ -5,7 +5,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from benchmarks.figures import FAILED, Result, Target, seconds_of
+from benchmarks.deltas import DELTAS
+from benchmarks.figures import FAILED, Result, Target, read_results, seconds_of
 from benchmarks.growth import rows_of_growth
 from benchmarks.report import PAGE, SCALING, page, pays, scaling
 
@@ -102,6 +103,8 @@ def test_what_was_not_measured_is_scaled_by_its_rule() -> None:
     of_users = ["3.0 s", "30 s", "5.0 min", "50 min", "per user, from 1 million users"]
     assert rows["`load`, every user new"] == of_users
     assert rows["`load`, every user changed"][:4] == [None] * 4
+    deltas = [row[0] for row in rows_of_growth(read_results()) if str(row[0]).startswith("delta, ")]
+    assert deltas == [f"delta, {kind}" for kind in DELTAS]  # not each of a chain of them
     assert rows["text of the drop"][:4] == ["0.3 GB", "3.0 GB", "30 GB", "300 GB"]
     assert rows["price of the first load"][:4] == ["0.00", "0.01", "0.12", "1.40"]
 
