@@ -12,7 +12,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 [[ $# -eq 0 ]] || wrong_usage
 
-"$root/scripts/setup.sh"
 "$root/scripts/start.sh"
 say "Triggering the DAG over REST: scripts/trigger_etl.sh"
 "$root/scripts/trigger_etl.sh" | fold -s -w 110 # the result is one long line

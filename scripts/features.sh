@@ -41,7 +41,7 @@ if [[ $stack == docker ]]; then
         exec python -m experiment_features "$@"' "${DATABASE_URL:-}" "$@"
     exit
 fi
-[[ -x $python ]] || fail "there is no $python: run scripts/setup.sh"
+[[ -x $python ]] || "$root/scripts/setup.sh" >&2 || exit "$failure"
 if [[ -n $stack && -z ${DATABASE_URL:-} ]]; then
     unset "${!PG@}" # of another server
     role=features_writer

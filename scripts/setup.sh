@@ -57,7 +57,9 @@ find_python() {
         "(Debian, Ubuntu: apt install python3-venv); name one with PYTHON=/path/to/python3"
 }
 
-wanted="$(cat "${locked[@]}" | cksum) ${PYTHON:-}$extras"
+wanted="$(cat "${locked[@]}" | cksum)$extras"
+# If none is named, the Python that .venv was made with stays.
+wanted+=$'\n'PYTHON=${PYTHON:-$(sed -n 's/^PYTHON=//p' .venv/installed 2>/dev/null || true)}
 if [[ -s .venv/installed && $(<.venv/installed) == "$wanted" ]] && "$python" -c '' 2>/dev/null; then
     exit 0
 fi

@@ -7,6 +7,7 @@
 # Environment:
 #   AIRFLOW_PORT                  port of Airflow's UI and API (default: 8080)
 #   EXPERIMENT_FEATURES_LOCAL     folder of the stack's state, an absolute path (default: .local)
+#   PYTHON                        Python that .venv is made with (default: the newest found)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 [[ $# -eq 0 ]] || wrong_usage
@@ -14,6 +15,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 unset "${!PG@}" # PGPORT, for example, would become the server's
 timeout_seconds=180
 logs=$local/logs
+"$root/scripts/setup.sh"
 umask 077 # only the owner may read what the stack writes
 
 quietly() { # NAME COMMAND...; shows the end of the output if the command fails

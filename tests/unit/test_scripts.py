@@ -89,9 +89,29 @@ def test_no_script_reads_a_setting_before_the_file() -> None:
         assert not (source and setting.search(before)), script
 
 
+@pytest.mark.parametrize(("command", "status"), [("start.sh", 3), ("features.sh check any", 2)])
+def test_a_fresh_clone_is_set_up(command: str, status: int, tmp_path: Path) -> None:
+    """Without .venv, a script that needs it calls setup.sh first, whose output is no result."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    setup = tmp_path / "scripts" / "setup.sh"
+    setup.write_text("#!/bin/sh\necho setting up\nexit 3\n")
+    script, *arguments = command.split()
+    done = subprocess.run(
+        [tmp_path / "scripts" / script, *arguments],
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = ("setting up\n", "") if script == "start.sh" else ("", "setting up\n")
+    assert (done.returncode, done.stdout, done.stderr) == (status, *said)
+
+
 def test_the_port_may_stand_in_the_file(tmp_path: Path) -> None:
     """start.sh listens where .env says, and the other scripts look for it there."""
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
