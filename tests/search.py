@@ -88,14 +88,18 @@ def check_histories(seed: str, count: int, folder: Path) -> list[str]:
     server, number = Server("18"), numbers(1)
 
     def check(history: Any, place: Path) -> None:
-        store = patch.dict(os.environ, EXPERIMENT_FEATURES_STORE=str(place / "store"))
-        with store, server.database(f"history_{next(number)}") as database:
+        with _store_in(place), server.database(f"history_{next(number)}") as database:
             follow_history(history, database, place)
 
     try:
         return _compare(histories(), check, seed, count, folder)
     finally:
         server.close()
+
+
+def _store_in(folder: Path) -> Any:
+    """Within it, parts are stored in the folder."""
+    return patch.dict(os.environ, EXPERIMENT_FEATURES_STORE=str(folder / "store"))
 
 
 def _compare(
@@ -139,7 +143,11 @@ def check_kills(seed: str, count: int, folder: Path) -> list[str]:
     rng = Random(seed)  # noqa: S311
     outcomes: list[str] = []
     while len(outcomes) < count:
-        with TemporaryDirectory() as name, open_arena(Path(name), users=10_000) as arena:
+        with (
+            TemporaryDirectory() as name,
+            _store_in(Path(name)),
+            open_arena(Path(name), users=10_000) as arena,
+        ):
             try:
                 while len(outcomes) < count:
                     (fault,) = rng.choices(FAULTS, weights=(5, 1, 1, 1))
