@@ -1,25 +1,29 @@
-"""Soak: an unattended local stack, a drop a minute, some of them bad, and restarts.
+"""Soak: an unattended local stack, a drop a minute, most of them deltas, some bad, and kills.
 
 Each drop is written to a dated folder and then gets its marker `_READY`; nobody triggers a run. In
 the first half, the stack is stopped and restarted once, and killed and restarted once, while drops
-keep arriving. In the second half there are no restarts, to see whether memory grows.
+keep arriving, and of each delta's run a task is killed. In the second half nothing is, to see
+whether memory grows.
 
-In the end, exactly one run must have taken each drop, with the right outcome and at most one entry
-in the ledger; no component may use more memory than it did once warm; logs and workspaces must not
-grow faster in the second half than in the first. Progress and figures are JSON lines on standard
-output.
+In the end, exactly one run must have taken each drop, with the right outcome and one entry in the
+ledger, and the features must be those of the rows that all drops leave, counted here from their
+files; no component may use more memory than it did once warm; logs and workspaces must not grow
+faster in the second half than in the first. Progress and figures are JSON lines on standard output.
 
 What happened so far is kept in `soak.json`, from which a soak that was stopped goes on: from the
 middle, if it was in the second half, whose memory is only comparable without a restart.
 """
 
+import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,15 +36,24 @@ import psycopg
 from psycopg.rows import dict_row
 
 ROOT = Path(__file__).resolve().parents[1]
-KINDS = ("new", "new", "identical", "new", "rejected", "new", "refused", "new", "empty", "new")
+KINDS = ("new", "identical", *["delta"] * 10, "rejected", "new", "delta", "refused", "new", "empty")
+"""A snapshot comes after each drop that does not load, as deltas wait for one."""
+
 ENDS = {
     "new": ("success", ["loaded"]),
+    "delta": ("success", ["loaded"]),
     "identical": ("success", ["unchanged"]),
     "rejected": ("failed", ["rejected"]),
-    "refused": ("failed", []),
-    "empty": ("failed", []),
+    "refused": ("failed", ["refused"]),
+    "empty": ("failed", ["refused"]),
 }
 """For each kind of drop: the state of its run, and its entries in the ledger."""
+
+MANIFEST = '{"mode": "delta"}'
+TASK = re.compile(r"airflow worker -- [0-9a-f-]{36} *")
+FEATURES = """
+select user_id, user_name, total_experiments, most_common_compound_id from features.user_features
+"""
 
 USERS, EXPERIMENTS, COMPOUNDS = 500, 5_000, 50
 EVERY_SECONDS = 60
@@ -48,6 +61,13 @@ LAST_WAIT_SECONDS = 900
 MOST_GROWTH = 1.10
 LEAST_BYTES = 30 * 2**20
 """Growth below this, or below a tenth, does not count: caches fill up."""
+
+HEADINGS = {
+    "users": "user_id,name,email,signup_date",
+    "compounds": "compound_id,compound_name,compound_structure",
+    "user_experiments": "experiment_id,user_id,experiment_compound_ids,experiment_run_time",
+    "deleted_user_experiments": "experiment_id",
+}
 
 STAMP = "EXPERIMENT_FEATURES_STACK", "EXPERIMENT_FEATURES_COMPONENT"
 
@@ -122,16 +142,47 @@ class Soak:
             shutil.copytree(self.drops[-1][1], folder, ignore=ready, dirs_exist_ok=True)
         else:
             folder.mkdir(parents=True, exist_ok=True)
-            if kind != "empty":
+            if kind == "delta":
+                self.write_delta(folder)
+            elif kind != "empty":
                 self.write(folder, kind)
         self.drops.append((kind, str(folder)))
         self.keep()  # before the marker: no drop that arrived may be forgotten
-        (folder / "_READY").touch()
+        draft = folder / "draft"
+        draft.write_text(MANIFEST if kind == "delta" else "")
+        draft.rename(folder / "_READY")
         say("drop", number=number, kind=kind, folder=folder.name)
+
+    def random(self) -> Random:
+        """The numbers of the next drop."""
+        return Random(f"{self.seed}/{len(self.drops)}")  # noqa: S311
+
+    def write_delta(self, folder: Path) -> None:
+        """Writes experiments that are new, changed or deleted, and a user who changes the name."""
+        random, first = self.random(), EXPERIMENTS + 100 * len(self.drops)
+        pick = random.randint
+        touched = random.sample(range(1, EXPERIMENTS + 1), 60)
+        experiments = [
+            f"{i},{pick(1, USERS)},{pick(1, COMPOUNDS)};{pick(1, COMPOUNDS)},{pick(1, 99)}"
+            for i in (*touched[:40], *range(first, first + 20))
+        ]
+        renamed = pick(1, USERS)
+        tables = {
+            "users": [f"{renamed},User {renamed} of {first},,2023-01-01"],
+            "user_experiments": experiments,
+            "deleted_user_experiments": [str(i) for i in touched[40:]],
+        }
+        self.write_tables(folder, tables)
+
+    def write_tables(self, folder: Path, tables: dict[str, list[str]], **headings: str) -> None:
+        """Writes rows of some tables below their headings."""
+        for name, rows in tables.items():
+            heading = headings.get(name, HEADINGS[name])
+            (folder / f"{name}.csv").write_text("\n".join([heading, *rows, ""]))
 
     def write(self, folder: Path, kind: str) -> None:
         """Writes the three tables of a drop, with different experiments each time."""
-        pick = Random(f"{self.seed}/{len(self.drops)}").randint  # noqa: S311
+        pick = self.random().randint
         users = [f"{i},User {i},user{i}@example.org,2023-01-01" for i in range(1, USERS + 1)]
         compounds = [f"{i},Compound {i},C{i}" for i in range(1, COMPOUNDS + 1)]
         experiments = [
@@ -140,21 +191,21 @@ class Soak:
         ]
         if kind == "rejected":
             experiments[::2] = [row.replace(",", ",99", 1) for row in experiments[::2]]
-        heading = (
-            "user_id,name,email,signed_up"
-            if kind == "refused"
-            else ("user_id,name,email,signup_date")
-        )
-        tables = {
-            "users": [heading, *users],
-            "compounds": ["compound_id,compound_name,compound_structure", *compounds],
-            "user_experiments": [
-                "experiment_id,user_id,experiment_compound_ids,experiment_run_time",
-                *experiments,
-            ],
-        }
-        for name, rows in tables.items():
-            (folder / f"{name}.csv").write_text("\n".join([*rows, ""]))
+        tables = {"users": users, "compounds": compounds, "user_experiments": experiments}
+        wrong = {"users": "user_id,name,email,signed_up"} if kind == "refused" else {}
+        self.write_tables(folder, tables, **wrong)
+
+    def kill_task(self) -> None:
+        """Kills a task of the next run at a random moment, as a machine without memory would."""
+        time.sleep(self.random().uniform(0, 5))
+        deadline = time.monotonic() + EVERY_SECONDS / 2
+        while time.monotonic() < deadline:
+            for process, _ in self.processes():
+                with suppress(psutil.Error):
+                    if TASK.fullmatch(" ".join(process.cmdline())):
+                        process.kill()
+                        say("killed a task")
+                        return
 
     def kill(self) -> None:
         """Kills every process of the stack, as a power cut would."""
@@ -229,6 +280,8 @@ def run(soak: Soak, minutes: float) -> None:
     while soak.minutes < minutes:
         next_drop = time.monotonic() + EVERY_SECONDS
         soak.drop()
+        if soak.minutes < minutes / 2 and soak.drops[-1][0] == "delta":
+            soak.kill_task()
         for name, at in restarts.items():
             if soak.minutes < at or name in soak.restarts:
                 continue
@@ -282,6 +335,51 @@ def find_faults(soak: Soak) -> list[str]:
     return faults
 
 
+def find_differences(soak: Soak) -> Iterator[str]:
+    """Yields a line for each user whose features are not those of the rows that the drops leave."""
+    expected = count_features(soak.drops)
+    stored = soak.query("features_reader", "experiment_features", FEATURES)
+    found = {str(row["user_id"]): tuple(row.values())[1:] for row in stored}
+    say("features", users=len(found), experiments=sum(row[1] for row in found.values()))
+    for user in sorted(expected.keys() | found.keys(), key=int):
+        if expected.get(user) != found.get(user):
+            yield f"user {user}: expected {expected.get(user)}, found {found.get(user)}"
+
+
+def count_features(drops: list[tuple[str, str]]) -> dict[str, tuple[str, int, int | None]]:
+    """Each user's name, number of experiments and most common compound, after all drops."""
+    names: dict[str, str] = {}
+    experiments: dict[str, tuple[str, set[int]]] = {}
+    for kind, folder in drops:
+        if kind not in ("new", "delta"):
+            continue
+        if kind == "new":
+            names, experiments = {}, {}
+        names |= {row["user_id"]: row["name"] for row in read(folder, "users")}
+        for row in read(folder, "user_experiments"):
+            used = {int(item) for item in row["experiment_compound_ids"].split(";")}
+            experiments[row["experiment_id"]] = (row["user_id"], used)
+        for row in read(folder, "deleted_user_experiments"):
+            experiments.pop(row["experiment_id"], None)
+    uses: dict[str, Counter[int]] = {user: Counter() for user in names}
+    for user, used in experiments.values():
+        uses[user].update(used)
+    totals = Counter(user for user, _ in experiments.values())
+    return {
+        user: (name, totals[user], min(uses[user], key=lambda c: (-uses[user][c], c), default=None))
+        for user, name in names.items()
+    }
+
+
+def read(folder: str, table: str) -> list[dict[str, str]]:
+    """The rows of a table in a drop."""
+    path = Path(folder) / f"{table}.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [*csv.DictReader(file)]
+
+
 def wait_for_the_rest(soak: Soak) -> None:
     """Waits a while for the runs of the last drops to end."""
     deadline = time.monotonic() + LAST_WAIT_SECONDS
@@ -322,10 +420,11 @@ def soak_stack(folder: Path, port: int, minutes: float, seed: str) -> tuple[int,
     try:
         run(soak, minutes)
         wait_for_the_rest(soak)
-        wrong, grown = find_faults(soak), [*find_growth(soak.samples)]
+        wrong = find_faults(soak)
+        others = [*find_differences(soak), *find_growth(soak.samples)]
     finally:
         soak.script("stop.sh")
     kinds = {kind: sum(k == kind for k, _ in soak.drops) for kind in ENDS}
-    faults = [*wrong, *grown]
+    faults = [*wrong, *others]
     say("result", minutes=minutes, drops=len(soak.drops), kinds=kinds, faults=faults)
     return len(soak.drops) - len(wrong), faults

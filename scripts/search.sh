@@ -7,8 +7,8 @@
 #   sail      random drops and sequences on the engine spark, of which Sail takes the place (1,000)
 #   histories the same through PostgreSQL, with runs that are killed, repeated and restored (500)
 #   kills     loads killed at random moments: they must leave all of a load, or nothing (1,000)
-#   soak      minutes of a local stack that loads drops, is stopped and killed, and must not
-#             use ever more memory or disk (60)
+#   soak      minutes of a local stack that loads drops and deltas, is stopped and killed, must have
+#             the right features in the end, and must not use ever more memory or disk (60)
 #   faults    faults planted in a copy of this tree, each a wrong line or two: a test must fail (144)
 #   --count   how many
 #   --seed    the random seed (default: a new one, which is printed); to resume a search that was
