@@ -7,6 +7,7 @@
 #   users       all features of every user
 #   compounds   all features of every compound
 #   issues      the faulty and doubtful rows of the last load
+#   rejected    the faulty rows of the drop that was rejected last
 #   changes     what the last load changed, for each user and feature: before and after
 #   runs        the last 20 runs of the ledger
 #   --csv       print CSV instead of a table

@@ -23,6 +23,7 @@ COLUMNS = {
     "line": "line_number",
     "column": "column_name",
     "value": "value",
+    "severity": "severity",
     "rule": "rule",
     "message": "message",
 }
@@ -132,7 +133,7 @@ class Report:
         """The issues in the order of their rows; columns as in COLUMNS."""
         if self.refusal and self.is_unread:
             place = (self.refusal.file, self.refusal.line, self.refusal.column)
-            yield [*place, None, None, str(self.refusal)]
+            yield [*place, None, "error", None, str(self.refusal)]
             return
         if self.pipeline.workspace.issues.exists():
             for batch in arrow.batches(self.pipeline.workspace.issues, list(COLUMNS.values())):

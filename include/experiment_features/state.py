@@ -23,6 +23,8 @@ class State:
     store_bytes: int
     needed_bytes: int
     """Of the parts that the last load needs."""
+    missing_files: int
+    """How many of them the store lacks."""
 
 
 def find_state(connection: Connection, store: PartStore) -> State:
@@ -41,6 +43,7 @@ def find_state(connection: Connection, store: PartStore) -> State:
     parts = [*load.parts, *relied_parts(load.layers)]
     needed = {(folder_of(part["table"]), part["part"]) for part in parts}
     files = list(store.files())
+    found = {(file.table, file.name): file.bytes for file in files}
     return State(
         run_id=load.run_id,
         source=load.source,
@@ -49,5 +52,6 @@ def find_state(connection: Connection, store: PartStore) -> State:
         store=str(store.root),
         store_files=len(files),
         store_bytes=sum(file.bytes for file in files),
-        needed_bytes=sum(file.bytes for file in files if (file.table, file.name) in needed),
+        needed_bytes=sum(found.get(name, 0) for name in needed),
+        missing_files=len(needed - found.keys()),
     )

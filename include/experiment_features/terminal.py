@@ -229,6 +229,11 @@ def print_state(state: State) -> None:
         f"{state.store} holds {state.store_bytes:,} bytes in {state.store_files} files, "
         f"of which the last load needs {state.needed_bytes:,}"
     )
+    if state.missing_files:
+        console.say(
+            f"{state.missing_files} files that it needs are missing: the next run makes them again "
+            "if the drops are still there"
+        )
 
 
 def print_files(files: Iterable[tuple[str, str, int]]) -> None:

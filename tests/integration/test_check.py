@@ -142,13 +142,25 @@ def test_all_issues_as_csv(check: Any, tmp_path: Path) -> None:
     status, output, _ = check(write_parts(tmp_path / "drop"), "--csv", target)
     assert (status, "would be rejected: more rows" in output) == (1, True)
     header, *rows = read_rows(target)
-    assert header == ["file", "line", "column", "value", "rule", "message"]
+    assert header == ["file", "line", "column", "value", "severity", "rule", "message"]
     assert len(rows) == 10
-    assert ["user_experiments_a.csv", "22", "user_id", "7", "user_id_unknown"] in [
-        row[:5] for row in rows
+    assert ["user_experiments_a.csv", "22", "user_id", "7", "error", "user_id_unknown"] in [
+        row[:6] for row in rows
     ]
-    formulas = {row[3] for row in rows if row[4].endswith("_invalid")}
+    formulas = {row[3] for row in rows if row[5].endswith("_invalid")}
     assert formulas == {"'-x", """'=HYPERLINK("x")"""}
+
+
+def test_a_table_that_was_cut_short(check: Any, tmp_path: Path) -> None:
+    """What refers to its lost rows is rejected; the message says where to look instead."""
+    drop = make_drop({1: "Ann"}, [(user, "1;99", "1") for user in (1, 1, 2, 2, 2)])
+    _, output, _ = check(drop.write(tmp_path))
+    assert "5 of these name compounds that are not there: they may" in output
+    assert "3 of these name users that are not there: they may" in output
+    drop = make_drop({1: "Ann"}, [(1, "1", "-x"), (1, "1", "-x"), (2, "1", "1")])
+    _, output, _ = check(drop.write(tmp_path / "faulty"))
+    assert "3 of 3 rows" in output
+    assert "of these name" not in output
 
 
 @pytest.mark.parametrize("fault", ["no file", "no UTF-8"])
@@ -165,7 +177,7 @@ def test_a_drop_that_cannot_be_read(fault: str, check: Any, tmp_path: Path) -> N
     assert (report["verdict"], report["tables"], report["issues"]) == ("refused", [], [])
     assert "users" in report["why"]
     (row,) = read_rows(target)[1:]
-    assert row[5] == report["why"]
+    assert (row[4], row[6]) == ("error", report["why"])
     status, output, errors = check(drop)
     assert (status, output, errors) == (1, "", f"refused: {report['why']}\n")
 

@@ -1128,6 +1128,9 @@ def test_stewards_of_other_auth_managers(monkeypatch: pytest.MonkeyPatch) -> Non
     [
         ("Ann-Lee", "Ann-Lee"),
         ("-", "'-"),
+        ("-12,5", "-12,5"),
+        ("-12.5", "-12.5"),
+        ("-1+1", "'-1+1"),
         ("  =x", "'  =x"),
         ("\uff1dx", "'\uff1dx"),
         ("\t=x", "'\t'=x"),

@@ -39,7 +39,7 @@ def test_users_and_compounds_have_all_features(database: Database, tmp_path: Pat
 
 
 def test_issues_are_those_of_the_last_load(database: Database, tmp_path: Path) -> None:
-    """Neither those of an earlier load, nor those of a drop that was rejected since."""
+    """Neither those of an earlier load, nor those of a drop that was rejected since: see rejected."""
     lenient = {"max_rejected_percent": 90, "allow_empty": True}
     run_drop(database, make_drop({1: "", 2: "B"}).write(tmp_path / "first"), **lenient)
     drop = make_drop({1: "A", 2: "B", 3: ""}).write(tmp_path / "second")
@@ -47,9 +47,11 @@ def test_issues_are_those_of_the_last_load(database: Database, tmp_path: Path) -
     rejected = make_drop({1: "", 2: ""}).write(tmp_path / "third")
     with pytest.raises(DropRejected):
         run_drop(database, rejected, max_rejected_percent=0, allow_empty=True)
-    assert [(row["line_number"], row["rule"]) for row in ask(database, "issues")] == [
-        (4, "name_missing")
+    lines = [
+        [(row["line_number"], row["rule"]) for row in ask(database, preset)]
+        for preset in ("issues", "rejected")
     ]
+    assert lines == [[(4, "name_missing")], [(2, "name_missing"), (3, "name_missing")]]
 
 
 def test_runs_begin_with_the_latest(database: Database, tmp_path: Path) -> None:

@@ -251,4 +251,19 @@ def _refuse_excess(
             for table, (rejected, rows, share) in shares.items()
         )
         told = [f"more rows are faulty than max_rejected_percent ({limit:g}) allows: {shown}"]
+        if extracted.mode == "snapshot":  # what a delta refers to is not counted
+            told += _find_incomplete(shares, validated, limit)
         raise DropRejected(". ".join([*told, *validated.notices]), compared)
+
+
+def _find_incomplete(
+    shares: Mapping[str, tuple[int, int, float]], validated: Validated, limit: float
+) -> list[str]:
+    """A text for each table that may have been cut short, as most of the excess refers to it."""
+    return [
+        f"{broken} of these name {rule.condition.table} that are not there: they may have been cut short"
+        for table in TABLES
+        for rule in rules_of(table)
+        if shares[table.name][2] > limit and isinstance(rule.condition, Unknown)
+        if (broken := validated.rules.get(f"{table}.{rule.name}", 0)) * 2 > shares[table.name][0]
+    ]

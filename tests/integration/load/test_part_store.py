@@ -1021,6 +1021,11 @@ def test_state(database: Database, store: Path, tmp_path: Path, command: Command
     status, output, _ = command("state")
     assert status == 0
     assert f"{found['store_bytes']:,} bytes in 5 files" in output
+    assert (found["missing_files"], "missing" in output) == (0, False)
+    for path in store.rglob("*.parquet"):
+        path.unlink()
+    assert command("state")[1].endswith("if the drops are still there\n")
+    assert json.loads(command("state", "--json")[1])["missing_files"] == 3
 
 
 class TestFaults:

@@ -90,7 +90,6 @@ def test_what_lies_in_a_root_is_found(source: str, folder: str, data: Path) -> N
         pytest.param("file:///etc", id="uri"),
         pytest.param("file://{top}/data/%2e%2e/secret", id="uri_with_escaped_dots"),
         pytest.param("file://{top}/data%2f..%2fsecret", id="uri_with_escaped_slashes"),
-        pytest.param("nowhere", id="relative_name_in_no_root"),
         pytest.param("http://localhost{top}/data/drop", id="http"),
         pytest.param("https://example.org/drop", id="https"),
         pytest.param("ftp://example.org/drop", id="ftp"),
@@ -229,6 +228,13 @@ def test_every_root_counts(data: Path) -> None:
     assert str(resolve("drop", roots)) == str((data / "drop").resolve())
     assert str(resolve("late", roots)) == str((other / "late").resolve())
     assert str(resolve(str(other / "drop"), roots)) == str((other / "drop").resolve())
+
+
+@pytest.mark.parametrize("source", ["nowhere", "drop/more"])
+def test_a_relative_name_that_no_root_has(source: str, data: Path) -> None:
+    """Nobody is told to allow a folder whose name is only misspelt."""
+    with pytest.raises(ConfigurationError, match=f"there is no folder '{source}' in those that"):
+        resolve(source, [str(data)])
 
 
 def test_without_roots_nothing_is_read(data: Path) -> None:
