@@ -123,6 +123,17 @@ def test_a_marker_written_again_is_announced_again(tmp_path: Path, store: Store)
     asyncio.run(scenario())
 
 
+def test_without_an_asset_no_drop_is_taken(tmp_path: Path) -> None:
+    """Airflow gives the trigger a state store only if an asset watches with it."""
+    source = bring(tmp_path)
+
+    async def first() -> TriggerEvent:
+        trigger = ReadyMarkerTrigger([str(tmp_path)], 90, 0.01)
+        return await anext(trigger.run())
+
+    assert asyncio.run(first()).payload["source"] == source
+
+
 def test_nothing_on_the_disk_is_touched(tmp_path: Path, store: Store) -> None:
     """The files belong to those who brought them."""
 

@@ -336,6 +336,23 @@ class TestTrace:
             assert status == 1
             assert output.endswith(f"1 row counted, total_experiments {number}: not equal\n")
 
+    def test_says_that_nothing_was_loaded(
+        self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Neither before the first run, nor by one that was rejected before the first load."""
+        rejected = make_drop({1: ""}, [(1, "1", "")]).write(tmp_path / "first")
+        with pytest.raises(DropRejected):
+            run_drop(database, rejected, run_id="rejected")
+        for arguments, message in [
+            ([], "nothing has been loaded yet: load a drop first"),
+            (["--run", "rejected"], "run rejected did not load its drop, and no run before it had"),
+            (["--run", "\udcff"], "the ledger has no run \\udcff"),
+        ]:
+            command = ["trace", "1", *arguments, "--database-url", database.url()]
+            status, output, errors = run_command(capsys, *command)
+            assert (status, output, len(errors.splitlines())) == (1, "", 1), errors
+            assert message in errors
+
     @pytest.mark.usefixtures("first_run")
     def test_says_what_is_not_there(
         self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -52,6 +52,12 @@ def summed(*rows: bytes) -> str:
     return f"{total % 2**256:064x}"
 
 
+def test_of_no_rows(tmp_path: Path) -> None:
+    """It is zero, whether there is a file or not."""
+    assert digest(USER_FEATURES, [], tmp_path) == summed()
+    assert digest_of([("any", ("any",), tmp_path / "nowhere.parquet")]) == summed()
+
+
 def test_anybody_can_compute_it(tmp_path: Path) -> None:
     """From rows of all types, as the module's docstring has it; NULL is apart from empty."""
     rows = {

@@ -16,6 +16,14 @@ def test_a_folder_that_is_gone_hides_no_error() -> None:
         _remove_and_raise(folder, fault)
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says so, and what to do."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    made = temporary_folder()
+    with pytest.raises(WorkspaceUnavailable, match=r"cannot create a temporary folder .* TMPDIR"):
+        made.__enter__()
+
+
 def _remove_and_raise(folder: Path, fault: Exception) -> None:
     shutil.rmtree(folder)
     raise fault

@@ -32,6 +32,15 @@ def test_a_checkout_knows_its_commit() -> None:
     assert found in version.describe()
 
 
+def test_without_git_no_commit_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container: the version is told all the same."""
+    version.find_commit.cache_clear()
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("EXPERIMENT_FEATURES_COMMIT", raising=False)
+    assert version.find_commit() is None
+    version.find_commit.cache_clear()
+
+
 def test_the_lock_is_the_one_that_was_installed() -> None:
     """Its sha256 is the file's own."""
     lock = (ROOT / "requirements.txt").read_bytes()

@@ -39,6 +39,7 @@ from experiment_features.errors import (
     DatabaseRefused,
     DropRefused,
     NothingToDo,
+    StorageUnavailable,
 )
 from experiment_features.load.database import connect
 from experiment_features.load.loads import find_load
@@ -303,6 +304,18 @@ class TestNaming:
         with pytest.raises(DatabaseRefused, match=r"features\.part_store: update should have"):
             migrate(database.url("keeper"), adopt_store=True)
 
+    def test_a_name_that_was_deleted_is_given_anew(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """Runs are refused until then, and load their drop again."""
+        source = FIRST.write(tmp_path / "drop")
+        run(database, source)
+        database.query("delete from features.part_store")
+        with pytest.raises(DatabaseRefused, match=r"part_store is empty\. Run `migrate`"):
+            run(database, source)
+        migrate(database.url("keeper"))
+        assert run(database, source)["status"] == "loaded"
+
     def test_a_drop_that_is_the_store_is_refused(self, database: Database, tmp_path: Path) -> None:
         """Parts would change the drop while that is read; also by a link."""
         source = FIRST.write(tmp_path / "drop")
@@ -321,6 +334,19 @@ EACH_ROW = " for each row execute function features.discard()"
 
 class TestRemoval:
     """What neither the last load nor recent runs need goes."""
+
+    def test_a_store_that_fails_fails_no_load(
+        self,
+        database: Database,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """What could not be removed is left to the next load."""
+        fault = Mock(side_effect=StorageUnavailable("the store is away"))
+        monkeypatch.setattr("experiment_features.pipeline.remove_old_parts", fault)
+        assert run(database, FIRST.write(tmp_path / "first"))["status"] == "loaded"
+        assert "old parts could not be removed: the store is away" in caplog.text
 
     def test_after_so_many_days(self, database: Database, tmp_path: Path) -> None:
         """Days count from when a load was replaced, or a run that did not load ended."""

@@ -17,7 +17,7 @@ import pytest
 
 from experiment_features.contract import BY_PRODUCTS, Mode
 from experiment_features.contract import USERS as USERS_TABLE
-from experiment_features.drop.files import find_drop, holds_files, refuse_changes
+from experiment_features.drop.files import find_delta, find_drop, holds_files, refuse_changes
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.open_file import opened
 from experiment_features.errors import DropChanged, DropRefused, StorageUnavailable
@@ -25,6 +25,16 @@ from experiment_features.workspace import Workspace
 from stages import extract
 
 USERS = b"user_id,name,email,signup_date\n"
+
+
+def test_a_drop_that_cannot_be_read_is_no_delta(drop: Path) -> None:
+    """Whoever asks does not read it: the run that takes it says what is wrong."""
+    marker = drop / "_READY"
+    marker.write_text('{"mode": "delta"}')
+    assert find_delta(LocalPath(drop))
+    marker.write_text("{")
+    assert find_delta(LocalPath(drop)) is None
+    assert find_delta(LocalPath(drop / "nowhere")) is None
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,17 @@ def test_a_part_without_a_column(
         upgrade_part(database, part, path, target)
 
 
+def test_a_part_with_a_type_that_is_unknown(database: Database, tmp_path: Path) -> None:
+    """As a newer program may write, or another one: its file has to be read."""
+    (part, path), *_ = read(every_fault("users", "nul_byte"), tmp_path)
+    strange = tmp_path / "strange.parquet"
+    write_parquet(read_parquet(database, path).project("* replace (0.5 as user_id)"), strange)
+    with pytest.raises(
+        ConfigurationError, match=r"user_id is of the unknown type DECIMAL.* Load a"
+    ):
+        upgrade_part(database, part, strange, tmp_path / "upgraded.parquet")
+
+
 def test_a_part_with_rows_that_were_split_differently(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
