@@ -72,7 +72,7 @@ def test_pictures(run_id: str, visit: Callable[..., Visitor], tmp_path: Path) ->
         "overview_phone": "/",
     }
     for name, address in {"overview": "/", **addresses}.items():
-        size = {"width": 1280, "height": 1130 if name == "overview" else 900}
+        size = {"width": 1280, "height": 1165 if name == "overview" else 900}
         if "phone" in name:
             size = {"width": 390, "height": 760}
         page = visit("admin", viewport=size).page
