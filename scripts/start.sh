@@ -15,7 +15,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 unset "${!PG@}" # PGPORT, for example, would become the server's
 timeout_seconds=180
 logs=$local/logs
-"$root/scripts/setup.sh"
+[[ -x $python ]] || "$root/scripts/setup.sh"
 umask 077 # only the owner may read what the stack writes
 
 quietly() { # NAME COMMAND...; shows the end of the output if the command fails
@@ -116,6 +116,7 @@ if [[ $(wc -w <<<"$alive") -eq ${#components[@]} ]]; then
     fi
 fi
 "$root/scripts/stop.sh" --quiet # whatever a crash or an interrupted start left
+"$root/scripts/setup.sh"        # not before, as a running stack keeps what it has
 airflow_url=http://127.0.0.1:$AIRFLOW_PORT
 if (exec 3<>"/dev/tcp/127.0.0.1/$AIRFLOW_PORT") 2>/dev/null; then
     fail "port $AIRFLOW_PORT is taken; choose another one: AIRFLOW_PORT=8081 $0"

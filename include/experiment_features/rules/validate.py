@@ -261,8 +261,8 @@ def _find_incomplete(
 ) -> list[str]:
     """A text for each table that may have been cut short, as most of the excess refers to it."""
     return [
-        f"{broken} of these name {rule.condition.table} that are not there, which a file that was cut "
-        "short would explain"
+        f"{broken} of these name {rule.condition.table} that are not there, which a file that was "
+        "cut short would explain"
         for table in TABLES
         for rule in rules_of(table)
         if shares[table.name][2] > limit and isinstance(rule.condition, Unknown)
