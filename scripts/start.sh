@@ -16,7 +16,6 @@ unset "${!PG@}" # PGPORT, for example, would become the server's
 timeout_seconds=180
 logs=$local/logs
 [[ -x $python ]] || "$root/scripts/setup.sh"
-umask 077 # only the owner may read what the stack writes
 
 quietly() { # NAME COMMAND...; shows the end of the output if the command fails
     local log=$logs/$1.log
@@ -102,10 +101,6 @@ wait_until() { # WHAT COMMAND...
     done
 }
 
-mkdir -p "$local"/{airflow,logs,store,workspaces}
-# Root's PostgreSQL runs as another user, who has to pass through; the folders inside are private.
-if [[ $EUID -eq 0 ]]; then chmod 711 "$local"; else chmod 700 "$local"; fi
-
 alive=$("$python" "$root/scripts/local_processes.py" list "$local")
 if [[ $(wc -w <<<"$alive") -eq ${#components[@]} ]]; then
     [[ ${wanted_port:-$running_port} == "$running_port" ]] ||
@@ -117,6 +112,11 @@ if [[ $(wc -w <<<"$alive") -eq ${#components[@]} ]]; then
 fi
 "$root/scripts/stop.sh" --quiet # whatever a crash or an interrupted start left
 "$root/scripts/setup.sh"        # not before, as a running stack keeps what it has
+
+umask 077 # only the owner may read what the stack writes
+mkdir -p "$local"/{airflow,logs,store,workspaces}
+# Root's PostgreSQL runs as another user, who has to pass through; the folders inside are private.
+if [[ $EUID -eq 0 ]]; then chmod 711 "$local"; else chmod 700 "$local"; fi
 airflow_url=http://127.0.0.1:$AIRFLOW_PORT
 if (exec 3<>"/dev/tcp/127.0.0.1/$AIRFLOW_PORT") 2>/dev/null; then
     fail "port $AIRFLOW_PORT is taken; choose another one: AIRFLOW_PORT=8081 $0"
