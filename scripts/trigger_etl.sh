@@ -151,8 +151,8 @@ explain_skip() {
     exit 0
 }
 
-# Prints how to raise the limit that a message names: to the value it suggests, or else just above
-# the highest percentage in it.
+# Prints how to run it again with the limit raised that a message names: to the value it suggests, or
+# else just above the highest percentage in it.
 how_to_allow() { # MESSAGE
     local limit rest=$1 highest=''
     [[ $1 =~ max_[a-z]+_percent ]] || return 0
@@ -162,7 +162,11 @@ how_to_allow() { # MESSAGE
         [[ ${BASH_REMATCH[1]} -lt ${highest:-0} ]] || highest=${BASH_REMATCH[1]}
     done
     [[ $1 != *"$limit 100"* ]] || highest=100
-    [[ -z $highest ]] || printf ": --conf '{\"%s\": %s}'" "$limit" "$((highest < 100 ? highest + 1 : 100))"
+    [[ -z $highest ]] || "$python" -c '
+import json, shlex, sys
+conf = json.loads(sys.argv[1]) | {sys.argv[2]: int(sys.argv[3])}
+print(end=f": --conf {shlex.quote(json.dumps(conf))}")' \
+        "$conf" "$limit" "$((highest < 100 ? highest + 1 : 100))"
 }
 
 # Makes the source that a run has found its note, unless this account may not change runs, as `api`

@@ -1,6 +1,7 @@
 """The scripts explain their usage, and the README mentions them."""
 
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -176,29 +177,35 @@ def test_the_command_line_without_a_stack(
 
 
 @pytest.mark.parametrize(
-    ("message", "way"),
+    ("message", "conf", "way"),
     [
         (
             "more rows are faulty than max_rejected_percent (5) allows: users 4.8% (2 of 42 rows), compounds 17.7% (3 of 17 rows)",
+            "{}",
             """: --conf '{"max_rejected_percent": 18}'""",
         ),
         (
             "more rows are faulty than max_rejected_percent (5) allows: users 100.0% (2 of 2 rows)",
+            '{"max_rejected_percent": 5}',
             """: --conf '{"max_rejected_percent": 100}'""",
         ),
         (
             "180 of 200 users (90 %) would go, more than max_removed_percent 20 allows; if that is right: run /data/drops/2026-11-22 with max_removed_percent 100",
-            """: --conf '{"max_removed_percent": 100}'""",
+            '{"allow_empty": true}',
+            """: --conf '{"allow_empty": true, "max_removed_percent": 100}'""",
         ),
-        ("users.csv: 3 of 4 rows (75 %) have no name", ""),
-        ("max_removed_percent is nan: expected a number from 0 to 100", ""),
+        ("users.csv: 3 of 4 rows (75 %) have no name", "{}", ""),
+        ("max_removed_percent is nan: expected a number from 0 to 100", "{}", ""),
     ],
     ids=["rejected", "all rejected", "held", "no limit", "no percentage"],
 )
-def test_a_limit_that_refuses_comes_with_the_way_to_raise_it(message: str, way: str) -> None:
-    """trigger_etl.sh adds the option that lets the drop in."""
+def test_a_limit_that_refuses_comes_with_the_way_to_raise_it(
+    message: str, conf: str, way: str
+) -> None:
+    """trigger_etl.sh adds the option that lets the drop in; the other parameters stay."""
     script = (ROOT / "scripts" / "trigger_etl.sh").read_text()
     (function,) = re.findall(r"^how_to_allow\(\) \{.*?^\}", script, re.DOTALL | re.MULTILINE)
-    command = ["bash", "-euc", f'{function}\nhow_to_allow "$1"', "bash", message]
+    values = f"python={shlex.quote(sys.executable)} conf={shlex.quote(conf)}"
+    command = ["bash", "-euc", f'{values}\n{function}\nhow_to_allow "$1"', "bash", message]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == way
