@@ -6,9 +6,10 @@ keep arriving, and of each delta's run a task is killed. In the second half noth
 whether memory grows.
 
 In the end, exactly one run must have taken each drop, with the right outcome and one entry in the
-ledger, and the features must be those of the rows that all drops leave, counted here from their
-files; no component may use more memory than it did once warm; logs and workspaces must not grow
-faster in the second half than in the first. Progress and figures are JSON lines on standard output.
+ledger, and the features after each load must be those of the rows that the drops until then leave,
+counted here from their files; no component may use more memory than it did once warm; logs and
+workspaces must not grow faster in the second half than in the first. Progress and figures are JSON
+lines on standard output.
 
 What happened so far is kept in `soak.json`, from which a soak that was stopped goes on: from the
 middle, if it was in the second half, whose memory is only comparable without a restart.
@@ -52,8 +53,12 @@ ENDS = {
 MANIFEST = '{"mode": "delta"}'
 TASK = re.compile(r"airflow worker -- [0-9a-f-]{36} *")
 FEATURES = """
-select user_id, user_name, total_experiments, most_common_compound_id from features.user_features
+select given.source, f.user_id, f.user_name, f.total_experiments, f.most_common_compound_id
+from features.pipeline_runs as given,
+    lateral features.user_features_as_of(given.finished_at) as f
+where given.status = 'loaded'
 """
+"""As they were after each load."""
 
 USERS, EXPERIMENTS, COMPOUNDS = 500, 5_000, 50
 EVERY_SECONDS = 60
@@ -68,6 +73,9 @@ HEADINGS = {
     "user_experiments": "experiment_id,user_id,experiment_compound_ids,experiment_run_time",
     "deleted_user_experiments": "experiment_id",
 }
+
+Features = tuple[Any, ...]
+"""Name, number of experiments, and most common compound."""
 
 STAMP = "EXPERIMENT_FEATURES_STACK", "EXPERIMENT_FEATURES_COMPONENT"
 
@@ -84,11 +92,13 @@ class Soak:
     samples: list[dict[str, Any]] = field(default_factory=list)
     restarts: list[str] = field(default_factory=list)
     """Those that are done."""
+    kills: int = 0
+    """How many tasks were killed."""
     minutes: float = 0
 
     def keep(self) -> None:
         """Keeps what happened so far."""
-        names = ("drops", "samples", "restarts", "minutes")
+        names = ("drops", "samples", "restarts", "kills", "minutes")
         draft = self.folder / "soak.draft"
         draft.write_text(json.dumps({name: getattr(self, name) for name in names}))
         draft.replace(self.folder / "soak.json")
@@ -100,6 +110,8 @@ class Soak:
             vars(self).update(json.loads(state.read_text()))
             self.minutes = min(self.minutes, minutes / 2)
             self.samples = [taken for taken in self.samples if taken["minute"] <= self.minutes]
+            if self.drops:  # it may have been stopped before it gave the last one its marker
+                self.announce(*self.drops[-1])
 
     @property
     def local(self) -> Path:
@@ -148,17 +160,22 @@ class Soak:
                 self.write(folder, kind)
         self.drops.append((kind, str(folder)))
         self.keep()  # before the marker: no drop that arrived may be forgotten
-        draft = folder / "draft"
-        draft.write_text(MANIFEST if kind == "delta" else "")
-        draft.rename(folder / "_READY")
+        self.announce(*self.drops[-1])
         say("drop", number=number, kind=kind, folder=folder.name)
+
+    def announce(self, kind: str, folder: str) -> None:
+        """Gives a drop its marker, unless it has one."""
+        draft, marker = Path(folder) / "draft", Path(folder) / "_READY"
+        if not marker.exists():
+            draft.write_text(MANIFEST if kind == "delta" else "")
+            draft.rename(marker)
 
     def random(self) -> Random:
         """The numbers of the next drop."""
         return Random(f"{self.seed}/{len(self.drops)}")  # noqa: S311
 
     def write_delta(self, folder: Path) -> None:
-        """Writes experiments that are new, changed or deleted, and a user who changes the name."""
+        """Writes experiments that are new, changed or deleted, and a user whose name changes."""
         random, first = self.random(), EXPERIMENTS + 100 * len(self.drops)
         pick = random.randint
         touched = random.sample(range(1, EXPERIMENTS + 1), 60)
@@ -204,8 +221,10 @@ class Soak:
                 with suppress(psutil.Error):
                     if TASK.fullmatch(" ".join(process.cmdline())):
                         process.kill()
+                        self.kills += 1
                         say("killed a task")
                         return
+            time.sleep(0.05)
 
     def kill(self) -> None:
         """Kills every process of the stack, as a power cut would."""
@@ -336,18 +355,20 @@ def find_faults(soak: Soak) -> list[str]:
 
 
 def find_differences(soak: Soak) -> Iterator[str]:
-    """Yields a line for each user whose features are not those of the rows that the drops leave."""
-    expected = count_features(soak.drops)
-    stored = soak.query("features_reader", "experiment_features", FEATURES)
-    found = {str(row["user_id"]): tuple(row.values())[1:] for row in stored}
-    say("features", users=len(found), experiments=sum(row[1] for row in found.values()))
-    for user in sorted(expected.keys() | found.keys(), key=int):
-        if expected.get(user) != found.get(user):
-            yield f"user {user}: expected {expected.get(user)}, found {found.get(user)}"
+    """Yields a line for each load after which features were not those of the rows in force."""
+    found: dict[str, dict[str, Features]] = defaultdict(dict)
+    for row in soak.query("features_reader", "experiment_features", FEATURES):
+        source, user, *features = row.values()
+        found[source][str(user)] = tuple(features)
+    for folder, expected in count_features(soak.drops):
+        wrong = [user for user in expected if expected[user] != found[folder].get(user)]
+        if wrong or len(expected) != len(found[folder]):
+            yield f"{folder}: the features of {len(wrong)} users are wrong, such as {wrong[:3]}"
+    say("features", loads=len(found))
 
 
-def count_features(drops: list[tuple[str, str]]) -> dict[str, tuple[str, int, int | None]]:
-    """Each user's name, number of experiments and most common compound, after all drops."""
+def count_features(drops: list[tuple[str, str]]) -> Iterator[tuple[str, dict[str, Features]]]:
+    """Yields each drop that loads, with the features of each user after it."""
     names: dict[str, str] = {}
     experiments: dict[str, tuple[str, set[int]]] = {}
     for kind, folder in drops:
@@ -361,14 +382,19 @@ def count_features(drops: list[tuple[str, str]]) -> dict[str, tuple[str, int, in
             experiments[row["experiment_id"]] = (row["user_id"], used)
         for row in read(folder, "deleted_user_experiments"):
             experiments.pop(row["experiment_id"], None)
-    uses: dict[str, Counter[int]] = {user: Counter() for user in names}
-    for user, used in experiments.values():
-        uses[user].update(used)
-    totals = Counter(user for user, _ in experiments.values())
-    return {
-        user: (name, totals[user], min(uses[user], key=lambda c: (-uses[user][c], c), default=None))
-        for user, name in names.items()
-    }
+        totals = Counter(user for user, _ in experiments.values())
+        uses: dict[str, Counter[int]] = {user: Counter() for user in names}
+        for user, used in experiments.values():
+            uses[user].update(used)
+        yield (
+            folder,
+            {user: (name, totals[user], most_common(uses[user])) for user, name in names.items()},
+        )
+
+
+def most_common(uses: Counter[int]) -> int | None:
+    """The compound in most experiments; of those that tie, the one with the lowest id."""
+    return min(uses, key=lambda compound: (-uses[compound], compound), default=None)
 
 
 def read(folder: str, table: str) -> list[dict[str, str]]:
@@ -422,6 +448,9 @@ def soak_stack(folder: Path, port: int, minutes: float, seed: str) -> tuple[int,
         wait_for_the_rest(soak)
         wrong = find_faults(soak)
         others = [*find_differences(soak), *find_growth(soak.samples)]
+        deltas = sum(kind == "delta" for kind, _ in soak.drops[: len(soak.drops) // 2])
+        if soak.kills < deltas / 2:
+            others.append(f"only {soak.kills} tasks were killed")
     finally:
         soak.script("stop.sh")
     kinds = {kind: sum(k == kind for k, _ in soak.drops) for kind in ENDS}

@@ -41,7 +41,7 @@ if [[ $stack == docker ]]; then
         exec python -m experiment_features "$@"' "${DATABASE_URL:-}" "$@"
     exit
 fi
-[[ -x $python ]] || "$root/scripts/setup.sh" >&2 || exit "$failure"
+is_set_up || "$root/scripts/setup.sh" >&2 || exit "$failure"
 if [[ -n $stack && -z ${DATABASE_URL:-} ]]; then
     unset "${!PG@}" # of another server
     role=features_writer

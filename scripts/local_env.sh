@@ -10,6 +10,7 @@ read_settings "$root/.env"
 unset PYTHONDONTWRITEBYTECODE
 
 python=$root/.venv/bin/python
+is_set_up() { [[ -s $root/.venv/installed && $(<"$root/.venv/installed") != unfinished* ]]; }
 local=${EXPERIMENT_FEATURES_LOCAL:-$root/.local}
 store=${EXPERIMENT_FEATURES_STORE:-$local/store} # not exported: Compose has another default
 passwords=$local/airflow/passwords.json

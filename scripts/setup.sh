@@ -9,7 +9,8 @@
 # What was installed with an option stays, and is updated, when the script is called without it.
 #
 # Environment:
-#   PYTHON    Python that .venv is made with: 3.11, 3.12 or 3.13 (default: the newest found)
+#   PYTHON    Python that .venv is made with: 3.11, 3.12 or 3.13 (default: that which it has, or the
+#             newest found)
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 
@@ -17,9 +18,10 @@ for argument in "$@"; do
     [[ $argument =~ ^--(s3|connect|spark|sail)$ ]] || wrong_usage
 done
 cd "$root"
+chosen() { sed -n "$1p" .venv/installed 2>/dev/null || true; } # LINE
 extras=''
 for extra in s3 connect spark sail; do
-    if [[ " $* " == *" --$extra "* ]] || grep -qs " $extra" .venv/installed; then
+    if [[ " $* " == *" --$extra "* ]] || [[ " $(chosen 1) " == *" $extra "* ]]; then
         extras+=" $extra"
     fi
 done
@@ -57,19 +59,21 @@ find_python() {
         "(Debian, Ubuntu: apt install python3-venv); name one with PYTHON=/path/to/python3"
 }
 
-wanted="$(cat "${locked[@]}" | cksum)$extras"
-# If none is named, the Python that .venv was made with stays.
-wanted+=$'\n'PYTHON=${PYTHON:-$(sed -n 's/^PYTHON=//p' .venv/installed 2>/dev/null || true)}
-if [[ -s .venv/installed && $(<.venv/installed) == "$wanted" ]] && "$python" -c '' 2>/dev/null; then
+# What .venv was made with last time stays, unless PYTHON names another.
+made_with=${PYTHON:-$(chosen 2 | sed -n 's/^PYTHON=//p')}
+record() { printf '%s\nPYTHON=%s\n' "$1$extras" "$made_with"; } # STATE
+wanted=$(cat "${locked[@]}" | cksum)
+if [[ -s .venv/installed && $(<.venv/installed) == "$(record "$wanted")" ]] && "$python" -c '' 2>/dev/null; then
     exit 0
 fi
 
-rm -f .venv/installed
 if [[ -n ${PYTHON:-} ]] || ! suits "$python"; then
+    made_with=${PYTHON:-}
     base=$(find_python)
     say "Making .venv with $base"
     "$base" -m venv --clear .venv
 fi
+record unfinished >.venv/installed # the next try knows the options, too
 
 say "Installing the locked requirements"
 uv_requirement=$(mktemp)
@@ -79,4 +83,4 @@ awk '/^uv==/ { found = 1 } found { print } found && !/\\$/ { exit }' requirement
 "$python" -m ensurepip >/dev/null
 "$python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$uv_requirement"
 run_uv pip sync --python "$python" --require-hashes "${locked[@]}"
-echo "$wanted" >.venv/installed
+record "$wanted" >.venv/installed

@@ -15,7 +15,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/local_env.sh"
 unset "${!PG@}" # PGPORT, for example, would become the server's
 timeout_seconds=180
 logs=$local/logs
-[[ -x $python ]] || "$root/scripts/setup.sh"
+is_set_up || "$root/scripts/setup.sh"
 
 quietly() { # NAME COMMAND...; shows the end of the output if the command fails
     local log=$logs/$1.log
@@ -111,7 +111,7 @@ if [[ $(wc -w <<<"$alive") -eq ${#components[@]} ]]; then
     fi
 fi
 "$root/scripts/stop.sh" --quiet # whatever a crash or an interrupted start left
-"$root/scripts/setup.sh"        # not before, as a running stack keeps what it has
+"$root/scripts/setup.sh"        # not while this stack is running
 
 umask 077 # only the owner may read what the stack writes
 mkdir -p "$local"/{airflow,logs,store,workspaces}

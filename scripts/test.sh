@@ -31,6 +31,8 @@ if [[ ${CI:-} != true ]]; then
     chosen=(-m 'not thorough')
 fi
 
+[[ -z $is_covered || ${suites[*]} != tests/docker ]] || fail 'coverage does not see containers'
+
 last_times=$root/.pytest_cache/seconds # of each set of arguments, the latest at the end
 arguments="${suites[*]:-all suites}${*:+ $*}${is_covered:+, with coverage}"
 last=$(grep -sF "$arguments: " "$last_times" | tail -n 1) || true

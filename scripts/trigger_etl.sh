@@ -164,7 +164,7 @@ how_to_allow() { # MESSAGE
     [[ $1 != *"$limit 100"* ]] || highest=100
     [[ -z $highest ]] || "$python" -c '
 import json, shlex, sys
-conf = json.loads(sys.argv[1]) | {sys.argv[2]: int(sys.argv[3])}
+conf = {**json.loads(sys.argv[1]), sys.argv[2]: int(sys.argv[3])}
 print(end=f": --conf {shlex.quote(json.dumps(conf))}")' \
         "$conf" "$limit" "$((highest < 100 ? highest + 1 : 100))"
 }

@@ -95,7 +95,7 @@ SETTINGS_OF_SCRIPTS = (
     ),
     Setting(
         "PYTHON",
-        "the newest that is installed",
+        "that which `.venv` has, or the newest that is installed",
         "The interpreter from which scripts/setup.sh makes .venv. Set it in the environment.",
     ),
 )

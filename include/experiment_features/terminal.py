@@ -231,8 +231,8 @@ def print_state(state: State) -> None:
     )
     if state.missing_files:
         console.say(
-            f"{state.missing_files} files that it needs are missing: the next run makes them again "
-            "if the drops are still there"
+            f"missing of them: {state.missing_files} files, which the next run makes again if the "
+            "drops are still there"
         )
 
 

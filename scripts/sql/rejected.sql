@@ -1,5 +1,5 @@
--- The faulty rows of the drop that was rejected last, without the values, which this role may not
--- read. Grain: issue.
+-- The faulty rows of the drop that was rejected last (the first 1,000 of each file and rule are kept),
+-- without the values, which this role may not read. Grain: issue.
 select
     table_name,
     file_name,

@@ -155,12 +155,16 @@ def test_a_table_that_was_cut_short(check: Any, tmp_path: Path) -> None:
     """What refers to its lost rows is rejected; the message says where to look instead."""
     drop = make_drop({1: "Ann"}, [(user, "1;99", "1") for user in (1, 1, 2, 2, 2)])
     _, output, _ = check(drop.write(tmp_path))
-    assert "5 of these name compounds that are not there, which a file" in output
-    assert "3 of these name users that are not there, which a file" in output
-    drop = make_drop({1: "Ann"}, [(1, "1", "-x"), (1, "1", "-x"), (2, "1", "1")])
-    _, output, _ = check(drop.write(tmp_path / "faulty"))
-    assert "3 of 3 rows" in output
-    assert "of these name" not in output
+    assert "user_experiments refers 5 times to compounds of which there is no valid row" in output
+    assert "user_experiments refers 3 times to users of which there is no valid row" in output
+    drops = {
+        "other faults": make_drop({1: "Ann"}, [(1, "1", "-x"), (1, "1", "-x"), (2, "1", "1")]),
+        "rejected users": make_drop({1: "Ann", 2: ""}, [(2, "1", "1"), (2, "1", "1")]),
+    }
+    for name, drop in drops.items():
+        _, output, _ = check(drop.write(tmp_path / name))
+        assert "would be rejected" in output
+        assert "refers" not in output, name
 
 
 @pytest.mark.parametrize("fault", ["no file", "no UTF-8"])

@@ -24,5 +24,5 @@ def test_a_search_finds_no_fault_in_a_case(what: str, tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith(("1 random ", "1 kills, ")), done.stdout

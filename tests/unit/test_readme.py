@@ -45,7 +45,7 @@ TOOLS = {
         "rsync",
         "touch",
     ),
-    *("readlink", "rm", "sed", "tar", "tr", "umask"),
+    *("readlink", "rm", "sed", "tr", "umask"),
 }
 OF_USERS = (".local/", ".secrets/", ".venv/", "drops/")  # what is not in the repository
 

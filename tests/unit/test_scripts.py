@@ -90,10 +90,14 @@ def test_no_script_reads_a_setting_before_the_file() -> None:
         assert not (source and setting.search(before)), script
 
 
+@pytest.mark.parametrize("installed", ["", "unfinished s3\nPYTHON=\n"])
 @pytest.mark.parametrize(("command", "status"), [("start.sh", 3), ("features.sh check any", 2)])
-def test_a_fresh_clone_is_set_up(command: str, status: int, tmp_path: Path) -> None:
-    """Without .venv, a script that needs it calls setup.sh first, whose output is no result."""
+def test_a_fresh_clone_is_set_up(command: str, status: int, installed: str, tmp_path: Path) -> None:
+    """Without .venv, or half of it, scripts call setup.sh first, whose output is no result."""
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    if installed:
+        (tmp_path / ".venv").mkdir()
+        (tmp_path / ".venv" / "installed").write_text(installed)
     setup = tmp_path / "scripts" / "setup.sh"
     setup.write_text("#!/bin/sh\necho setting up\nexit 3\n")
     script, *arguments = command.split()
@@ -111,8 +115,7 @@ def test_a_fresh_clone_is_set_up(command: str, status: int, tmp_path: Path) -> N
 def test_the_port_may_stand_in_the_file(tmp_path: Path) -> None:
     """start.sh listens where .env says, and the other scripts look for it there."""
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
-    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
-    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    (tmp_path / "scripts" / "setup.sh").write_text("#!/bin/sh\n")
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

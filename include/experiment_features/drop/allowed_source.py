@@ -30,15 +30,17 @@ def resolve_source(source: str, roots: Sequence[str], open_filesystem: OpenFiles
         raise _lies_outside(source, roots)
     path = local_path(source)
     resolved_roots = [resolved_path(local_path(root)) for root in roots if not is_stored(root)]
-    places = [(resolved_path(root / path), root) for root in resolved_roots]
-    allowed = [place for place, root in places if place.is_relative_to(root)]
-    for place in allowed:
-        if path.is_absolute() or place.is_dir():
-            return LocalPath(place, resolved_roots)
-    if allowed:
+    is_within = False
+    for root in resolved_roots:
+        resolved = resolved_path(root / path)
+        if resolved.is_relative_to(root):
+            if path.is_absolute() or resolved.is_dir():
+                return LocalPath(resolved, resolved_roots)
+            is_within = True
+    if is_within:
         raise ConfigurationError(
             f"there is no folder {source!r} in those that runs may read ({', '.join(roots)}): "
-            "correct the name, or name the folder from the root on, beginning with /"
+            "correct the name, or give its absolute path"
         )
     raise _lies_outside(source, roots)
 

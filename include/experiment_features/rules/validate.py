@@ -260,11 +260,17 @@ def _find_incomplete(
     shares: Mapping[str, tuple[int, int, float]], validated: Validated, limit: float
 ) -> list[str]:
     """A text for each table that may have been cut short, as most of the excess refers to it."""
-    return [
-        f"{broken} of these name {rule.condition.table} that are not there, which a file that was "
-        "cut short would explain"
-        for table in TABLES
-        for rule in rules_of(table)
-        if shares[table.name][2] > limit and isinstance(rule.condition, Unknown)
-        if (broken := validated.rules.get(f"{table}.{rule.name}", 0)) * 2 > shares[table.name][0]
-    ]
+    found = []
+    for table in TABLES:
+        rejected, _, share = shares[table.name]
+        for rule in rules_of(table):
+            if share <= limit or not isinstance(rule.condition, Unknown):
+                continue
+            other = rule.condition.table.name
+            broken = validated.rules.get(f"{table}.{rule.name}", 0)
+            if broken * 2 > rejected and shares[other][2] <= limit:
+                found.append(
+                    f"{table} refers {broken} times to {other} of which there is no valid row, as "
+                    "after an export that was cut short"
+                )
+    return found

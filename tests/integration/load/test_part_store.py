@@ -1050,7 +1050,7 @@ def test_state(database: Database, store: Path, tmp_path: Path, command: Command
     assert (found["missing_files"], "missing" in output) == (0, False)
     for path in store.rglob("*.parquet"):
         path.unlink()
-    assert command("state")[1].endswith("if the drops are still there\n")
+    assert command("state")[1].endswith("drops are still there\n")
     assert json.loads(command("state", "--json")[1])["missing_files"] == 3
 
 
