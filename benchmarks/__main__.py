@@ -17,7 +17,7 @@ from benchmarks.runs import measure_checks, measure_runs
 SIZES = {
     "runs": [10_000, 100_000, 1_000_000, 10_000_000, 100_000_000],
     "checks": [10_000_000],
-    "deltas": [10_000_000],
+    "deltas": [10_000_000, 100_000_000],
     "load": [1_000_000],
     "engines": [
         10_000,

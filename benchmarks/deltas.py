@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.forms import FORMS
 from benchmarks.measure import Facts, in_rounds, run_python
 from benchmarks.postgres import Server
-from benchmarks.runs import make_drop, run_duckdb, run_pipeline
+from benchmarks.runs import ONCE, make_drop, run_duckdb, run_pipeline
 
 DELTAS = {
     "1 % of the users": lambda size: (size // 100, size // 10_000, 100),
@@ -50,9 +50,10 @@ def measure_deltas(server: Server, folder: Path, sizes: list[int], rounds: int) 
     rows = []
     for size in sizes:
         drop = make_drop(folder, size)
+        turns = rounds if size < ONCE else 1
         with server.database() as name:
             run = _loaded(server, name, drop, folder)
-            for number in range(rounds):
+            for number in range(turns):
                 sides = {"bare DuckDB": partial(run_duckdb, drop, folder)}
                 sides |= {kind: run(kind, size) for kind in DELTAS}
                 rows += in_rounds(1, sides, {"experiments": size})
@@ -69,7 +70,7 @@ def measure_deltas(server: Server, folder: Path, sizes: list[int], rounds: int) 
         with server.database() as name:
             run = _loaded(server, name, odd, folder)
             issues = server.ask(name, ISSUES)[0][0]
-            for _ in range(rounds):
+            for _ in range(turns):
                 sides = {f"{FEW}, {issues:,} issues": run(FEW, size)}
                 rows += in_rounds(1, sides, {"experiments": size})
     return rows

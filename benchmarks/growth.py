@@ -42,11 +42,8 @@ def rows_of_growth(results: dict[str, Result]) -> list[list[str | None]]:
         told = f"`load`, every user {told}"
         rows.append([told, *map(_duration, seconds), "per user, from 1 million users"])
     for side in (side for side in deltas.values("side") if side in DELTAS):
-        measured = deltas.median("seconds", side, experiments=MEASURED[0])
-        seconds = [_times(measured, n / MEASURED[0]) for n in (*MEASURED, *SCALED)]
-        rows.append(
-            [f"delta, {side}", *map(_duration, seconds), "per experiment below it, from 10 million"]
-        )
+        seconds = _grown([deltas.median("seconds", side, experiments=n) for n in MEASURED])
+        rows.append([f"delta, {side}", *map(_duration, seconds), _STEP])
     drop = [runs.median("drop_bytes", "ours", experiments=n) for n in MEASURED]
     sizes = [*drop, *(_times(drop[-1], n / MEASURED[-1]) for n in SCALED)]
     rows.append(["text of the drop", *map(_gigabytes, sizes), "per experiment"])

@@ -117,7 +117,8 @@ def _runs(runs: Result) -> str:
 def _deltas(deltas: Result) -> str:
     rows: list[list[Cell]] = []
     for size in deltas.values("experiments"):
-        for delta in (side for side in deltas.values("side") if side != "bare DuckDB"):
+        sides = [side for side in deltas.values("side") if deltas.of(side, experiments=size)]
+        for delta in (side for side in sides if side != "bare DuckDB"):
             stages = [deltas.stage(stage, delta, experiments=size) for stage in STAGES]
             seconds = deltas.median("seconds", delta, experiments=size)
             peak = deltas.median("peak_mib", delta, experiments=size)
