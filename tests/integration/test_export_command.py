@@ -50,6 +50,7 @@ def test_an_export_loads_to_the_same(
     assert (status, errors) == (0, "")
     files = json.loads(output)["files"]
     assert sorted(file["name"] for file in files) == sorted(path.name for path in target.iterdir())
+    assert target.stat().st_mode & 0o777 == 0o700, "it holds names and addresses"
     with server.database(f"{database.name}_again") as again:
         command = ("run", str(target), *options)
         assert run_command(capsys, *command, "--database-url", again.url())[0] == 0

@@ -72,7 +72,7 @@ def export(layers: Layers, folder: Path, *, memory_limit: str, spill: Path) -> l
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """Yields a folder that takes the name in the end; nothing stays of it after an error."""
+    """Yields a private folder that takes the name in the end; nothing stays of it after an error."""
     try:
         target = folder.resolve()
     except (OSError, RuntimeError) as error:  # a loop of links is one or the other
@@ -85,7 +85,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
                 )
             draft = target.with_name(f".draft-{uuid.uuid4().hex}")
             drafts.callback(shutil.rmtree, draft, ignore_errors=True)
-            draft.mkdir(parents=True)
+            draft.mkdir(mode=0o700, parents=True)
             yield draft
             draft.rename(target)
         except (OSError, duckdb.IOException, duckdb.OutOfMemoryException) as error:
