@@ -72,7 +72,7 @@ def export(layers: Layers, folder: Path, *, memory_limit: str, spill: Path) -> l
 
 @contextmanager
 def _new_folder(folder: Path) -> Iterator[Path]:
-    """Yields a private folder that takes the name in the end; nothing stays of it after an error."""
+    """Yields a private folder that takes the name in the end; of an error, nothing stays."""
     try:
         target = folder.resolve()
     except (OSError, RuntimeError) as error:  # a loop of links is one or the other
