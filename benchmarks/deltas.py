@@ -65,7 +65,9 @@ def measure_deltas(server: Server, folder: Path, sizes: list[int], rounds: int) 
             for number in range(1, LAYERS + 1):
                 sides = {f"{FEW}, delta {number}": run(FEW, size)}
                 rows += in_rounds(1, sides, {"experiments": size})
-        odd = folder / "odd"
+        if size >= ONCE:
+            continue
+        odd = folder / f"odd-{size}"
         run_python("benchmarks.forms", drop, odd, FORMS[-1], folder=folder)
         with server.database() as name:
             run = _loaded(server, name, odd, folder)

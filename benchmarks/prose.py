@@ -43,8 +43,8 @@ A delta on top of a snapshot and up to as many earlier deltas as there are round
 many experiments as there are, of one in a hundred users or of a third of them, and ten rows. The
 seconds are those of the whole program, and they are compared with bare DuckDB's query over the
 whole. Then ten rows again, on another such snapshot: the first delta to the tenth, of which the
-ninth compacts the layers below it; and on a snapshot with open issues, all of which are carried
-along.
+ninth compacts the layers below it; and, of 10 million experiments, on a snapshot with open issues,
+all of which are carried along.
 """
 
 CHECKS = """
