@@ -121,7 +121,7 @@ def test_rejected_drop_is_recorded(stack: Stack) -> None:
     assert len(issues) == len(oracle.compute(SAMPLE).issues)
     assert stack.tries(run["run_id"])["validate"] == 1
     (conf,) = re.findall(r"--conf '(.*?)'", line)
-    assert conf == '{"max_rejected_percent": 8}'
+    assert conf == '{"max_rejected_percent": 8, "force": true}'
     result = stack.trigger(SAMPLE, "--conf", conf)
     in_airflow = stack.call(f"{RUNS}/{result['run_id']}", cookie=stack.token())
     assert in_airflow["note"] == result["source"] == str(SAMPLE)
