@@ -58,11 +58,11 @@ def test_a_number_can_be_traced_to_its_rows_and_files(stack: Stack) -> None:
 
 
 def test_a_rejected_drop_can_be_examined(stack: Stack) -> None:
-    """The command lists the broken rules, each with the place of its first row."""
+    """The command lists the faulty rows, each with its place and the rule it breaks."""
     stack.refusal(SAMPLE, "--conf", '{"max_rejected_percent": 5, "force": true}')
     (command,) = commands("A drop is rejected or refused")
     printed = type_in(stack, command)
-    assert re.search(r"user_experiments \| \w+ +\| +\d+ \| user_experiments.csv:\d+", printed)
+    assert re.search(r"user_experiments +\| user_experiments.csv \| +\d+ \| \w+", printed)
 
 
 def test_disk_use_is_shown(stack: Stack) -> None:
