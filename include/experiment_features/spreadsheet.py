@@ -14,11 +14,11 @@ _FORMULA = re.compile(
     rf"(?=(?:(?![\t\r\n])[\s\"'{INVISIBLE}])*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])"
 )
 
-_NUMBER = re.compile(r"[+-][0-9]+(?:[.,][0-9]+)?")
+_NEGATIVE = re.compile(r"-[0-9]+(?:[.,][0-9]+)?")
 
 
 def escape_formulas(value: Any) -> Any:
     """The value, with an apostrophe before each place in a text where a formula could begin."""
-    if not isinstance(value, str) or _NUMBER.fullmatch(value):
+    if not isinstance(value, str) or _NEGATIVE.fullmatch(value):
         return value
     return _FORMULA.sub(r"\1'", value)

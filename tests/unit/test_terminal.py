@@ -139,6 +139,7 @@ PRINTED: dict[str, tuple[int, Callable[[], Any]]] = {
                 1,
                 MANY,
                 MANY,
+                MANY,
             )
         ),
     ),
