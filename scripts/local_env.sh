@@ -2,6 +2,7 @@
 # Where the local stack lives and how Airflow is configured. Sourced by the scripts.
 source "$(dirname "${BASH_SOURCE[0]}")/usage.sh" # first: --help needs no more
 
+unset CDPATH # with it, cd would print where it goes
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$root/scripts/settings.sh"
 read_settings "$root/.env"

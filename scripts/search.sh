@@ -9,7 +9,7 @@
 #   kills     loads killed at random moments: they must leave all of a load, or nothing (1,000)
 #   soak      minutes of a local stack that loads drops and deltas, is stopped and killed, must have
 #             the right features in the end, and must not use ever more memory or disk (60)
-#   faults    faults planted in a copy of this tree, each a wrong line or two: a test must fail (144)
+#   faults    faults planted in a copy of this tree, each a wrong line or two: a test must fail (all)
 #   --count   how many
 #   --seed    the random seed (default: a new one, which is printed); to resume a search that was
 #             stopped, start it again with its seed

@@ -187,7 +187,7 @@ SEARCHES = {
         "kills", 1_000, 20, ("before its commit", "after its commit", "inconsistent"), check_kills
     ),
     "soak": Search("minutes of soak", 60, 10_000, ("drops as expected", "faults"), check_soak),
-    "faults": Search("planted faults", 144, 10, ("caught", "missed"), check_faults),
+    "faults": Search("planted faults", 147, 10, ("caught", "missed"), check_faults),
 }
 
 

@@ -31,9 +31,9 @@ def make_parser() -> argparse.ArgumentParser:
     database = argparse.ArgumentParser(add_help=False)
     database.add_argument(
         "--database-url",
-        type=str.strip,
+        type=_url,
         metavar="URL",
-        default=os.environ.get("DATABASE_URL"),
+        default=os.environ.get("DATABASE_URL", "").strip() or None,
         help="postgresql://user@host/database, or set DATABASE_URL",
     )
 
@@ -44,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         default=Run.max_removed_percent,
         metavar="N",
         help="hold a load if it would remove more than N percent of the users, compounds or "
-        "experiments (default: 20)",
+        "experiments (default: %(default)g)",
     )
 
     drop = argparse.ArgumentParser(add_help=False, parents=[removal])
@@ -68,7 +68,8 @@ def make_parser() -> argparse.ArgumentParser:
         type=_percent,
         default=Run.max_rejected_percent,
         metavar="N",
-        help="refuse a drop if more than N percent of a table's rows are faulty (default: 10)",
+        help="refuse a drop if more than N percent of a table's rows are faulty "
+        "(default: %(default)g)",
     )
     drop.add_argument("--allow-empty", action="store_true", help="accept tables without rows")
 
@@ -83,7 +84,7 @@ def make_parser() -> argparse.ArgumentParser:
     judge = commands.add_parser("check", parents=[drop], help="show what loading a drop would do")
     judge.add_argument(
         "--database-url",
-        type=str.strip,
+        type=_url,
         metavar="URL",
         help="also show whether a load would be held (DATABASE_URL is not used for this)",
     )
@@ -184,6 +185,10 @@ def _not_empty(what: str) -> Callable[[str], str]:
         return text
 
     return given
+
+
+def _url(text: str) -> str:
+    return _not_empty("a URL")(text.strip())
 
 
 def _csv_file(text: str) -> Path:

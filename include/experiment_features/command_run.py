@@ -48,7 +48,7 @@ def open_run(
         options: of the command; those that are parameters of a run become the run's.
         url: of the features database; None to leave no traces in one.
         engine: computes the run, unless the options name one.
-        fields: of Run; they precede the options.
+        fields: of Run; they override the options.
     """
     started_at = datetime.now(UTC)
     given = {name: value for name, value in vars(options).items() if name in PARAMETERS}
@@ -72,7 +72,7 @@ def open_run(
             settings=settings,
             store=open_store_root(settings.store),
             open_source=open_source,
-            is_dry_run=getattr(options, "dry_run", True),
+            is_dry_run=getattr(options, "dry_run", True),  # what cannot load leaves no trace
         )
 
 

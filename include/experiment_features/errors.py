@@ -12,8 +12,8 @@
     └── TransientError           trying again may help
         ├── DatabaseUnavailable  PostgreSQL is down or busy, or the connection was lost
         ├── DropChanged          a file of the drop was written or replaced while it was read
-        ├── EngineUnavailable    the same, for the computing cluster
-        ├── StorageUnavailable   the same, for object storage, a disk or a network share
+        ├── EngineUnavailable    the computing cluster is down, or gave up on the work
+        ├── StorageUnavailable   object storage, a disk or a network share is away or full
         └── WorkspaceUnavailable the workspace cannot be written: disk full or out of memory
 
 A message says what happened, where (file, line, column), what was expected and what to do.
@@ -57,7 +57,8 @@ class PipelineError(Exception):
     ) -> None:
         """Keeps the location of the fault, if there is one, for the ledger."""
         super().__init__(shorten(escape(message)))
-        self.file, self.line, self.column = file, line, column
+        self.file = None if file is None else escape(file)
+        self.line, self.column = line, column
 
 
 class NothingToDo(PipelineError):

@@ -51,7 +51,6 @@ def reproduce(options: argparse.Namespace) -> int:
     """Computes a load again, and compares the outcome; 1 if it differs."""
     with connect(_url(options)) as connection:
         load = find_load(connection, options.run)
-    options.dry_run = True
     fields = reproduction.run_fields(load) | {"max_rejected_percent": 100}
     with open_run(options, _url(options), engine=load.engine, **fields) as pipeline:
         found = reproduction.reproduce(pipeline, load)
@@ -96,7 +95,6 @@ def _export(options: argparse.Namespace) -> int:
     """Writes the snapshot in force as the files of a drop."""
     with connect(_url(options)) as connection:
         load = find_load(connection)
-    options.dry_run = True
     with open_run(options, _url(options), **reproduction.run_fields(load)) as pipeline:
         layers = Layers(pipeline.take(load).layers, pipeline.parts)
         spill = pipeline.workspace.folder / "spill"
@@ -117,7 +115,6 @@ def _verify(options: argparse.Namespace) -> int:
     """Computes what is in force as a whole, and compares the database with it; 1 if it differs."""
     with connect(_url(options)) as connection:
         load = find_load(connection)
-    options.dry_run = True
     fields = reproduction.run_fields(load) | {"max_rejected_percent": 100}
     with open_run(options, _url(options), engine=load.engine, **fields) as pipeline:
         found = reproduction.verify(pipeline, load)

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 
 from experiment_features.config import Settings
-from experiment_features.contract import Mode
+from experiment_features.contract import DropMode
 from experiment_features.drop.base import LastLoad, find_layer
-from experiment_features.drop.files import Layer, holds_files
+from experiment_features.drop.files import UNREADABLE, Layer, holds_files
 from experiment_features.drop.local_path import open_local
 from experiment_features.drop.object_storage import AnyPath, StoredPath
 from experiment_features.engines.choose import choose_engine
@@ -18,12 +18,9 @@ from experiment_features.engines.engine import Engine
 from experiment_features.errors import (
     ConfigurationError,
     DatabaseUnavailable,
-    DropChanged,
     DropRejected,
     NothingToDo,
     PipelineError,
-    StorageUnavailable,
-    TerminalError,
 )
 from experiment_features.features.transform import transform
 from experiment_features.load import ledger
@@ -186,19 +183,24 @@ class Pipeline:
             return ledger.find_last_load(connection)
 
     def find_earlier_load(self, source: AnyPath) -> str | None:
-        """The run that loaded this same drop before, if another drop has been loaded since."""
+        """The run that loaded this same drop before, if another drop has been loaded since.
+
+        None also if the drop cannot be read: ``extract`` enters its source, and then says why.
+        """
         with self._ledger() as connection:
             last = ledger.find_last_load(connection)
             earlier = ledger.find_load_of(connection, str(source))
         if last is None:
             return None
         is_last = last.result.source == str(source)
-        if layer := find_layer(source, last.parts[:-1] if is_last else last.parts):
-            return None if ledger.is_attempt(layer["run_id"], self.run) else layer["run_id"]
-        if earlier is None or is_last or ledger.is_attempt(earlier.result.run_id, self.run):
-            return None
-        files, mode = earlier.source_files, earlier.result.mode or "snapshot"
-        return earlier.result.run_id if holds_files(source, files, mode) else None
+        with suppress(*UNREADABLE):
+            if layer := find_layer(source, last.parts[:-1] if is_last else last.parts):
+                return None if ledger.is_attempt(layer["run_id"], self.run) else layer["run_id"]
+            if earlier is None or is_last or ledger.is_attempt(earlier.result.run_id, self.run):
+                return None
+            if holds_files(source, earlier.source_files, earlier.result.mode or "snapshot"):
+                return earlier.result.run_id
+        return None
 
     def find_failed(self, sources: Sequence[str]) -> ledger.FailedDrop | None:
         """The first of some drops that deltas behind them wait for."""
@@ -208,13 +210,18 @@ class Pipeline:
         layers = last.parts if last else []
         return next((each for each in failed if not self._is_in_force(each.source, layers)), None)
 
+    def find_snapshot_since(self, run_id: str) -> str | None:
+        """The source of the latest snapshot that was loaded after a run had begun."""
+        with self._ledger() as connection:
+            return ledger.find_snapshot_since(connection, run_id)
+
     def _is_in_force(self, source: str, layers: Sequence[Layer]) -> bool:
         """Whether a drop is as one of these layers was read; not if it cannot be read."""
         if not any(layer["source"] == source for layer in layers):
             return False
         try:
             return find_layer(self.open_source(source), layers) is not None
-        except (TerminalError, DropChanged, StorageUnavailable):
+        except UNREADABLE:
             return False
 
     def extract(self, source: AnyPath, progress: Progress | None = None) -> Extracted:
@@ -237,7 +244,8 @@ class Pipeline:
             self.workspace,
             self.parts_of(database_id),
             named_parts,
-            mode=self._mode_of(source, last),
+            mode=self.run.mode,
+            unmarked=self._mode_of_last(source, last),
             last=last,
             is_known_delta=is_known_delta,
             allow_empty=self.run.allow_empty,
@@ -257,10 +265,10 @@ class Pipeline:
         database_id = register_store(connection, location_of(self.store))
         return database_id, LedgerParts(self.connect, self.run)
 
-    def _mode_of(self, source: AnyPath, last: LastLoad | None) -> Mode:
-        """What a drop is, if it does not say so itself: the last load's again is what it was."""
+    def _mode_of_last(self, source: AnyPath, last: LastLoad | None) -> DropMode:
+        """What a drop is if nothing says so: the last load's, taken again, is what it was."""
         if self.run.given_source or last is None or str(source) != last.source:
-            return self.run.mode
+            return "snapshot"
         if self.run.mode not in ("auto", last.mode):
             raise ConfigurationError(
                 f"mode is {self.run.mode}, and the drop of the last load, which a run without a "

@@ -139,8 +139,8 @@ def print_quality(report: Report) -> None:
     verdict: list[_Part] = [("would be loaded", "green"), ", without the rejected rows."]
     if report.refusal:
         verdict = [(f"would be {report.refusal.status}:", "red"), f" {report.refusal}"]
-    elif not rules:
-        verdict = [("would be loaded", "green"), ": every row meets the data contract."]
+    elif not any(t.rejected for t in tables):
+        verdict[1] = " with all its rows." if rules else ": every row meets the data contract."
     console.say("This drop ", *verdict)
 
 
@@ -231,8 +231,8 @@ def print_state(state: State) -> None:
     )
     if state.missing_files:
         console.say(
-            f"missing of them: {state.missing_files} files, which the next run makes again if the "
-            "drops are still there"
+            f"{state.missing_files} of these files are missing: the next run makes them again, "
+            "unless they are compacted, if their drops are still there"
         )
 
 

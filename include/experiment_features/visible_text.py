@@ -18,9 +18,12 @@ _ESCAPED = re.compile(f"[\0\ud800-\udfff{INVISIBLE}]")
 _LONG = re.compile(r"(\S{500})\S+")
 
 
-def shown(text: str, most: int = 60) -> str:
+_MOST_SHOWN = 60
+
+
+def shown(text: str) -> str:
     r"""The text with escapes such as ``\u200b`` for invisible characters, cut if it is long."""
-    return escape(text[:most]) + "…" * (len(text) > most)
+    return escape(text[:_MOST_SHOWN]) + "…" * (len(text) > _MOST_SHOWN)
 
 
 def shorten(message: str) -> str:

@@ -355,8 +355,9 @@ def _remedy(reason: str) -> str:
 
 
 def _last_written(folder: Path) -> float:
-    """When the newest file of a folder was written; now, if the folder is changing."""
+    """When the newest file of a folder was written; now, if that cannot be told."""
+    now = time.time()
     try:
-        return max(path.stat().st_mtime for path in folder.rglob("*"))
-    except FileNotFoundError:
-        return time.time()
+        return max((path.stat().st_mtime for path in folder.rglob("*")), default=now)
+    except OSError:  # it is changing, or may not be looked at
+        return now

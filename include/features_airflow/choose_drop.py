@@ -58,7 +58,8 @@ def _announced_drop(context: Context, pipeline: Pipeline) -> str:
     """Takes the first announced drop that no other run has taken.
 
     The ones behind it are announced again, each to a run of its own: see ReadyMarkerTrigger. A
-    delta waits for the drops before it: without them, it would be built on something else.
+    delta waits for the drops before it: without them, it would be built on something else. If a
+    snapshot behind it is loaded meanwhile, which has newer rows, it is not loaded at all.
     """
     events = context["triggering_asset_events"].get(DROPS, [])
     events = sorted(events, key=lambda event: event.timestamp)  # Airflow keeps no order
@@ -70,22 +71,31 @@ def _announced_drop(context: Context, pipeline: Pipeline) -> str:
         )
     states, run_id = context["asset_state_store"][DROPS], context["dag_run"].run_id
     for drop in announced:
+        source = str(drop["source"])
         if "stamp" not in drop:  # an event posted by hand: there is no marker
-            return str(drop["source"])
-        key = state_key(drop["source"])
+            return source
+        key = state_key(source)
         taken = states.get(key) or {}
-        if taken.get("stamp") != drop["stamp"] or taken.get("is_waiting"):
+        is_new, is_waiting = taken.get("stamp") != drop["stamp"], taken.get("is_waiting")
+        if is_new or is_waiting:
+            snapshot = None if is_new else _find_snapshot_behind(source, taken["run_id"], pipeline)
+            failed = None if snapshot else _find_failed_before(source, pipeline)
             taken = {"stamp": drop["stamp"], "run_id": run_id}
-            failed = _find_failed_before(str(drop["source"]), pipeline)
             states.set(key, taken | ({"is_waiting": True} if failed else {}))
+            if snapshot:
+                raise NothingToDo(
+                    f"while the delta {source} waited, the snapshot {snapshot}, which comes after "
+                    "it, was loaded: nothing to do. To load the delta on top of the snapshot, "
+                    "trigger a run with this source"
+                )
             if failed:
                 raise NothingToDo(
-                    f"the delta {drop['source']} waits, because {failed.source}, which comes "
-                    f"before it, was {failed.status} (run {failed.run_id}): mend that drop and "
-                    "write its marker again, remove its marker, or load a snapshot"
+                    f"the delta {source} waits, because {failed.source}, which comes before it, "
+                    f"was {failed.status} (run {failed.run_id}): mend that drop and write its "
+                    "marker again, remove its marker, or load a snapshot"
                 )
         if taken["run_id"] == run_id:  # or this run itself, repeated
-            return str(drop["source"])
+            return source
     raise NothingToDo(
         f"the drop {announced[0]['source']} was announced twice, and another run has taken it: "
         "nothing to do"
@@ -96,9 +106,19 @@ def _find_failed_before(source: str, pipeline: Pipeline) -> FailedDrop | None:
     """The first drop before a delta, in the order of their paths, that did not load."""
     if not find_delta(LocalPath(Path(source))):
         return None
+    return pipeline.find_failed([ready for ready in _ready_sources(pipeline) if ready < source])
+
+
+def _find_snapshot_behind(source: str, run_id: str, pipeline: Pipeline) -> str | None:
+    """The snapshot behind a delta that was loaded since a run found that the delta has to wait."""
+    snapshot = pipeline.find_snapshot_since(run_id)
+    behind = [ready for ready in _ready_sources(pipeline) if ready > source]
+    return snapshot if snapshot in behind else None
+
+
+def _ready_sources(pipeline: Pipeline) -> list[str]:
     settings = pipeline.settings
-    ready = find_ready_drops(settings.watched_folders, settings.keep_days)
-    return pipeline.find_failed([drop.source for drop in ready if drop.source < source])
+    return [drop.source for drop in find_ready_drops(settings.watched_folders, settings.keep_days)]
 
 
 def _last_drop(_context: Context, pipeline: Pipeline) -> str:

@@ -3,12 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk.exceptions import AirflowRuntimeError
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 
 from experiment_features.drop.arrival import ReadyDrop, find_ready_drops, state_key
+from experiment_features.drop.files import find_delta
+from experiment_features.drop.local_path import LocalPath
 
 
 class ReadyMarkerTrigger(BaseEventTrigger):
@@ -61,7 +64,10 @@ class ReadyMarkerTrigger(BaseEventTrigger):
             await asyncio.sleep(self.poll_seconds)
 
     async def _find_next(self) -> ReadyDrop | None:
-        """The first drop that no run has taken; else the first that waits for one before it."""
+        """The first drop that no run has taken; else the first that waits for one before it.
+
+        Deltas behind a drop that waits wait with it.
+        """
         ready = await asyncio.to_thread(find_ready_drops, self.folders, self.keep_days)
         self._taken.intersection_update(ready)
         waiting = None
@@ -69,8 +75,9 @@ class ReadyMarkerTrigger(BaseEventTrigger):
             if drop not in self._taken:
                 taken = await self._read_state(drop)
                 if taken.get("stamp") != drop.stamp:
-                    return drop
-                if taken.get("is_waiting"):
+                    if waiting is None or not await asyncio.to_thread(_is_delta, drop):
+                        return drop
+                elif taken.get("is_waiting"):
                     waiting = waiting or drop
                 else:
                     self._taken.add(drop)
@@ -82,3 +89,7 @@ class ReadyMarkerTrigger(BaseEventTrigger):
             return {}
         taken: Any = await self.asset_state_store.aget(state_key(drop.source))
         return taken or {}
+
+
+def _is_delta(drop: ReadyDrop) -> bool:
+    return find_delta(LocalPath(Path(drop.source))) is not None

@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError
 from croniter import croniter
 
 from experiment_features.config import Settings
+from experiment_features.definitions import RELATIONS
 from experiment_features.errors import ConfigurationError, TransientError
 from experiment_features.visible_text import shown
 from features_airflow import DROPS_ASSET
@@ -35,7 +36,7 @@ def _watchers() -> list[AssetWatcher]:
 DROPS = Asset(DROPS_ASSET, watchers=_watchers())
 """Complete drops; the payload of an event has the `source` of one."""
 
-FEATURES = [Asset("user_features"), Asset("compound_features")]
+FEATURES = [Asset(relation.name) for relation in RELATIONS]
 """The relations in PostgreSQL; the extra of an event is the result of the run."""
 
 

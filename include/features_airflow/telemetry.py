@@ -17,12 +17,13 @@ from airflow.sdk.lineage import get_hook_lineage_collector
 from airflow.sdk.observability import stats
 from airflow.sdk.plugins_manager import get_hook_lineage_readers_plugins
 
+from experiment_features.definitions import RELATIONS
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.errors import NothingToDo, PipelineError
 from features_airflow.features_db import CONNECTION_ID
 
 PREFIX = "experiment_features"
-TABLES = ("user_features", "compound_features", "pipeline_runs", "data_issues")
+TABLES = (*(relation.name for relation in RELATIONS), "pipeline_runs", "data_issues")
 
 log = structlog.get_logger("experiment_features.stages")
 

@@ -88,8 +88,8 @@ def _show_pipeline_error(request: Request, error: Exception) -> Response:
     log.error("%s", error)
     if isinstance(error, ConfigurationError):
         sentence = (
-            f"The page needs the Airflow connection {CONNECTION_ID}: add it under Admin, "
-            "Connections."
+            f"The Airflow connection {CONNECTION_ID}, or for stewards {STEWARD_CONNECTION_ID}, is "
+            "missing or cannot be used: look under Admin, Connections."
         )
     elif isinstance(error, DatabaseRefused):
         sentence = (

@@ -1,11 +1,11 @@
 """Which drop a run is about."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +28,8 @@ class Ledger:
     last: str | None = None
     earlier: str | None = None
     failed: FailedDrop | None = None
+    snapshots: Mapping[str, str] = MappingProxyType({})
+    """The latest that was loaded since a run, by the run's id."""
     asked: Sequence[str] = ()
 
     def __init__(self, folder: Path) -> None:
@@ -47,6 +49,10 @@ class Ledger:
         """The first of some drops that did not load."""
         self.asked = sources
         return self.failed
+
+    def find_snapshot_since(self, run_id: str) -> str | None:
+        """The latest snapshot that was loaded after a run."""
+        return self.snapshots.get(run_id)
 
 
 @pytest.fixture
@@ -277,6 +283,25 @@ def test_a_delta_waits_for_a_drop_before_it(
     ledger.failed = FailedDrop(monday, "run_of_monday", "refused")
     announce(context, later)
     assert str(choose_drop(context, ledger)) == later  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("snapshot", ["1_monday", "3_wednesday", "elsewhere"])
+def test_a_snapshot_is_loaded_while_a_delta_waits(
+    snapshot: str, context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """The delta is not loaded on top of one that comes after it, and no later delta waits for it."""
+    _, tuesday, _ = (bring(tmp_path / day) for day in ("1_monday", "2_tuesday", "3_wednesday"))
+    (Path(tuesday) / MARKER).write_text('{"mode": "delta"}')
+    announce(context, tuesday)
+    states = context["asset_state_store"][DROPS]
+    states[tuesday] = {"stamp": "1", "run_id": "it waited", "is_waiting": True}
+    ledger.snapshots = {"it waited": str(tmp_path / snapshot)}
+    if snapshot == "3_wednesday":
+        with pytest.raises(NothingToDo, match=r"while the delta .*tuesday waited, the snapshot"):
+            choose_drop(context, ledger)  # type: ignore[arg-type]
+    else:
+        assert str(choose_drop(context, ledger)) == tuesday  # type: ignore[arg-type]
+    assert states[tuesday] == {"stamp": "1", "run_id": RUN_ID}
 
 
 def test_no_delta_waits_for_a_drop_without_a_marker(

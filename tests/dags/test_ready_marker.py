@@ -171,11 +171,12 @@ def test_a_trigger_stored_by_an_earlier_version_is_found() -> None:
     assert resolve_name(path) is ReadyMarkerTrigger
 
 
-def test_a_drop_that_waits_lets_others_pass(tmp_path: Path, store: Store) -> None:
-    """It is announced again after each of them."""
+def test_a_drop_that_waits_lets_snapshots_pass(tmp_path: Path, store: Store) -> None:
+    """It is announced again after each of them, and deltas behind it only once it is taken."""
 
     async def scenario() -> None:
-        waiting, other = (bring(tmp_path / name) for name in ("a", "b"))
+        waiting, delta, other = (bring(tmp_path / name) for name in ("a", "b", "c"))
+        (Path(delta) / MARKER).write_text('{"mode": "delta"}')
         events = start(tmp_path, store)
         first = await following(events)
         assert first.payload["source"] == waiting
@@ -184,6 +185,9 @@ def test_a_drop_that_waits_lets_others_pass(tmp_path: Path, store: Store) -> Non
         second = await following(events)
         assert second.payload["source"] == other
         store.take(second)
-        assert (await following(events)).payload["source"] == waiting
+        third = await following(events)
+        assert third.payload["source"] == waiting
+        store.take(third)
+        assert (await following(events)).payload["source"] == delta
 
     asyncio.run(scenario())

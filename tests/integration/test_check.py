@@ -217,6 +217,11 @@ def test_names_do_not_rule_the_terminal(name: str, check: Any, tmp_path: Path) -
     texts = [check(drop)[1:]]
     (drop / f"users{name}.csv").write_text(f"user_id,{name}", errors="surrogateescape")
     texts += [check(drop)[1:], check(drop / name)[1:]]
+    for odd in (f"deleted_users{name}.csv", f"_READY{name}"):
+        (drop / odd).write_text('{"mode": "delta"}')
+        texts.append(check(drop, "--csv", tmp_path / "issues.csv")[1:])
+        (drop / odd).unlink()
+    (drop / "_READY").mkdir()
     for output, errors in texts:
         lines = (output + errors).splitlines()
         assert all(line.isprintable() and line != "refused: forged" for line in lines), lines

@@ -255,6 +255,7 @@ class TestRun:
             (["reproduce", ""], "RUN: it is empty: expected the id of a run"),
             (["restore", ""], "RUN: it is empty: expected the id of a run"),
             (["check", "x", "--csv", ""], "--csv: it is empty: expected a file"),
+            (["check", "x", "--database-url", " "], "--database-url: it is empty: expected a URL"),
         ]:
             status, output, errors = run_command(capsys, *arguments)
             assert (status, output) == (2, "")
@@ -438,6 +439,7 @@ class TestDatabaseTrouble:
         database: Database,
         capsys: pytest.CaptureFixture[str],
         monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
     ) -> None:
         """The line break of the file that it comes from is none of it; blanks alone are no URL."""
         monkeypatch.setenv("DATABASE_URL", f" {database.url()}\n")
@@ -446,6 +448,8 @@ class TestDatabaseTrouble:
         monkeypatch.setenv("DATABASE_URL", " \n")
         status, _, errors = run_command(capsys, "state")
         assert (status, "--database-url is required" in errors) == (2, True)
+        status, output, _ = run_command(capsys, "run", GOOD.write(tmp_path), "--dry-run")
+        assert (status, "the changes are unknown: add --database-url" in output) == (0, True)
 
     def test_wrong_password(
         self, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]

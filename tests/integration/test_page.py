@@ -1310,4 +1310,7 @@ def test_database_that_refuses(database: Database, use: Any) -> None:
     use(database.url("analyst"))
     assert "the schema is missing or outdated" in trouble()
     del os.environ[CONNECTION]
-    assert "needs the Airflow connection features_db_reader" in trouble()
+    assert (
+        "The Airflow connection features_db_reader, or for stewards features_db_steward"
+        in trouble()
+    )

@@ -1,5 +1,6 @@
 """The scripts explain their usage, and the README mentions them."""
 
+import os
 import re
 import shlex
 import shutil
@@ -78,6 +79,19 @@ def test_wrong_usage_shows_the_usage_line() -> None:
         [ROOT / "scripts" / "stop.sh", "--now"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "stop.sh: usage: scripts/stop.sh [--quiet]\n"
+
+
+def test_scripts_are_called_by_a_relative_path() -> None:
+    """Even if cd says where it goes, as it does with CDPATH."""
+    done = subprocess.run(
+        ["scripts/stop.sh", "--now"],
+        cwd=ROOT,
+        env={**os.environ, "CDPATH": "."},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stderr == "stop.sh: usage: scripts/stop.sh [--quiet]\n"
 
 

@@ -6,6 +6,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from experiment_features.errors import ConfigurationError, WorkspaceUnavailable
 from experiment_features.rules.issues import summarise
 from experiment_features.run import Extracted, Run
 from experiment_features.temporary_folder import temporary_folder
-from experiment_features.workspace import Workspace, folder_name
+from experiment_features.workspace import Workspace, _last_written, folder_name
 from integration.running import make_drop
 from stages import assert_as_expected, check_rows, extract, run_stages, transform
 
@@ -167,6 +168,13 @@ def test_a_note_of_seen_parts_that_is_cut_off_is_made_anew(tmp_path: Path) -> No
     for cut in ("", note.read_text()[:30]):
         note.write_text(cut)
         check_rows(workspace, "pandas")
+
+
+def test_an_old_workspace_may_be_emptied_by_others(tmp_path: Path) -> None:
+    """Removing it must not fail a run whose load is committed."""
+    begun = time.time()
+    assert _last_written(tmp_path) >= begun
+    assert _last_written(tmp_path / "gone") >= begun
 
 
 def test_a_temporary_folder_may_vanish() -> None:

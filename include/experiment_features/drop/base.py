@@ -34,6 +34,10 @@ class LastLoad:
     can_be_unchanged: Callable[[], bool] = lambda: False
     """Whether the same files again would give the same features and issues; takes a while."""
 
+    def is_of(self, parts: Sequence[DropFile]) -> bool:
+        """Whether its drop had these files: table, name and sha256 of each."""
+        return bool(self.layers) and _is_same(parts, self.layers[-1]["parts"])
+
 
 class Standing(NamedTuple):
     """What a run is computed on."""
@@ -57,7 +61,7 @@ def find_standing(drop: Drop, own: Layer, last: LastLoad | None) -> Standing:
         DropRefused: a delta has nothing to build on, or not what it says.
     """
     source, parts = own["source"], own["parts"]
-    is_last = last is not None and drop.mode == last.mode and _same(parts, last.layers)
+    is_last = last is not None and drop.mode == last.mode and last.is_of(parts)
     is_unchanged = last is not None and is_last and last.can_be_unchanged()
     if last and is_last and (is_unchanged or drop.mode == "delta"):
         layers = [*last.layers[:-1], with_parts(last.layers[-1], parts)]  # perhaps read anew
@@ -76,7 +80,7 @@ def _on_top(own: Layer, base: str | None, last: LastLoad) -> Standing:
     """The layers of a new delta, or of a mended one, which takes the place of the last."""
     of_source = [layer for layer in last.layers if layer["source"] == own["source"]]
     is_mendable = last.below is not None and last.layers[-1]["source"] == own["source"]
-    if loaded := [layer for layer in of_source if _same(own["parts"], [layer])]:
+    if loaded := [layer for layer in of_source if _is_same(own["parts"], layer["parts"])]:
         run_id = loaded[-1]["run_id"]
         raise DropRefused(
             f"{own['source']} has been loaded by run {run_id}, and other deltas since then: load a "
@@ -118,13 +122,11 @@ def _refuse_base(
     )
 
 
-def _same(parts: Sequence[DropFile], layers: Sequence[Layer]) -> bool:
-    """Whether parts are those of the last of some layers: table, name and sha256 of each."""
-
+def _is_same(files: Sequence[DropFile], others: Sequence[DropFile]) -> bool:
     def listed(each: Sequence[DropFile]) -> list[tuple[str, str, str]]:
         return [(file["table"], file["name"], file["sha256"]) for file in each]
 
-    return bool(layers) and listed(parts) == listed(layers[-1]["parts"])
+    return listed(files) == listed(others)
 
 
 def find_layer(source: AnyPath, layers: Sequence[Layer]) -> Layer | None:

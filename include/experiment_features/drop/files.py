@@ -18,7 +18,12 @@ from experiment_features.drop.local_path import FILE, LocalPath
 from experiment_features.drop.manifest import Manifest, decide_mode, parse_manifest, read_marker
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.drop.open_file import files_changed, hash_file, refuse_shortage, size_of
-from experiment_features.errors import DropChanged, DropRefused, StorageUnavailable
+from experiment_features.errors import (
+    DropChanged,
+    DropRefused,
+    StorageUnavailable,
+    TerminalError,
+)
 from experiment_features.visible_text import escape
 
 log = logging.getLogger(__name__)
@@ -65,6 +70,10 @@ class Layer(TypedDict):
     compacted: NotRequired[Sequence[Part]]
     """Of some layers: the rows in force after it, as one part of each table (store/compaction.py).
     They may be lost; the parts of the layers may not."""
+
+
+UNREADABLE = (TerminalError, DropChanged, StorageUnavailable)
+"""What find_drop and those that call it may raise."""
 
 
 def parts_of(layers: Sequence[Layer]) -> list[Part]:
@@ -117,12 +126,13 @@ class Drop:
         return self.manifest.base if self.manifest else None
 
 
-def find_drop(source: AnyPath | Path, mode: Mode = "auto") -> Drop:
+def find_drop(source: AnyPath | Path, mode: Mode = "auto", unmarked: DropMode = "snapshot") -> Drop:
     """The files of every table, and what they are; the log names all other files.
 
     Args:
         source: the folder.
         mode: what the run says that the drop is.
+        unmarked: what it is if neither the run nor a marker says so.
 
     Raises:
         DropRefused: the source is not a folder, the manifest is malformed or contradicts the files
@@ -134,7 +144,7 @@ def find_drop(source: AnyPath | Path, mode: Mode = "auto") -> Drop:
     entries = list_folder(source)
     marker = read_marker(entries, source)
     manifest = parse_manifest(marker) if marker else None
-    found_mode = decide_mode(mode, manifest, has_marker=marker is not None)
+    found_mode = decide_mode(mode, manifest, has_marker=marker is not None, unmarked=unmarked)
     named = [entry for entry in entries if table_of(entry.name)]
     if found_mode == "snapshot":
         _refuse_deletions(named, source)
@@ -157,7 +167,7 @@ def find_delta(source: AnyPath) -> Manifest | None:
     try:
         marker = read_marker(list_folder(source), source)
         manifest = parse_manifest(marker) if marker else None
-    except (DropRefused, DropChanged, StorageUnavailable):  # the run that takes it will say so
+    except UNREADABLE:  # the run that takes it will say so
         return None
     return manifest if manifest and manifest.mode == "delta" else None
 

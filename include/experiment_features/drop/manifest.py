@@ -139,17 +139,19 @@ def _refuse_misnamed(entries: Sequence[AnyPath], source: object) -> None:
             )
 
 
-def decide_mode(parameter: Mode, manifest: Manifest | None, *, has_marker: bool) -> DropMode:
-    """What a drop is, by its marker and by the parameter ``mode`` of the run.
+def decide_mode(
+    parameter: Mode, manifest: Manifest | None, *, has_marker: bool, unmarked: DropMode
+) -> DropMode:
+    """What a drop is, by its marker and by the parameter ``mode`` of the run; else ``unmarked``.
 
     Raises:
         DropRefused: they contradict each other.
     """
+    if not has_marker:
+        return unmarked if parameter == "auto" else parameter
     declared: DropMode = manifest.mode if manifest else "snapshot"
     if parameter in ("auto", declared):
         return declared
-    if not has_marker:
-        return cast("DropMode", parameter)
     by = "the manifest {} declares" if manifest else "the marker {} is no manifest, so it declares"
     raise DropRefused(
         f"{by.format(MARKER)} a {declared}, but the run's parameter mode is {parameter}: run it "

@@ -13,6 +13,7 @@ from experiment_features.errors import (
     PipelineError,
     StorageUnavailable,
 )
+from experiment_features.visible_text import escape
 
 
 def size_of(path: AnyPath) -> int:
@@ -48,7 +49,7 @@ def opened(path: AnyPath) -> Iterator[BufferedReader]:
                 if path.stamp_of(stream) != path.stamp:
                     raise files_changed(path.name) from error
                 if isinstance(error, DropRefused):
-                    error.file = path.name
+                    error.file = escape(path.name)
                 raise
             if path.stamp_of(stream) != path.stamp:
                 raise files_changed(path.name)

@@ -52,7 +52,7 @@ def find_differences(connection: Connection, load: Load, workspace: Workspace) -
             then = sql.Identifier(f"then_{relation.name}")
             parts = statement_parts(relation) | {"relation": then, "known": then}
             statement = read_sql("recall").format(
-                history=sql.Identifier("features", f"{relation.name}_history"), **parts
+                history=sql.Identifier("features", relation.history), **parts
             )
             connection.execute(statement, {"moment": load.finished_at})
             found += _compared(connection, relation, workspace, parts, SHOWN - len(found))

@@ -10,7 +10,7 @@ from typing import Any
 
 from experiment_features.config import SAMPLE_DROP
 from experiment_features.definitions import RELATIONS, Relation
-from experiment_features.drop.files import holds_files
+from experiment_features.drop.files import UNREADABLE, holds_files
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.errors import LoadHeld
 from experiment_features.load.ledger import Entry
@@ -108,6 +108,7 @@ def notice_unit(last: Entry | None, computed: Transformed) -> list[str]:
 
 
 def _is_sample(last: Entry) -> bool:
-    return SAMPLE_DROP.is_dir() and holds_files(
-        LocalPath(SAMPLE_DROP), last.source_files, "snapshot"
-    )
+    try:
+        return holds_files(LocalPath(SAMPLE_DROP), last.source_files, "snapshot")
+    except UNREADABLE:
+        return False

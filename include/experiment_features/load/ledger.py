@@ -101,6 +101,12 @@ def find_failed(connection: Connection, sources: Sequence[str]) -> list[FailedDr
     return [FailedDrop(*row) for row in rows]
 
 
+def find_snapshot_since(connection: Connection, run_id: str) -> str | None:
+    """The source of the latest snapshot that was loaded after a run had begun."""
+    found = connection.execute(read_sql("select_snapshot_since"), {"run_id": run_id}).fetchone()
+    return found[0] if found else None
+
+
 def find_last_load(connection: Connection) -> Entry | None:
     """The ledger's entry for the run whose features are in the database."""
     return _find(connection, "select_last_load", {})

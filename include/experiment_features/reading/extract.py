@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from experiment_features.config import Settings
-from experiment_features.contract import ALL_TABLES, Mode
+from experiment_features.contract import ALL_TABLES, DropMode, Mode
 from experiment_features.drop.base import LastLoad, Standing, find_standing
 from experiment_features.drop.files import (
     Layer,
@@ -74,6 +74,7 @@ def extract(
     named_parts: NamedParts,
     *,
     mode: Mode = "auto",
+    unmarked: DropMode = "snapshot",
     last: LastLoad | None = None,
     is_known_delta: bool = False,
     allow_empty: bool = False,
@@ -88,11 +89,12 @@ def extract(
         workspace: of the run.
         store: where the parts are.
         named_parts: those that the ledger names.
-        mode: what the drop is, if it does not say so itself.
+        mode: what the run says that the drop is.
+        unmarked: what it is if neither the run nor a marker says so.
         last: the last load: when its files are the drop's, the run is unchanged; a delta is built
             on it. Without a database there is none, and a delta is read alone.
         is_known_delta: whether the source has had a delta before, so that a drop which does not
-            say what it is must not be taken for a snapshot.
+            say what it is, or only by a marker beside the same files, is no snapshot.
         allow_empty: whether a table may have no rows.
         open_source: opens the folder of an earlier drop, to read the files of lost parts again.
         memory_limit: what DuckDB may use.
@@ -110,13 +112,7 @@ def extract(
     progress = progress or log_progress()
     workspace.clear()
     with workspace.stage(Extracted) as stage, ExitStack() as drafts:
-        drop = find_drop(source, mode)
-        is_declared = drop.marker is not None or mode != "auto"
-        if is_known_delta and not is_declared:
-            raise DropRefused(
-                f"{source} held a delta before, and does not say what it holds now: add its "
-                "manifest, or run it with the mode delta or snapshot"
-            )
+        drop = find_drop(source, mode, unmarked)
         files = drop.files
         known = _find_known(str(source), files, store, named_parts)
         others = {
@@ -131,6 +127,13 @@ def extract(
             drop.manifest.check(parts)
         _refuse_copies(parts)
         own = Layer(run_id="", source=str(source), parts=parts)
+        is_declared = drop.manifest is not None or mode != "auto" or drop.mode == "delta"
+        is_marked = drop.marker is not None and not (last and last.is_of(parts))
+        if is_known_delta and not (is_declared or is_marked):
+            raise DropRefused(
+                f"{source} held a delta before, and does not say what it holds now: add its "
+                "manifest, or run it with the mode delta or snapshot"
+            )
         if last and read:  # also if their parts were lost, so that the load names the new ones
             last = replace(last, can_be_unchanged=lambda: False)
         standing = Standing([own])

@@ -1,1 +1,1 @@
-"""Queries for the page inside Airflow."""
+"""What the page inside Airflow and the command line show of loads, features and their lines."""

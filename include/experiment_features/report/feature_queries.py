@@ -127,7 +127,7 @@ def find_row(connection: Connection, relation: Relation, id_: int) -> Row | None
 
 def find_user_compounds(connection: Connection, user_id: int) -> list[Row]:
     """A user's most common compounds, including ties, the chosen one first."""
-    values = {"user_id": user_id, "rows": PAGE_ROWS}
+    values = {"user_id": user_id, "length": NAME_LENGTH, "rows": PAGE_ROWS}
     return fetch(connection, read_sql("select_user_compounds"), values)
 
 

@@ -13,6 +13,7 @@ from psycopg import sql
 from experiment_features.contract import TABLES
 from experiment_features.load import ledger
 from experiment_features.load.database import Connection, comma_separated
+from experiment_features.report.feature_queries import NAME_LENGTH
 from experiment_features.report.paging import (
     CHART_ROWS,
     PAGE_ROWS,
@@ -81,9 +82,9 @@ def bar_width(last: int) -> int:
         magnitude *= 10
 
 
-def find_top_compounds(connection: Connection, rows: int = 10) -> list[Row]:
-    """The compounds in the most experiments; ties are in the order of compound_id."""
-    return fetch(connection, read_sql("select_top_compounds"), {"rows": rows})
+def find_top_compounds(connection: Connection) -> list[Row]:
+    """The ten compounds in the most experiments; ties are in the order of compound_id."""
+    return fetch(connection, read_sql("select_top_compounds"), {"rows": 10, "length": NAME_LENGTH})
 
 
 def find_runs(

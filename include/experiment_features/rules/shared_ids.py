@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from duckdb import ColumnExpression, FunctionExpression
+
 from experiment_features.contract import TABLES
 from experiment_features.drop.files import DropFile
 from experiment_features.engines.duckdb_engine import open_duckdb, read_parts
@@ -47,8 +49,12 @@ def describe_shared_ids(
             continue
         with open_duckdb(memory_limit, workspace.scratch / "spill") as database:
             database.execute((_SQL / "positions.sql").read_text("utf-8"))
-            places = f"file_number_of(position) as file_number, {table.key} as id"
-            read_parts(database, parts[table.name]).project(places).create_view("places")
+            found_rows = read_parts(database, parts[table.name])
+            number = FunctionExpression("file_number_of", ColumnExpression("position"))
+            places = found_rows.project(
+                number.alias("file_number"), ColumnExpression(table.key).alias("id")
+            )
+            places.create_view("places")
             found = database.execute((_SQL / "find_shared_ids.sql").read_text("utf-8")).fetchall()
         for numbers in found:
             part, whole = (shown(names[number - 1]) for number in numbers)

@@ -220,13 +220,15 @@ def _count(
     scope: Scope,
 ) -> Validated:
     found = sum(broken.issues for broken in issues if broken.severity == "warning")
-    issues_sha256 = digest_of([("data_issues", tuple(ISSUE_COLUMNS), workspace.issues)])
+    issues_sha256 = None
+    if scope.totals is None:
+        issues_sha256 = digest_of([("data_issues", tuple(ISSUE_COLUMNS), workspace.issues)])
     return Validated(
         rejected=rejected,
         rejected_rows=sum(rejected.values()),
         warnings=found + scope.still_doubted(),
         rules={f"{broken.table}.{broken.rule}": broken.issues for broken in issues},
-        issues_sha256=None if scope.totals else issues_sha256,
+        issues_sha256=issues_sha256,
         notices=notices,
         totals_before=scope.totals,
     )

@@ -322,6 +322,34 @@ def test_a_run_without_a_source_takes_the_mode_of_the_last_load(
     assert run(database, tmp_path, whole, given_source="")["mode"] == "snapshot"  # as it arrives
 
 
+def test_a_folder_is_used_again_in_the_other_mode(
+    database: Database, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its marker says so, and not the last load."""
+    inbox = tmp_path / "whole"
+    with TemporaryDirectory() as other:
+        for path in inbox.iterdir():
+            path.rename(Path(other) / path.name)
+        declare(NEW_USER.write(inbox), base=whole["run_id"])
+        assert run(database, tmp_path, inbox, given_source="")["mode"] == "delta"
+        (inbox / "_READY").write_text("")
+        for path in Path(other).iterdir():
+            path.rename(inbox / path.name)
+    assert run(database, tmp_path, inbox, given_source="")["mode"] == "snapshot"
+    assert users_of(database) == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("whole")
+def test_an_empty_marker_makes_a_delta_no_snapshot(database: Database, tmp_path: Path) -> None:
+    """Beside the files that were loaded, its manifest is missing, though every table is there."""
+    source = declare(WHOLE.write(tmp_path / "monday"))
+    assert run(database, tmp_path, source, given_source="")["mode"] == "delta"
+    (source / "_READY").write_text("")
+    for given_source in ("", str(source)):
+        with pytest.raises(DropRefused, match="does not say what it holds now"):
+            run(database, tmp_path, source, given_source=given_source)
+
+
 @pytest.mark.usefixtures("whole")
 def test_a_load_below_is_restored(database: Database, tmp_path: Path) -> None:
     """Then a delta builds on what it restored."""
@@ -591,6 +619,26 @@ def test_which_drop_deltas_wait_for(database: Database, tmp_path: Path) -> None:
     (Path(tuesday) / "users.csv").replace(Path(monday) / "users.csv")
     run(database, tmp_path, Path(monday), "delta")
     assert pipeline.find_failed([tuesday, monday]) is None
+
+
+def test_what_was_loaded_while_a_delta_waited(
+    database: Database, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    """Only a snapshot counts that was read from a drop: it holds what the failed drop had brought."""
+    monday = declare(NEW_USER.write(tmp_path / "monday"), base="unknown")
+    with pytest.raises(DropRefused):
+        run(database, tmp_path, monday)
+    pipeline = make_pipeline(database, tmp_path / "workspaces")
+    failed = pipeline.find_failed([str(monday)])
+    assert failed is not None
+    assert pipeline.find_snapshot_since(whole["run_id"]) == whole["source"]
+    run(database, tmp_path, declare(GONE_USER.write(tmp_path / "tuesday")))
+    restore(database, tmp_path, whole["run_id"])
+    assert pipeline.find_failed([str(monday)]) == failed
+    assert pipeline.find_snapshot_since(failed.run_id) is None
+    run(database, tmp_path, WHOLE.write(tmp_path / "another"))
+    assert pipeline.find_failed([str(monday)]) is None
+    assert pipeline.find_snapshot_since(failed.run_id) == str(tmp_path / "another")
 
 
 @pytest.mark.parametrize("status", STATUSES)

@@ -144,13 +144,19 @@ def test_a_held_run_can_be_repeated(database: Database, tmp_path: Path) -> None:
     assert database.value("select count(*) from features.held_changes") == 50
 
 
-def test_what_follows_the_sample_is_never_held(database: Database, tmp_path: Path) -> None:
+def test_what_follows_the_sample_is_never_held(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A laboratory's first drop takes the place of the sample, wherever that was copied to."""
     sample = shutil.copytree(SAMPLE_DROP, tmp_path / "copied")
     run_drop(database, Path(sample), max_rejected_percent=100)
     small = make_drop({900: "Ann"}, [(900, "1", "0.0001")])
     result = run_drop(database, small.write(tmp_path / "first"))
     assert (result["status"], result["users"], result["notices"]) == ("loaded", 1, [])
+    monkeypatch.setattr("experiment_features.load.guard.SAMPLE_DROP", sample)
+    (sample / "users.xlsx").touch()  # the sample can no longer be read: no fault of another drop
+    other = make_drop({900: "Ann"}, [(900, "1", "1")])
+    assert len(run_drop(database, other.write(tmp_path / "second"))["notices"]) == 1
 
 
 def test_an_empty_load_is_held_too(database: Database, tmp_path: Path) -> None:

@@ -485,6 +485,8 @@ def test_a_drop_that_others_followed_is_recognised(database: Database, tmp_path:
     assert itself.find_earlier_load(first) is None
     (first / "users.csv").write_text((second / "users.csv").read_text())
     assert pipeline.find_earlier_load(first) is None
+    (first / "_READY").write_text("{")
+    assert pipeline.find_earlier_load(first) is None  # extract says why, once its source is known
 
 
 def test_the_last_success_is_a_load_or_an_unchanged_drop(

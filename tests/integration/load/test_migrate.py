@@ -16,7 +16,9 @@ from experiment_features.errors import ConfigurationError, DatabaseRefused
 from experiment_features.load import migrate as migrate_module
 from experiment_features.load import migrations
 from experiment_features.load import views as views_module
+from experiment_features.load.database import connect
 from experiment_features.load.migrate import migrate
+from experiment_features.load.state import _ISSUE_COLUMNS
 from experiment_features.run import COMPUTATION
 from integration.running import features_of, make_drop, run_drop, run_of
 from integration.servers import VERSIONS, Database, Server
@@ -654,6 +656,12 @@ class TestViews:
         for table in ("pipeline_runs", "data_issues"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 database.query(select.format(table), user="analyst")
+
+    def test_every_column_of_an_issue_is_hashed(self, database: Database) -> None:
+        """So that what is changed by hand is noticed; closed_by is null in all open issues."""
+        with connect(database.url("keeper")) as owner:
+            row = owner.execute("select * from features.latest_data_issues").description or []
+        assert {column.name for column in row} == {*_ISSUE_COLUMNS, "closed_by"}
 
     def test_grants_are_repeated(self, database: Database) -> None:
         """Migrating restores grants that were revoked."""

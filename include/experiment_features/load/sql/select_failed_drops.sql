@@ -29,6 +29,7 @@ where
         where
             later.status = 'loaded'
             and later.mode = 'snapshot'
+            and later.parameters ->> 'restored_run' is null
             and later.started_at > last_runs.started_at
     )
 order by array_position(%(sources)s, source)

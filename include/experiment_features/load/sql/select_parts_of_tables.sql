@@ -1,6 +1,7 @@
 -- What the tables that the revisions make consist of. Grain: table, its persistence, column,
--- constraint, index beside those of the constraints, or trigger, with a hash of its function; columns: kind and description. On one version of PostgreSQL, two schemas with
--- equal rows are equal.
+-- constraint, index beside those of the constraints, or trigger, with a hash of its function;
+-- columns: kind and description. On one version of PostgreSQL, two schemas with equal rows are
+-- equal.
 with tables as (
     select
         oid,

@@ -1,5 +1,6 @@
 -- How a cell of each kind (contract.Kind) becomes a value, and beside it the text that the value
--- alone would not give back. A cell is trimmed, and NULL when it is empty. Each kind has four macros, text three:
+-- alone would not give back. A cell is trimmed, and NULL when it is empty. Each kind has four
+-- macros, text three:
 --
 --   <kind>_cast(cell)                      computed once, for the macros below
 --   <kind>_check(cell, as_cast)            computed once, for the macros below

@@ -1,6 +1,6 @@
 -- A page of a run's issues, in the order of the drop. Grain: issue. Values: run_id, except for the
--- last load; table_name, rule and file_name, which may be null; rows; cursor_ and the name of each key, for the row next to
--- the page, if there is one.
+-- last load; table_name, rule and file_name, which may be null; rows; cursor_ and the name of each
+-- key, for the row next to the page, if there is one.
 select
     {place},
     severity,

@@ -1,7 +1,7 @@
--- The compounds in the most experiments. Grain: compound. Value: rows. Names are truncated.
+-- The compounds in the most experiments. Grain: compound. Values: length of names, rows.
 select
     compound_id,
-    "left"(compound_name, 120) as compound_name,
+    "left"(compound_name, %(length)s) as compound_name,
     total_experiments,
     total_users
 from features.compound_features

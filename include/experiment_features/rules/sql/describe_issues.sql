@@ -1,7 +1,7 @@
 -- What is wrong with a drop, for people. Grain: fault of a row; key: table_name, file_name,
 -- line_number, rule, run_id. run_id: whose drop brought the row; empty for the run in progress.
--- row_id: null without a readable one. raw_row: the cells as they were written, or the whole line where it could not
--- be split.
+-- row_id: null without a readable one. raw_row: the cells as they were written, or the whole line
+-- where it could not be split.
 copy (
     select
         rules.severity,

@@ -1,7 +1,7 @@
 -- Version 10: what a load changed can be listed. The history has nearly all of it: what a load changed
 -- or removed ended when its own periods began. What it added would need an index of everything that
--- begins, which every changed row would have to write; so a load keeps the ids of what it added. To find the largest changes would need
--- all of them, so it keeps the ids of those, too.
+-- begins, which every changed row would have to write; so a load keeps the ids of what it added. To
+-- find the largest changes would need all of them, so it keeps the ids of those, too.
 
 alter table features.pipeline_runs add column loaded_at timestamptz;
 comment on column features.pipeline_runs.loaded_at is
