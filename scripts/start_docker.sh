@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Starts the stack in containers, and returns when Airflow is healthy and knows the DAG. Builds the
-# image, and on the first run makes the secrets. `docker compose down` stops it; the data stay.
+# image, and on the first run makes the secrets. `docker compose down` stops it; the data is kept.
 #
 # usage: scripts/start_docker.sh
 #

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stops the local stack. The data stay.
+# Stops the local stack. The data is kept.
 #
 # usage: scripts/stop.sh [--quiet]
 #   --quiet   print nothing when all is well

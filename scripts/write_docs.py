@@ -102,8 +102,10 @@ SETTINGS_OF_SCRIPTS = (
 
 ENV_EXAMPLE_HEADER = """\
 # Settings of the scripts and the pipeline, written by scripts/write_docs.py. Copy this file to .env
-# and uncomment what you want to change. Variables of the environment take precedence. Put a value
-# with a $, or with a blank and a #, into single quotes: Docker Compose's rules apply.
+# and uncomment what you want to change. A running stack keeps its settings: run scripts/stop.sh
+# before a change and scripts/start.sh after it; with Docker, scripts/start_docker.sh after it.
+# Variables of the environment take precedence. Put a value with a $, or with a blank and a #, into
+# single quotes: Docker Compose's rules apply.
 """
 
 

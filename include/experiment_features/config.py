@@ -68,8 +68,10 @@ class Settings:
         metadata=_described(
             "EXPERIMENT_FEATURES_SOURCE_ROOTS",
             "Folders and URIs, separated by commas. A run started from Airflow can read "
-            "only what is inside them; symbolic links and `..` cannot lead outside.",
-            example="/data/drops,s3://lab@laboratory/drops",
+            "only what is inside them; symbolic links and `..` cannot lead outside. On the local "
+            "stack, a value replaces include/data: name that folder, too, to keep the sample drop "
+            "allowed. With Docker, a value adds to /drops and include/data.",
+            example="/path/to/project/include/data,/data/drops,s3://lab@laboratory/drops",
             default="include/data",
         )
     )
