@@ -39,6 +39,18 @@ def deliver(stack: Stack, name: str, *, without_rows: int = 0) -> Path:
     return drop
 
 
+def deliver_delta(stack: Stack, name: str, *user_ids: int) -> Path:
+    """Delivers new users, and then the manifest."""
+    drop = stack.arrivals / name
+    drop.mkdir(exist_ok=True)
+    for user_id in user_ids:
+        users = f"user_id,name,email,signup_date\n{user_id},New,,2026-01-01\n"
+        (drop / "users.csv").write_text(users)
+    (drop / MARKER).unlink(missing_ok=True)
+    (drop / MARKER).write_text('{"mode": "delta"}')
+    return drop
+
+
 def entries(stack: Stack, *drops: Path) -> list[dict[str, Any]]:
     """Returns the ledger's entries of drops that arrived or were backfilled, in order.
 
@@ -145,6 +157,28 @@ def test_a_marker_without_files_fails_and_sends_mail(stack: Stack, mailbox: Mail
         "laboratory@example.org",
     )
     assert f"Where to look: {stack.url}/dags/experiment_features/runs/" in body(mail)
+    (drop / MARKER).unlink()  # gives up on it
+
+
+def test_deltas_wait_for_the_drop_before_them(stack: Stack) -> None:
+    """Once it is mended, it is loaded, and then they are, in the order of their paths."""
+    runs, before = settle(stack), len(stack.features())
+    failed = deliver_delta(stack, "2026-11-23a")  # without files
+    wait_until("it is refused", lambda: len(ended_arrivals(stack)) > runs)
+    second = deliver_delta(stack, "2026-11-23b", 902)
+    wait_until("the next one waits", lambda: len(ended_arrivals(stack)) > runs + 1)
+    entry = stack.ledger()[-1]
+    assert (entry["status"], entry["source"]) == ("skipped", None)
+    assert f"the delta {second} waits, because {failed}" in entry["message"]
+    third = deliver_delta(stack, "2026-11-23c", 903)
+    deliver_delta(stack, failed.name, 901)
+    drops = (failed, second, third)
+    wait_until("all are loaded", lambda: len(entries(stack, *drops)) == 4)
+    assert [(Path(entry["source"]), entry["status"]) for entry in entries(stack, *drops)] == [
+        (failed, "refused"),
+        *((drop, "loaded") for drop in drops),
+    ]
+    assert len(stack.features()) == before + 3
 
 
 def test_a_drop_that_arrives_after_a_crash(stack: Stack) -> None:
