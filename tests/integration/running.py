@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 from psycopg import sql
@@ -18,6 +19,7 @@ from experiment_features.drop.files import Layer
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.load.database import connect
 from experiment_features.load.load import load
+from experiment_features.load.state import record_state
 from experiment_features.pipeline import Pipeline, recorded
 from experiment_features.run import Extracted, Run, Transformed, Validated
 from experiment_features.store.parts import PartStore
@@ -181,6 +183,12 @@ def load_experiments(
             Transformed(len(experiments), total, len(of_compounds), average, "pandas")
         )
     return pipeline.load().run_id
+
+
+def record_as_left(database: Database, run_id: str) -> None:
+    """Says that a load has left what was changed by hand."""
+    with psycopg.connect(database.url()) as connection:
+        record_state(connection, run_id)
 
 
 def features_of(database: Database, relation: str = "user_features") -> list[dict[str, Any]]:

@@ -131,6 +131,19 @@ class TestRun:
         assert (status, "None" in output) == (0, False)
         assert "the changes are unknown: add --database-url" in output
 
+    @pytest.mark.parametrize("command", [["check"], ["run", "--dry-run"]], ids=["check", "run"])
+    def test_without_a_database_no_parts_are_kept(
+        self,
+        command: list[str],
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """No ledger would name them, so nothing would remove them from the store."""
+        monkeypatch.setenv("EXPERIMENT_FEATURES_STORE", str(tmp_path / "store"))
+        status, _, _ = run_command(capsys, *command, GOOD.write(tmp_path / "drop"))
+        assert (status, (tmp_path / "store").exists()) == (0, False)
+
     def test_a_delta_alone_has_no_features(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

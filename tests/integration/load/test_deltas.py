@@ -13,7 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from cases import cases, first_or_all
+from comparison import assert_features
 from delta_drops import Step
+from delta_oracle import compute, follow
 from drops import CLEAN, Drop, Part, Row
 from experiment_features.command_run import open_source
 from experiment_features.contract import TABLES
@@ -42,9 +44,17 @@ from integration.histories import (
     restore,
     run,
 )
-from integration.running import compute_drop, features_of, make_pipeline, run_of, run_stages
+from integration.running import (
+    compute_drop,
+    extract_drop,
+    features_of,
+    make_pipeline,
+    record_as_left,
+    run_of,
+    run_stages,
+)
 from integration.servers import Database, Server
-from stages import rows_of
+from stages import TODAY, rows_of
 
 _numbers = itertools.count(1)
 
@@ -119,6 +129,23 @@ def test_a_trigger_that_changes_an_issue_of_a_delta_is_named(
     with pytest.raises(DatabaseRefused, match="data_issues: 1 rows are not as they were written"):
         run(database, tmp_path, declare(source))
     assert 9 not in users_of(database)
+
+
+def test_a_load_by_a_version_without_a_store_is_no_base(
+    database: Database, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    """Until its snapshot is loaded again, which gives it parts and changes no feature."""
+    database.query(
+        "update features.pipeline_runs set parts = '[]', totals = null, features_sha256 = null, "
+        "issues_sha256 = null"
+    )
+    monday = NEW_USER.write(tmp_path / "monday")
+    with pytest.raises(DropRefused, match="there is no load in the store"):
+        run(database, tmp_path, monday, "delta")
+    again = run(database, tmp_path, Path(whole["source"]))
+    assert (again["status"], again["unchanged"]) == ("loaded", 3)
+    run(database, tmp_path, monday, "delta")
+    assert users_of(database) == [1, 2, 3, 9]
 
 
 def test_the_same_delta_is_unchanged(
@@ -250,6 +277,17 @@ def test_everything_is_computed_if_rows_were_changed_by_hand(
     assert_reproducible(database, tmp_path, result.run_id)
 
 
+def test_everything_is_computed_after_a_load_by_another_version(
+    database: Database, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    """Its rules and features were others, also of rows that the delta does not touch."""
+    database.query("update features.user_features set user_name = 'of old' where user_id = 2")
+    database.query("update features.pipeline_runs set definition_version = 1")
+    record_as_left(database, whole["run_id"])
+    run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
+    assert [row["user_name"] for row in features_of(database)] == ["Ann", "Bob", "Cyd", "Ida"]
+
+
 @pytest.mark.usefixtures("whole")
 def test_a_change_by_hand_meanwhile_is_noticed(database: Database, tmp_path: Path) -> None:
     """Also in rows that a delta leaves alone."""
@@ -283,15 +321,31 @@ def test_another_load_meanwhile_is_noticed(database: Database, tmp_path: Path) -
 def test_a_mended_delta_takes_the_place_of_the_last(
     database: Database, whole: dict[str, Any], tmp_path: Path
 ) -> None:
-    """A folder that is used again has to say which of the two it means."""
-    source = declare(GONE_USER.write(tmp_path / "monday"))
-    run(database, tmp_path, source)
+    """With all that it had brought; a folder used again has to say which of the two it means."""
+    experiments = [("50", "3", "1", "1"), ("51", "8", "1", "1")]
+    faulty = delta(user_experiments=experiments, deleted_users=[("1",)])
+    source = declare(faulty.write(tmp_path / "monday"))
+    replaced = run(database, tmp_path, source)
+    (source / "user_experiments.csv").unlink()
     (source / "deleted_users.csv").write_text("user_id\n2\n")
     with pytest.raises(DropRefused, match="names no base"):
         run(database, tmp_path, source)
-    run(database, tmp_path, declare(source, base=whole["run_id"]))
+    mended = run(database, tmp_path, declare(source, base=whole["run_id"]))
+    entry = run_of(database, mended["run_id"])
+    assert entry["base_run_id"] == whole["run_id"]
+    assert [layer["run_id"] for layer in entry["parts"]] == [whole["run_id"], mended["run_id"]]
     assert users_of(database) == [1, 3]
-    assert len(run_of(database, whole["run_id"])["parts"]) == 1
+    state = follow(follow(None, tmp_path / "whole", "snapshot"), source, "delta")
+    features = features_of(database), features_of(database, "compound_features")
+    assert_features(compute(state, TODAY), *features)
+    issues = "select row_id, found_by, closed_by from features.data_issues order by row_id"
+    closed = (replaced["run_id"], mended["run_id"])
+    assert [tuple(issue.values()) for issue in database.query(issues)] == [
+        (1, *closed),
+        (2, *closed),
+        (3, mended["run_id"], None),
+        (51, *closed),
+    ]
 
 
 @pytest.mark.usefixtures("whole")
@@ -352,7 +406,7 @@ def test_an_empty_marker_makes_a_delta_no_snapshot(database: Database, tmp_path:
 
 @pytest.mark.usefixtures("whole")
 def test_a_load_below_is_restored(database: Database, tmp_path: Path) -> None:
-    """Then a delta builds on what it restored."""
+    """Then a delta builds on what it restored, under any of its names."""
     monday = run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
     run(database, tmp_path, GONE_USER.write(tmp_path / "tuesday"), "delta")
     restored = restore(database, tmp_path, monday["run_id"])
@@ -360,8 +414,14 @@ def test_a_load_below_is_restored(database: Database, tmp_path: Path) -> None:
     entries = [run_of(database, each) for each in (monday["run_id"], restored.run_id)]
     for digest in ("features_sha256", "issues_sha256", "mode", "base_run_id"):
         assert entries[0][digest] == entries[1][digest]
-    after = declare(delta(deleted_users=[("2",)]).write(tmp_path / "after"), base=monday["run_id"])
-    run(database, tmp_path, after)
+    after = delta(deleted_users=[("2",)]).write(tmp_path / "after")
+    with pytest.raises(DropRefused, match="names tuesday as its base"):
+        run(database, tmp_path, declare(after, base="tuesday"))
+    for base in (restored.run_id, "monday"):
+        pipeline = make_pipeline(database, tmp_path / "workspaces")
+        extracted = extract_drop(pipeline, declare(after, base=base))
+        assert extracted.base_run_id == restored.run_id
+    run(database, tmp_path, declare(after, base=monday["run_id"]))
     assert users_of(database) == [1, 3, 9]
 
 
@@ -573,10 +633,11 @@ def test_parts_below_of_another_version(
     """
     for name, drop, mode in (("whole", WHOLE, "snapshot"), ("sunday", GONE_USER, "delta")):
         source = drop.write(tmp_path / name)
-        run(database, tmp_path, source, mode)  # type: ignore[arg-type]
+        last = run(database, tmp_path, source, mode)  # type: ignore[arg-type]
         source.rename(tmp_path / f"moved_{name}")
     before = features_of(database)
     database.query("update features.user_features set user_name = 'of old' where user_id = 2")
+    record_as_left(database, last["run_id"])
     for module in ("reading.new_parts", "store.parts", "load.part_store", "load.before"):
         monkeypatch.setattr(f"experiment_features.{module}.READER_VERSION", 2)
     result = run(database, tmp_path, NEW_USER.write(tmp_path / "monday"), "delta")
@@ -675,11 +736,12 @@ def deltas(database: Database, whole: dict[str, Any], tmp_path: Path) -> dict[st
 def test_a_drop_in_force_stops_nothing(
     database: Database, deltas: dict[str, str], tmp_path: Path
 ) -> None:
-    """Though its last run was refused: it had loaded before. Once its files are others, it does."""
+    """Though it is refused, forced or not: it had loaded. Once its files are others, it does."""
     monday = tmp_path / "monday"
     pipeline = make_pipeline(database, tmp_path / "workspaces")
-    with pytest.raises(DropRefused, match=f"loaded by run {deltas['monday']}, and other deltas"):
-        run(database, tmp_path, monday)
+    for force in (True, False):
+        with pytest.raises(DropRefused, match=f"run {deltas['monday']}, and other deltas"):
+            run(database, tmp_path, monday, force=force)
     assert pipeline.find_failed([str(monday)]) is None
     declare(monday, base="unknown")  # the manifest alone makes it no other drop
     assert pipeline.find_failed([str(monday)]) is None

@@ -4,14 +4,19 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from cases import first_or_all
 from drops import Row
 from experiment_features.errors import DropRejected, LoadHeld
-from experiment_features.load.state import record_state
-from integration.running import compute_drop, features_of, make_drop, make_pipeline, run_drop
+from integration.running import (
+    compute_drop,
+    features_of,
+    make_drop,
+    make_pipeline,
+    record_as_left,
+    run_drop,
+)
 from integration.servers import VERSIONS, Database
 
 every_version = pytest.mark.parametrize("server", VERSIONS, indirect=True)
@@ -114,7 +119,7 @@ def test_a_run_that_an_open_issue_names_is_kept(
     }
     database.query("delete from features.data_issues where closed_by is not null")
     database.query(rename[column])
-    record(database, "2")
+    record_as_left(database, "2")
     age_runs(database, 91)
     run_drop(database, second, run_id="3", **LENIENT)
     kept = [run["run_id"] for run in features_of(database, "pipeline_runs")]
@@ -134,15 +139,9 @@ def test_a_signup_that_is_due_is_found_whichever_run_brought_it(
     source = replace(drop, parts=(users, *others)).write(tmp_path / "drop")
     run_drop(database, source, run_id="1", today=today)
     database.query("update features.data_issues set run_id = 'another'")
-    record(database, "1")
+    record_as_left(database, "1")
     assert run_drop(database, source, today=today)["status"] == "unchanged"
     assert run_drop(database, source, today=tomorrow)["status"] == "loaded"
-
-
-def record(database: Database, run_id: str) -> None:
-    """Says that a load has left what was changed by hand."""
-    with psycopg.connect(database.url()) as connection:
-        record_state(connection, run_id)
 
 
 def age_runs(database: Database, days: int) -> None:

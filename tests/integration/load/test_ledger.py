@@ -29,6 +29,7 @@ from integration.running import (
     features_of,
     make_drop,
     make_pipeline,
+    record_as_left,
     run_drop,
     run_of,
 )
@@ -199,6 +200,20 @@ class TestUnchanged:
         database.query(statement)
         assert run_drop(database, source)["status"] == "loaded"
         assert [database.query(query) for query in queries] == before
+        assert run_drop(database, source)["status"] == "unchanged"
+
+    def test_is_loaded_when_another_version_computed_it(
+        self, database: Database, tmp_path: Path
+    ) -> None:
+        """Its rules and features were others, so every row is computed and compared."""
+        source = FIRST.write(tmp_path / "drop")
+        run_id = run_drop(database, source)["run_id"]
+        database.query("update features.user_features set user_name = 'of old' where user_id = 1")
+        database.query("update features.pipeline_runs set definition_version = 1")
+        record_as_left(database, run_id)
+        result = run_drop(database, source)
+        assert (result["status"], result["updated"]) == ("loaded", 1)
+        assert [row["user_name"] for row in features_of(database)] == ["Ann", "Bob"]
         assert run_drop(database, source)["status"] == "unchanged"
 
     def test_run_cleared_from_the_start_stays_the_last_load(

@@ -48,6 +48,7 @@ from experiment_features.load.part_store import find_database_id, remove_old_par
 from experiment_features.pipeline import Pipeline, recorded
 from experiment_features.reading import new_parts as reading
 from experiment_features.reproduction import reproduce, run_fields
+from experiment_features.store import compaction
 from experiment_features.store.parts import PartStore
 from integration.arena import load_and_remove, start_process
 from integration.running import (
@@ -1052,6 +1053,32 @@ def test_state(database: Database, store: Path, tmp_path: Path, command: Command
         path.unlink()
     assert command("state")[1].endswith("drops are still there\n")
     assert json.loads(command("state", "--json")[1])["missing_files"] == 3
+
+
+def test_state_after_deletions(
+    database: Database,
+    store: Path,
+    tmp_path: Path,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is missing, and the folder of the experiments, which the page has, is enough to trace."""
+    monkeypatch.setattr(compaction, "MOST_LAYERS", 1)
+    run(database, FIRST.write(tmp_path / "first"))
+    gone = [File("deleted_users", "", (Row(("2",)),))]
+    gone += [File("deleted_user_experiments", "", (Row(("2",)), Row(("3",))))]
+    run(database, Drop(tuple(gone)).write(tmp_path / "second"), mode="delta")
+    third = Drop((File("deleted_compounds", "", (Row(("3",)),)),)).write(tmp_path / "third")
+    run(database, third, mode="delta")
+    found = json.loads(command("state", "--json")[1])
+    assert ["compacted" in layer for layer in found["layers"]] == [False, True, False]
+    sizes = [path.stat().st_size for path in store.rglob("*.parquet")]
+    assert (found["store_files"], found["store_bytes"]) == (9, sum(sizes))
+    assert (found["needed_bytes"], found["missing_files"]) == (sum(sizes), 0)
+    assert {path.name for path in store.iterdir()} == {*TABLES}
+    for table in ("users", "compounds"):
+        shutil.rmtree(store / table)
+    assert command("trace", "1")[0] == 0
 
 
 class TestFaults:

@@ -6,11 +6,31 @@ from typing import Any
 
 import pytest
 
+from drops import Drop, Part, Row
 from experiment_features.command_line import main
 from experiment_features.load.database import connect
 from integration.load.test_load import FIRST, SECOND, holding_load_lock, tuples_of
 from integration.running import make_drop, run_drop
 from integration.servers import Database
+
+DELTA = Drop(
+    (
+        Part("users", "", (Row(("4", "Dee Smith", "", "")), Row(("5", "Eve", "", "")))),
+        Part("deleted_users", "", (Row(("3",)),)),
+        Part("compounds", "", (Row(("3", "Marsh gas", "C")), Row(("9", "Unused", "C")))),
+        Part("user_experiments", "", (Row(("3", "2", "3", "1.5")),)),
+    )
+)
+"""After FIRST, it gives what SECOND gives."""
+
+MANY = make_drop(dict.fromkeys(range(1, 51), "Ann"))
+FEW = make_drop(dict.fromkeys(range(1, 31), "Ann"))
+GONE = Drop((Part("deleted_users", "", tuple(Row((str(i),)) for i in range(31, 51))),))
+"""After MANY, it gives what FEW gives."""
+
+twenty_users_gone = pytest.mark.parametrize(
+    ("mode", "drop"), [("snapshot", FEW), ("delta", GONE)], ids=["snapshot", "delta"]
+)
 
 
 def plan(
@@ -23,14 +43,17 @@ def plan(
     return status, json.loads(output), errors
 
 
+@pytest.mark.parametrize(
+    ("mode", "drop"), [("snapshot", SECOND), ("delta", DELTA)], ids=["snapshot", "delta"]
+)
 def test_it_agrees_with_the_load(
-    database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mode: str, drop: Drop, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The load that follows inserts, updates and deletes what the plan said."""
     run_drop(database, FIRST.write(tmp_path / "first"))
-    source = SECOND.write(tmp_path / "second")
+    source = drop.write(tmp_path / "second")
     before = tuples_of(database), database.query("select * from features.pipeline_runs")
-    status, result, errors = plan(database, source, capsys)
+    status, result, errors = plan(database, source, capsys, "--mode", mode)
     assert (status, errors, result["status"]) == (0, "", "dry run")
     assert (tuples_of(database), database.query("select * from features.pipeline_runs")) == before
     changes = result["plan"].pop("changes")
@@ -52,9 +75,9 @@ def test_it_agrees_with_the_load(
         ],
         "held": None,
     }
-    loaded = run_drop(database, source)
+    loaded = run_drop(database, source, mode=mode)
     assert {name: loaded[name] for name in changes["user_features"]} == changes["user_features"]
-    status, result, _ = plan(database, source, capsys)
+    status, result, _ = plan(database, source, capsys, "--mode", mode)
     assert (status, result["unchanged"], result["plan"]["largest_changes"]) == (0, 4, [])
 
 
@@ -84,33 +107,36 @@ def test_the_largest_changes_come_first(
     assert len(largest) == 10
 
 
+@twenty_users_gone
 def test_it_says_what_the_guard_would_say(
-    database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mode: str, drop: Drop, database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the status of a load that is held, and without an entry in the ledger."""
-    many = make_drop(dict.fromkeys(range(1, 51), "Ann")).write(tmp_path / "many")
-    run_drop(database, many, allow_empty=True)
-    few = make_drop(dict.fromkeys(range(1, 31), "Ann")).write(tmp_path / "few")
-    status, result, errors = plan(database, few, capsys, "--allow-empty")
+    run_drop(database, MANY.write(tmp_path / "many"), allow_empty=True)
+    few = drop.write(tmp_path / "few")
+    options = ("--allow-empty", "--mode", mode)
+    status, result, errors = plan(database, few, capsys, *options)
     assert status == 1
     assert result["plan"]["held"].startswith("20 of 50 users (40 %) would go")
     assert errors == f"held: {result['plan']['held']}\n"
     assert database.value("select count(*) from features.pipeline_runs") == 1
-    accepted = plan(database, few, capsys, "--allow-empty", "--max-removed-percent", "40")
+    accepted = plan(database, few, capsys, *options, "--max-removed-percent", "40")
     assert (accepted[0], accepted[1]["plan"]["held"]) == (0, None)
 
 
+@twenty_users_gone
 def test_check_says_so_too(
+    mode: str,
+    drop: Drop,
     database: Database,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With a database that is named; one in the environment does not count."""
-    many = make_drop(dict.fromkeys(range(1, 51), "Ann")).write(tmp_path / "many")
-    run_drop(database, many, allow_empty=True)
-    few = make_drop(dict.fromkeys(range(1, 31), "Ann")).write(tmp_path / "few")
-    command = ["check", str(few), "--allow-empty"]
+    run_drop(database, MANY.write(tmp_path / "many"), allow_empty=True)
+    few = drop.write(tmp_path / "few")
+    command = ["check", str(few), "--allow-empty", "--mode", mode]
     monkeypatch.setenv("DATABASE_URL", database.url())
     assert main(command) == 0
     capsys.readouterr()

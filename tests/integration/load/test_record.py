@@ -322,21 +322,26 @@ def test_an_entry_depends_on_no_default(database: Database, tmp_path: Path) -> N
 
 def test_a_repeat_of_a_load_has_an_entry_of_its_own(database: Database, tmp_path: Path) -> None:
     """From running on; features and issues carry its id, and the load's entry stays."""
-    source = DROP.write(tmp_path / "drop")
-    run_recorded(make_pipeline(database, tmp_path, run_id="mine"), source)
+    options = {"run_id": "mine", "max_rejected_percent": 50}
+    source = make_drop({1: "Ann", 2: ""}, [(1, "1", "10")]).write(tmp_path / "drop")
+    run_recorded(make_pipeline(database, tmp_path, **options), source)
     before = run_of(database, "mine")
-    pipeline = make_pipeline(database, tmp_path, run_id="mine", force=True)
+    database.query("update features.user_features set user_name = 'Eve'")
+    pipeline = make_pipeline(database, tmp_path, force=True, **options)
     with recorded(pipeline.connect, pipeline.run, "extract"):
         assert run_of(database, "mine/2")["status"] == "running"
     run_recorded(pipeline, source)
     assert run_of(database, "mine") == before
-    assert (run_of(database, "mine/2")["status"], run_of(database, "mine/2")["unchanged"]) == (
-        "loaded",
-        1,
-    )
+    assert run_of(database, "mine/2")["status"] == "loaded"
+    assert [user["run_id"] for user in features_of(database)] == ["mine/2"]
+    issues = "select run_id, found_by, closed_by from features.data_issues order by 1"
+    assert [tuple(issue.values()) for issue in database.query(issues)] == [
+        ("mine", "mine", "mine/2"),
+        ("mine/2", "mine/2", None),
+    ]
     fail(make_pipeline(database, tmp_path, run_id="mine"), "extract", DropRefused("no"))
     assert run_of(database, "mine/3")["status"] == "refused"
-    run_recorded(make_pipeline(database, tmp_path, run_id="mine"), source)
+    run_recorded(make_pipeline(database, tmp_path, **options), source)
     assert run_of(database, "mine/3")["status"] == "unchanged"
 
 
