@@ -46,7 +46,8 @@ def choose_drop(context: Context, pipeline: Pipeline) -> AnyPath:
     run_type = str(context["dag_run"].run_type.value)
     source = context["params"]["source"] or _FINDERS.get(run_type, _last_drop)(context, pipeline)
     resolved = resolve_source(source, pipeline.settings.source_roots, open_filesystem)
-    if run_type == "asset_triggered" and (run_id := pipeline.find_earlier_load(resolved)):
+    known = pipeline.known_drops
+    if run_type == "asset_triggered" and (run_id := known.find_earlier_load(resolved)):
         raise NothingToDo(
             f"the drop {source} was loaded by run {run_id}, and another drop since then: nothing "
             "to do. To go back to it, trigger a run with this source"
@@ -106,12 +107,13 @@ def _find_failed_before(source: str, pipeline: Pipeline) -> FailedDrop | None:
     """The first drop before a delta, in the order of their paths, that did not load."""
     if not find_delta(LocalPath(Path(source))):
         return None
-    return pipeline.find_failed([ready for ready in _ready_sources(pipeline) if ready < source])
+    before = [ready for ready in _ready_sources(pipeline) if ready < source]
+    return pipeline.known_drops.find_failed(before)
 
 
 def _find_snapshot_behind(source: str, run_id: str, pipeline: Pipeline) -> str | None:
     """The snapshot behind a delta that was loaded since a run found that the delta has to wait."""
-    snapshot = pipeline.find_snapshot_since(run_id)
+    snapshot = pipeline.known_drops.find_snapshot_since(run_id)
     behind = [ready for ready in _ready_sources(pipeline) if ready > source]
     return snapshot if snapshot in behind else None
 
@@ -123,7 +125,7 @@ def _ready_sources(pipeline: Pipeline) -> list[str]:
 
 def _last_drop(_context: Context, pipeline: Pipeline) -> str:
     """The drop of the last load, whose files may have changed since; at first, the sample drop."""
-    return pipeline.last_source() or str(SAMPLE_DROP)
+    return pipeline.known_drops.last_source() or str(SAMPLE_DROP)
 
 
 def _daily_drop(context: Context, pipeline: Pipeline) -> str:
@@ -174,7 +176,7 @@ def _refuse_gap(day: str, of_days: Mapping[str, Sequence[str]], pipeline: Pipeli
         return
     earlier = [name for name in of_days if _DAY.fullmatch(name) and name < day]
     before = of_days[max(earlier)] if earlier else []
-    loaded = pipeline.loaded_source()
+    loaded = pipeline.known_drops.loaded_source()
     if loaded is None or loaded not in (*before, source):
         raise ConfigurationError(
             f"the drop of {day} is a delta, and the last load ({loaded or 'there is none'}) is not "

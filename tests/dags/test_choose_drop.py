@@ -35,6 +35,11 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self.settings = Settings(str(folder), (str(folder),), watched_folders=(str(folder),))
 
+    @property
+    def known_drops(self) -> "Ledger":
+        """Itself."""
+        return self
+
     def last_source(self) -> str | None:
         """The source of the last load."""
         return self.last

@@ -211,6 +211,9 @@ class StoredPath:
 AnyPath = LocalPath | StoredPath
 """Where a drop may lie."""
 
+OpenSource = Callable[[str], AnyPath]
+"""Opens the folder of a drop that the ledger names."""
+
 
 def _stamp(info: dict[str, Any]) -> Stamp:
     """The stamp of what a store tells of a file or folder."""

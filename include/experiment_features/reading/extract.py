@@ -26,11 +26,10 @@ from experiment_features.drop.files import (
     without_compacted,
 )
 from experiment_features.drop.local_path import open_local
-from experiment_features.drop.object_storage import AnyPath
+from experiment_features.drop.object_storage import AnyPath, OpenSource
 from experiment_features.drop.open_file import hash_file, size_of
 from experiment_features.errors import DropRefused
 from experiment_features.reading.new_parts import (
-    OpenSource,
     read_again,
     read_files,
     renewed,

@@ -4,14 +4,14 @@ Nothing is relied on before it is named in the ledger, so extract keeps drafts o
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from experiment_features.contract import ALL_TABLES
 from experiment_features.drop.files import Layer, Part, TableFiles, list_folder, with_parts
-from experiment_features.drop.object_storage import AnyPath
+from experiment_features.drop.object_storage import AnyPath, OpenSource
 from experiment_features.drop.open_file import hash_file, size_of
 from experiment_features.errors import DropChanged, PartGone, TerminalError
 from experiment_features.reading.freed_memory import keep_freed_memory
@@ -22,9 +22,6 @@ from experiment_features.store.parts import READER_VERSION, PartStore, reader_ve
 from experiment_features.visible_text import shown
 
 log = logging.getLogger(__name__)
-
-OpenSource = Callable[[str], AnyPath]
-"""Opens the folder of a drop that the ledger names."""
 
 
 class NewPart(NamedTuple):

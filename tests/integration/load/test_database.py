@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -330,8 +331,8 @@ class TestLocks:
     @pytest.mark.parametrize(
         ("step", "table"),
         [
-            ("last_source", "pipeline_runs"),
-            ("find_earlier_load", "pipeline_runs"),
+            ("known_drops.last_source", "pipeline_runs"),
+            ("known_drops.find_earlier_load", "pipeline_runs"),
             ("extract", "schema_version"),
             ("extract", "pipeline_runs"),
             ("load", "pipeline_runs"),
@@ -345,11 +346,11 @@ class TestLocks:
         pipeline = make_pipeline(database, tmp_path, timeout_seconds=0.4)
         if step == "load":
             compute_drop(pipeline, source)
-        arguments = [] if step in ("last_source", "load") else [source]
+        arguments = [] if step in ("known_drops.last_source", "load") else [source]
         with database.connect("keeper", application_name="psql") as holder:
             holder.execute(sql.SQL("lock table {}").format(sql.Identifier("features", table)))
             with pytest.raises(DatabaseUnavailable) as caught:
-                getattr(pipeline, step)(*arguments)
+                attrgetter(step)(pipeline)(*arguments)
             process = holder.info.backend_pid
         assert (
             f'"psql", process {process}, user keeper, with AccessExclusiveLock on features.{table} '

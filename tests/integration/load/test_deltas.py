@@ -450,7 +450,7 @@ def test_a_restore_reads_no_drop(database: Database, tmp_path: Path) -> None:
     with pytest.raises(LoadHeld, match=f"restore {first['run_id']} with max_removed_percent 100"):
         restore(database, tmp_path, first["run_id"], max_removed_percent=20)
     pipeline = make_pipeline(database, tmp_path / "workspaces")
-    assert pipeline.find_failed([str(source)]) is None
+    assert pipeline.known_drops.find_failed([str(source)]) is None
     restore(database, tmp_path, first["run_id"])
     with pytest.raises(DropRefused, match="held a delta before"):
         run(database, tmp_path, source)
@@ -667,19 +667,19 @@ def test_which_drop_deltas_wait_for(database: Database, tmp_path: Path) -> None:
     pipeline = make_pipeline(database, tmp_path / "workspaces")
     with pytest.raises(DropRefused):  # nothing to build on
         run(database, tmp_path, NEW_USER.write(Path(monday)), "delta")
-    failed = pipeline.find_failed([tuesday, monday])
+    failed = pipeline.known_drops.find_failed([tuesday, monday])
     assert failed is not None
     assert (failed.source, failed.status) == (monday, "refused")
     run(database, tmp_path, WHOLE.write(tmp_path / "whole"))
-    assert pipeline.find_failed([tuesday, monday]) is None
+    assert pipeline.known_drops.find_failed([tuesday, monday]) is None
     (Path(monday) / "users.csv").write_text("nothing of a header\n")
     with pytest.raises(DropRefused):
         run(database, tmp_path, Path(monday), "delta")
-    assert pipeline.find_failed([tuesday, monday]) is not None
+    assert pipeline.known_drops.find_failed([tuesday, monday]) is not None
     NEW_USER.write(Path(tuesday))
     (Path(tuesday) / "users.csv").replace(Path(monday) / "users.csv")
     run(database, tmp_path, Path(monday), "delta")
-    assert pipeline.find_failed([tuesday, monday]) is None
+    assert pipeline.known_drops.find_failed([tuesday, monday]) is None
 
 
 def test_what_was_loaded_while_a_delta_waited(
@@ -690,16 +690,16 @@ def test_what_was_loaded_while_a_delta_waited(
     with pytest.raises(DropRefused):
         run(database, tmp_path, monday)
     pipeline = make_pipeline(database, tmp_path / "workspaces")
-    failed = pipeline.find_failed([str(monday)])
+    failed = pipeline.known_drops.find_failed([str(monday)])
     assert failed is not None
-    assert pipeline.find_snapshot_since(whole["run_id"]) == whole["source"]
+    assert pipeline.known_drops.find_snapshot_since(whole["run_id"]) == whole["source"]
     run(database, tmp_path, declare(GONE_USER.write(tmp_path / "tuesday")))
     restore(database, tmp_path, whole["run_id"])
-    assert pipeline.find_failed([str(monday)]) == failed
-    assert pipeline.find_snapshot_since(failed.run_id) is None
+    assert pipeline.known_drops.find_failed([str(monday)]) == failed
+    assert pipeline.known_drops.find_snapshot_since(failed.run_id) is None
     run(database, tmp_path, WHOLE.write(tmp_path / "another"))
-    assert pipeline.find_failed([str(monday)]) is None
-    assert pipeline.find_snapshot_since(failed.run_id) == str(tmp_path / "another")
+    assert pipeline.known_drops.find_failed([str(monday)]) is None
+    assert pipeline.known_drops.find_snapshot_since(failed.run_id) == str(tmp_path / "another")
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -718,7 +718,7 @@ def test_what_a_drop_that_did_not_load_stops(
         status,
     )
     pipeline = make_pipeline(database, tmp_path / "workspaces")
-    found = pipeline.find_failed([str(monday)])
+    found = pipeline.known_drops.find_failed([str(monday)])
     expected = status if status in ("refused", "rejected", "held", "failed") else None
     assert (found and found.status) == expected
 
@@ -742,18 +742,18 @@ def test_a_drop_in_force_stops_nothing(
     for force in (True, False):
         with pytest.raises(DropRefused, match=f"run {deltas['monday']}, and other deltas"):
             run(database, tmp_path, monday, force=force)
-    assert pipeline.find_failed([str(monday)]) is None
+    assert pipeline.known_drops.find_failed([str(monday)]) is None
     declare(monday, base="unknown")  # the manifest alone makes it no other drop
-    assert pipeline.find_failed([str(monday)]) is None
+    assert pipeline.known_drops.find_failed([str(monday)]) is None
     whole = tmp_path / "whole"
     (whole / "_READY").write_text("{")
     with pytest.raises(DropRefused):
         run(database, tmp_path, whole)
-    failed = pipeline.find_failed([str(monday), str(whole)])
+    failed = pipeline.known_drops.find_failed([str(monday), str(whole)])
     assert failed is not None
     assert failed.source == str(whole)  # it cannot be read
     (monday / "users.csv").write_text("user_id,name,email,signup_date\n9,Ivy,,\n")
-    failed = pipeline.find_failed([str(monday), str(whole)])
+    failed = pipeline.known_drops.find_failed([str(monday), str(whole)])
     assert failed is not None
     assert failed.source == str(monday)
 
@@ -765,7 +765,7 @@ def test_a_marker_that_is_touched_again(
     pipeline = make_pipeline(database, tmp_path / "workspaces")
 
     def earlier(name: str) -> str | None:
-        return pipeline.find_earlier_load(open_source(str(tmp_path / name)))
+        return pipeline.known_drops.find_earlier_load(open_source(str(tmp_path / name)))
 
     assert {name: earlier(name) for name in deltas} == deltas | {"tuesday": None}
     monday = tmp_path / "monday"

@@ -310,7 +310,7 @@ def test_the_last_load_is_the_one_that_ended_last(database: Database, tmp_path: 
     second = SECOND.write(tmp_path / "second")
     an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
     run_drop(database, second, run_id="slow", started_at=an_hour_ago)
-    assert make_pipeline(database, tmp_path).last_source() == str(second)
+    assert make_pipeline(database, tmp_path).known_drops.last_source() == str(second)
     assert run_drop(database, second)["status"] == "unchanged"
 
 
@@ -486,22 +486,24 @@ def test_days_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_drop_that_others_followed_is_recognised(database: Database, tmp_path: Path) -> None:
     """A drop is recognised by its files at its latest load, unless it is the last one loaded."""
     first, second = FIRST.write(tmp_path / "first"), SECOND.write(tmp_path / "second")
-    assert make_pipeline(database, tmp_path).last_source() is None
+    assert make_pipeline(database, tmp_path).known_drops.last_source() is None
     loaded = run_drop(database, first)
-    assert make_pipeline(database, tmp_path).find_earlier_load(first) is None
+    assert make_pipeline(database, tmp_path).known_drops.find_earlier_load(first) is None
     run_drop(database, second)
 
     pipeline = make_pipeline(database, tmp_path)
-    assert pipeline.last_source() == str(second)
-    assert pipeline.find_earlier_load(first) == loaded["run_id"]
-    assert pipeline.find_earlier_load(second) is None
-    assert pipeline.find_earlier_load(tmp_path) is None
+    assert pipeline.known_drops.last_source() == str(second)
+    assert pipeline.known_drops.find_earlier_load(first) == loaded["run_id"]
+    assert pipeline.known_drops.find_earlier_load(second) is None
+    assert pipeline.known_drops.find_earlier_load(tmp_path) is None
     itself = make_pipeline(database, tmp_path, run_id=loaded["run_id"])
-    assert itself.find_earlier_load(first) is None
+    assert itself.known_drops.find_earlier_load(first) is None
     (first / "users.csv").write_text((second / "users.csv").read_text())
-    assert pipeline.find_earlier_load(first) is None
+    assert pipeline.known_drops.find_earlier_load(first) is None
     (first / "_READY").write_text("{")
-    assert pipeline.find_earlier_load(first) is None  # extract says why, once its source is known
+    assert (
+        pipeline.known_drops.find_earlier_load(first) is None
+    )  # extract says why, once its source is known
 
 
 def test_the_last_success_is_a_load_or_an_unchanged_drop(

@@ -770,12 +770,12 @@ class TestRestore:
         restored = restore(command, first_id)
         daily = make_pipeline(database, tmp_path / "workspaces")
         with pytest.raises(NothingToDo, match=f"run {restored} has restored what run {first_id}"):
-            daily.last_source()
+            daily.known_drops.last_source()
         result = run(database, tmp_path / "first")
         assert (result["status"], result["unchanged"]) == ("loaded", 2)
-        assert daily.last_source() == str(tmp_path / "first")
+        assert daily.known_drops.last_source() == str(tmp_path / "first")
         assert run(database, tmp_path / "second")["status"] == "loaded"
-        assert daily.last_source() == str(tmp_path / "second")
+        assert daily.known_drops.last_source() == str(tmp_path / "second")
 
 
 def rename_parts(database: Database, reader: int) -> None:
