@@ -22,6 +22,9 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 CONFIDENTIAL = ("value", "raw_row")
 """The columns of data_issues that readers cannot see."""
 
+READABLE_CELLS = ("user_id", "experiment_compound_ids", "experiment_run_time")
+"""Of the row in ``raw_row``, what readers can see all the same (reported_issues.sql)."""
+
 _AS_OF = "user_features_as_of"
 
 
@@ -93,7 +96,7 @@ def _views(issue_columns: Sequence[str]) -> list[_View]:
         _View(
             "reported_issues",
             "reported_issues",
-            [*readable, "user_id", "experiment_compound_ids", "experiment_run_time"],
+            [*readable, *READABLE_CELLS],
             {"issue_columns": comma_separated(readable)},
         ),
     ]

@@ -13,6 +13,7 @@ from psycopg import sql
 from experiment_features.contract import TABLES
 from experiment_features.load import ledger
 from experiment_features.load.database import Connection, comma_separated
+from experiment_features.load.views import READABLE_CELLS
 from experiment_features.report.feature_queries import NAME_LENGTH
 from experiment_features.report.paging import (
     CHART_ROWS,
@@ -180,8 +181,7 @@ def read_issues(
             for name in (*cells, "line")
         ]
     else:
-        numbers = ("user_id", "experiment_compound_ids", "experiment_run_time")
-        columns += map(sql.Identifier, numbers)
+        columns += map(sql.Identifier, READABLE_CELLS)
     query = read_sql("export_issues").format(
         columns=sql.SQL(", ").join(columns),
         issues=sql.Identifier("features", "data_issues" if has_rows else "reported_issues"),
