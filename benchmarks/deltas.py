@@ -14,7 +14,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from benchmarks.forms import FORMS
+from benchmarks.forms import ODD_ROWS
 from benchmarks.measure import Facts, in_rounds, run_python
 from benchmarks.postgres import Server
 from benchmarks.runs import ONCE, make_drop, run_duckdb, run_pipeline
@@ -68,7 +68,7 @@ def measure_deltas(server: Server, folder: Path, sizes: list[int], rounds: int) 
         if size >= ONCE:
             continue
         odd = folder / f"odd-{size}"
-        run_python("benchmarks.forms", drop, odd, FORMS[-1], folder=folder)
+        run_python("benchmarks.forms", drop, odd, f"2{ODD_ROWS}", folder=folder)
         with server.database() as name:
             run = _loaded(server, name, odd, folder)
             issues = server.ask(name, ISSUES)[0][0]

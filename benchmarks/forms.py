@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-FORMS = ("gz", "zst", "padded", "quoted", "1 % odd rows")
+ODD_ROWS = " % odd rows"
+"""A form: of a hundred rows of experiments, so many are odd."""
 
-EVERY = 100
-"""One in so many rows of experiments is odd."""
+FORMS = ("gz", "zst", "padded", "quoted", f"1{ODD_ROWS}")
 
 _ODD: tuple[Callable[[list[str]], list[str]], ...] = (
     lambda cells: [*cells[:2], f'"{cells[2]}"', cells[3]],
@@ -33,8 +33,9 @@ def write_form(drop: Path, folder: Path, form: str) -> None:
                 shutil.copyfileobj(rows, target, 2**20)
             else:
                 lines = (line.decode().rstrip("\n") for line in rows)
-                odd = source.name.startswith("user_experiments")
-                target.writelines(line.encode() + b"\n" for line in _written(lines, form, odd=odd))
+                is_odd = form.endswith(ODD_ROWS) and source.name.startswith("user_experiments")
+                every = 100 // int(form.removesuffix(ODD_ROWS)) if is_odd else 0
+                target.writelines(line.encode() + b"\n" for line in _written(lines, form, every))
 
 
 def _open(path: Path, suffix: str) -> IO[bytes]:
@@ -47,14 +48,15 @@ def _open(path: Path, suffix: str) -> IO[bytes]:
     return path.open("wb")
 
 
-def _written(lines: Iterable[str], form: str, *, odd: bool) -> Iterator[str]:
+def _written(lines: Iterable[str], form: str, every: int) -> Iterator[str]:
+    """The lines in a form; one in ``every`` is odd."""
     for number, line in enumerate(lines):
         if form == "padded":
             yield line.replace(",", " , ")
         elif form == "quoted":
             yield '"' + line.replace(",", '","') + '"'
-        elif odd and number and number % EVERY == 0:
-            yield ",".join(_ODD[number // EVERY % len(_ODD)](line.split(",")))
+        elif every and number and number % every == 0:
+            yield ",".join(_ODD[number // every % len(_ODD)](line.split(",")))
         else:
             yield line
 

@@ -62,7 +62,7 @@ class PipelineError(Exception):
 
 
 class NothingToDo(PipelineError):
-    """The drop is gone, or another run has taken it."""
+    """The run has no drop to load: the message says why."""
 
     status = "skipped"
 

@@ -231,8 +231,8 @@ def print_state(state: State) -> None:
     )
     if state.missing_files:
         console.say(
-            f"{state.missing_files} of these files are missing: the next run makes them again, "
-            "unless they are compacted, if their drops are still there"
+            f"files missing: {state.missing_files}; the next run makes them again if their drops "
+            "are still there"
         )
 
 

@@ -33,7 +33,8 @@ def choose_drop(context: Context, pipeline: Pipeline) -> AnyPath:
     """Returns the folder of the run's drop.
 
     Raises:
-        NothingToDo: the drop has been taken, or the one of the daily run is gone.
+        NothingToDo: the drop has been taken, has to wait, or is older than the snapshot in force;
+            or that of the daily run is gone.
         ConfigurationError: the folder is outside the allowed roots, or the run has a parameter
             that does not exist, which Airflow itself accepts.
     """
@@ -59,8 +60,8 @@ def _announced_drop(context: Context, pipeline: Pipeline) -> str:
     """Takes the first announced drop that no other run has taken.
 
     The ones behind it are announced again, each to a run of its own: see ReadyMarkerTrigger. A
-    delta waits for the drops before it: without them, it would be built on something else. If a
-    snapshot behind it is loaded meanwhile, which has newer rows, it is not loaded at all.
+    delta waits for the drops before it: without them, it would be built on something else. Once a
+    snapshot behind it has been loaded, which has newer rows, it is not loaded at all.
     """
     events = context["triggering_asset_events"].get(DROPS, [])
     events = sorted(events, key=lambda event: event.timestamp)  # Airflow keeps no order
@@ -77,26 +78,26 @@ def _announced_drop(context: Context, pipeline: Pipeline) -> str:
             return source
         key = state_key(source)
         taken = states.get(key) or {}
-        is_new, is_waiting = taken.get("stamp") != drop["stamp"], taken.get("is_waiting")
-        if is_new or is_waiting:
-            snapshot = None if is_new else _find_snapshot_behind(source, taken["run_id"], pipeline)
-            failed = None if snapshot else _find_failed_before(source, pipeline)
-            taken = {"stamp": drop["stamp"], "run_id": run_id}
-            states.set(key, taken | ({"is_waiting": True} if failed else {}))
-            if snapshot:
-                raise NothingToDo(
-                    f"while the delta {source} waited, the snapshot {snapshot}, which comes after "
-                    "it, was loaded: nothing to do. To load the delta on top of the snapshot, "
-                    "trigger a run with this source"
-                )
-            if failed:
-                raise NothingToDo(
-                    f"the delta {source} waits, because {failed.source}, which comes before it, "
-                    f"was {failed.status} (run {failed.run_id}): mend that drop and write its "
-                    "marker again, remove its marker, or load a snapshot"
-                )
-        if taken["run_id"] == run_id:  # or this run itself, repeated
-            return source
+        is_open = taken.get("stamp") != drop["stamp"] or taken.get("is_waiting")
+        if not is_open and taken["run_id"] != run_id:  # it is not this run itself, repeated
+            continue
+        snapshot = _find_snapshot_behind(source, pipeline)
+        failed = _find_failed_before(source, pipeline) if is_open and not snapshot else None
+        note = {"stamp": drop["stamp"], "run_id": run_id}
+        states.set(key, note | ({"is_waiting": True} if failed else {}))
+        if snapshot:
+            raise NothingToDo(
+                f"the snapshot {snapshot}, which comes after the delta {source}, was loaded after "
+                "the delta's marker was written: nothing to do. To load the delta on top of the "
+                "snapshot, trigger a run with this source"
+            )
+        if failed:
+            raise NothingToDo(
+                f"the delta {source} waits, because {failed.source}, which comes before it, was "
+                f"{failed.status} (run {failed.run_id}): mend that drop and write its marker "
+                "again, remove its marker, or load a snapshot"
+            )
+        return source
     raise NothingToDo(
         f"the drop {announced[0]['source']} was announced twice, and another run has taken it: "
         "nothing to do"
@@ -107,20 +108,27 @@ def _find_failed_before(source: str, pipeline: Pipeline) -> FailedDrop | None:
     """The first drop before a delta, in the order of their paths, that did not load."""
     if not find_delta(LocalPath(Path(source))):
         return None
-    before = [ready for ready in _ready_sources(pipeline) if ready < source]
+    before = [ready for ready in _find_stamps(pipeline) if ready < source]
     return pipeline.known_drops.find_failed(before)
 
 
-def _find_snapshot_behind(source: str, run_id: str, pipeline: Pipeline) -> str | None:
-    """The snapshot behind a delta that was loaded since a run found that the delta has to wait."""
-    snapshot = pipeline.known_drops.find_snapshot_since(run_id)
-    behind = [ready for ready in _ready_sources(pipeline) if ready > source]
-    return snapshot if snapshot in behind else None
+def _find_snapshot_behind(source: str, pipeline: Pipeline) -> str | None:
+    """The snapshot in force, if a delta that comes before it was ready when it was loaded."""
+    stamps = _find_stamps(pipeline)
+    if source not in stamps or not find_delta(LocalPath(Path(source))):
+        return None
+    snapshot = pipeline.known_drops.find_snapshot()
+    if snapshot is None or snapshot.source not in stamps or snapshot.source <= source:
+        return None
+    was_ready = int(stamps[source]) < snapshot.loaded_at.timestamp() * 10**9
+    return snapshot.source if was_ready else None
 
 
-def _ready_sources(pipeline: Pipeline) -> list[str]:
+def _find_stamps(pipeline: Pipeline) -> dict[str, str]:
+    """The stamps of the complete drops, in the order of their paths."""
     settings = pipeline.settings
-    return [drop.source for drop in find_ready_drops(settings.watched_folders, settings.keep_days)]
+    ready = find_ready_drops(settings.watched_folders, settings.keep_days)
+    return {drop.source: drop.stamp for drop in ready}
 
 
 def _last_drop(_context: Context, pipeline: Pipeline) -> str:

@@ -43,6 +43,8 @@ class ReadyMarkerTrigger(BaseEventTrigger):
         self.poll_seconds = poll_seconds
         self.remind_seconds = remind_seconds
         self._taken: set[ReadyDrop] = set()
+        self._behind: set[ReadyDrop] = set()
+        """Deltas behind a drop that waits."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """The path of the class and its arguments, from which the triggerer makes a new one."""
@@ -70,13 +72,15 @@ class ReadyMarkerTrigger(BaseEventTrigger):
         """
         ready = await asyncio.to_thread(find_ready_drops, self.folders, self.keep_days)
         self._taken.intersection_update(ready)
+        self._behind.intersection_update(ready)
         waiting = None
         for drop in ready:
-            if drop not in self._taken:
+            if drop not in self._taken and not (waiting and drop in self._behind):
                 taken = await self._read_state(drop)
                 if taken.get("stamp") != drop.stamp:
                     if waiting is None or not await asyncio.to_thread(_is_delta, drop):
                         return drop
+                    self._behind.add(drop)
                 elif taken.get("is_waiting"):
                     waiting = waiting or drop
                 else:

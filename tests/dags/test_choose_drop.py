@@ -1,11 +1,11 @@
 """Which drop a run is about."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from airflow.utils.types import DagRunType
 from experiment_features.config import SAMPLE_DROP, Settings
 from experiment_features.drop.arrival import MARKER
 from experiment_features.errors import ConfigurationError, NothingToDo
-from experiment_features.load.ledger import FailedDrop
+from experiment_features.load.ledger import FailedDrop, Snapshot
 from features_airflow.choose_drop import choose_drop
 from features_airflow.schedule import DROPS
 
@@ -28,8 +28,7 @@ class Ledger:
     last: str | None = None
     earlier: str | None = None
     failed: FailedDrop | None = None
-    snapshots: Mapping[str, str] = MappingProxyType({})
-    """The latest that was loaded since a run, by the run's id."""
+    snapshot: Snapshot | None = None
     asked: Sequence[str] = ()
 
     def __init__(self, folder: Path) -> None:
@@ -55,9 +54,9 @@ class Ledger:
         self.asked = sources
         return self.failed
 
-    def find_snapshot_since(self, run_id: str) -> str | None:
-        """The latest snapshot that was loaded after a run."""
-        return self.snapshots.get(run_id)
+    def find_snapshot(self) -> Snapshot | None:
+        """The snapshot in force."""
+        return self.snapshot
 
 
 @pytest.fixture
@@ -290,23 +289,42 @@ def test_a_delta_waits_for_a_drop_before_it(
     assert str(choose_drop(context, ledger)) == later  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("snapshot", ["1_monday", "3_wednesday", "elsewhere"])
-def test_a_snapshot_is_loaded_while_a_delta_waits(
-    snapshot: str, context: dict[str, Any], ledger: Ledger, tmp_path: Path
+@pytest.mark.parametrize(
+    ("snapshot", "later", "is_loaded"),
+    [
+        ("1_monday", timedelta(minutes=1), True),
+        ("3_wednesday", timedelta(minutes=1), False),
+        ("3_wednesday", -timedelta(minutes=1), True),
+        ("elsewhere", timedelta(minutes=1), True),
+    ],
+)
+@pytest.mark.parametrize("taken", [{}, {"stamp": "1", "run_id": "it waited", "is_waiting": True}])
+def test_a_delta_older_than_the_snapshot_in_force(
+    taken: dict[str, Any],
+    snapshot: str,
+    later: timedelta,
+    is_loaded: bool,
+    context: dict[str, Any],
+    ledger: Ledger,
+    tmp_path: Path,
 ) -> None:
-    """The delta is not loaded on top of one that comes after it, and no later delta waits for it."""
+    """It is not loaded on top of one that comes after it, unless it arrived only afterwards.
+
+    No matter if it had been announced before that was loaded, or if its run is repeated.
+    """
     _, tuesday, _ = (bring(tmp_path / day) for day in ("1_monday", "2_tuesday", "3_wednesday"))
     (Path(tuesday) / MARKER).write_text('{"mode": "delta"}')
     announce(context, tuesday)
     states = context["asset_state_store"][DROPS]
-    states[tuesday] = {"stamp": "1", "run_id": "it waited", "is_waiting": True}
-    ledger.snapshots = {"it waited": str(tmp_path / snapshot)}
-    if snapshot == "3_wednesday":
-        with pytest.raises(NothingToDo, match=r"while the delta .*tuesday waited, the snapshot"):
-            choose_drop(context, ledger)  # type: ignore[arg-type]
-    else:
-        assert str(choose_drop(context, ledger)) == tuesday  # type: ignore[arg-type]
-    assert states[tuesday] == {"stamp": "1", "run_id": RUN_ID}
+    states[tuesday] = taken
+    ledger.snapshot = Snapshot(str(tmp_path / snapshot), datetime.now(UTC) + later)
+    for _ in range(2):
+        if is_loaded:
+            assert str(choose_drop(context, ledger)) == tuesday  # type: ignore[arg-type]
+        else:
+            with pytest.raises(NothingToDo, match=r"wednesday, which comes after the delta"):
+                choose_drop(context, ledger)  # type: ignore[arg-type]
+        assert states[tuesday] == {"stamp": "1", "run_id": RUN_ID}
 
 
 def test_no_delta_waits_for_a_drop_without_a_marker(

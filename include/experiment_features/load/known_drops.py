@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from experiment_features.drop.base import find_layer
 from experiment_features.drop.files import UNREADABLE, Layer, holds_files
 from experiment_features.drop.object_storage import AnyPath, OpenSource
-from experiment_features.errors import NothingToDo
+from experiment_features.errors import NothingToDo, TerminalError
 from experiment_features.load import ledger
 from experiment_features.load.database import Connection, database_errors
 from experiment_features.run import Run
@@ -49,7 +49,10 @@ class KnownDrops:
     def find_earlier_load(self, source: AnyPath) -> str | None:
         """The run that loaded this same drop before, if another drop has been loaded since.
 
-        None also if the drop cannot be read: ``extract`` enters its source, and then says why.
+        None also if the drop is refused: ``extract`` enters its source, and then says why.
+
+        Raises:
+            DropChanged, StorageUnavailable: it may be that drop.
         """
         with self._ledger() as connection:
             last = ledger.find_last_load(connection)
@@ -57,7 +60,7 @@ class KnownDrops:
         if last is None:
             return None
         is_last = last.result.source == str(source)
-        with suppress(*UNREADABLE):
+        with suppress(TerminalError):
             if layer := find_layer(source, last.parts[:-1] if is_last else last.parts):
                 return None if ledger.is_attempt(layer["run_id"], self.run) else layer["run_id"]
             if earlier is None or is_last or ledger.is_attempt(earlier.result.run_id, self.run):
@@ -74,10 +77,10 @@ class KnownDrops:
         layers = last.parts if last else []
         return next((each for each in failed if not self._is_in_force(each.source, layers)), None)
 
-    def find_snapshot_since(self, run_id: str) -> str | None:
-        """The source of the latest snapshot that was loaded after a run had begun."""
+    def find_snapshot(self) -> ledger.Snapshot | None:
+        """The snapshot in force, below all deltas; None before the first load."""
         with self._ledger() as connection:
-            return ledger.find_snapshot_since(connection, run_id)
+            return ledger.find_snapshot(connection)
 
     def _is_in_force(self, source: str, layers: Sequence[Layer]) -> bool:
         """Whether a drop is as one of these layers was read; not if it cannot be read."""

@@ -101,10 +101,17 @@ def find_failed(connection: Connection, sources: Sequence[str]) -> list[FailedDr
     return [FailedDrop(*row) for row in rows]
 
 
-def find_snapshot_since(connection: Connection, run_id: str) -> str | None:
-    """The source of the latest snapshot that was loaded after a run had begun."""
-    found = connection.execute(read_sql("select_snapshot_since"), {"run_id": run_id}).fetchone()
-    return found[0] if found else None
+class Snapshot(NamedTuple):
+    """A snapshot in force."""
+
+    source: str
+    loaded_at: datetime
+
+
+def find_snapshot(connection: Connection) -> Snapshot | None:
+    """The snapshot in force, below all deltas; None before the first load."""
+    found = connection.execute(read_sql("select_snapshot")).fetchone()
+    return Snapshot(*found) if found else None
 
 
 def find_last_load(connection: Connection) -> Entry | None:

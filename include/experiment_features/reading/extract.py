@@ -14,8 +14,10 @@ from pathlib import Path
 
 from experiment_features.config import Settings
 from experiment_features.contract import ALL_TABLES, DropMode, Mode
+from experiment_features.drop.arrival import MARKER
 from experiment_features.drop.base import LastLoad, Standing, find_standing
 from experiment_features.drop.files import (
+    Drop,
     Layer,
     Part,
     TableFiles,
@@ -93,7 +95,7 @@ def extract(
         last: the last load: when its files are the drop's, the run is unchanged; a delta is built
             on it. Without a database there is none, and a delta is read alone.
         is_known_delta: whether the source has had a delta before, so that a drop which does not
-            say what it is, or only by a marker beside the same files, is no snapshot.
+            say what it is must not be taken for a snapshot; nor one whose marker is empty.
         allow_empty: whether a table may have no rows.
         open_source: opens the folder of an earlier drop, to read the files of lost parts again.
         memory_limit: what DuckDB may use.
@@ -114,6 +116,8 @@ def extract(
         drop = find_drop(source, mode, unmarked)
         files = drop.files
         known = _find_known(str(source), files, store, named_parts)
+        if is_known_delta and drop.manifest is None and mode == "auto":
+            _refuse_unclear(drop, known, last, str(source))
         others = {
             table: [path for path in paths if path.name not in known]
             for table, paths in files.items()
@@ -126,13 +130,6 @@ def extract(
             drop.manifest.check(parts)
         _refuse_copies(parts)
         own = Layer(run_id="", source=str(source), parts=parts)
-        is_declared = drop.manifest is not None or mode != "auto" or drop.mode == "delta"
-        is_marked = drop.marker is not None and not (last and last.is_of(parts))
-        if is_known_delta and not (is_declared or is_marked):
-            raise DropRefused(
-                f"{source} held a delta before, and does not say what it holds now: add its "
-                "manifest, or run it with the mode delta or snapshot"
-            )
         if last and read:  # also if their parts were lost, so that the load names the new ones
             last = replace(last, can_be_unchanged=lambda: False)
         standing = Standing([own])
@@ -255,6 +252,22 @@ def _find_known(
         for (name, part), is_intact in zip(known.items(), are_intact, strict=True)
         if is_intact
     }
+
+
+def _refuse_unclear(
+    drop: Drop, known: Mapping[str, Part], last: LastLoad | None, source: str
+) -> None:
+    """Refuses a drop that does not say what it is, unless it is that of the last load."""
+    names = [path.name for of_table in drop.files.values() for path in of_table]
+    parts = [known[name] for name in names if name in known]
+    if last and last.mode == drop.mode and last.is_of(parts) and len(parts) == len(names):
+        return
+    remedy = (
+        f'write {{"mode": "delta"}} or {{"mode": "snapshot"}} into its marker {MARKER}'
+        if drop.marker is not None
+        else "add its manifest, or run it with the mode delta or snapshot"
+    )
+    raise DropRefused(f"{source} held a delta before, and does not say what it holds now: {remedy}")
 
 
 def _find_rising_keys(layers: Sequence[Layer]) -> list[str]:

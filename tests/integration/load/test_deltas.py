@@ -24,6 +24,7 @@ from experiment_features.errors import (
     ConfigurationError,
     DatabaseRefused,
     DropRefused,
+    DropRejected,
     LoadHeld,
     PartGone,
 )
@@ -386,7 +387,7 @@ def test_a_folder_is_used_again_in_the_other_mode(
             path.rename(Path(other) / path.name)
         declare(NEW_USER.write(inbox), base=whole["run_id"])
         assert run(database, tmp_path, inbox, given_source="")["mode"] == "delta"
-        (inbox / "_READY").write_text("")
+        (inbox / "_READY").write_text('{"mode": "snapshot"}')
         for path in Path(other).iterdir():
             path.rename(inbox / path.name)
     assert run(database, tmp_path, inbox, given_source="")["mode"] == "snapshot"
@@ -395,13 +396,33 @@ def test_a_folder_is_used_again_in_the_other_mode(
 
 @pytest.mark.usefixtures("whole")
 def test_an_empty_marker_makes_a_delta_no_snapshot(database: Database, tmp_path: Path) -> None:
-    """Beside the files that were loaded, its manifest is missing, though every table is there."""
+    """In a folder that held a delta, its manifest may be missing, though every table is there."""
     source = declare(WHOLE.write(tmp_path / "monday"))
     assert run(database, tmp_path, source, given_source="")["mode"] == "delta"
     (source / "_READY").write_text("")
-    for given_source in ("", str(source)):
-        with pytest.raises(DropRefused, match="does not say what it holds now"):
-            run(database, tmp_path, source, given_source=given_source)
+    for more in ("", "4,Dan,,\n"):
+        with (source / "users.csv").open("a") as users:
+            users.write(more)
+        for given_source in ("", str(source)):
+            with pytest.raises(DropRefused, match=r'write \{"mode": "delta"\} or .* its marker'):
+                run(database, tmp_path, source, given_source=given_source)
+
+
+@pytest.mark.parametrize("marker", [True, False])
+def test_the_drop_of_the_last_load_is_what_it_was(
+    marker: bool, database: Database, whole: dict[str, Any], tmp_path: Path
+) -> None:
+    """Put back after a delta in its folder that did not load, though it does not say what it is."""
+    inbox = tmp_path / "whole"
+    users = (inbox / "users.csv").read_bytes()
+    (inbox / "users.csv").write_text("user_id,name,email,signup_date\n" + 11 * "x,,,\n")
+    with pytest.raises(DropRejected):
+        run(database, tmp_path, declare(inbox, base=whole["run_id"]), max_rejected_percent=10)
+    (inbox / "users.csv").write_bytes(users)
+    (inbox / "_READY").unlink()
+    if marker:
+        (inbox / "_READY").touch()
+    assert run(database, tmp_path, inbox, given_source="")["status"] == "unchanged"
 
 
 @pytest.mark.usefixtures("whole")
@@ -692,14 +713,19 @@ def test_what_was_loaded_while_a_delta_waited(
     pipeline = make_pipeline(database, tmp_path / "workspaces")
     failed = pipeline.known_drops.find_failed([str(monday)])
     assert failed is not None
-    assert pipeline.known_drops.find_snapshot_since(whole["run_id"]) == whole["source"]
     run(database, tmp_path, declare(GONE_USER.write(tmp_path / "tuesday")))
     restore(database, tmp_path, whole["run_id"])
     assert pipeline.known_drops.find_failed([str(monday)]) == failed
-    assert pipeline.known_drops.find_snapshot_since(failed.run_id) is None
+    restored = pipeline.known_drops.find_snapshot()
+    assert restored is not None
+    assert restored.source == whole["source"]
     run(database, tmp_path, WHOLE.write(tmp_path / "another"))
     assert pipeline.known_drops.find_failed([str(monday)]) is None
-    assert pipeline.known_drops.find_snapshot_since(failed.run_id) == str(tmp_path / "another")
+    run(database, tmp_path, declare(NEW_USER.write(tmp_path / "wednesday")))
+    snapshot = pipeline.known_drops.find_snapshot()
+    assert snapshot is not None
+    assert snapshot.source == str(tmp_path / "another")
+    assert snapshot.loaded_at > restored.loaded_at
 
 
 @pytest.mark.parametrize("status", STATUSES)

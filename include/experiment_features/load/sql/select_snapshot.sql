@@ -1,0 +1,13 @@
+-- The snapshot in force. Grain: at most one row; columns: source, and when it was loaded.
+select
+    last.parts -> 0 ->> 'source' as source,
+    snapshot.finished_at
+from (
+    select parts
+    from features.pipeline_runs
+    where status = 'loaded'
+    order by finished_at desc
+    limit 1
+) as last
+inner join features.pipeline_runs as snapshot
+    on snapshot.run_id = last.parts -> 0 ->> 'run_id'
