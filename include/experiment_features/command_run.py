@@ -20,8 +20,9 @@ from experiment_features.drop.local_path import LocalPath
 from experiment_features.drop.object_storage import AnyPath, StoredPath, opening_errors, root_of
 from experiment_features.errors import ConfigurationError, PipelineError
 from experiment_features.load.database import connect
+from experiment_features.load.lifecycle import recorded
 from experiment_features.output import print_json, writing_result
-from experiment_features.pipeline import Pipeline, recorded
+from experiment_features.pipeline import Pipeline
 from experiment_features.places import (
     is_stored,
     local_path,

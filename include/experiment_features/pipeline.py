@@ -1,8 +1,8 @@
 """The stages of one run, as called by both Airflow's tasks and the command line."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,20 +14,13 @@ from experiment_features.drop.local_path import open_local
 from experiment_features.drop.object_storage import AnyPath, OpenSource, StoredPath
 from experiment_features.engines.choose import choose_engine
 from experiment_features.engines.engine import Engine
-from experiment_features.errors import (
-    ConfigurationError,
-    DatabaseUnavailable,
-    DropRejected,
-    PipelineError,
-)
+from experiment_features.errors import ConfigurationError, DropRejected, PipelineError
 from experiment_features.features.transform import transform
 from experiment_features.load.before import find_before
-from experiment_features.load.database import (
-    TIMEOUT_SECONDS,
-    Connection,
-)
+from experiment_features.load.database import TIMEOUT_SECONDS, Connect, Connection
 from experiment_features.load.known_drops import KnownDrops
 from experiment_features.load.last_load import can_be_unchanged, find_last, is_delta_source
+from experiment_features.load.lifecycle import enter_source
 from experiment_features.load.load import load
 from experiment_features.load.loads import Load
 from experiment_features.load.part_store import (
@@ -37,19 +30,11 @@ from experiment_features.load.part_store import (
     remove_old_parts,
 )
 from experiment_features.load.plan import Plan, plan_load
-from experiment_features.load.record import (
-    Ending,
-    begin_run,
-    computed,
-    end_run,
-    enter_source,
-    record_rejected,
-    record_unchanged,
-)
+from experiment_features.load.record import computed, record_rejected, record_unchanged
 from experiment_features.reading.extract import extract, take_parts
 from experiment_features.reading.typed_file import Progress
 from experiment_features.rules.validate import validate
-from experiment_features.run import DRY_RUN, STAGES, Extracted, Result, Run, Transformed, Validated
+from experiment_features.run import DRY_RUN, Extracted, Result, Run, Transformed, Validated
 from experiment_features.store.before import Before
 from experiment_features.store.layers import Layers
 from experiment_features.store.parts import (
@@ -64,55 +49,6 @@ from experiment_features.visible_text import escape
 from experiment_features.workspace import Copy, Workspace
 
 log = logging.getLogger(__name__)
-
-Connect = Callable[[], AbstractContextManager[Connection]]
-
-
-@contextmanager
-def recorded(
-    connect: Connect | None,
-    run: Run,
-    task: str,
-    *,
-    retried: tuple[type[BaseException], ...] = (),
-) -> Iterator[None]:
-    """Enters in the ledger that a run begins, with its first task, and with which error it ends.
-
-    Args:
-        connect: opens the features database; None for a dry run.
-        run: the run.
-        task: the stage that is about to run.
-        retried: errors after which the task is tried again, so that they do not end the run.
-    """
-    if connect and task == STAGES[0]:
-        with connect() as connection:
-            begin_run(connection, run)
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as error:
-        if connect and not isinstance(error, retried):
-            # An interrupt just after the load must not add a failed repeat to the ledger.
-            only_running = isinstance(error, KeyboardInterrupt)
-            record_end(connect, run, task, error, only_running=only_running)
-        raise
-
-
-def record_end(
-    connect: Connect, run: Run, task: str, error: BaseException, *, only_running: bool
-) -> bool:
-    """Enters how a run ended: see end_run. If that is not possible, the log says so."""
-    try:
-        with connect() as connection:
-            return end_run(connection, run, Ending.of(task, error), only_running=only_running)
-    except PipelineError as trouble:
-        is_told = isinstance(error, DatabaseUnavailable)
-        log.log(
-            logging.INFO if is_told else logging.WARNING,
-            "the end of run %s could not be recorded in the ledger: %s",
-            escape(run.run_id),
-            trouble,
-        )
-        return False
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from typing import Any
 from experiment_features.definitions import COMPARABLE_SINCE, DEFINITION_VERSION
 from experiment_features.errors import ConfigurationError
 from experiment_features.features.transform import digest_features
+from experiment_features.load.database import Connect
 from experiment_features.load.differences import (
     Difference,
     find_differences,
     find_present_differences,
 )
 from experiment_features.load.loads import Load
-from experiment_features.pipeline import Connect, Pipeline
+from experiment_features.pipeline import Pipeline
 from experiment_features.run import Transformed, Validated
 from experiment_features.store.parts import READER_VERSION, reader_version
 

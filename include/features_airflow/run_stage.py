@@ -20,7 +20,8 @@ from experiment_features.errors import (
 )
 from experiment_features.load.database import database_errors
 from experiment_features.load.ledger import find_last_success
-from experiment_features.pipeline import Pipeline, record_end, recorded
+from experiment_features.load.lifecycle import record_end, recorded
+from experiment_features.pipeline import Pipeline
 from experiment_features.run import PARAMETERS, Run, StageFacts, Validated
 from experiment_features.visible_text import escape
 from experiment_features.workspace import folder_name

@@ -28,9 +28,10 @@ from experiment_features.contract import Mode
 from experiment_features.errors import DropRefused, DropRejected
 from experiment_features.load.database import connect
 from experiment_features.load.ledger import find_last_load
+from experiment_features.load.lifecycle import recorded
 from experiment_features.load.loads import find_load
 from experiment_features.load.state import is_as_left
-from experiment_features.pipeline import Pipeline, recorded
+from experiment_features.pipeline import Pipeline
 from experiment_features.report.trace import trace_some
 from experiment_features.reproduction import reproduce, run_fields
 from experiment_features.run import STAGES, Result

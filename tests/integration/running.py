@@ -18,9 +18,10 @@ from experiment_features.config import Settings
 from experiment_features.drop.files import Layer
 from experiment_features.drop.object_storage import AnyPath
 from experiment_features.load.database import connect
+from experiment_features.load.lifecycle import recorded
 from experiment_features.load.load import load
 from experiment_features.load.state import record_state
-from experiment_features.pipeline import Pipeline, recorded
+from experiment_features.pipeline import Pipeline
 from experiment_features.run import Extracted, Run, Transformed, Validated
 from experiment_features.store.parts import PartStore
 from experiment_features.workspace import Workspace, folder_name

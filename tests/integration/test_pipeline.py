@@ -16,7 +16,7 @@ from comparison import COMPOUND_COLUMNS, USER_COLUMNS, assert_features
 from drops import ALL_DIALECTS, HAND_OUT, Drop, drops
 from experiment_features.drop.local_path import LocalPath
 from experiment_features.errors import DropRefused
-from experiment_features.pipeline import recorded
+from experiment_features.load.lifecycle import recorded
 from integration.running import (
     compute_drop,
     extract_drop,

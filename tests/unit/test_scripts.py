@@ -82,6 +82,22 @@ def test_wrong_usage_shows_the_usage_line() -> None:
     assert done.stderr == "stop.sh: usage: scripts/stop.sh [--quiet]\n"
 
 
+def test_the_readme_allows_a_folder_beside_the_sample(tmp_path: Path) -> None:
+    """As the scripts read the line that it adds to .env."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    (line,) = re.findall(r"^echo .*>>\.env$", README, re.MULTILINE)
+    show = 'source scripts/local_env.sh; printf %s "$EXPERIMENT_FEATURES_SOURCE_ROOTS"'
+    done = subprocess.run(
+        ["bash", "-c", f"{line}\n{show}"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"{tmp_path}/include/data,/data/drops"
+
+
 def test_scripts_are_called_by_a_relative_path() -> None:
     """Even if cd says where it goes, as it does with CDPATH."""
     done = subprocess.run(

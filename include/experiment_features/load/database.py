@@ -4,8 +4,8 @@ Callers pass in a connection: the DAG's comes from PostgresHook, the command lin
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from psycopg.pq import TransactionStatus
 from experiment_features.errors import DatabaseRefused, DatabaseUnavailable
 
 Connection = psycopg.Connection[Any]
+Connect = Callable[[], AbstractContextManager[Connection]]
 
 TIMEOUT_SECONDS = 3600.0
 """How long a statement may take, unless the caller says otherwise."""

@@ -1,7 +1,7 @@
 """What the ledger knows of drops, by which a run chooses its own."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from experiment_features.drop.base import find_layer
@@ -9,7 +9,7 @@ from experiment_features.drop.files import UNREADABLE, Layer, holds_files
 from experiment_features.drop.object_storage import AnyPath, OpenSource
 from experiment_features.errors import NothingToDo, TerminalError
 from experiment_features.load import ledger
-from experiment_features.load.database import Connection, database_errors
+from experiment_features.load.database import Connect, Connection, database_errors
 from experiment_features.run import Run
 
 
@@ -18,7 +18,7 @@ class KnownDrops:
     """The drops that were loaded, or failed, before a run."""
 
     run: Run
-    connect: Callable[[], AbstractContextManager[Connection]]
+    connect: Connect
     """Opens the features database."""
     open_source: OpenSource
     """Opens the folder of a drop that the ledger names."""

@@ -24,6 +24,7 @@ from experiment_features.load.database import (
     read_sql,
 )
 from experiment_features.load.digests import features_after, issues_after
+from experiment_features.load.entries import Ending, forget_old_runs
 from experiment_features.load.guard import check_volume, notice_unit
 from experiment_features.load.ledger import Entry, entry_id, find_committed, find_last_load
 from experiment_features.load.merge import (
@@ -37,12 +38,10 @@ from experiment_features.load.merge import (
 )
 from experiment_features.load.part_store import check_parts
 from experiment_features.load.record import (
-    Ending,
     compare_with_issues,
     computation_of,
     computed,
     enter_run,
-    forget_old_runs,
 )
 from experiment_features.load.state import hash_changed, hash_issues, is_as_left, record_state
 from experiment_features.run import Extracted, Result, Run, Transformed

@@ -1,27 +1,20 @@
-"""Writes the run ledger: how each run begins and ends. See ledger.py for what the statuses mean."""
+"""Enters what a run found and did in the run ledger."""
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any
 
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from experiment_features.contract import TABLES
-from experiment_features.definitions import DEFINITION_VERSION
-from experiment_features.errors import DatabaseRefused, DropRejected, PipelineError
+from experiment_features.errors import DatabaseRefused, DropRejected
 from experiment_features.load.database import (
     TIMEOUT_SECONDS,
     Connection,
-    check_unaltered,
-    check_written,
-    comma_separated,
-    database_errors,
     load_transaction,
-    read_sql,
 )
+from experiment_features.load.entries import Ending, forget_old_runs, write_entry
 from experiment_features.load.issues import (
     IssueChanges,
     close_issues,
@@ -29,112 +22,12 @@ from experiment_features.load.issues import (
     copy_issues,
     merge_issues,
 )
-from experiment_features.load.ledger import entry_id, find_last_load, has_run
+from experiment_features.load.ledger import entry_id, find_last_load
 from experiment_features.load.part_store import entered
 from experiment_features.run import COMPUTATION, Extracted, Result, Run, Transformed, Validated
-from experiment_features.visible_text import escape
 from experiment_features.workspace import Workspace
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a run that failed ended: in which task, with which kind of error, and where."""
-
-    status: str
-    task: str
-    error: str
-    error_file: str | None
-    error_line: int | None
-    error_column: str | None
-    message: str
-    """May quote a cell: readers cannot see it."""
-
-    @classmethod
-    def of(cls, task: str, error: BaseException) -> "Ending":
-        """The ending of a run that this error ended."""
-        place = (error.file, error.line, error.column) if isinstance(error, PipelineError) else ()
-        status = error.status if isinstance(error, PipelineError) else PipelineError.status
-        message = escape(str(error)) or type(error).__name__
-        return cls(status, task, type(error).__name__, *(place or (None, None, None)), message)
-
-
-_UNKNOWN: dict[str, Any] = {
-    **dict.fromkeys(
-        [*Result.columns(), *(each.name for each in fields(Ending)), *COMPUTATION],
-    ),
-    **dict.fromkeys(("inserted", "updated", "deleted", "unchanged"), 0),
-    "average_run_time": None,
-    "totals": None,
-    "state_hash": None,
-    "base_run_id": None,
-    "notices": [],
-    "judged": None,
-    "issues_by_rule": None,
-    "loaded_at": None,
-    "source_files": Jsonb([]),
-    "parts": Jsonb([]),
-}
-"""What an entry has as long as nothing else is known, whatever defaults the columns have."""
-
-
-def begin_run(connection: Connection, run: Run) -> None:
-    """Enters a run as running, and ends the entries of lost runs.
-
-    Raises:
-        DatabaseUnavailable, DatabaseRefused: see database_errors.
-    """
-    with (
-        database_errors(f"enter run {run.run_id} in the ledger", connection=connection),
-        connection.transaction(),
-    ):
-        _tidy(connection, "end_lost_runs", "features.pipeline_runs")
-        run_id = entry_id(connection, run)
-        _enter(connection, run, {"run_id": run_id, "status": "running", "task": Extracted.stage})
-
-
-def end_run(connection: Connection, run: Run, ending: Ending, *, only_running: bool) -> bool:
-    """Enters how a run ended.
-
-    Args:
-        connection: of a user with the role features_writer.
-        run: the run.
-        ending: how it ended.
-        only_running: whether to leave an entry alone that says how the run ended, or is missing.
-            Else the entry is one of an earlier attempt, or there is none, if the run was repeated
-            from a later task than its first.
-
-    Returns:
-        Whether it had to be entered.
-
-    Raises:
-        DatabaseUnavailable, DatabaseRefused: see database_errors.
-    """
-    with (
-        database_errors(f"enter the end of run {run.run_id}", connection=connection),
-        connection.transaction(),
-    ):
-        run_id = entry_id(connection, run)
-        if not only_running and not has_run(connection, run_id):
-            _enter(connection, run, {"run_id": run_id, "status": "running"})
-        entry = {"run_id": run_id, **asdict(ending)}
-        values = entry | {"only_running": only_running}
-        written = _write(connection, "end_run", "features.pipeline_runs", values)
-        if written:
-            _check_entry(connection, entry)
-    return bool(written)
-
-
-def enter_source(connection: Connection, run: Run, source: str) -> None:
-    """Enters the source of a running run.
-
-    Raises:
-        DatabaseUnavailable, DatabaseRefused: see database_errors.
-    """
-    with database_errors("enter the source", connection=connection), connection.transaction():
-        values = {"run_id": entry_id(connection, run), "source": source}
-        _write(connection, "set_source", "features.pipeline_runs", values)
 
 
 def record_unchanged(
@@ -298,7 +191,7 @@ def enter_run(
         **(computation or {}),
         **(asdict(ending) if ending else {}),
     }
-    _enter(connection, run, entry)
+    write_entry(connection, run, entry)
     is_load = result.status == "loaded"
     if changes:
         merge_issues(connection, result.run_id, changes)
@@ -315,76 +208,3 @@ def _by_rule(workspace: Workspace, result: Result, changes: IssueChanges | None)
         return Jsonb(changes.by_rule)
     is_known = result.status in ("loaded", "rejected") and result.mode == "snapshot"
     return Jsonb(dict(workspace.found(Validated).rules)) if is_known else None
-
-
-def _enter(connection: Connection, run: Run, entry: dict[str, Any]) -> None:
-    entry = {
-        **_UNKNOWN,
-        "trigger": run.trigger,
-        "triggered_by": run.triggered_by,
-        "given_source": run.given_source,
-        "parameters": Jsonb(run.parameters),
-        "definition_version": DEFINITION_VERSION,
-        "today": run.today,
-        **entry,
-    }
-    _delete(connection, entry["run_id"])
-    written = connection.execute(
-        read_sql("insert_run").format(
-            columns=comma_separated(entry),
-            values=sql.SQL(", ").join(map(sql.Placeholder, entry)),
-        ),
-        entry | {"started_at": run.started_at},
-    ).rowcount
-    check_written("features.pipeline_runs", "insert", 1, written)
-    _check_entry(connection, entry)
-
-
-def _check_entry(connection: Connection, entry: dict[str, Any]) -> None:
-    """Reads an entry back: a trigger can silently change it."""
-    query = read_sql("count_entry").format(
-        columns=comma_separated(entry),
-        values=sql.SQL(", ").join(map(sql.Placeholder, entry)),
-    )
-    ((found,),) = connection.execute(query, entry).fetchall()
-    check_unaltered("features.pipeline_runs", 1 - found)
-
-
-def _write(connection: Connection, statement: str, table: str, values: dict[str, Any]) -> int:
-    """Executes a statement that counts what it has to write and what it wrote; returns the number.
-
-    Raises:
-        DatabaseRefused: the numbers differ.
-    """
-    ((due, written),) = connection.execute(read_sql(statement), values).fetchall()
-    check_written(table, statement, due, written)
-    return int(written)
-
-
-def _tidy(connection: Connection, statement: str, table: str, **values: int) -> None:
-    """Does the same to what other runs left; if it fails, the log says so and the run goes on."""
-    try:
-        with database_errors("tidy up the ledger"), connection.transaction():
-            _write(connection, statement, table, values)
-    except DatabaseRefused as trouble:
-        log.warning("%s", trouble)
-
-
-def _delete(connection: Connection, run_id: str) -> None:
-    """Deletes the entry of a run, if it has one, with its issues and held changes."""
-    is_known = has_run(connection, run_id)
-    deleted = connection.execute(read_sql("delete_run"), {"run_id": run_id}).rowcount
-    check_written("features.pipeline_runs", "delete", int(is_known), deleted)
-    counted = connection.execute(read_sql("count_kept_rows"), {"run_id": run_id})
-    ((issues, changes),) = counted.fetchall()
-    check_written("features.data_issues", "delete", issues, 0)
-    check_written("features.held_changes", "delete", changes, 0)
-
-
-def forget_old_runs(connection: Connection, keep_days: int) -> None:
-    """Removes runs that ended longer ago, and issues that were closed longer ago.
-
-    The last load stays, and so do the runs that open issues name.
-    """
-    _tidy(connection, "delete_old_issues", "features.data_issues", keep_days=keep_days)
-    _tidy(connection, "delete_old_runs", "features.pipeline_runs", keep_days=keep_days)

@@ -20,8 +20,8 @@ from experiment_features.errors import (
 from experiment_features.load.database import connect
 from experiment_features.load.last_load import find_last
 from experiment_features.load.ledger import find_last_success
+from experiment_features.load.lifecycle import record_end, recorded
 from experiment_features.load.loads import find_load
-from experiment_features.pipeline import record_end, recorded
 from experiment_features.run import COMPUTATION
 from integration.running import (
     compute_drop,

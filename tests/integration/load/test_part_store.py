@@ -42,10 +42,11 @@ from experiment_features.errors import (
     StorageUnavailable,
 )
 from experiment_features.load.database import connect
+from experiment_features.load.lifecycle import recorded
 from experiment_features.load.loads import find_load
 from experiment_features.load.migrate import migrate
 from experiment_features.load.part_store import find_database_id, remove_old_parts
-from experiment_features.pipeline import Pipeline, recorded
+from experiment_features.pipeline import Pipeline
 from experiment_features.reading import new_parts as reading
 from experiment_features.reproduction import reproduce, run_fields
 from experiment_features.store import compaction

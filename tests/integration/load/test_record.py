@@ -25,7 +25,8 @@ from experiment_features.errors import (
     StorageUnavailable,
 )
 from experiment_features.load.issues import KEPT_ISSUES
-from experiment_features.pipeline import Pipeline, record_end, recorded
+from experiment_features.load.lifecycle import record_end, recorded
+from experiment_features.pipeline import Pipeline
 from experiment_features.run import COMPUTATION
 from experiment_features.version import find_commit, find_lock
 from experiment_features.visible_text import escape
