@@ -57,11 +57,12 @@ def choose_drop(context: Context, pipeline: Pipeline) -> AnyPath:
 
 
 def _announced_drop(context: Context, pipeline: Pipeline) -> str:
-    """Takes the first announced drop that no other run has taken.
+    """Takes the first complete drop that was announced, and that no other run has taken.
 
-    The ones behind it are announced again, each to a run of its own: see ReadyMarkerTrigger. A
-    delta waits for the drops before it: without them, it would be built on something else. Once a
-    snapshot behind it has been loaded, which has newer rows, it is not loaded at all.
+    Or one before it, in the order of their paths, that has arrived since. The ones behind it are
+    announced again, each to a run of its own: see ReadyMarkerTrigger. A delta waits for the drops
+    before it: without them, it would be built on something else. Once a snapshot behind it has been
+    loaded, which has newer rows, it is not loaded at all.
     """
     events = context["triggering_asset_events"].get(DROPS, [])
     events = sorted(events, key=lambda event: event.timestamp)  # Airflow keeps no order
@@ -71,19 +72,22 @@ def _announced_drop(context: Context, pipeline: Pipeline) -> str:
             f"an event of the asset {DROPS.name} names no drop: expected "
             '{"source": "/path/of/the/drop"} as its extra'
         )
+    by_hand = [drop for drop in announced if "stamp" not in drop]  # there is no marker
+    if by_hand:
+        return str(by_hand[0]["source"])
     states, run_id = context["asset_state_store"][DROPS], context["dag_run"].run_id
-    for drop in announced:
-        source = str(drop["source"])
-        if "stamp" not in drop:  # an event posted by hand: there is no marker
-            return source
+    stamps = {str(drop["source"]): drop["stamp"] for drop in announced}
+    for source, stamp in _in_order(stamps, _find_stamps(pipeline)).items():
         key = state_key(source)
         taken = states.get(key) or {}
-        is_open = taken.get("stamp") != drop["stamp"] or taken.get("is_waiting")
-        if not is_open and taken["run_id"] != run_id:  # it is not this run itself, repeated
+        is_mine = taken.get("run_id") == run_id  # this run itself, repeated
+        is_waiting = taken.get("is_waiting") and (is_mine or source in stamps)
+        is_open = taken.get("stamp") != stamp or is_waiting
+        if not (is_open or is_mine):
             continue
         snapshot = _find_snapshot_behind(source, pipeline)
         failed = _find_failed_before(source, pipeline) if is_open and not snapshot else None
-        note = {"stamp": drop["stamp"], "run_id": run_id}
+        note = {"stamp": stamp, "run_id": run_id}
         states.set(key, note | ({"is_waiting": True} if failed else {}))
         if snapshot:
             raise NothingToDo(
@@ -93,15 +97,29 @@ def _announced_drop(context: Context, pipeline: Pipeline) -> str:
             )
         if failed:
             raise NothingToDo(
-                f"the delta {source} waits, because {failed.source}, which comes before it, was "
-                f"{failed.status} (run {failed.run_id}): mend that drop and write its marker "
-                "again, remove its marker, or load a snapshot"
+                f"the delta {source} waits, because {failed.source}, which comes before it, "
+                f"{'is' if failed.status == 'running' else 'was'} {failed.status} (run "
+                f"{failed.run_id}): mend that drop and write its marker again, remove its marker, "
+                "or load a snapshot"
             )
         return source
     raise NothingToDo(
-        f"the drop {announced[0]['source']} was announced twice, and another run has taken it: "
-        "nothing to do"
+        f"the drop {announced[0]['source']} was announced, but its marker has been removed since, "
+        "or another run has taken it: nothing to do"
     )
+
+
+def _in_order(announced: Mapping[str, str], ready: Mapping[str, str]) -> dict[str, str]:
+    """The stamps of announced drops with a marker, and of those before them that arrived later."""
+    complete = [source for source in ready if source in announced]
+    if not complete:
+        return {}
+    first = min(int(ready[source]) for source in complete)
+    return {
+        source: announced.get(source, stamp)
+        for source, stamp in ready.items()
+        if source in announced or (source < complete[-1] and int(stamp) >= first)
+    }
 
 
 def _find_failed_before(source: str, pipeline: Pipeline) -> FailedDrop | None:
@@ -118,8 +136,11 @@ def _find_snapshot_behind(source: str, pipeline: Pipeline) -> str | None:
     if source not in stamps or not find_delta(LocalPath(Path(source))):
         return None
     snapshot = pipeline.known_drops.find_snapshot()
-    if snapshot is None or snapshot.source not in stamps or snapshot.source <= source:
+    if snapshot is None or snapshot.source <= source:
         return None
+    folders = [Path(folder).resolve() for folder in pipeline.settings.watched_folders]
+    if not any(Path(snapshot.source).is_relative_to(folder) for folder in folders):
+        return None  # the order of paths says nothing
     was_ready = int(stamps[source]) < snapshot.loaded_at.timestamp() * 10**9
     return snapshot.source if was_ready else None
 

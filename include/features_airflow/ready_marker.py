@@ -13,6 +13,9 @@ from experiment_features.drop.arrival import ReadyDrop, find_ready_drops, state_
 from experiment_features.drop.files import find_delta
 from experiment_features.drop.local_path import LocalPath
 
+FIRST_REMINDER_SECONDS = 60
+"""Then twice as long each time."""
+
 
 class ReadyMarkerTrigger(BaseEventTrigger):
     """Announces the drops that have a marker: one at a time, in the order of their paths.
@@ -26,8 +29,9 @@ class ReadyMarkerTrigger(BaseEventTrigger):
         folders: where drops arrive, there or up to three levels below.
         keep_days: older markers are ignored.
         poll_seconds: how long to wait between two looks.
-        remind_seconds: when to announce a drop again that no run has taken: its event may have been
-            lost, for example while the DAG was paused.
+        remind_seconds: when to announce a drop again that waits; one that no run has taken is
+            announced again sooner at first, because its event may have been lost, as it was when
+            another came before it, or while the DAG was paused.
     """
 
     def __init__(
@@ -53,20 +57,22 @@ class ReadyMarkerTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yields an event for each drop; never ends."""
-        announced, remind_at = None, 0.0
+        announced, remind_at, pause = None, 0.0, 0.0
         while True:
+            drop, is_waiting = None, False
             try:
-                drop = await self._find_next()
+                drop, is_waiting = await self._find_next()
             except (AirflowRuntimeError, OSError) as error:
                 self.log.warning("cannot look for drops, and will try again: %s", error)
-                drop = None
             if drop and (drop != announced or time.monotonic() >= remind_at):
-                announced, remind_at = drop, time.monotonic() + self.remind_seconds
+                pause = 2 * pause if drop == announced else FIRST_REMINDER_SECONDS
+                pause = self.remind_seconds if is_waiting else min(pause, self.remind_seconds)
+                announced, remind_at = drop, time.monotonic() + pause
                 yield TriggerEvent({"source": drop.source, "stamp": drop.stamp})
             await asyncio.sleep(self.poll_seconds)
 
-    async def _find_next(self) -> ReadyDrop | None:
-        """The first drop that no run has taken; else the first that waits for one before it.
+    async def _find_next(self) -> tuple[ReadyDrop | None, bool]:
+        """The first drop that no run has taken; else the first that waits, and that it does.
 
         Deltas behind a drop that waits wait with it.
         """
@@ -79,13 +85,13 @@ class ReadyMarkerTrigger(BaseEventTrigger):
                 taken = await self._read_state(drop)
                 if taken.get("stamp") != drop.stamp:
                     if waiting is None or not await asyncio.to_thread(_is_delta, drop):
-                        return drop
+                        return drop, False
                     self._behind.add(drop)
                 elif taken.get("is_waiting"):
                     waiting = waiting or drop
                 else:
                     self._taken.add(drop)
-        return waiting
+        return waiting, waiting is not None
 
     async def _read_state(self, drop: ReadyDrop) -> Mapping[str, Any]:
         """What a run noted that last took a drop from the folder: see choose_drop."""

@@ -1,5 +1,7 @@
 """Which drop a run is about."""
 
+import os
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -96,6 +98,12 @@ def bring(folder: Path) -> str:
     return str(folder)
 
 
+def age(source: str, hours: int) -> None:
+    """Dates the marker of a drop back."""
+    written = time.time() - hours * 60 * 60
+    os.utime(Path(source) / MARKER, (written, written))
+
+
 def announce(context: dict[str, Any], *sources: str, stamp: str | None = "1") -> None:
     """Makes the run one that the events of these drops have started."""
     context["dag_run"].run_type = DagRunType.ASSET_TRIGGERED
@@ -180,6 +188,42 @@ def test_an_arrival_takes_the_first_drop_and_says_so(
     assert states == {drops[0]: {"stamp": "1", "run_id": RUN_ID}}
 
 
+def test_drops_are_taken_in_the_order_of_their_paths(
+    context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """Also one that arrived after the event, and was not announced itself; not one from before."""
+    old = bring(tmp_path / "0")
+    age(old, hours=1)
+    announced = [bring(tmp_path / name) for name in ("4", "3")]
+    later = [bring(tmp_path / name) for name in ("1", "5")]
+    announce(context, *announced)
+    states = context["asset_state_store"][DROPS]
+    taken = [str(choose_drop(context, ledger)) for _ in range(2)]
+    assert taken == [later[0], later[0]]  # the run itself, repeated
+    for number in range(2):
+        context["dag_run"].run_id = f"run {number}"
+        taken.append(str(choose_drop(context, ledger)))
+    assert taken[2:] == [announced[1], announced[0]]
+    context["dag_run"].run_id = "one more"
+    with pytest.raises(NothingToDo, match="another run has taken it"):
+        choose_drop(context, ledger)
+    assert not {old, later[1]} & set(states)
+
+
+def test_a_drop_that_is_withdrawn_is_not_taken(
+    context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """Its marker was removed between the event and the run: without it, a delta says nothing."""
+    first, second = (bring(tmp_path / name) for name in ("1", "2"))
+    announce(context, first, second)
+    (Path(first) / MARKER).unlink()
+    assert str(choose_drop(context, ledger)) == second
+    (Path(second) / MARKER).unlink()
+    announce(context, second)
+    with pytest.raises(NothingToDo, match="its marker has been removed since"):
+        choose_drop(context, ledger)
+
+
 def test_a_repeated_run_takes_the_same_drop(
     context: dict[str, Any], ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -234,7 +278,7 @@ def test_an_announced_drop_must_lie_in_a_source_root(
     context: dict[str, Any], ledger: Ledger
 ) -> None:
     """Watching a folder does not allow to read it."""
-    announce(context, "/etc")
+    announce(context, "/etc", stamp=None)
     with pytest.raises(ConfigurationError, match="outside"):
         choose_drop(context, ledger)
 
@@ -268,6 +312,8 @@ def test_a_delta_waits_for_a_drop_before_it(
     """It is taken once that drop has been mended; a snapshot never waits."""
     monday, tuesday, later = (bring(tmp_path / day) for day in ("1_monday", "2_tuesday", "3"))
     (Path(tuesday) / MARKER).write_text('{"mode": "delta"}')
+    age(monday, hours=2)
+    age(tuesday, hours=1)
     ledger.failed = FailedDrop(monday, "run_of_monday", "refused")
     announce(context, tuesday)
     with pytest.raises(
@@ -295,7 +341,8 @@ def test_a_delta_waits_for_a_drop_before_it(
         ("1_monday", timedelta(minutes=1), True),
         ("3_wednesday", timedelta(minutes=1), False),
         ("3_wednesday", -timedelta(minutes=1), True),
-        ("elsewhere", timedelta(minutes=1), True),
+        ("without_marker", timedelta(minutes=1), False),
+        ("/elsewhere", timedelta(minutes=1), True),
     ],
 )
 @pytest.mark.parametrize("taken", [{}, {"stamp": "1", "run_id": "it waited", "is_waiting": True}])
@@ -322,7 +369,7 @@ def test_a_delta_older_than_the_snapshot_in_force(
         if is_loaded:
             assert str(choose_drop(context, ledger)) == tuesday  # type: ignore[arg-type]
         else:
-            with pytest.raises(NothingToDo, match=r"wednesday, which comes after the delta"):
+            with pytest.raises(NothingToDo, match=rf"{snapshot}, which comes after the delta"):
                 choose_drop(context, ledger)  # type: ignore[arg-type]
         assert states[tuesday] == {"stamp": "1", "run_id": RUN_ID}
 

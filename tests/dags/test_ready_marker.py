@@ -79,8 +79,10 @@ def test_the_next_drop_waits_until_the_one_before_is_taken(tmp_path: Path, store
     asyncio.run(scenario())
 
 
-def test_a_drop_that_is_not_taken_is_announced_once(tmp_path: Path, store: Store) -> None:
-    """Until it is time to remind of it."""
+def test_a_drop_that_is_not_taken_is_announced_once(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it is time to remind of it, more and more seldom."""
 
     async def scenario() -> None:
         bring(tmp_path / "1")
@@ -90,6 +92,10 @@ def test_a_drop_that_is_not_taken_is_announced_once(tmp_path: Path, store: Store
         await silence(events)
         events = start(tmp_path, store, remind_seconds=0)
         assert (await following(events)).payload == (await following(events)).payload
+        monkeypatch.setattr("features_airflow.ready_marker.FIRST_REMINDER_SECONDS", 0.02)
+        events = start(tmp_path, store)  # as late as 600 seconds only after some reminders
+        for _ in range(3):
+            assert (await following(events)).payload["source"] == str(tmp_path / "1")
 
     asyncio.run(scenario())
 

@@ -1,5 +1,5 @@
--- The drops of which the last run did not load, unless a snapshot has been loaded since; a restore
--- reads no drop. Grain: drop. Value: sources, in order.
+-- The drops of which the last run did not load, or not yet, unless a snapshot has been loaded since;
+-- a restore reads no drop. Grain: drop. Value: sources, in order.
 with last_runs as (
     select distinct on (source)
         source,
@@ -9,7 +9,7 @@ with last_runs as (
     from features.pipeline_runs
     where
         source = any(%(sources)s)
-        and status not in ('running', 'skipped')
+        and status <> 'skipped'
         and parameters ->> 'restored_run' is null
     order by
         source,

@@ -1,7 +1,8 @@
--- The snapshot in force. Grain: at most one row; columns: source, and when it was loaded.
+-- The snapshot in force. Grain: at most one row; columns: source, and when it was loaded, or what a
+-- restore loaded again.
 select
     last.parts -> 0 ->> 'source' as source,
-    snapshot.finished_at
+    coalesce(restored.finished_at, snapshot.finished_at) as loaded_at
 from (
     select parts
     from features.pipeline_runs
@@ -11,3 +12,5 @@ from (
 ) as last
 inner join features.pipeline_runs as snapshot
     on snapshot.run_id = last.parts -> 0 ->> 'run_id'
+left join features.pipeline_runs as restored
+    on restored.run_id = snapshot.parameters ->> 'restored_run'
