@@ -11,6 +11,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import Context
 
@@ -59,10 +60,11 @@ def choose_drop(context: Context, pipeline: Pipeline) -> AnyPath:
 def _announced_drop(context: Context, pipeline: Pipeline) -> str:
     """Takes the first complete drop that was announced, and that no other run has taken.
 
-    Or one before it, in the order of their paths, that has arrived since. The ones behind it are
-    announced again, each to a run of its own: see ReadyMarkerTrigger. A delta waits for the drops
-    before it: without them, it would be built on something else. Once a snapshot behind it has been
-    loaded, which has newer rows, it is not loaded at all.
+    Or one before it, in the order of their paths, whose marker was written since; but always the
+    one that an earlier try of the run has taken. The ones behind it are announced again, each to a
+    run of its own: see ReadyMarkerTrigger. A delta waits for the drops before it: without them, it
+    would be built on something else. Once a snapshot behind it has been loaded, which has newer
+    rows, it is not loaded at all.
     """
     events = context["triggering_asset_events"].get(DROPS, [])
     events = sorted(events, key=lambda event: event.timestamp)  # Airflow keeps no order
@@ -77,7 +79,11 @@ def _announced_drop(context: Context, pipeline: Pipeline) -> str:
         return str(by_hand[0]["source"])
     states, run_id = context["asset_state_store"][DROPS], context["dag_run"].run_id
     stamps = {str(drop["source"]): drop["stamp"] for drop in announced}
-    for source, stamp in _in_order(stamps, _find_stamps(pipeline)).items():
+    ready = _find_stamps(pipeline)
+    candidates = _in_order(stamps, ready)
+    if context["ti"].try_number > 1:
+        candidates = _taken_by(run_id, states, {**ready, **stamps}) or candidates
+    for source, stamp in candidates.items():
         key = state_key(source)
         taken = states.get(key) or {}
         is_mine = taken.get("run_id") == run_id  # this run itself, repeated
@@ -87,6 +93,8 @@ def _announced_drop(context: Context, pipeline: Pipeline) -> str:
             continue
         snapshot = _find_snapshot_behind(source, pipeline)
         failed = _find_failed_before(source, pipeline) if is_open and not snapshot else None
+        if (snapshot or failed) and not (is_mine or source in stamps):
+            continue  # it will be announced, and then says so
         note = {"stamp": stamp, "run_id": run_id}
         states.set(key, note | ({"is_waiting": True} if failed else {}))
         if snapshot:
@@ -105,7 +113,7 @@ def _announced_drop(context: Context, pipeline: Pipeline) -> str:
         return source
     raise NothingToDo(
         f"the drop {announced[0]['source']} was announced, but its marker has been removed since, "
-        "or another run has taken it: nothing to do"
+        "another run has taken it, or it is in no watched folder: nothing to do"
     )
 
 
@@ -120,6 +128,15 @@ def _in_order(announced: Mapping[str, str], ready: Mapping[str, str]) -> dict[st
         for source, stamp in ready.items()
         if source in announced or (source < complete[-1] and int(stamp) >= first)
     }
+
+
+def _taken_by(run_id: str, states: Any, stamps: Mapping[str, str]) -> dict[str, str]:
+    """The drop that an earlier try of a run has taken, with the stamp that it noted."""
+    for source in stamps:
+        taken = states.get(state_key(source)) or {}
+        if taken.get("run_id") == run_id:
+            return {source: taken["stamp"]}
+    return {}
 
 
 def _find_failed_before(source: str, pipeline: Pipeline) -> FailedDrop | None:

@@ -79,6 +79,7 @@ def context(dag: DAG) -> dict[str, Any]:
     return {
         "dag": dag,
         "dag_run": run,
+        "ti": SimpleNamespace(try_number=1),
         "params": {"source": ""},
         "triggering_asset_events": {},
         "asset_state_store": {DROPS: States()},
@@ -198,12 +199,11 @@ def test_drops_are_taken_in_the_order_of_their_paths(
     later = [bring(tmp_path / name) for name in ("1", "5")]
     announce(context, *announced)
     states = context["asset_state_store"][DROPS]
-    taken = [str(choose_drop(context, ledger)) for _ in range(2)]
-    assert taken == [later[0], later[0]]  # the run itself, repeated
-    for number in range(2):
+    taken = []
+    for number in range(3):
         context["dag_run"].run_id = f"run {number}"
         taken.append(str(choose_drop(context, ledger)))
-    assert taken[2:] == [announced[1], announced[0]]
+    assert taken == [later[0], announced[1], announced[0]]
     context["dag_run"].run_id = "one more"
     with pytest.raises(NothingToDo, match="another run has taken it"):
         choose_drop(context, ledger)
@@ -227,10 +227,40 @@ def test_a_drop_that_is_withdrawn_is_not_taken(
 def test_a_repeated_run_takes_the_same_drop(
     context: dict[str, Any], ledger: Ledger, tmp_path: Path
 ) -> None:
-    """A task that is tried again, or cleared, does not go on to the next drop."""
-    drops = [bring(tmp_path / name) for name in ("1", "2")]
+    """One that is tried again, or cleared, does not go on to another, whatever arrived meanwhile."""
+    drops = [bring(tmp_path / name) for name in ("2", "3")]
     announce(context, *drops)
-    assert choose_drop(context, ledger) == choose_drop(context, ledger)
+    assert str(choose_drop(context, ledger)) == drops[0]
+    context["ti"].try_number = 2
+    bring(tmp_path / "1")
+    assert str(choose_drop(context, ledger)) == drops[0]
+    (Path(drops[0]) / MARKER).unlink()
+    assert str(choose_drop(context, ledger)) == drops[0]
+
+
+def test_a_repeated_run_takes_the_drop_that_was_not_announced(
+    context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """Also if the one that was announced has been announced anew."""
+    announced, earlier = (bring(tmp_path / name) for name in ("2", "1"))
+    announce(context, announced)
+    assert str(choose_drop(context, ledger)) == earlier
+    age(earlier, hours=1)
+    context["asset_state_store"][DROPS][earlier]["stamp"] = "that of the old marker"
+    context["ti"].try_number = 2
+    assert str(choose_drop(context, ledger)) == earlier
+
+
+def test_a_snapshot_passes_deltas_that_have_to_wait(
+    context: dict[str, Any], ledger: Ledger, tmp_path: Path
+) -> None:
+    """Also those that were never announced: they are later, and then say so."""
+    snapshot, delta = (bring(tmp_path / name) for name in ("2", "1"))
+    (Path(delta) / MARKER).write_text('{"mode": "delta"}')
+    ledger.failed = FailedDrop(str(tmp_path / "0"), "run_of_0", "refused")
+    announce(context, snapshot)
+    assert str(choose_drop(context, ledger)) == snapshot
+    assert delta not in context["asset_state_store"][DROPS]
 
 
 def test_a_drop_that_another_run_has_taken_is_not_taken_twice(
